@@ -1,0 +1,282 @@
+"""The parts of the bench: which there are, where they are, and how to build the missing ones.
+
+`python -m tests.bench.parts build` builds what is missing into the cache; `python -m tests.bench.parts missing`
+says what a machine lacks, with the remedy. Nothing is ever built unasked: a test that finds a part missing
+is left out, with the remedy as its reason.
+"""
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+import yaml
+
+SOURCES = Path(__file__).parent / "parts"
+CNI_PLUGINS = Path("/usr/lib/cni")
+BUILD = "python -m tests.bench.parts build"
+
+
+class Kind(StrEnum):
+    """How much of a cluster: `small` has no pods and needs no root, `whole` has everything."""
+
+    SMALL = "small"
+    WHOLE = "whole"
+
+
+@dataclass(frozen=True)
+class Missing:
+    """Something that this machine lacks, and what to do about it."""
+
+    what: str
+    remedy: str
+
+
+@dataclass(frozen=True)
+class Part:
+    """Programs built from one Go module: its own `go.mod` in `parts/<name>` pins every version."""
+
+    name: str
+    packages: tuple[str, ...]
+    module: str | None = None
+    ldflags: str = "-s -w"
+    cgo: bool = True
+    kinds: frozenset[Kind] = frozenset(Kind)
+
+    @property
+    def source(self) -> Path:
+        """The folder with its `go.mod`."""
+        return SOURCES / self.name
+
+    @property
+    def version(self) -> str:
+        """The version of the module it is built from, as its `go.mod` requires it; ours have none: `v1`."""
+        if self.module is None:
+            return "v1"
+        required = re.search(
+            rf"^\s*(?:require )?{re.escape(self.module)} (v\S+)", (self.source / "go.mod").read_text(), re.M
+        )
+        if required is None:
+            raise LookupError(f"{self.source / 'go.mod'} requires no {self.module}: name the module it is for")
+        return required[1]
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """What `go build` is given. -buildvcs=false: a commit here must not change what is built."""
+        return ("-trimpath", "-buildvcs=false", "-ldflags", self.ldflags)
+
+    @property
+    def directory(self) -> Path:
+        """Where it is in the cache: a new folder for each change of what it is made of."""
+        digest = hashlib.sha256(repr((self.flags, self.packages, self.cgo)).encode())
+        for file in sorted(self.source.iterdir()):
+            if file.suffix == ".go" or file.name in {"go.mod", "go.sum"}:
+                digest.update(file.read_bytes())
+        return cache() / f"{self.name}-{self.version}-{digest.hexdigest()[:12]}"
+
+    @property
+    def binaries(self) -> tuple[Path, ...]:
+        """The programs it consists of."""
+        return tuple(
+            self.directory / (self.name if package == "." else package.rpartition("/")[2])
+            for package in self.packages
+        )
+
+
+def _kubernetes_ldflags() -> str:
+    # Without these, the programs say v0.0.0-master+$Format:%H$, which clients misread.
+    version = Part("kubernetes", (), "k8s.io/kubernetes").version
+    major, minor, _ = version.removeprefix("v").split(".")
+    name = "k8s.io/component-base/version"
+    return (
+        f"-s -w -X {name}.gitVersion={version} -X {name}.gitMajor={major} -X {name}.gitMinor={minor}"
+    )
+
+
+PARTS = {
+    part.name: part
+    for part in (
+        Part(
+            "kubernetes",
+            tuple(
+                f"k8s.io/kubernetes/cmd/{program}"
+                for program in (
+                    "kube-apiserver",
+                    "kube-controller-manager",
+                    "kube-scheduler",
+                    "kubelet",
+                    "kube-proxy",
+                    "kubectl",
+                )
+            ),
+            "k8s.io/kubernetes",
+            _kubernetes_ldflags(),
+        ),
+        Part("cert-manager", (".",), "github.com/cert-manager/cert-manager"),
+        Part(
+            "containerd",
+            tuple(
+                f"github.com/containerd/containerd/v2/cmd/{program}"
+                for program in ("containerd", "containerd-shim-runc-v2", "ctr")
+            ),
+            "github.com/containerd/containerd/v2",
+            kinds=frozenset({Kind.WHOLE}),
+        ),
+        Part(
+            "buildkit",
+            tuple(f"github.com/moby/buildkit/cmd/{program}" for program in ("buildctl", "buildkitd")),
+            "github.com/moby/buildkit",
+            kinds=frozenset({Kind.WHOLE}),
+        ),
+        # No cgo in ours: they run in images that hold nothing else.
+        Part("pause", (".",), cgo=False, kinds=frozenset({Kind.WHOLE})),
+        Part("apiread", (".",), cgo=False, kinds=frozenset({Kind.WHOLE})),
+    )
+}
+
+# Programs of the system, with the Debian package that has each.
+SMALL_TOOLS = {"etcd": "etcd-server", "setpriv": "util-linux"}
+WHOLE_TOOLS = {
+    "umount": "mount",
+    "runc": "runc",
+    "iptables": "iptables",
+    "conntrack": "conntrack",
+    "ip": "iproute2",
+    "nsenter": "util-linux",
+    "unshare": "util-linux",
+    "mount": "mount",
+    "busybox": "busybox-static",
+    "ldd": "libc-bin",
+}
+
+
+def cache() -> Path:
+    """The folder that holds all that was built: `$CERTLAG_CACHE`, else the user's cache folder."""
+    own = os.environ.get("CERTLAG_CACHE")
+    root = Path(own) if own else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "certlag"
+    return root / "bench"
+
+
+def binary(name: str) -> Path:
+    """The built program of this name."""
+    for part in PARTS.values():
+        for program in part.binaries:
+            if program.name == name:
+                if not program.exists():
+                    raise FileNotFoundError(f"{name} is not built ({program}): run `{BUILD}`")
+                return program
+    raise LookupError(f"no part has a program {name}: see PARTS in {__file__}")
+
+
+def tool(name: str) -> Path:
+    """The system's program of this name, also where PATH leaves out the system administrator's folders."""
+    found = shutil.which(name) or shutil.which(name, path="/usr/sbin:/sbin:/usr/local/sbin")
+    if found is None:
+        raise FileNotFoundError(f"no {name} on PATH: run `{_install((SMALL_TOOLS | WHOLE_TOOLS)[name])}`")
+    return Path(found)
+
+
+def custom_resource_definitions() -> Path:
+    """Cert-manager's CustomResourceDefinitions: a JSON list."""
+    return PARTS["cert-manager"].directory / "crds.json"
+
+
+def missing(kind: Kind = Kind.WHOLE) -> list[Missing]:
+    """What this machine lacks for a cluster of this kind, each with its remedy."""
+    if sys.platform != "linux":
+        return [Missing("Linux", "run these tests on Linux: they start Kubernetes's own programs")]
+    lacking = []
+    if kind is Kind.WHOLE and os.geteuid() != 0:
+        lacking.append(Missing("root", "run as root: pods need namespaces, mounts and cgroups"))
+    for name, package in (SMALL_TOOLS if kind is Kind.SMALL else SMALL_TOOLS | WHOLE_TOOLS).items():
+        try:
+            tool(name)
+        except FileNotFoundError:
+            lacking.append(Missing(name, _install(package)))
+    if kind is Kind.WHOLE and not (CNI_PLUGINS / "bridge").exists():
+        lacking.append(Missing(f"CNI plugins in {CNI_PLUGINS}", _install("containernetworking-plugins")))
+    lacking += [
+        Missing(f"{part.name} {part.version}", BUILD)
+        for part in PARTS.values()
+        if kind in part.kinds and not part.directory.exists()
+    ]
+    return lacking
+
+
+def build() -> None:
+    """Build every part that is missing, one after the other, and print the seconds that each took."""
+    for part in PARTS.values():
+        if part.directory.exists():
+            print(f"{part.name} {part.version}: there already, {part.directory}")
+            continue
+        began = time.monotonic()
+        _build(part)
+        print(f"{part.name} {part.version}: {time.monotonic() - began:.0f} s, {part.directory}", flush=True)
+
+
+def _build(part: Part) -> None:
+    """Build into a folder beside the final one and rename it: what is in the cache is always complete."""
+    cache().mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=cache(), prefix=f".{part.name}-") as scratch:
+        unfinished = Path(scratch) / "part"
+        unfinished.mkdir()
+        # A package of the module itself would be named after its last path element: the part's name.
+        output = f"{unfinished / part.name}" if part.packages == (".",) else f"{unfinished}/"
+        subprocess.run(
+            ["go", "build", *part.flags, "-o", output, *part.packages],
+            cwd=part.source,
+            env=os.environ | {"GOWORK": "off"} | ({} if part.cgo else {"CGO_ENABLED": "0"}),
+            check=True,
+        )
+        if part.name == "cert-manager":
+            _collect_crds(part, unfinished)
+        unfinished.rename(part.directory)
+
+
+def _collect_crds(part: Part, into: Path) -> None:
+    """Take the CRDs out of the module, as JSON: parsing a megabyte of YAML would cost each start a second."""
+    module = subprocess.run(
+        ["go", "list", "-m", "-f", "{{.Dir}}", str(part.module)],
+        cwd=part.source,
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout.strip()
+    documents = [
+        document
+        for file in sorted((Path(module) / "deploy" / "crds").glob("*.yaml"))
+        for document in yaml.safe_load_all(file.read_text())
+        if document and document.get("kind") == "CustomResourceDefinition"
+    ]
+    (into / "crds.json").write_text(json.dumps(documents))
+
+
+def _install(package: str) -> str:
+    return f"apt-get install {package}"
+
+
+def main(arguments: list[str]) -> int:
+    """Build, or say what is missing."""
+    match arguments:
+        case ["build"]:
+            build()
+            return 0
+        case ["missing"]:
+            lacking = missing()
+            for item in lacking:
+                print(f"missing: {item.what}: {item.remedy}")
+            return 1 if lacking else 0
+    print("usage: python -m tests.bench.parts build|missing", file=sys.stderr)
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
