@@ -1,0 +1,181 @@
+"""X.509 bytes to the model's types, and whether one certificate signs another. Pure.
+
+All input is hostile: sizes are bounded, and whatever the library makes of broken bytes becomes
+`InvalidCertificateError`. Nothing here trusts a certificate; trust is not the question, identity is.
+"""
+
+import binascii
+import re
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from functools import lru_cache
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes
+
+from exporter.model import Chain, IssuedChain, Leaf
+
+MAX_PEM = 64 * 1024
+MAX_CHAIN = 16
+"""Certificates in one chain that are looked at. OpenSSL's own default depth is 100; real chains have at most five."""
+MAX_NAMES = 200
+MAX_NAME = 255
+"""Characters of a DNS name (RFC 1035 §2.3.4); longer names cannot match a Certificate's and are cut."""
+
+_PEM = re.compile(r"-----BEGIN CERTIFICATE-----([^-]*)-----END CERTIFICATE-----")
+
+
+class InvalidCertificateError(ValueError):
+    """These bytes are not an X.509 certificate that can be read."""
+
+
+def split_pem(pem: bytes) -> tuple[bytes, ...]:
+    """Return the DER of each CERTIFICATE block of a PEM text (RFC 7468), in order.
+
+    Raises:
+        InvalidCertificateError: there is none, one is not base64, or the text is longer than 64 KiB. The size
+            cap is what CVE-2024-12401 taught cert-manager.
+    """
+    if len(pem) > MAX_PEM:
+        raise InvalidCertificateError(f"{len(pem)} bytes of PEM, at most {MAX_PEM} are read")
+    try:
+        ders = tuple(binascii.a2b_base64(body) for body in _PEM.findall(pem.decode("ascii")))
+    except ValueError as error:
+        raise InvalidCertificateError(f"not PEM: {error}") from error
+    if not ders:
+        raise InvalidCertificateError("no CERTIFICATE block")
+    return tuple(_shared(der) for der in ders[:MAX_CHAIN])
+
+
+def read_chain(ders: Sequence[bytes]) -> Chain:
+    """Read what a server presented, leaf first.
+
+    Raises:
+        InvalidCertificateError: one of them cannot be read, or there is none.
+    """
+    if not ders:
+        raise InvalidCertificateError("an empty chain")
+    kept = tuple(_shared(der) for der in ders[:MAX_CHAIN])
+    return Chain(read_leaf(kept[0]), kept, min(_not_after(der) for der in kept))
+
+
+def read_issued(certificate_pem: bytes, ca_pem: bytes) -> IssuedChain:
+    """Read `status.certificate` and `status.ca` of a CertificateRequest; `ca_pem` may be empty.
+
+    Raises:
+        InvalidCertificateError: the leaf or an authority cannot be read.
+    """
+    leaf, *intermediates = split_pem(certificate_pem)
+    authorities = split_pem(ca_pem) if ca_pem.strip() else ()
+    return IssuedChain(
+        leaf=read_leaf(leaf),
+        intermediates=tuple(intermediates),
+        authorities=authorities,
+        authority_not_after=_named_authority_not_after((leaf, *intermediates), authorities),
+    )
+
+
+def read_leaf(der: bytes) -> Leaf:
+    """Read what identifies a leaf.
+
+    Raises:
+        InvalidCertificateError: it cannot be read.
+    """
+    try:
+        certificate = x509.load_der_x509_certificate(der)
+        return Leaf(
+            fingerprint_sha256=certificate.fingerprint(hashes.SHA256()).hex(),
+            serial_number=_octets(certificate.serial_number),
+            not_before=certificate.not_valid_before_utc,
+            not_after=certificate.not_valid_after_utc,
+            names=frozenset(_names(certificate)),
+        )
+    # Fuzzing the library found ValueError, InvalidVersion, UnsupportedGeneralNameType and more, of no common
+    # kind: whichever it is, the certificate cannot be read.
+    except Exception as error:
+        raise InvalidCertificateError(f"{type(error).__name__}: {error}") from error
+
+
+@lru_cache(maxsize=4096)
+def signing_authority(chain: tuple[bytes, ...], authorities: tuple[bytes, ...]) -> bytes | None:
+    """Return the authority (DER) to which a chain's leaf verifies, None if there is none.
+
+    `chain` is the leaf and any certificates that may stand between, in any order. Only names and signatures
+    count: dates are ignored, because an expired authority still tells who signed.
+    """
+    leaf, *between = (_load(der) for der in chain)
+    trusted = {der: _load(der) for der in authorities}
+    reached, frontier = {leaf.fingerprint(hashes.SHA256())}, [leaf]
+    while frontier:
+        certificate = frontier.pop()
+        for der, authority in trusted.items():
+            if certificate == authority or _signs(authority, certificate):
+                return der
+        for candidate in between:
+            fingerprint = candidate.fingerprint(hashes.SHA256())
+            if fingerprint not in reached and _signs(candidate, certificate):
+                reached.add(fingerprint)
+                frontier.append(candidate)
+    return None
+
+
+def not_after(der: bytes) -> datetime:
+    """Return the end of validity (UTC) of a certificate that was read before."""
+    return _not_after(der)
+
+
+@lru_cache(maxsize=4096)
+def _shared(der: bytes) -> bytes:
+    """Return one object for equal bytes: ten thousand leaves have the same few authorities."""
+    return der
+
+
+@lru_cache(maxsize=4096)
+def _load(der: bytes) -> x509.Certificate:
+    try:
+        return x509.load_der_x509_certificate(der)
+    except Exception as error:  # see read_leaf
+        raise InvalidCertificateError(f"{type(error).__name__}: {error}") from error
+
+
+def _not_after(der: bytes) -> datetime:
+    return _load(der).not_valid_after_utc
+
+
+def _signs(issuer: x509.Certificate, certificate: x509.Certificate) -> bool:
+    """Tell whether names and signature agree (RFC 5280 §6.1.3 a.1 and a.4)."""
+    try:
+        certificate.verify_directly_issued_by(issuer)
+    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
+        return False
+    return True
+
+
+def _named_authority_not_after(chain: tuple[bytes, ...], authorities: tuple[bytes, ...]) -> datetime | None:
+    """Return the not-after of the authority that the chain names as its issuer.
+
+    Names are enough here: cert-manager itself put the two into one status, and checking ten thousand signatures
+    at start would cost seconds.
+    """
+    issuers = {_load(der).issuer for der in chain}
+    named = [der for der in authorities if _load(der).subject in issuers] or list(authorities)
+    return min((_not_after(der) for der in named), default=None)
+
+
+def _names(certificate: x509.Certificate) -> Iterator[str]:
+    for attribute in certificate.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME):
+        yield str(attribute.value)[:MAX_NAME]
+    try:
+        alternatives = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return
+    for kind in (x509.DNSName, x509.IPAddress, x509.UniformResourceIdentifier):
+        for value in alternatives.get_values_for_type(kind)[:MAX_NAMES]:
+            yield str(value)[:MAX_NAME]
+
+
+def _octets(serial: int) -> str:
+    """Write a serial number's octets as blackbox_exporter does; a negative one (RFC 5280 forbids it) with a sign."""
+    size = max(1, (abs(serial).bit_length() + 7) // 8)
+    return ("-" if serial < 0 else "") + abs(serial).to_bytes(size).hex()

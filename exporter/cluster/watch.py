@@ -1,0 +1,251 @@
+"""List and watch one resource: a complete picture first, then each change of it, through any failure.
+
+Theory of operation. `Reflector.run` lists in pages, hands over the complete list, then watches from the list's
+resourceVersion and hands over each change. It goes back to listing only when the server says that the
+resourceVersion has expired (410, as an answer or within the stream), or once in about 45 minutes to be safe; any
+other failure watches again from where it was. Every failure waits first: full jitter between 0.8 and 30 s, doubled each
+time and started anew only by an event or a watch that lived for two minutes, since a server that accepts and
+drops at once would otherwise be asked without end. A watch that is silent for 75 s is cut: bookmarks come once a
+minute, so silence means a dead connection. These are client-go's figures (tools/cache/reflector.go) where it has
+them, and what it lacks (a read timeout, a bound on one event) is added.
+
+Half a list is never handed over; an object that cannot be read is counted, and what was known of it stays.
+Touches the API server through `client` only, and never writes.
+"""
+
+import json
+import random
+import threading
+from collections import Counter
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Protocol
+
+from exporter.clock import Clock
+from exporter.cluster import decode
+from exporter.cluster.decode import SkipReason, UndecodableError
+from exporter.cluster.resources import Watch
+from exporter.errors import ClusterError, ClusterErrorReason
+from exporter.model import ObjectKey
+
+PAGE = 500
+BACKOFF_FIRST, BACKOFF_MOST = 0.8, 30.0
+HEALTHY_AFTER = 120.0
+"""Seconds that a watch must have lived to count as a success if no event came."""
+SHORT = 1.0
+"""Seconds: a watch that ends cleanly before, without an event, counts as a failure."""
+RETRY_AFTER_MOST = 60.0
+RELIST_AFTER = (1800.0, 3600.0)
+WATCH_SECONDS = (290, 570)
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """The complete content of a watch's scope. `unreadable` exist but could not be decoded."""
+
+    watch: Watch
+    objects: tuple[Any, ...]
+    unreadable: frozenset[ObjectKey]
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """An object was created or modified."""
+
+    watch: Watch
+    object: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Removed:
+    """An object was deleted."""
+
+    watch: Watch
+    key: ObjectKey
+
+
+Change = Listed | Changed | Removed
+
+
+@dataclass(slots=True)
+class WatchHealth:
+    """Whether one watch can see. Written by its own thread, read by others at any time."""
+
+    synced: bool = False
+    last_contact_at: datetime | None = None
+    relists: Counter[str] = field(default_factory=Counter)
+    errors: Counter[ClusterErrorReason] = field(default_factory=Counter)
+    skipped: Counter[SkipReason] = field(default_factory=Counter)
+
+
+class Client(Protocol):
+    """What a reflector needs of `cluster.client.ClusterClient`."""
+
+    def get(self, path: str, parameters: Mapping[str, str], *, accept: str = ...) -> Any:
+        """Return the JSON answer to one GET."""
+        ...
+
+    def stream(self, path: str, parameters: Mapping[str, str], *, accept: str = ...) -> Any:
+        """Open a watch: a context manager over an iterator of lines."""
+        ...
+
+
+class Reflector:
+    """The loop over one watch; `run` is a thread's whole life."""
+
+    def __init__(
+        self,
+        watch: Watch,
+        client: Client,
+        sink: Callable[[Change], None],
+        clock: Clock,
+        stop: threading.Event,
+        *,
+        jitter: random.Random,
+        log: Callable[[Watch, ClusterError, float], None],
+    ) -> None:
+        self.watch = watch
+        self.health = WatchHealth()
+        self._client = client
+        self._sink = sink
+        self._clock = clock
+        self._stop = stop
+        self._jitter = jitter
+        self._log = log
+        self._failures = 0
+
+    def run(self) -> None:
+        """List and watch until stopped."""
+        reason, resource_version = "start", None
+        relist_at = 0.0
+        while not self._stop.is_set():
+            try:
+                if resource_version is None or self._clock.monotonic() >= relist_at:
+                    self.health.relists[reason if resource_version is None else "safety"] += 1
+                    resource_version = self._list()
+                    relist_at = self._clock.monotonic() + self._jitter.uniform(*RELIST_AFTER)
+                for resource_version in self._watch(resource_version):  # noqa: B007 - the last one counts
+                    if self._stop.is_set():
+                        return
+            except ClusterError as error:
+                if error.reason is ClusterErrorReason.EXPIRED:
+                    reason, resource_version = "expired", None
+                    self.health.synced = False
+                self._fail(error)
+
+    def _list(self) -> str:
+        """Hand over a complete list and return its resourceVersion."""
+        objects: list[Any] = []
+        unreadable: set[ObjectKey] = set()
+        parameters = {"limit": str(PAGE), **self.watch.parameters}
+        while True:
+            page = self._client.get(self.watch.path, parameters, accept=self.watch.resource.accept_list)
+            self._contact()
+            metadata, items = _list_parts(page)
+            for item in items:
+                try:
+                    found = self.watch.resource.decode(item)
+                    if found is not None:
+                        objects.append(found)
+                except UndecodableError as error:
+                    self.health.skipped[error.reason] += 1
+                    with suppress(UndecodableError):  # without a key there is nothing to keep
+                        unreadable.add(decode.key(item))
+            following = metadata.get("continue")
+            if not following:
+                break
+            parameters["continue"] = following
+        self._sink(Listed(self.watch, tuple(objects), frozenset(unreadable)))
+        self.health.synced = True
+        return str(metadata["resourceVersion"])
+
+    def _watch(self, resource_version: str) -> Any:
+        """Hand over changes; yield the resourceVersion after each event."""
+        parameters = {
+            "watch": "1",
+            "allowWatchBookmarks": "true",
+            "resourceVersion": resource_version,
+            "timeoutSeconds": str(self._jitter.randint(*WATCH_SECONDS)),
+            **self.watch.parameters,
+        }
+        started, events = self._clock.monotonic(), 0
+        with self._client.stream(self.watch.path, parameters, accept=self.watch.resource.accept_watch) as lines:
+            self._contact()
+            for line in lines:
+                self._contact()
+                if not line.strip():
+                    continue
+                kind, document = _event(line)
+                self._apply(kind, document)
+                events += 1
+                self._failures = 0
+                yield _resource_version(document, resource_version)
+        lived = self._clock.monotonic() - started
+        if lived >= HEALTHY_AFTER:
+            self._failures = 0
+        elif lived < SHORT and not events:
+            raise ClusterError(ClusterErrorReason.SHORT_WATCH, f"{self.watch.path}: ended after {lived:.3f} s")
+
+    def _apply(self, kind: str, document: Mapping[str, Any]) -> None:
+        if kind == "ERROR":
+            raise _error_event(document)
+        try:
+            if kind == "DELETED":
+                self._sink(Removed(self.watch, decode.key(document)))
+            elif kind in ("ADDED", "MODIFIED"):
+                found = self.watch.resource.decode(document)
+                if found is not None:
+                    self._sink(Changed(self.watch, found))
+        except UndecodableError as error:
+            self.health.skipped[error.reason] += 1
+
+    def _contact(self) -> None:
+        self.health.last_contact_at = self._clock.now()
+
+    def _fail(self, error: ClusterError) -> None:
+        """Count a failure and wait before the next try."""
+        self.health.errors[error.reason] += 1
+        ceiling = min(BACKOFF_MOST, BACKOFF_FIRST * 2**self._failures)
+        delay = self._jitter.uniform(BACKOFF_FIRST / 2, ceiling) if ceiling > BACKOFF_FIRST else ceiling
+        delay = max(delay, min(error.retry_after or 0.0, RETRY_AFTER_MOST))
+        self._failures = min(self._failures + 1, 10)
+        self._log(self.watch, error, delay)
+        self._stop.wait(delay)
+
+
+def _list_parts(page: Any) -> tuple[Mapping[str, Any], list[Any]]:
+    """Return metadata and items of a list; a proxy's page in good JSON is no list."""
+    match page:
+        case {"metadata": {"resourceVersion": str()} as metadata, **rest}:
+            items = rest.get("items") or []
+            if isinstance(items, list) and all(isinstance(item, dict) for item in items):
+                return metadata, items
+    raise ClusterError(ClusterErrorReason.GARBLED, "the answer is not a list of the Kubernetes API")
+
+
+def _event(line: bytes) -> tuple[str, Mapping[str, Any]]:
+    try:
+        event = json.loads(line)
+    except ValueError as error:
+        raise ClusterError(ClusterErrorReason.GARBLED, f"a watch event is not JSON: {error}") from error
+    match event:
+        case {"type": str() as kind, "object": dict() as document}:
+            return kind, document
+    raise ClusterError(ClusterErrorReason.GARBLED, "a watch event without type or object")
+
+
+def _resource_version(document: Mapping[str, Any], before: str) -> str:
+    metadata = document.get("metadata")
+    version = metadata.get("resourceVersion") if isinstance(metadata, dict) else None
+    return version if isinstance(version, str) and version else before
+
+
+def _error_event(status: Mapping[str, Any]) -> ClusterError:
+    """Translate a Status inside the stream. Servers say `Expired` or `Gone`, sometimes with only the code."""
+    code, reason = status.get("code"), status.get("reason")
+    if code == 410 or reason in ("Expired", "Gone"):
+        return ClusterError(ClusterErrorReason.EXPIRED, str(status.get("message", ""))[:200])
+    kind = ClusterErrorReason.THROTTLED if code == 429 else ClusterErrorReason.SERVER_ERROR
+    return ClusterError(kind, f"in the watch: {code} {reason}: {str(status.get('message', ''))[:200]}")

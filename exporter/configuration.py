@@ -1,0 +1,331 @@
+"""The configuration file of both programs: what it may hold, and one clear message when it does not.
+
+Reads one YAML file. pydantic checks values and writes the JSON Schema; this module adds what it lacks: the line
+in the file, and what would be right. Nothing here asks the cluster whether what is named exists.
+"""
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import durationpy
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
+from pydantic.alias_generators import to_camel
+
+from exporter.model import Discovery, DiscoveryProbe, Evidence, Target, Workload
+
+ENVIRONMENT_VARIABLE = "CERTLAG_CONFIG"
+
+
+class ConfigurationError(Exception):
+    """The configuration cannot be used; the message says what, where, and what would be right."""
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """What both programs act on."""
+
+    targets: tuple[Target, ...]
+    discovery: Discovery
+
+
+def load(path: str | None, *, default_namespace: str, environment: Mapping[str, str] = os.environ) -> Configuration:
+    """Read the configuration: `path`, else the file that $CERTLAG_CONFIG names, else the built-in target.
+
+    Args:
+        path: a YAML file, if one was named on the command line.
+        default_namespace: where the built-in target is, and every target that names no namespace.
+        environment: where CERTLAG_CONFIG is looked up.
+
+    Raises:
+        ConfigurationError: the file cannot be read or is refused.
+    """
+    named = path or environment.get(ENVIRONMENT_VARIABLE)
+    if not named:
+        return Configuration((opschain(default_namespace),), Discovery())
+    try:
+        text = Path(named).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{named}: cannot be read: {error}") from error
+    return parse(text, source=named, default_namespace=default_namespace)
+
+
+def opschain(namespace: str) -> Target:
+    """Return the built-in target: the build service of OpsChain (2023-01-13 and older)."""
+    return Target(
+        name="build-service",
+        workload=Workload(namespace, "deployment", "opschain-build-service"),
+        certificate="opschain-build-service",
+        port=1234,
+        server_name="opschain-build-service",
+        client_auth=True,
+        workers=(Workload(namespace, "deployment", "opschain-api-worker"),),
+        drain_timeout=timedelta(hours=1),
+        restart_timeout=timedelta(minutes=5),
+        reloads=False,
+        evidence=Evidence.HANDSHAKE,
+    )
+
+
+def parse(text: str, *, source: str, default_namespace: str) -> Configuration:
+    """Read a configuration from YAML text; `source` is its name in messages.
+
+    Raises:
+        ConfigurationError: it is refused; the first problem in the file is named.
+    """
+    try:
+        document = yaml.compose(text, Loader=yaml.SafeLoader)
+        _refuse_repeated_keys(document, source)
+        data = yaml.safe_load(text)
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise ConfigurationError(f"{source}:{line}: not YAML: {error.problem}") from error
+    except yaml.YAMLError as error:
+        raise ConfigurationError(f"{source}: not YAML: {error}") from error
+    try:
+        file = ConfigurationFile.model_validate({} if data is None else data)
+    except ValidationError as error:
+        problems = sorted(_Problem.of(detail, document) for detail in error.errors())
+        raise ConfigurationError(f"{source}:{problems[0].line}: {problems[0].message}") from error
+    targets = tuple(target.target(default_namespace) for target in file.targets)
+    _refuse_repeated_targets(targets, source)
+    return Configuration(targets, file.discovery.discovery() if file.discovery else Discovery())
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the JSON Schema (2020-12) of the configuration file."""
+    schema = ConfigurationFile.model_json_schema(by_alias=True)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
+# --- the file ---------------------------------------------------------------------------------------------------
+
+_DNS_LABEL = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
+_SUBDOMAIN = r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?"
+_WORKLOAD = re.compile(rf"(deployment|statefulset|daemonset)/({_SUBDOMAIN})")
+_WORKER = re.compile(rf"(deployment|statefulset)/({_SUBDOMAIN})")
+
+Label = Annotated[str, Field(pattern=rf"^{_DNS_LABEL}$")]
+Subdomain = Annotated[str, Field(pattern=rf"^{_SUBDOMAIN}$")]
+WorkloadName = Annotated[str, Field(pattern=f"^{_WORKLOAD.pattern}$", examples=["deployment/vault"])]
+WorkerName = Annotated[str, Field(pattern=f"^{_WORKER.pattern}$", examples=["deployment/worker"])]
+PortNumber = Annotated[int, Field(ge=1, le=65535, strict=True)]
+PortName = Annotated[str, Field(pattern=r"^(?=.*[a-z])[a-z0-9]([-a-z0-9]{0,13}[a-z0-9])?$")]
+Switch = Annotated[bool, Field(strict=True)]
+
+
+def _duration(value: object) -> timedelta:
+    """Read a Go duration, the form that Kubernetes uses: 1h, 90s, 1h30m."""
+    if isinstance(value, str) and value:
+        try:
+            duration = durationpy.from_str(value)
+        except durationpy.DurationError:
+            duration = timedelta(0)
+        if duration > timedelta(0):
+            return duration
+    raise ValueError("not a length of time")
+
+
+Duration = Annotated[
+    timedelta,
+    BeforeValidator(_duration),
+    WithJsonSchema({"type": "string", "pattern": r"^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$", "examples": ["1h", "90s"]}),
+]
+
+
+class _Section(BaseModel):
+    """Part of the file: camelCase keys as in Kubernetes, and none that is not known."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, alias_generator=to_camel, validate_by_name=False, use_attribute_docstrings=True
+    )
+
+
+class TargetSection(_Section):
+    """A workload that serves a certificate, its TLS port, and the workers to drain before a restart."""
+
+    name: Label
+    """Names the target in commands, metrics and its run record."""
+    namespace: Label | None = None
+    """Where it is; default: the namespace of the pod or of the kubeconfig's context."""
+    workload: WorkloadName
+    """What serves the certificate: deployment/NAME, statefulset/NAME or daemonset/NAME."""
+    certificate: Subdomain | None = None
+    """The cert-manager Certificate; default: found through the Secrets that the pods use."""
+    port: PortNumber | PortName | None = None
+    """The TLS port, by number or name; default: the ports that the containers declare."""
+    server_name: Subdomain | None = None
+    """The name to ask for (SNI); default: the certificate's first DNS name."""
+    client_auth: Switch = False
+    """It checks its clients' certificates."""
+    workers: tuple[WorkerName, ...] = ()
+    """What to drain before a restart: deployment/NAME or statefulset/NAME."""
+    drain_timeout: Duration | None = None
+    """How long the workers may take to finish; default: what their own grace period allows."""
+    restart_timeout: Duration = timedelta(minutes=5)
+    """How long the workload may take to come back."""
+    reloads: Switch = False
+    """It reads new certificates by itself: stale is no alarm for 10 minutes after issuance."""
+    evidence: Literal["handshake", "start_time"] = "handshake"
+    """How to know what is loaded; start_time is a guess, for what cannot be probed."""
+
+    def target(self, default_namespace: str) -> Target:
+        """Return it in the model's words."""
+        namespace = self.namespace or default_namespace
+        return Target(
+            name=self.name,
+            workload=_workload(self.workload, namespace),
+            certificate=self.certificate,
+            port=self.port,
+            server_name=self.server_name,
+            client_auth=self.client_auth,
+            workers=tuple(_workload(worker, namespace) for worker in self.workers),
+            drain_timeout=self.drain_timeout,
+            restart_timeout=self.restart_timeout,
+            reloads=self.reloads,
+            evidence=Evidence(self.evidence),
+        )
+
+
+class DiscoverySection(_Section):
+    """Every pod that uses a Secret of cert-manager (volume, projected volume, env), without a target."""
+
+    namespaces: Annotated[tuple[Label | Literal["*"], ...], Field(min_length=1)]
+    """Where to look; "*" is every namespace, and needs a ClusterRole."""
+    probe: Literal["annotated", "declared-ports", "off"] = "annotated"
+    """Which ports to probe: those of the annotation certlag.dev/port, all declared ones, or none."""
+
+    def discovery(self) -> Discovery:
+        """Return it in the model's words."""
+        return Discovery(frozenset(self.namespaces), DiscoveryProbe(self.probe))
+
+
+class ConfigurationFile(_Section):
+    """The whole file."""
+
+    targets: tuple[TargetSection, ...] = ()
+    """What serves a certificate."""
+    discovery: DiscoverySection | None = None
+    """Where to look for more."""
+
+
+def _workload(reference: str, namespace: str) -> Workload:
+    kind, _, name = reference.partition("/")
+    return Workload(namespace, kind, name)
+
+
+# --- messages ---------------------------------------------------------------------------------------------------
+
+_SECTIONS: dict[str, type[BaseModel]] = {
+    "": ConfigurationFile,
+    "targets": TargetSection,
+    "discovery": DiscoverySection,
+}
+
+_RIGHT_FORMS = {
+    "name": 'a DNS label: lower-case letters, digits and "-", as in "build-service"',
+    "namespace": 'the name of a namespace, as in "opschain"',
+    "workload": "deployment/NAME, statefulset/NAME or daemonset/NAME",
+    "certificate": "the name of a cert-manager Certificate",
+    "port": "a number from 1 to 65535, or a port's name of at most 15 characters with a letter in it",
+    "serverName": "a DNS name in lower case",
+    "clientAuth": "true or false",
+    "workers": "a list of deployment/NAME or statefulset/NAME",
+    "drainTimeout": "a length of time above zero, as in 1h, 90s or 1h30m",
+    "restartTimeout": "a length of time above zero, as in 5m, 90s or 1h30m",
+    "reloads": "true or false",
+    "evidence": "handshake or start_time",
+    "namespaces": 'a list of at least one namespace, or ["*"]',
+    "probe": "annotated, declared-ports or off",
+    "targets": "a list of targets, each with name and workload",
+    "discovery": "a section with namespaces and, if wanted, probe",
+}
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class _Problem:
+    """One problem; the order is that of the file."""
+
+    line: int
+    message: str
+
+    @classmethod
+    def of(cls, detail: Any, document: yaml.Node | None) -> "_Problem":
+        location = [step for step in detail["loc"] if isinstance(step, int) or step in _RIGHT_FORMS]
+        if detail["type"] == "extra_forbidden":
+            location = list(detail["loc"])
+        node, is_key_known = _find(document, location)
+        line = node.start_mark.line + 1 if node is not None else 1
+        path = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in location).lstrip(".")
+        return cls(line, _message(detail["type"], path, location, detail.get("input"), is_key_known=is_key_known))
+
+
+def _message(kind: str, path: str, location: list[int | str], value: object, *, is_key_known: bool) -> str:
+    keys = [step for step in location if isinstance(step, str)]
+    if kind == "extra_forbidden":
+        section = _SECTIONS[keys[-2] if len(keys) > 1 else ""]
+        known = [field.alias or name for name, field in section.model_fields.items()]
+        close = get_close_matches(str(keys[-1]), known, n=1)
+        hint = f' (did you mean "{close[0]}"?)' if close else ""
+        return f"{path}: unknown key{hint}; known here: {', '.join(known)}"
+    if not keys:
+        return "must be a mapping with the keys targets and discovery"
+    right = _RIGHT_FORMS[keys[-1]]
+    if kind == "missing" or not is_key_known:
+        return f"{path}: missing; it must be {right}"
+    if isinstance(location[-1], int) and keys[-1] == "targets":
+        right = "a target: a mapping with name and workload"
+    return f"{path}: {value!r} is not {right}"
+
+
+def _find(node: yaml.Node | None, location: list[int | str]) -> tuple[yaml.Node | None, bool]:
+    """Return the node nearest to a location, and whether it is the very one."""
+    for step in location:
+        match node, step:
+            case yaml.MappingNode(), str():
+                child = next((pair for pair in node.value if pair[0].value == step), None)
+                if child is None:
+                    return node, False
+                # An unknown key is shown where the key stands, a wrong value where the value does.
+                node = child[1] if child[1].value not in ("", []) else child[0]
+            case yaml.SequenceNode(), int() if step < len(node.value):
+                node = node.value[step]
+            case _:
+                return node, False
+    return node, True
+
+
+def _mappings(node: yaml.Node | None) -> Iterator[yaml.MappingNode]:
+    if isinstance(node, yaml.MappingNode):
+        yield node
+        for _, value in node.value:
+            yield from _mappings(value)
+    elif isinstance(node, yaml.SequenceNode):
+        for item in node.value:
+            yield from _mappings(item)
+
+
+def _refuse_repeated_keys(document: yaml.Node | None, source: str) -> None:
+    for mapping in _mappings(document):
+        seen: dict[Any, int] = {}
+        for key, _ in mapping.value:
+            line = key.start_mark.line + 1
+            if key.value in seen:
+                raise ConfigurationError(
+                    f"{source}:{line}: {key.value}: given twice; it stands in line {seen[key.value]} already"
+                )
+            seen[key.value] = line
+
+
+def _refuse_repeated_targets(targets: tuple[Target, ...], source: str) -> None:
+    seen: set[str] = set()
+    for target in targets:
+        if target.name in seen:
+            raise ConfigurationError(f"{source}: targets: two are named {target.name!r}; each needs its own name")
+        seen.add(target.name)

@@ -1,0 +1,454 @@
+"""The words of the project as types. Pure: no I/O, no clock, no decisions.
+
+Everything is frozen, so a value can be handed between threads. Instants are timezone-aware UTC and their names
+end in `_at` or are X.509's own (`not_before`, `not_after`); lengths of time are `timedelta`.
+An instant that is not known is None, never zero.
+"""
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import NamedTuple
+
+
+class ObjectKey(NamedTuple):
+    """A namespaced Kubernetes object of a kind that the context gives."""
+
+    namespace: str
+    name: str
+
+
+class Workload(NamedTuple):
+    """What owns a pod, in kubernetes-mixin's words.
+
+    `type` is the owner's kind in lower case (deployment, statefulset, daemonset, job, …), or `barepod` for a pod
+    that nothing owns.
+    """
+
+    namespace: str
+    type: str
+    name: str
+
+
+BAREPOD = "barepod"
+
+
+# --- X.509 -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """What identifies one leaf certificate.
+
+    `fingerprint_sha256` is the SHA-256 of the DER, `serial_number` the serial's own octets, both in lower-case
+    hexadecimal as blackbox_exporter writes them. `names` are its DNS, IP and URI subject alternative names and
+    its common name.
+    """
+
+    fingerprint_sha256: str
+    serial_number: str
+    not_before: datetime
+    not_after: datetime
+    names: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """What a TLS server presented: DER, leaf first. `not_after` is the earliest one in it."""
+
+    leaf: Leaf
+    der: tuple[bytes, ...]
+    not_after: datetime
+
+
+# --- cert-manager ----------------------------------------------------------------------------------------------
+
+
+class IssuerRef(NamedTuple):
+    """`Certificate.spec.issuerRef`, with cert-manager's defaults filled in."""
+
+    kind: str
+    name: str
+    group: str
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """A cert-manager Certificate: what was asked for, and what its status says was issued."""
+
+    key: ObjectKey
+    uid: str
+    secret: str
+    names: frozenset[str]
+    server_name: str | None
+    issuer: IssuerRef
+    renew_before: timedelta | None
+    renew_before_percentage: int | None
+    revision: int | None
+    not_before: datetime | None
+    not_after: datetime | None
+    renewal_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class IssuedChain:
+    """What a CertificateRequest's status holds.
+
+    `intermediates` (DER) follow the leaf in `status.certificate`; `authorities` (DER) are `status.ca`, empty if
+    the issuer gave none. `authority_not_after` belongs to the one of them that signs the leaf's chain.
+    """
+
+    leaf: Leaf
+    intermediates: tuple[bytes, ...] = ()
+    authorities: tuple[bytes, ...] = ()
+    authority_not_after: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateRequest:
+    """A cert-manager CertificateRequest; `issued` is None until it was signed."""
+
+    key: ObjectKey
+    certificate: str
+    revision: int
+    ready_at: datetime | None
+    issued: IssuedChain | None
+
+
+class IssuedEvidence(StrEnum):
+    """Which rung of the ladder told us what was issued, strongest first."""
+
+    CERTIFICATE_REQUEST = "certificate_request"
+    MEMORY = "memory"
+    STATUS_DATES = "status_dates"
+
+
+@dataclass(frozen=True, slots=True)
+class Issued:
+    """What cert-manager last issued for a Certificate.
+
+    `chain` is None when only the dates in `Certificate.status` are known; `at` is when the request became Ready,
+    None when no request tells.
+    """
+
+    evidence: IssuedEvidence
+    not_before: datetime
+    not_after: datetime
+    chain: IssuedChain | None
+    at: datetime | None
+
+
+# --- pods ------------------------------------------------------------------------------------------------------
+
+
+class Port(NamedTuple):
+    """A TCP port that a container declares; `name` is empty if it has none."""
+
+    name: str
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """One container of a pod. `started_at` is None while it is not running."""
+
+    name: str
+    id: str
+    started_at: datetime | None
+    ready: bool
+    ports: tuple[Port, ...]
+    secrets: frozenset[str]
+
+
+class Owner(NamedTuple):
+    """A controller owner reference."""
+
+    kind: str
+    name: str
+    uid: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pod:
+    """A pod, as far as it matters here. `probe_ports` is its annotation certlag.dev/port, split."""
+
+    key: ObjectKey
+    uid: str
+    address: str
+    terminating: bool
+    owner: Owner | None
+    containers: tuple[Container, ...]
+    probe_ports: tuple[str, ...]
+
+    @property
+    def secrets(self) -> frozenset[str]:
+        """The names of all Secrets that some container of it uses."""
+        return frozenset().union(*(container.secrets for container in self.containers))
+
+    @property
+    def running(self) -> tuple[Container, ...]:
+        """Its started containers; none once it has a deletionTimestamp."""
+        if self.terminating:
+            return ()
+        return tuple(container for container in self.containers if container.started_at is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaSet:
+    """A ReplicaSet: only the way from a pod to its Deployment."""
+
+    key: ObjectKey
+    uid: str
+    owner: Owner | None
+
+
+# --- probes ----------------------------------------------------------------------------------------------------
+
+
+class Endpoint(NamedTuple):
+    """One thing to shake hands with. `container_id` makes it another one when the container restarts."""
+
+    pod: ObjectKey
+    pod_uid: str
+    address: str
+    container: str
+    container_id: str
+    port: int
+    server_name: str | None
+
+
+class ProbeFailure(StrEnum):
+    """Why a handshake gave no chain: a closed set, the `reason` label of `certlag_probe_failures_total`."""
+
+    CONNECTION_REFUSED = "connection_refused"
+    CONNECTION_RESET = "connection_reset"
+    INVALID_CERTIFICATE = "invalid_certificate"
+    NOT_TLS = "not_tls"
+    PROTOCOL = "protocol"
+    TIMEOUT = "timeout"
+    TOO_LARGE = "too_large"
+    UNREACHABLE = "unreachable"
+
+
+@dataclass(frozen=True, slots=True)
+class Presented:
+    """A handshake that showed the server's chain."""
+
+    chain: Chain
+
+
+@dataclass(frozen=True, slots=True)
+class Unanswered:
+    """A handshake that did not, and why; `detail` is for logs."""
+
+    failure: ProbeFailure
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """One finished attempt."""
+
+    endpoint: Endpoint
+    outcome: Presented | Unanswered
+    started_at: datetime
+    duration: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What is known of one endpoint after at least one attempt ended.
+
+    Once seen, `loaded` stays through failed probes: the same container cannot change it without being seen to.
+    """
+
+    success: bool
+    duration: timedelta
+    failure: ProbeFailure | None
+    loaded: Chain | None
+    last_success_at: datetime | None
+
+
+# --- targets ---------------------------------------------------------------------------------------------------
+
+
+class Evidence(StrEnum):
+    """How we know what a container has loaded."""
+
+    HANDSHAKE = "handshake"
+    START_TIME = "start_time"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A configured workload that serves a certificate, and the workers to drain before a restart of it."""
+
+    name: str
+    workload: Workload
+    certificate: str | None
+    port: int | str | None
+    server_name: str | None
+    client_auth: bool
+    workers: tuple[Workload, ...]
+    drain_timeout: timedelta | None
+    restart_timeout: timedelta
+    reloads: bool
+    evidence: Evidence
+
+
+class DiscoveryProbe(StrEnum):
+    """Which ports of pods without a target are probed."""
+
+    ANNOTATED = "annotated"
+    DECLARED_PORTS = "declared-ports"
+    OFF = "off"
+
+
+@dataclass(frozen=True, slots=True)
+class Discovery:
+    """Where pods without a target are looked for: `*` means every namespace; nowhere if empty."""
+
+    namespaces: frozenset[str] = frozenset()
+    probe: DiscoveryProbe = DiscoveryProbe.ANNOTATED
+
+    def covers(self, namespace: str) -> bool:
+        """Tell whether pods of this namespace are discovered."""
+        return "*" in self.namespaces or namespace in self.namespaces
+
+
+# --- what assess is asked, and what it answers -----------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """An endpoint, and what was seen of it so far (None before the first attempt ended)."""
+
+    endpoint: Endpoint
+    observation: Observation | None
+
+
+@dataclass(frozen=True, slots=True)
+class PodView:
+    """A running pod as one certificate's judgement sees it.
+
+    `sights` is None if the target names a port that the pod does not have. `siblings` are the fingerprints that
+    other Certificates of the same pod have issued: a port that presents one of those does not speak for this one.
+    """
+
+    pod: Pod
+    sights: tuple[Sight, ...] | None
+    siblings: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """A workload that uses a certificate. `target` is None if it was discovered."""
+
+    workload: Workload
+    target: Target | None
+    evidence: Evidence
+    pods: tuple[PodView, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """All that is known about one Certificate: the whole input of its judgement.
+
+    `certificate` is None if a target names one that does not exist. `remembered` is what was last seen issued,
+    with its revision; `former` are fingerprints issued before.
+    """
+
+    key: ObjectKey
+    certificate: Certificate | None
+    requests: tuple[CertificateRequest, ...] = ()
+    remembered: tuple[int, Issued] | None = None
+    former: frozenset[str] = frozenset()
+    uses: tuple[Use, ...] = ()
+
+
+class Verdict(StrEnum):
+    """What can be said of what a container presents."""
+
+    CURRENT = "current"
+    STALE = "stale"
+    UNKNOWN = "unknown"
+    UNPROBED = "unprobed"
+    PENDING = "pending"
+
+
+class Reason(StrEnum):
+    """Why a verdict is what it is: a closed set."""
+
+    IS_ISSUED = "is_issued"
+    SAME_DATES_AS_ISSUED = "same_dates_as_issued"
+    STARTED_AFTER_ISSUANCE = "started_after_issuance"
+    OLDER_THAN_ISSUED = "older_than_issued"
+    STARTED_BEFORE_ISSUANCE = "started_before_issuance"
+    OTHER_CERTIFICATE = "other_certificate"
+    NEWER_THAN_ISSUED = "newer_than_issued"
+    NEVER_ISSUED = "never_issued"
+    ISSUED_NOT_KNOWN = "issued_not_known"
+    PROBE_FAILED = "probe_failed"
+    STARTED_AROUND_ISSUANCE = "started_around_issuance"
+    PORT_NOT_FOUND = "port_not_found"
+    NO_PORT = "no_port"
+    PRESENTS_SIBLING = "presents_sibling"
+    FIRST_PROBE_PENDING = "first_probe_pending"
+
+
+class WindowState(StrEnum):
+    """The state of a renewal window; where several hold, the first of this order is the one."""
+
+    EXPIRED = "expired"
+    RESTART_DUE = "restart_due"
+    RENEWAL_DUE = "renewal_due"
+    UNKNOWN = "unknown"
+    SETTLED = "settled"
+
+
+@dataclass(frozen=True, slots=True)
+class SightAssessment:
+    """The verdict on one endpoint."""
+
+    sight: Sight
+    verdict: Verdict
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class PodAssessment:
+    """The verdict on one running pod, and on each endpoint that speaks for the certificate."""
+
+    pod: ObjectKey
+    verdict: Verdict
+    reason: Reason
+    sights: tuple[SightAssessment, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class UseAssessment:
+    """The verdict on one workload's use of one certificate; None is "not known", an absent series."""
+
+    workload: Workload
+    target: str
+    evidence: Evidence
+    state: WindowState | None
+    needs_restart: bool | None
+    deadline: datetime | None
+    window: timedelta | None
+    issuer_changed: bool | None
+    pods: tuple[PodAssessment, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Assessment:
+    """The judgement of one Certificate at one instant.
+
+    `changes_at` is when time alone will change it (a renewal falls due, something expires), None if never.
+    """
+
+    key: ObjectKey
+    certificate: Certificate | None
+    issued: Issued | None
+    uses: tuple[UseAssessment, ...] = field(default=())
+    changes_at: datetime | None = None

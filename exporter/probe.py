@@ -1,0 +1,165 @@
+"""One TLS handshake: what chain does a container present? Touches one socket; judges nothing.
+
+The handshake is driven through memory buffers (`ssl.MemoryBIO`) and stops before the client's second flight is
+sent. The server then sees a connection that ended early, not a client that failed to authenticate; no client key
+is needed, also where client certificates are required; and TLS 1.2 and 1.3 take the same path.
+
+When it may stop: OpenSSL queues the client's flight only after it has checked the server's signature over the
+key exchange (ServerKeyExchange in TLS 1.2, CertificateVerify in 1.3). The chain can be read earlier than that, but
+before it the peer has not proved that it holds the key.
+"""
+
+import socket
+import ssl
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import timedelta
+from functools import cache
+from typing import Protocol
+
+from exporter.certificates import InvalidCertificateError, read_chain
+from exporter.clock import Clock
+from exporter.model import Endpoint, Presented, Probe, ProbeFailure, Unanswered
+
+TIMEOUT = 3.0
+"""Seconds for connection and handshake together."""
+MAX_BYTES = 256 * 1024
+"""Bytes that a peer may send. OpenSSL itself refuses certificate messages over 100 KiB."""
+
+# A server that speaks none of these may refuse the handshake ("no application protocol", moby/buildkit#2587).
+_ALPN = ["h2", "http/1.1"]
+
+
+class Handshake:
+    """A handshake without I/O: bytes in by `receive`, bytes out by `to_send`, until `chain` is known."""
+
+    def __init__(self, server_name: str | None) -> None:
+        self._incoming = ssl.MemoryBIO()
+        self._outgoing = ssl.MemoryBIO()
+        self._tls = _context().wrap_bio(self._incoming, self._outgoing, server_hostname=server_name)
+        self._received = 0
+        self.chain: tuple[bytes, ...] | None = None
+        self._step()
+
+    def to_send(self) -> bytes:
+        """Return what must be sent now: the first flight, or nothing once the chain is known."""
+        return b"" if self.chain is not None else self._outgoing.read()
+
+    def receive(self, data: bytes) -> None:
+        """Take bytes from the peer; empty means that it closed.
+
+        Raises:
+            ssl.SSLError: it does not speak TLS, or broke it off.
+            OverflowError: it has sent more than `MAX_BYTES`.
+        """
+        self._received += len(data)
+        if self._received > MAX_BYTES:
+            raise OverflowError(f"more than {MAX_BYTES} bytes in a handshake")
+        if data:
+            self._incoming.write(data)
+        else:
+            self._incoming.write_eof()
+        self._step()
+
+    def _step(self) -> None:
+        try:
+            self._tls.do_handshake()
+        except ssl.SSLWantReadError:
+            # Pending output after input is either our second flight (the chain is proved) or an answer to a
+            # HelloRetryRequest (there is no chain yet).
+            if not self._received or not self._outgoing.pending:
+                return
+            chain = _presented(self._tls)
+            if not chain:
+                return
+            self.chain = chain
+        else:
+            self.chain = _presented(self._tls)
+
+
+def probe(endpoint: Endpoint, clock: Clock, *, timeout: float = TIMEOUT) -> Probe:
+    """Shake hands with an endpoint once; every outcome is a value.
+
+    Args:
+        endpoint: whom to ask.
+        clock: when.
+        timeout: seconds for all of it.
+    """
+    started_at, started = clock.now(), clock.monotonic()
+    outcome = _outcome(endpoint, clock, started + timeout)
+    duration = timedelta(seconds=clock.monotonic() - started)
+    return Probe(endpoint, outcome, started_at, duration)
+
+
+def _outcome(endpoint: Endpoint, clock: Clock, deadline: float) -> Presented | Unanswered:
+    try:
+        return Presented(read_chain(_shake_hands(endpoint, clock, deadline)))
+    except InvalidCertificateError as error:
+        return Unanswered(ProbeFailure.INVALID_CERTIFICATE, str(error))
+    except OverflowError as error:
+        return Unanswered(ProbeFailure.TOO_LARGE, str(error))
+    except OSError as error:
+        failure = next(failure for kind, failure in _FAILURES if isinstance(error, kind))
+        if failure is ProbeFailure.PROTOCOL and getattr(error, "reason", None) in _NOT_TLS:
+            failure = ProbeFailure.NOT_TLS
+        return Unanswered(failure, str(error) or type(error).__name__)
+
+
+_FAILURES: tuple[tuple[type[OSError], ProbeFailure], ...] = (
+    (TimeoutError, ProbeFailure.TIMEOUT),
+    (ConnectionRefusedError, ProbeFailure.CONNECTION_REFUSED),
+    (ConnectionError, ProbeFailure.CONNECTION_RESET),
+    (ssl.SSLEOFError, ProbeFailure.CONNECTION_RESET),
+    (ssl.SSLError, ProbeFailure.PROTOCOL),
+    (OSError, ProbeFailure.UNREACHABLE),
+)
+
+# OpenSSL's reasons for bytes that are no TLS record at all.
+_NOT_TLS = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG", "RECORD_LAYER_FAILURE"})
+
+
+def _shake_hands(endpoint: Endpoint, clock: Clock, deadline: float) -> tuple[bytes, ...]:
+    handshake = Handshake(endpoint.server_name)
+    remaining = _remaining(clock, deadline)
+    with closing(socket.create_connection((endpoint.address, endpoint.port), next(remaining))) as connection:
+        for seconds in remaining:
+            connection.settimeout(seconds)
+            if outgoing := handshake.to_send():
+                connection.sendall(outgoing)
+            if handshake.chain is not None:
+                return handshake.chain
+            handshake.receive(connection.recv(65536))
+    raise AssertionError("unreachable: the remaining time ends by raising")
+
+
+def _remaining(clock: Clock, deadline: float) -> Iterator[float]:
+    """Yield the seconds left, again and again: one deadline for all, so that a drip of bytes gains no time."""
+    while (left := deadline - clock.monotonic()) > 0:
+        yield left
+    raise TimeoutError("no handshake in time")
+
+
+@cache
+def _context() -> ssl.SSLContext:
+    """Make the client side, once: it compares fingerprints and trusts nothing, so it verifies nothing."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(_ALPN)
+    return context
+
+
+def _presented(tls: ssl.SSLObject) -> tuple[bytes, ...]:
+    """Return the chain in DER. Public since Python 3.13; before, the same call of the inner object."""
+    if sys.version_info >= (3, 13):
+        return tuple(tls.get_unverified_chain())
+    chain = tls._sslobj.get_unverified_chain()  # type: ignore[attr-defined]  # noqa: SLF001
+    return tuple(certificate.public_bytes(_ssl_encoding_der()) for certificate in chain or ())
+
+
+def _ssl_encoding_der() -> int:
+    import _ssl  # noqa: PLC0415
+
+    return int(_ssl.ENCODING_DER)  # type: ignore[attr-defined]

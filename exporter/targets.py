@@ -1,0 +1,63 @@
+"""Which endpoints of a pod speak for a certificate? Pure.
+
+A target's own port decides; without one, the annotation certlag.dev/port or the declared ports, as the target or
+discovery says. Only started containers have endpoints.
+"""
+
+from collections.abc import Iterator
+
+from exporter.model import Certificate, Container, DiscoveryProbe, Endpoint, Pod, Target
+
+
+def endpoints(
+    pod: Pod, certificate: Certificate | None, target: Target | None, probe: DiscoveryProbe
+) -> tuple[Endpoint, ...] | None:
+    """Return the endpoints to probe; empty if there is no port to probe.
+
+    Args:
+        pod: a pod.
+        certificate: the certificate that they would speak for.
+        target: the target, if the pod belongs to one.
+        probe: which ports to take if it does not.
+
+    Returns:
+        None if the target names a port that the pod's containers do not declare.
+    """
+    if target is not None and target.port is not None:
+        ports = tuple(_find(pod, certificate, str(target.port)))
+        if not ports and pod.running:
+            return None
+    elif target is not None or probe is DiscoveryProbe.DECLARED_PORTS:
+        ports = tuple((container, port.number) for container in pod.running for port in container.ports)
+    elif probe is DiscoveryProbe.ANNOTATED:
+        ports = tuple(found for reference in pod.probe_ports for found in _find(pod, certificate, reference))
+    else:
+        ports = ()
+    server_name = target.server_name if target is not None else None
+    if server_name is None and certificate is not None:
+        server_name = certificate.server_name
+    return tuple(
+        Endpoint(pod.key, pod.uid, pod.address, container.name, container.id, number, server_name)
+        for container, number in dict.fromkeys(ports)
+        if pod.address and container.id
+    )
+
+
+def _find(pod: Pod, certificate: Certificate | None, reference: str) -> Iterator[tuple[Container, int]]:
+    """Find a port by name or number, and the container that has it.
+
+    A number that nobody declares (declaring is optional) is that of the container that uses the certificate's
+    Secret, else of the first one: they share one network.
+    """
+    declared = [
+        (container, port.number)
+        for container in pod.running
+        for port in container.ports
+        if reference in (port.name, str(port.number))
+    ]
+    if declared:
+        yield from declared
+    elif reference.isdecimal() and 1 <= int(reference) <= 65535:
+        secret = certificate.secret if certificate is not None else None
+        users = [container for container in pod.running if secret in container.secrets]
+        yield from ((container, int(reference)) for container in (users or list(pod.running))[:1])
