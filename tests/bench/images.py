@@ -61,9 +61,9 @@ def table() -> tuple[Image, ...]:
                 "bin/busybox": busybox,
                 "usr/bin/buildkitd": parts.binary("buildkitd"),
                 "usr/bin/buildctl": parts.binary("buildctl"),
-                # Debian's, since one built by Go lacks seccomp: with the libraries that it is linked to.
+                # Debian's, since one built by Go lacks seccomp: with the libraries that they are linked to.
                 "usr/bin/runc": runc,
-                **{str(library).lstrip("/"): library for library in _libraries(runc)},
+                **_libraries(runc, parts.binary("buildkitd"), parts.binary("buildctl")),
             },
             ("/usr/bin/buildkitd",),
             shell,
@@ -73,6 +73,7 @@ def table() -> tuple[Image, ...]:
             {
                 "bin/busybox": busybox,
                 "usr/bin/buildctl": parts.binary("buildctl"),
+                **_libraries(parts.binary("buildctl")),
                 "worker.sh": WORKER_SCRIPT.read_bytes(),
                 "context/Dockerfile": _DOCKERFILE,
                 "context/rootfs.tar": _busybox_root(busybox),
@@ -171,10 +172,15 @@ def _applets(busybox: Path) -> list[str]:
     return [applet for applet in listed.stdout.split() if applet != "busybox"]
 
 
-def _libraries(program: Path) -> list[Path]:
-    """The shared libraries of a program, its loader among them, at the paths where it looks for them."""
-    linked = subprocess.run([parts.tool("ldd"), program], check=True, capture_output=True, text=True)
-    return [Path(path) for path in re.findall(r"(/\S+) \(0x", linked.stdout)]
+def _libraries(*programs: Path) -> dict[str, Path | bytes]:
+    """The shared libraries of programs, the loader among them, at the paths where they look for them."""
+    found: dict[str, Path | bytes] = {}
+    for program in programs:
+        # Fails for a static program, which has none.
+        linked = subprocess.run([parts.tool("ldd"), program], check=False, capture_output=True, text=True)
+        paths = re.findall(r"(/\S+) \(0x", linked.stdout)
+        found |= {path.lstrip("/"): Path(path) for path in paths}
+    return found
 
 
 def _machine() -> str:

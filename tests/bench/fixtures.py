@@ -1,0 +1,166 @@
+"""The benches as pytest fixtures: each is started once for a whole run, whatever the number of xdist workers.
+
+Tests marked `small_bench` or `cluster` are left out where this machine lacks a part, with the remedy; with
+`CERTLAG_REQUIRE=all` they fail instead. `CERTLAG_BENCH_SMALL` or `CERTLAG_BENCH_WHOLE` may name the folder of a
+running supervisor, whose cluster is then used and left running.
+"""
+
+import fcntl
+import os
+import secrets
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.bench import leftovers, opschain, parts, waiting
+from tests.bench.cluster import Cluster
+from tests.bench.opschain import Opschain
+from tests.bench.parts import Kind
+
+MARKS = {"small_bench": Kind.SMALL, "cluster": Kind.WHOLE}
+LEFT_OUT = "left out: "
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of pytest: the process that controls it, which owns the clusters, and a name for their folders."""
+
+    owner: int
+    name: str
+
+
+RUN = pytest.StashKey[Run]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Know the run: an xdist worker is told by its controller."""
+    told = getattr(config, "workerinput", {}).get("certlag_run")
+    config.stash[RUN] = Run(*told) if told else Run(os.getpid(), f"{os.getpid()}-{secrets.token_hex(2)}")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Tell an xdist worker which run it belongs to."""
+    run = node.config.stash[RUN]
+    node.workerinput["certlag_run"] = (run.owner, run.name)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that kill components come last."""
+    items.sort(key=lambda item: item.get_closest_marker("serial") is not None)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Leave a test out whose bench can't be had on this machine, or fail it where all are required."""
+    for mark, kind in MARKS.items():
+        if item.get_closest_marker(mark) is not None and (lacking := parts.missing(kind)):
+            reason = f"{LEFT_OUT}{mark}: " + "; ".join(f"no {each.what}: {each.remedy}" for each in lacking)
+            if os.environ.get("CERTLAG_REQUIRE") == "all":
+                pytest.fail(reason, pytrace=False)
+            pytest.skip(reason)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say at the end what was left out, why, and what to do about it."""
+    reasons: dict[str, int] = {}
+    for report in terminalreporter.stats.get("skipped", []):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else ""
+        if LEFT_OUT in reason:
+            text = reason.partition(LEFT_OUT)[2]
+            reasons[text] = reasons.get(text, 0) + 1
+    if reasons:
+        terminalreporter.section("left out, and what to do about it")
+        for text, count in reasons.items():
+            terminalreporter.line(f"{count} tests of {text}")
+
+
+@pytest.fixture(scope="session")
+def small_bench(pytestconfig: pytest.Config) -> Cluster:
+    """A real API server, Kubernetes's controllers and cert-manager on loopback; no pods."""
+    return _bench(pytestconfig.stash[RUN], Kind.SMALL)
+
+
+@pytest.fixture(scope="session")
+def cluster(pytestconfig: pytest.Config) -> Cluster:
+    """The whole cluster, in which pods run."""
+    return _bench(pytestconfig.stash[RUN], Kind.WHOLE)
+
+
+@pytest.fixture
+def namespace(cluster: Cluster) -> Iterator[str]:
+    """A new namespace of the whole cluster; its deletion is asked for, not waited for."""
+    yield from _namespace(cluster)
+
+
+@pytest.fixture
+def small_namespace(small_bench: Cluster) -> Iterator[str]:
+    """A new namespace of the small bench."""
+    yield from _namespace(small_bench)
+
+
+@pytest.fixture(name="opschain")
+def opschain_fixture(cluster: Cluster, namespace: str) -> Opschain:
+    """A namespace with OpsChain's build service and three workers, all Ready."""
+    return opschain.deploy(cluster, namespace)
+
+
+@pytest.fixture(autouse=True)
+def _turn(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Let `serial` tests have the whole cluster for themselves, whichever xdist worker runs them."""
+    if request.node.get_closest_marker("cluster") is None:
+        yield
+        return
+    shared: Cluster = request.getfixturevalue("cluster")
+    alone = request.node.get_closest_marker("serial") is not None
+    with _locked(shared.directory, fcntl.LOCK_EX if alone else fcntl.LOCK_SH):
+        yield
+
+
+def _bench(run: Run, kind: Kind) -> Cluster:
+    running = os.environ.get(f"CERTLAG_BENCH_{kind.upper()}")
+    if running:
+        return Cluster.load(Path(running))
+    directory = leftovers.records() / f"{run.name}-{kind}"
+    leftovers.records().mkdir(parents=True, exist_ok=True)
+    # One at a time: the first worker starts the cluster, the others find its state.
+    with _locked(leftovers.records(), fcntl.LOCK_EX):
+        if not directory.exists():
+            argv = ["--owner-pid", str(run.owner), "--directory", str(directory), "--kind", kind]
+            subprocess.run([sys.executable, "-m", "tests.bench.supervisor", *argv], check=True, cwd=ROOT)
+        waiting.until(
+            f"the {kind} bench in {directory}",
+            lambda: (directory / "state.json").exists() or (directory / "failed").exists(),
+            180,
+        )
+    failed = directory / "failed"
+    if failed.exists():
+        pytest.fail(f"the {kind} bench did not start; its logs are in {directory}\n{failed.read_text()}")
+    return Cluster.load(directory)
+
+
+def _namespace(bench: Cluster) -> Iterator[str]:
+    made = bench.api("POST", "/api/v1/namespaces", {"metadata": {"generateName": "test-"}})
+    name = str(made["metadata"]["name"])
+    # No pod is admitted before its service account is there.
+    bench.wait(f"/api/v1/namespaces/{name}/serviceaccounts/default", lambda _seen: True)
+    yield name
+    bench.api("DELETE", f"/api/v1/namespaces/{name}")
+
+
+@contextmanager
+def _locked(folder: Path, how: int) -> Iterator[None]:
+    """Hold a lock on a folder: it leaves no file behind, and the kernel gives it up for a killed process."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, how)
+        yield
+    finally:
+        os.close(descriptor)

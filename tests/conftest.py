@@ -1,0 +1,3 @@
+"""Loads the benches' fixtures for every test."""
+
+pytest_plugins = ["tests.bench.fixtures"]
