@@ -73,7 +73,7 @@ def window(certificate: Certificate, known: Issued) -> timedelta:
     return lifetime / 3
 
 
-# --- one endpoint -----------------------------------------------------------------------------------------------
+# --- one endpoint ---------------------------------------------------------------------------------
 
 
 def _judge(leaf: Leaf, subject: Subject, known: Issued | None, siblings: frozenset[str]) -> tuple[Verdict, Reason]:
@@ -119,7 +119,7 @@ def _judge_start(container: Container, known: Issued | None) -> tuple[Verdict, R
     return Verdict.STALE, Reason.STARTED_BEFORE_ISSUANCE
 
 
-# --- one pod ----------------------------------------------------------------------------------------------------
+# --- one pod --------------------------------------------------------------------------------------
 
 
 def _pod(view: PodView, use: Use, subject: Subject, known: Issued | None) -> PodAssessment:
@@ -157,7 +157,7 @@ def _guesses(view: PodView, subject: Subject, known: Issued | None) -> Iterator[
         yield SightAssessment(Sight(place, None), *_judge_start(container, known))
 
 
-# --- one use of the certificate by a workload ---------------------------------------------------------------------
+# --- one use of the certificate by a workload -----------------------------------------------------
 
 
 def _use(use: Use, subject: Subject, known: Issued | None, now: datetime) -> UseAssessment:
@@ -180,9 +180,7 @@ def _use(use: Use, subject: Subject, known: Issued | None, now: datetime) -> Use
     )
 
 
-def _needs_restart(
-    use: Use, known: Issued | None, pods: tuple[PodAssessment, ...], *, in_grace: bool
-) -> bool | None:
+def _needs_restart(use: Use, known: Issued | None, pods: tuple[PodAssessment, ...], *, in_grace: bool) -> bool | None:
     """Say whether some container is stale; None while that is not known. A guess by start time never says so."""
     if use.evidence is Evidence.START_TIME:
         return None
@@ -250,16 +248,14 @@ def _issuer_changed(known: Issued | None, authorities: list[bytes | None]) -> bo
     return None in authorities
 
 
-# --- time -------------------------------------------------------------------------------------------------------
+# --- time -----------------------------------------------------------------------------------------
 
 
 def _reload_by(known: Issued) -> datetime:
     return (known.at or known.not_before) + RELOAD_GRACE
 
 
-def _boundaries(
-    subject: Subject, known: Issued | None, uses: tuple[UseAssessment, ...]
-) -> Iterator[datetime]:
+def _boundaries(subject: Subject, known: Issued | None, uses: tuple[UseAssessment, ...]) -> Iterator[datetime]:
     """Yield every instant at which time alone may change the judgement."""
     if subject.certificate and subject.certificate.renewal_at:
         yield subject.certificate.renewal_at

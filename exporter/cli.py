@@ -1,2 +1,110 @@
-def main() -> None:
-    print("hi")
+"""The command `certlag-exporter`: reads options, wires the parts, ends with an exit code. Decides nothing else.
+
+Exit codes: 0 ended when asked to, 1 unexpected, 2 usage or configuration.
+"""
+
+import logging
+import random
+import signal
+import sys
+from typing import NoReturn
+
+import click
+
+from exporter import configuration as configurations
+from exporter import logs
+from exporter.clock import SystemClock
+from exporter.cluster.client import ClusterClient
+from exporter.errors import ClusterConfigError
+from exporter.pages import pages
+from exporter.publication import Publication
+from exporter.schedule import INTERVAL
+from exporter.server import Server
+from exporter.service import Service
+from exporter.version import REVISION, VERSION
+
+log = logging.getLogger("certlag")
+
+
+class Address(click.ParamType[tuple[str, int]]):
+    """HOST:PORT as exporter-toolkit writes it; `:9871` listens on all addresses, IPv6 goes in brackets."""
+
+    name = "host:port"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, int]:
+        """Split it."""
+        if isinstance(value, tuple):
+            return value
+        host, colon, port = str(value).rpartition(":")
+        if not colon or not port.isdecimal() or int(port) > 65535:
+            self.fail(f"{value!r} is not HOST:PORT, as in :9871 or 127.0.0.1:9871", param, ctx)
+        return host.strip("[]"), int(port)
+
+
+@click.command(name="certlag-exporter", context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--config", metavar="FILE", help="Configuration; default: $CERTLAG_CONFIG, else OpsChain's build service."
+)
+@click.option("--kubeconfig", metavar="FILE", help="Default: in a pod its own account, else as kubectl.")
+@click.option("--context", metavar="NAME", help="Context of the kubeconfig.")
+@click.option("--namespace", "-n", metavar="NAME", help="Namespace of targets that name none.")
+@click.option(
+    "--web.listen-address",
+    "listen",
+    type=Address(),
+    default=":9871",
+    show_default=True,
+    help="Where to serve.",
+)
+@click.option(
+    "--probe-interval",
+    type=click.FloatRange(min=1.0),
+    default=INTERVAL,
+    show_default=True,
+    metavar="SECONDS",
+    help="Time between two handshakes with the same container.",
+)
+@click.option("--log-format", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@click.option(
+    "--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info", show_default=True
+)
+@click.version_option(VERSION, prog_name="certlag-exporter")
+def main(
+    *,
+    config: str | None,
+    kubeconfig: str | None,
+    context: str | None,
+    namespace: str | None,
+    listen: tuple[str, int],
+    probe_interval: float,
+    log_format: str,
+    log_level: str,
+) -> None:
+    """Show which certificates were renewed and never loaded by the pods that serve them."""
+    logs.configure(log_format, log_level)
+    try:
+        client = ClusterClient.connect(kubeconfig=kubeconfig, context=context)
+        configuration = configurations.load(config, default_namespace=namespace or client.namespace)
+    except (ClusterConfigError, configurations.ConfigurationError) as error:
+        _refuse(str(error))
+    clock = SystemClock()
+    publication = Publication(clock, version=VERSION, revision=REVISION)
+    service = Service(configuration, client, publication, clock, interval=probe_interval, jitter=random.SystemRandom())
+    server = Server(pages(publication))
+    try:
+        host, port = server.start(*listen)
+    except OSError as error:
+        _refuse(f"cannot listen on {listen[0]}:{listen[1]}: {error.strerror or error}")
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: service.stop())
+    log.info("listening", extra={"address": f"{host}:{port}", "server": client.server, "version": VERSION})
+    try:
+        service.run()
+    finally:
+        server.close()
+    log.info("ended")
+
+
+def _refuse(message: str) -> NoReturn:
+    click.echo(f"certlag-exporter: {message}", err=True)
+    sys.exit(2)

@@ -104,7 +104,7 @@ def json_schema() -> dict[str, Any]:
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 
 
-# --- the file ---------------------------------------------------------------------------------------------------
+# --- the file -------------------------------------------------------------------------------------
 
 _DNS_LABEL = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
 _SUBDOMAIN = r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?"
@@ -143,7 +143,11 @@ class _Section(BaseModel):
     """Part of the file: camelCase keys as in Kubernetes, and none that is not known."""
 
     model_config = ConfigDict(
-        extra="forbid", frozen=True, alias_generator=to_camel, validate_by_name=False, use_attribute_docstrings=True
+        extra="forbid",
+        frozen=True,
+        alias_generator=to_camel,
+        validate_by_name=False,
+        use_attribute_docstrings=True,
     )
 
 
@@ -220,7 +224,7 @@ def _workload(reference: str, namespace: str) -> Workload:
     return Workload(namespace, kind, name)
 
 
-# --- messages ---------------------------------------------------------------------------------------------------
+# --- messages -------------------------------------------------------------------------------------
 
 _SECTIONS: dict[str, type[BaseModel]] = {
     "": ConfigurationFile,

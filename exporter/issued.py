@@ -48,7 +48,11 @@ def _by_request(certificate: Certificate, requests: tuple[CertificateRequest, ..
         if request.issued and request.revision == certificate.revision:
             leaf = request.issued.leaf
             return Issued(
-                IssuedEvidence.CERTIFICATE_REQUEST, leaf.not_before, leaf.not_after, request.issued, request.ready_at
+                IssuedEvidence.CERTIFICATE_REQUEST,
+                leaf.not_before,
+                leaf.not_after,
+                request.issued,
+                request.ready_at,
             )
     return None
 

@@ -9,6 +9,7 @@ key exchange (ServerKeyExchange in TLS 1.2, CertificateVerify in 1.3). The chain
 before it the peer has not proved that it holds the key.
 """
 
+import _ssl
 import socket
 import ssl
 import sys
@@ -16,7 +17,6 @@ from collections.abc import Iterator
 from contextlib import closing
 from datetime import timedelta
 from functools import cache
-from typing import Protocol
 
 from exporter.certificates import InvalidCertificateError, read_chain
 from exporter.clock import Clock
@@ -156,10 +156,4 @@ def _presented(tls: ssl.SSLObject) -> tuple[bytes, ...]:
     if sys.version_info >= (3, 13):
         return tuple(tls.get_unverified_chain())
     chain = tls._sslobj.get_unverified_chain()  # type: ignore[attr-defined]  # noqa: SLF001
-    return tuple(certificate.public_bytes(_ssl_encoding_der()) for certificate in chain or ())
-
-
-def _ssl_encoding_der() -> int:
-    import _ssl  # noqa: PLC0415
-
-    return int(_ssl.ENCODING_DER)  # type: ignore[attr-defined]
+    return tuple(certificate.public_bytes(_ssl.ENCODING_DER) for certificate in chain or ())

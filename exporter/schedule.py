@@ -6,6 +6,7 @@ that a thousand pods do not come due together; after a failure after a second, d
 """
 
 import heapq
+import itertools
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -41,7 +42,9 @@ class Schedule(Generic[Owner]):
         self._jitter = jitter
         self._entries: dict[Endpoint, _Entry] = {}
         self._wanted: dict[Owner, Mapping[Endpoint, bool]] = {}
-        self._heap: list[tuple[float, Endpoint]] = []
+        # The count breaks ties: endpoints have no order.
+        self._heap: list[tuple[float, int, Endpoint]] = []
+        self._pushed = itertools.count()
 
     def want(self, owner: Owner, wanted: Mapping[Endpoint, bool], now: float) -> None:
         """Say which endpoints an owner wants probed from now on, each with whether its container is ready."""
@@ -74,7 +77,7 @@ class Schedule(Generic[Owner]):
         """Return up to `room` endpoints that are due; each is in flight until `done` is called."""
         taken: list[Endpoint] = []
         while self._heap and self._heap[0][0] <= now and len(taken) < room:
-            due_at, endpoint = heapq.heappop(self._heap)
+            due_at, _, endpoint = heapq.heappop(self._heap)
             entry = self._entries.get(endpoint)
             if entry is not None and entry.due_at == due_at and not entry.in_flight:
                 entry.in_flight = True
@@ -115,4 +118,4 @@ class Schedule(Generic[Owner]):
 
     def _due(self, endpoint: Endpoint, entry: _Entry, at: float) -> None:
         entry.due_at = at
-        heapq.heappush(self._heap, (at, endpoint))
+        heapq.heappush(self._heap, (at, next(self._pushed), endpoint))

@@ -7,7 +7,6 @@ Certificate into one frozen value.
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
 from functools import singledispatchmethod
 from typing import Any
 
@@ -20,7 +19,6 @@ from exporter.model import (
     BAREPOD,
     Certificate,
     CertificateRequest,
-    Chain,
     Endpoint,
     Evidence,
     Issued,
@@ -55,6 +53,7 @@ class World:
         self._targets: dict[Workload, list[Target]] = defaultdict(list)
         for target in configuration.targets:
             self._targets[target.workload].append(target)
+        self._keys_of_targets = {key for target in configuration.targets for key in _named(target)}
         self._workers = frozenset(worker for target in configuration.targets for worker in target.workers)
 
         self.certificates: dict[ObjectKey, Certificate] = {}
@@ -74,7 +73,7 @@ class World:
         self._pods_by_workload: dict[Workload, Keys] = defaultdict(set)
         self._workload_by_pod: dict[ObjectKey, Workload] = {}
 
-    # --- in -----------------------------------------------------------------------------------------------------
+    # --- in ---------------------------------------------------------------------------------------
 
     def apply(self, change: Change) -> Keys:
         """Fold in what a watch reported."""
@@ -108,16 +107,20 @@ class World:
         else:
             last = before.last_success_at if before else None
             after = Observation(
-                success=False, duration=probe.duration, failure=outcome.failure, loaded=loaded, last_success_at=last
+                success=False,
+                duration=probe.duration,
+                failure=outcome.failure,
+                loaded=loaded,
+                last_success_at=last,
             )
         self._observations[pod.key][endpoint] = after
         return self._certificates_of(pod)
 
-    # --- out ----------------------------------------------------------------------------------------------------
+    # --- out --------------------------------------------------------------------------------------
 
     def keys(self) -> Keys:
         """Return the keys of all subjects: every Certificate, and those that targets name."""
-        return set(self.certificates) | {key for target in self._configuration.targets for key in _named(target)}
+        return set(self.certificates) | self._keys_of_targets
 
     def snapshot(self) -> dict[ObjectKey, Subject]:
         """Return every subject."""
@@ -126,7 +129,7 @@ class World:
     def subject(self, key: ObjectKey) -> Subject | None:
         """Gather all that is known about a Certificate; None if it is gone and no target names it."""
         certificate = self.certificates.get(key)
-        if certificate is None and key not in self.keys_of_targets():
+        if certificate is None and key not in self._keys_of_targets:
             return None
         return Subject(
             key=key,
@@ -137,24 +140,20 @@ class World:
             uses=tuple(self._uses(key, certificate)),
         )
 
-    def keys_of_targets(self) -> Keys:
-        """Return the Certificates that targets name, whether or not they exist."""
-        return {key for target in self._configuration.targets for key in _named(target)}
-
     def found(self, target: Target) -> bool:
         """Tell whether a target's workload exists, and its certificate if it names one."""
         return target.workload in self._workloads and all(key in self.certificates for key in _named(target))
 
-    # --- uses of a certificate ----------------------------------------------------------------------------------
+    # --- uses of a certificate --------------------------------------------------------------------
 
     def _uses(self, key: ObjectKey, certificate: Certificate | None) -> Iterator[Use]:
         secret = ObjectKey(key.namespace, certificate.secret) if certificate else None
-        users = self._by_workload(self._pods_by_secret.get(secret, ()) if secret else ())
+        users = self._by_workload(self._pods_by_secret.get(secret, set()) if secret else set())
         for target in self._configuration.targets:
             if key in _named(target):
                 users.pop(target.workload, None)
-                pods = self._pods_by_workload.get(target.workload, ())
-                yield self._use(key, target.workload, target, target.evidence, pods)
+                served_by = self._pods_by_workload.get(target.workload, set())
+                yield self._use(key, target.workload, target, target.evidence, served_by)
         for workload, pods in sorted(users.items()):
             targets = [target for target in self._targets.get(workload, ()) if target.certificate is None]
             for target in targets:
@@ -167,7 +166,12 @@ class World:
                 yield self._use(key, workload, None, Evidence.HANDSHAKE, pods)
 
     def _use(
-        self, key: ObjectKey, workload: Workload, target: Target | None, evidence: Evidence, pods: Iterable[ObjectKey]
+        self,
+        key: ObjectKey,
+        workload: Workload,
+        target: Target | None,
+        evidence: Evidence,
+        pods: Iterable[ObjectKey],
     ) -> Use:
         running = [pod for pod in (self.pods[name] for name in sorted(pods)) if pod.running]
         views = tuple(self._view(key, pod, target, evidence) for pod in running)
@@ -190,7 +194,7 @@ class World:
                 grouped[self._workload_by_pod[pod]].append(pod)
         return grouped
 
-    # --- issued ---------------------------------------------------------------------------------------------------
+    # --- issued -----------------------------------------------------------------------------------
 
     def _requests_of(self, key: ObjectKey) -> tuple[CertificateRequest, ...]:
         return tuple(self._requests[name] for name in sorted(self._requests_by_certificate.get(key, ())))
@@ -214,7 +218,7 @@ class World:
             former = tuple(other for other in self._former.get(key, ()) if other != fingerprint)
             self._former[key] = (*former, fingerprint)[-FORMER:]
 
-    # --- which certificates does something concern? ---------------------------------------------------------------
+    # --- which certificates does something concern? -----------------------------------------------
 
     def _certificates_mounted(self, pod: Pod) -> Keys:
         secrets = (ObjectKey(pod.key.namespace, secret) for secret in pod.secrets)
@@ -231,7 +235,7 @@ class World:
         pods = self._pods_by_secret.get(secret, ()) if secret else ()
         return {key}.union(*(self._certificates_mounted(self.pods[pod]) for pod in pods))
 
-    # --- putting and dropping, by type ------------------------------------------------------------------------------
+    # --- putting and dropping, by type ------------------------------------------------------------
 
     @singledispatchmethod
     def _put(self, item: Any) -> Keys:
@@ -316,6 +320,8 @@ class World:
         dirty = self._unindex_pod(key)
         self.pods.pop(key, None)
         self._observations.pop(key, None)
+        if workload := self._workload_by_pod.pop(key, None):
+            self._pods_by_workload[workload].discard(key)
         return dirty
 
     def _drop_replica_set(self, key: ObjectKey) -> Keys:
@@ -324,7 +330,7 @@ class World:
             self._replica_set_owners.pop(replica_set.uid, None)
         return set()
 
-    # --- pods -------------------------------------------------------------------------------------------------------
+    # --- pods -------------------------------------------------------------------------------------
 
     def _unindex_pod(self, key: ObjectKey) -> Keys:
         pod = self.pods.get(key)
@@ -338,8 +344,10 @@ class World:
         return dirty
 
     def _resolve(self, pod: Pod) -> None:
-        """Find the pod's workload. A pod whose ReplicaSet has not been seen yet belongs to none for the moment:
-        the two come by different watches."""
+        """Find the pod's workload.
+
+        A pod whose ReplicaSet has not been seen yet belongs to none for the moment: they come by different watches.
+        """
         workload = self._workload_of(pod)
         before = self._workload_by_pod.get(pod.key)
         if before is not None and workload is not None:

@@ -6,7 +6,7 @@ discovery says. Only started containers have endpoints.
 
 from collections.abc import Iterator
 
-from exporter.model import Certificate, Container, DiscoveryProbe, Endpoint, Pod, Target
+from exporter.model import Certificate, Container, DiscoveryProbe, Endpoint, Pod, Subject, Target
 
 
 def endpoints(
@@ -61,3 +61,15 @@ def _find(pod: Pod, certificate: Certificate | None, reference: str) -> Iterator
         secret = certificate.secret if certificate is not None else None
         users = [container for container in pod.running if secret in container.secrets]
         yield from ((container, int(reference)) for container in (users or list(pod.running))[:1])
+
+
+def wanted(subject: Subject) -> dict[Endpoint, bool]:
+    """Return the endpoints to probe for a Certificate, each with whether its container is ready."""
+    return {
+        sight.endpoint: any(
+            container.id == sight.endpoint.container_id and container.ready for container in view.pod.containers
+        )
+        for use in subject.uses
+        for view in use.pods
+        for sight in view.sights or ()
+    }

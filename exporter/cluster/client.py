@@ -103,9 +103,7 @@ class ClusterClient:
             yield _lines(response)
 
     @contextmanager
-    def _request(
-        self, path: str, parameters: Mapping[str, str], accept: str
-    ) -> Iterator[urllib3.BaseHTTPResponse]:
+    def _request(self, path: str, parameters: Mapping[str, str], accept: str) -> Iterator[urllib3.BaseHTTPResponse]:
         try:
             response = self._pool.request(
                 "GET",

@@ -158,7 +158,7 @@ def instant(text: str) -> datetime:
     return value.astimezone(UTC)
 
 
-# --- parts ------------------------------------------------------------------------------------------------------
+# --- parts ----------------------------------------------------------------------------------------
 
 
 def _issued(status: Mapping[str, Any]) -> IssuedChain | None:
@@ -260,7 +260,7 @@ def _duration(text: str | None) -> timedelta | None:
         raise UndecodableError(SkipReason.WRONG_TYPE, f"a duration: {text[:64]!r}") from error
 
 
-# --- fields -----------------------------------------------------------------------------------------------------
+# --- fields ---------------------------------------------------------------------------------------
 
 
 def _optional(document: Mapping[str, Any], name: str, kind: type[_T]) -> _T | None:

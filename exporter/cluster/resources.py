@@ -39,9 +39,7 @@ class Resource:
 
 
 CERTIFICATES = Resource("certificates", "/apis/cert-manager.io/v1", decode.certificate)
-CERTIFICATE_REQUESTS = Resource(
-    "certificaterequests", "/apis/cert-manager.io/v1", decode.certificate_request
-)
+CERTIFICATE_REQUESTS = Resource("certificaterequests", "/apis/cert-manager.io/v1", decode.certificate_request)
 PODS = Resource("pods", "/api/v1", decode.pod)
 REPLICA_SETS = Resource("replicasets", "/apis/apps/v1", decode.replica_set, metadata_only=True)
 WORKLOADS = {

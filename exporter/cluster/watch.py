@@ -115,28 +115,28 @@ class Reflector:
         self._jitter = jitter
         self._log = log
         self._failures = 0
+        self._resource_version: str | None = None
+        self._relist_at = 0.0
 
     def run(self) -> None:
         """List and watch until stopped."""
-        reason, resource_version = "start", None
-        relist_at = 0.0
+        reason = "start"
         while not self._stop.is_set():
             try:
-                if resource_version is None or self._clock.monotonic() >= relist_at:
-                    self.health.relists[reason if resource_version is None else "safety"] += 1
-                    resource_version = self._list()
-                    relist_at = self._clock.monotonic() + self._jitter.uniform(*RELIST_AFTER)
-                for resource_version in self._watch(resource_version):  # noqa: B007 - the last one counts
-                    if self._stop.is_set():
-                        return
+                if self._resource_version is None:
+                    self._list(reason)
+                elif self._clock.monotonic() >= self._relist_at:
+                    self._list("safety")
+                self._watch()
             except ClusterError as error:
                 if error.reason is ClusterErrorReason.EXPIRED:
-                    reason, resource_version = "expired", None
+                    reason, self._resource_version = "expired", None
                     self.health.synced = False
                 self._fail(error)
 
-    def _list(self) -> str:
-        """Hand over a complete list and return its resourceVersion."""
+    def _list(self, reason: str) -> None:
+        """Hand over a complete list, and begin again at its resourceVersion."""
+        self.health.relists[reason] += 1
         objects: list[Any] = []
         unreadable: set[ObjectKey] = set()
         parameters = {"limit": str(PAGE), **self.watch.parameters}
@@ -159,14 +159,15 @@ class Reflector:
             parameters["continue"] = following
         self._sink(Listed(self.watch, tuple(objects), frozenset(unreadable)))
         self.health.synced = True
-        return str(metadata["resourceVersion"])
+        self._resource_version = str(metadata["resourceVersion"])
+        self._relist_at = self._clock.monotonic() + self._jitter.uniform(*RELIST_AFTER)
 
-    def _watch(self, resource_version: str) -> Any:
-        """Hand over changes; yield the resourceVersion after each event."""
+    def _watch(self) -> None:
+        """Hand over changes until the server ends the watch or we are stopped."""
         parameters = {
             "watch": "1",
             "allowWatchBookmarks": "true",
-            "resourceVersion": resource_version,
+            "resourceVersion": self._resource_version or "",
             "timeoutSeconds": str(self._jitter.randint(*WATCH_SECONDS)),
             **self.watch.parameters,
         }
@@ -181,7 +182,9 @@ class Reflector:
                 self._apply(kind, document)
                 events += 1
                 self._failures = 0
-                yield _resource_version(document, resource_version)
+                self._resource_version = _resource_version(document) or self._resource_version
+                if self._stop.is_set():
+                    return
         lived = self._clock.monotonic() - started
         if lived >= HEALTHY_AFTER:
             self._failures = 0
@@ -236,10 +239,11 @@ def _event(line: bytes) -> tuple[str, Mapping[str, Any]]:
     raise ClusterError(ClusterErrorReason.GARBLED, "a watch event without type or object")
 
 
-def _resource_version(document: Mapping[str, Any], before: str) -> str:
-    metadata = document.get("metadata")
-    version = metadata.get("resourceVersion") if isinstance(metadata, dict) else None
-    return version if isinstance(version, str) and version else before
+def _resource_version(document: Mapping[str, Any]) -> str | None:
+    match document:
+        case {"metadata": {"resourceVersion": str() as version}}:
+            return version
+    return None
 
 
 def _error_event(status: Mapping[str, Any]) -> ClusterError:

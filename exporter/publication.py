@@ -1,0 +1,95 @@
+"""What a scrape gets: the last text published, joined with what the exporter says of itself.
+
+Written by the main loop, read by the HTTP thread. The judged text is one immutable string, swapped whole. The part
+about the exporter itself (watches, probe failures, process) moves all the time: it is rendered when it is asked for,
+at most once a second, and compressed onto a copy of the compressor that has already eaten the judged text.
+"""
+
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import prometheus_client
+
+from exporter import exposition
+from exporter.clock import Clock
+from exporter.cluster.resources import Watch
+from exporter.cluster.watch import WatchHealth
+from exporter.model import ProbeFailure
+
+GZIP_LEVEL = 1
+"""Level 6 makes a tenth fewer bytes in twice the time (measured on 50,000 samples)."""
+_GZIP_HEADER = 31
+LIVE_SECONDS = 1.0
+LOOP_SECONDS = 180.0
+"""The main loop comes round once a minute at least; silent for thrice that, it hangs."""
+
+
+class _Judged:
+    """One published text. Its compressed form is made when it is first asked for."""
+
+    def __init__(self, text: str) -> None:
+        self.plain = text.encode()
+        self._compressed: tuple[bytes, zlib._Compress] | None = None
+
+    def gzip_with(self, more: bytes) -> bytes:
+        """Return one gzip stream of the text and what follows it."""
+        if self._compressed is None:
+            compressor = zlib.compressobj(GZIP_LEVEL, zlib.DEFLATED, _GZIP_HEADER)
+            self._compressed = (compressor.compress(self.plain), compressor)
+        head, compressor = self._compressed
+        rest = compressor.copy()
+        return b"".join((head, rest.compress(more), rest.flush()))
+
+
+@dataclass(frozen=True, slots=True)
+class _Live:
+    text: bytes
+    until: float
+
+
+class Publication:
+    """What is served under /metrics, and whether the process is alive and ready."""
+
+    def __init__(self, clock: Clock, *, version: str, revision: str) -> None:
+        self.ready = False
+        self._clock = clock
+        self._version = (version, revision)
+        self._judged = _Judged("")
+        self._live = _Live(b"", float("-inf"))
+        self._watches: Mapping[Watch, WatchHealth] = {}
+        self._probe_failures: Mapping[ProbeFailure, int] = {}
+        self._looped_at = clock.monotonic()
+        self._process = prometheus_client.CollectorRegistry()
+        prometheus_client.ProcessCollector(registry=self._process)
+        prometheus_client.PlatformCollector(registry=self._process)
+
+    def watch(self, watches: Mapping[Watch, WatchHealth], probe_failures: Mapping[ProbeFailure, int]) -> None:
+        """Say where the exporter's own figures are kept."""
+        self._watches, self._probe_failures = watches, probe_failures
+
+    def publish(self, text: str) -> None:
+        """Replace the judged text."""
+        self._judged = _Judged(text)
+
+    def looped(self) -> None:
+        """Say that the main loop has come round."""
+        self._looped_at = self._clock.monotonic()
+
+    @property
+    def alive(self) -> bool:
+        """Whether the main loop still comes round."""
+        return self._clock.monotonic() - self._looped_at < LOOP_SECONDS
+
+    def scrape(self, *, gzip: bool) -> bytes:
+        """Return the whole exposition."""
+        judged, live = self._judged, self._own()
+        return judged.gzip_with(live) if gzip else judged.plain + live
+
+    def _own(self) -> bytes:
+        now = self._clock.monotonic()
+        if now >= self._live.until:
+            samples = exposition.of_exporter(self._watches, self._probe_failures, *self._version)
+            own = exposition.render(exposition.LIVE, samples).encode()
+            self._live = _Live(own + prometheus_client.generate_latest(self._process), now + LIVE_SECONDS)
+        return self._live.text

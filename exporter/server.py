@@ -1,0 +1,162 @@
+"""The HTTP server: bounded, and never busy with a client for longer than that client deserves.
+
+One thread runs an event loop; an idle, slow or silent client costs a few kilobytes and a timer. What is served is
+bytes that others made: a page is a function that returns them. HTTP itself is h11's.
+
+Bounds: 8 KiB of headers, 256 connections, 10 s for a request to arrive and for its answer to be taken, 120 s of
+idling between requests. GET and HEAD only.
+"""
+
+import asyncio
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+
+import h11
+
+MAX_HEADERS = 8 * 1024
+MAX_CONNECTIONS = 256
+REQUEST_SECONDS = 10.0
+IDLE_SECONDS = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a page may look at: the path, and the headers with names in lower case."""
+
+    path: str
+    headers: Mapping[str, str]
+
+    @property
+    def accepts_gzip(self) -> bool:
+        """Tell whether the client takes gzip (RFC 9110 §12.5.3)."""
+        for offer in self.headers.get("accept-encoding", "").split(","):
+            coding, _, parameters = offer.partition(";")
+            if coding.strip().lower() in ("gzip", "*"):
+                return parameters.replace(" ", "") not in ("q=0", "q=0.0", "q=0.00", "q=0.000")
+        return False
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """An answer; `Content-Length` and `Date`-less connection headers are the server's business."""
+
+    status: HTTPStatus
+    body: bytes
+    content_type: str = "text/plain; charset=utf-8"
+    headers: tuple[tuple[str, str], ...] = field(default=())
+
+
+PageFunction = Callable[[Request], Response]
+
+
+class Server:
+    """Serves pages by path, from its own thread, until closed."""
+
+    def __init__(self, pages: Mapping[str, PageFunction]) -> None:
+        self._pages = pages
+        self._loop = asyncio.new_event_loop()
+        self._connections = 0
+        self._thread = threading.Thread(target=self._loop.run_forever, name="http", daemon=True)
+
+    def start(self, host: str, port: int) -> tuple[str, int]:
+        """Listen; return the address and port that were bound.
+
+        Raises:
+            OSError: the address cannot be had.
+        """
+        self._thread.start()
+        listening = asyncio.start_server(self._serve, host, port, limit=MAX_HEADERS)
+        server = asyncio.run_coroutine_threadsafe(listening, self._loop).result()
+        address, bound, *_ = server.sockets[0].getsockname()
+        return address, bound
+
+    def close(self) -> None:
+        """Stop listening and drop every connection."""
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(timeout=1.0)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._connections += 1
+        try:
+            if self._connections > MAX_CONNECTIONS:
+                writer.write(b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+            else:
+                await self._converse(reader, writer)
+        except (TimeoutError, ConnectionError):
+            writer.transport.abort()
+        finally:
+            self._connections -= 1
+            writer.close()
+
+    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Answer requests on one connection until it ends."""
+        connection = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEADERS)
+        while True:
+            try:
+                request = await _read_request(connection, reader)
+            except h11.RemoteProtocolError as error:
+                await _answer(connection, writer, _refusal(HTTPStatus(error.error_status_hint)), head=False)
+                return
+            if request is None:
+                return
+            method, asked = request
+            await _answer(connection, writer, self._respond(method, asked), head=method == "HEAD")
+            if connection.our_state is not h11.DONE or connection.their_state is not h11.DONE:
+                return
+            connection.start_next_cycle()
+
+    def _respond(self, method: str, request: Request) -> Response:
+        page = self._pages.get(request.path.partition("?")[0])
+        if page is None:
+            return _refusal(HTTPStatus.NOT_FOUND)
+        if method not in ("GET", "HEAD"):
+            return _refusal(HTTPStatus.METHOD_NOT_ALLOWED, ("Allow", "GET, HEAD"))
+        return page(request)
+
+
+async def _read_request(connection: h11.Connection, reader: asyncio.StreamReader) -> tuple[str, Request] | None:
+    """Return method and request, None if the client closed instead.
+
+    A request's body, if it has one, is read and thrown away within the same bounds.
+    """
+    if connection.trailing_data[0] == b"":
+        async with asyncio.timeout(IDLE_SECONDS):
+            connection.receive_data(await reader.read(MAX_HEADERS))
+    request = None
+    async with asyncio.timeout(REQUEST_SECONDS):
+        while True:
+            event = connection.next_event()
+            if event is h11.NEED_DATA:
+                connection.receive_data(await reader.read(MAX_HEADERS))
+            elif isinstance(event, h11.Request):
+                headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in event.headers}
+                request = (event.method.decode("ascii"), Request(event.target.decode("ascii"), headers))
+            elif isinstance(event, h11.EndOfMessage):
+                return request
+            elif isinstance(event, h11.ConnectionClosed):
+                return None
+
+
+async def _answer(connection: h11.Connection, writer: asyncio.StreamWriter, response: Response, *, head: bool) -> None:
+    if connection.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
+        return
+    headers = [
+        ("Content-Type", response.content_type),
+        ("Content-Length", str(len(response.body))),
+        ("X-Content-Type-Options", "nosniff"),
+        *response.headers,
+    ]
+    started = h11.Response(status_code=response.status, reason=response.status.phrase, headers=headers)
+    writer.write(connection.send(started) or b"")
+    if not head:
+        writer.write(response.body)
+        connection.send_with_data_passthrough(h11.Data(data=response.body))
+    writer.write(connection.send(h11.EndOfMessage()) or b"")
+    async with asyncio.timeout(REQUEST_SECONDS):
+        await writer.drain()
+
+
+def _refusal(status: HTTPStatus, *headers: tuple[str, str]) -> Response:
+    return Response(status, f"{status.value} {status.phrase}\n".encode(), headers=headers)
