@@ -116,7 +116,7 @@ Subdomain = Annotated[str, Field(pattern=rf"^{_SUBDOMAIN}$")]
 WorkloadName = Annotated[str, Field(pattern=f"^{_WORKLOAD.pattern}$", examples=["deployment/vault"])]
 WorkerName = Annotated[str, Field(pattern=f"^{_WORKER.pattern}$", examples=["deployment/worker"])]
 PortNumber = Annotated[int, Field(ge=1, le=65535, strict=True)]
-PortName = Annotated[str, Field(pattern=r"^(?=.*[a-z])[a-z0-9]([-a-z0-9]{0,13}[a-z0-9])?$")]
+PortName = Annotated[str, Field(pattern=r"^[-0-9]*[a-z][-a-z0-9]*$", max_length=15)]
 Switch = Annotated[bool, Field(strict=True)]
 
 

@@ -18,6 +18,7 @@ def until(
     look: Callable[[], Seen | None],
     seconds: float = 60,
     *,
+    interval: float = INTERVAL,
     pause: Callable[[float], object] = time.sleep,
 ) -> Seen:
     """Look until something true is seen, and return it.
@@ -38,4 +39,4 @@ def until(
             obstacle = f"saw {seen!r}"
         if time.monotonic() >= end:
             raise TooLateError(f"waited {seconds:g} s for {what}; at the end: {obstacle}")
-        pause(INTERVAL)
+        pause(interval)
