@@ -10,7 +10,7 @@ import json
 import os
 import socket
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -63,7 +63,7 @@ def connect(netns: Path | None, host: str, port: int, timeout: float | None = 10
     return outcome[0]
 
 
-def _connections_in(netns: Path | None) -> Callable[..., HTTPSConnection]:
+def _connections_in(netns: Path | None) -> type[HTTPSConnection]:
     class InNamespace(HTTPSConnection):
         """A connection of urllib3's pool whose socket is made inside the namespace."""
 
@@ -99,9 +99,7 @@ class Api:
         pool.ConnectionCls = _connections_in(self.netns)
         return pool
 
-    def call(
-        self, method: str, path: str, body: Any = None, content_type: str = "application/json"
-    ) -> Any:
+    def call(self, method: str, path: str, body: Any = None, content_type: str = "application/json") -> Any:
         """Ask, and return the decoded JSON answer (or its text); `ApiError` for any status from 400."""
         answer = self._request(method, path, body, content_type)
         text = answer.data.decode()
@@ -129,16 +127,14 @@ class Api:
     def _request(
         self, method: str, path: str, body: Any, content_type: str, *, preload: bool = True
     ) -> urllib3.BaseHTTPResponse:
-        headers: Mapping[str, str] = {
+        headers = {
             "Authorization": f"Bearer {self.token}",
             "Accept": "application/json",
             "Content-Type": content_type,
         }
         content = None if body is None else json.dumps(body)
         try:
-            return self._pool.urlopen(
-                method, path, body=content, headers=dict(headers), preload_content=preload
-            )
+            return self._pool.urlopen(method, path, body=content, headers=headers, preload_content=preload)
         except urllib3.exceptions.HTTPError as error:
             # As any failed connection: callers that wait for a server look for OSError.
             raise ConnectionError(f"{method} https://{self.host}:{self.port}{path}: {error}") from error

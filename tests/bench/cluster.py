@@ -1,6 +1,6 @@
 """A running cluster as a test sees it: kubectl, the API, its network, its certificates and its components."""
 
-import datetime
+import datetime as dt
 import json
 import os
 import socket
@@ -14,9 +14,9 @@ from typing import Any
 
 from cryptography import x509
 
-from tests.bench import api, parts
+from tests.bench import api, needs, parts
 from tests.bench.api import Api, ApiError
-from tests.bench.parts import Kind
+from tests.bench.needs import Kind
 
 Object = dict[str, Any]
 
@@ -47,14 +47,12 @@ class Cluster:
             kubeconfig=Path(state["kubeconfig"]),
             audit_log=Path(state["audit_log"]),
             supervisor=state["supervisor"],
-            client=Api(
-                state["node_address"], state["api_port"], state["token"], Path(state["authority"]), netns
-            ),
+            client=Api(state["node_address"], state["api_port"], state["token"], Path(state["authority"]), netns),
         )
 
     def inside(self, argv: Sequence[str | Path]) -> list[str]:
         """The command that runs another command in the cluster's network: the same process, not a child of it."""
-        entering = [] if self.netns is None else [str(parts.tool("nsenter")), f"--net={self.netns}", "--"]
+        entering = [] if self.netns is None else [str(needs.tool("nsenter")), f"--net={self.netns}", "--"]
         return [*entering, *(str(word) for word in argv)]
 
     def connect(self, host: str, port: int, timeout: float = 10) -> socket.socket:
@@ -64,7 +62,7 @@ class Cluster:
     def kubectl(self, *arguments: str, stdin: str | None = None, namespace: str | None = None) -> str:
         """Run kubectl as the administrator, and return what it printed."""
         scope = [] if namespace is None else [f"--namespace={namespace}"]
-        argv = [parts.binary("kubectl"), f"--kubeconfig={self.kubeconfig}", *scope, *arguments]
+        argv = [str(parts.binary("kubectl")), f"--kubeconfig={self.kubeconfig}", *scope, *arguments]
         ran = subprocess.run(
             self.inside(argv), input=stdin, capture_output=True, text=True, check=False, env=self.environment
         )
@@ -72,9 +70,7 @@ class Cluster:
             raise AssertionError(f"kubectl {' '.join(arguments)} ended with {ran.returncode}: {ran.stderr}")
         return ran.stdout
 
-    def kubectl_json(
-        self, *arguments: str, stdin: str | None = None, namespace: str | None = None
-    ) -> Any:
+    def kubectl_json(self, *arguments: str, stdin: str | None = None, namespace: str | None = None) -> Any:
         """Run kubectl with `--output=json`, and return what it printed, decoded."""
         return json.loads(self.kubectl(*arguments, "--output=json", stdin=stdin, namespace=namespace))
 
@@ -141,9 +137,7 @@ class Cluster:
                     yield "DELETED", {}
                 version = listed["metadata"]["resourceVersion"]
                 # At least a second, and at the most one second late.
-                for event in self.client.watch(
-                    f"{selected}&resourceVersion={version}", max(1, round(left))
-                ):
+                for event in self.client.watch(f"{selected}&resourceVersion={version}", max(1, round(left))):
                     if event["type"] == "ERROR":
                         break
                     yield event["type"], event["object"]
@@ -154,7 +148,7 @@ class Cluster:
         """Do as `cmctl renew` does, which is only a status write; returns the revision so far."""
         path = f"/apis/cert-manager.io/v1/namespaces/{namespace}/certificates/{certificate}"
         found = self.api("GET", path)
-        now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        now = dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         others = [each for each in found["status"].get("conditions", []) if each["type"] != "Issuing"]
         found["status"]["conditions"] = [
             *others,
@@ -178,9 +172,11 @@ class Cluster:
         def issued(seen: Object) -> bool:
             conditions = {each["type"]: each["status"] for each in seen["status"].get("conditions", [])}
             revision: int = seen["status"].get("revision", 0)
-            return revision > before and conditions.get("Ready") == "True" and "Issuing" not in {
-                kind for kind, status in conditions.items() if status == "True"
-            }
+            return (
+                revision > before
+                and conditions.get("Ready") == "True"
+                and "Issuing" not in {kind for kind, status in conditions.items() if status == "True"}
+            )
 
         return self.wait(path, issued, seconds)
 
@@ -215,7 +211,14 @@ class Cluster:
 
     def pid(self, component: str) -> int:
         """The process number of a component."""
-        return int(self._control("pids", "")[component])
+        pids = self._control("pids", "")
+        if component not in pids:
+            raise AssertionError(f"{component} does not run; those that do: {', '.join(pids)}")
+        return int(pids[component])
+
+    def restore(self) -> list[str]:
+        """Start every component that does not run, and return their names."""
+        return list(self._control("restore", ""))
 
     def _control(self, what: str, component: str) -> Any:
         with socket.socket(socket.AF_UNIX) as connection:

@@ -12,7 +12,7 @@ from typing import Any
 from tests.bench import control_plane, credentials, enclosure, images, node, parts, waiting
 from tests.bench.api import Api
 from tests.bench.components import Components
-from tests.bench.parts import Kind
+from tests.bench.needs import Kind
 
 CERTIFICATES = "/apis/cert-manager.io/v1/namespaces/cert-manager"
 
@@ -20,9 +20,7 @@ CERTIFICATES = "/apis/cert-manager.io/v1/namespaces/cert-manager"
 class Starting:
     """A cluster from its first process to its end. Only the supervisor makes one."""
 
-    def __init__(
-        self, name: str, directory: Path, kind: Kind, pause: Callable[[float], object]
-    ) -> None:
+    def __init__(self, name: str, directory: Path, kind: Kind, pause: Callable[[float], object]) -> None:
         """Make nothing yet; `pause` passes the time while something is waited for."""
         self._name = name
         self._directory = directory
@@ -114,9 +112,7 @@ class Starting:
             api.call("POST", path, document)
 
         def established() -> bool:
-            return all(
-                _condition(definition, "Established") for definition in api.call("GET", path)["items"]
-            )
+            return all(_condition(definition, "Established") for definition in api.call("GET", path)["items"])
 
         waiting.until("cert-manager's CRDs to be established", established, pause=self._pause)
         self.components.start(control_plane.cert_manager(made))
@@ -177,7 +173,7 @@ class Starting:
             "authority": str(made.authority),
             "token": made.token(credentials.ADMIN),
             "audit_log": str(layout.audit_log),
-            "pids": {name: process.pid for name, process in self.components.running.items()},
+            "pids": self.components.pids(),
         }
 
 

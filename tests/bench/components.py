@@ -71,6 +71,18 @@ class Components:
         process.send_signal(signal.SIGKILL)
         process.wait()
 
+    def restore(self) -> list[str]:
+        """Start every component that does not run, in the order in which they were first started."""
+        ended = [name for name in self.known if name not in self.pids()]
+        for name in ended:
+            self.start(self.known[name])
+            self.wait_ready(name)
+        return ended
+
+    def pids(self) -> dict[str, int]:
+        """The process number of every component that runs."""
+        return {name: process.pid for name, process in self.running.items() if process.poll() is None}
+
     def kill_all(self) -> None:
         """End every component, the last started first: no API server is left waiting for its etcd."""
         for name in reversed(self.running):

@@ -5,7 +5,7 @@ import socket
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.bench import parts
+from tests.bench import needs, parts
 from tests.bench.components import Component
 from tests.bench.credentials import Credentials
 
@@ -53,7 +53,7 @@ def etcd(layout: Layout) -> Component:
     return Component(
         "etcd",
         (
-            str(parts.tool("etcd")),
+            str(needs.tool("etcd")),
             f"--data-dir={layout.directory / 'etcd'}",
             f"--listen-client-urls={client}",
             f"--advertise-client-urls={client}",

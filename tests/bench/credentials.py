@@ -4,7 +4,7 @@ Each component has a token of its own, with its own user name: the audit log the
 them are in system:masters, since what a component of Kubernetes may do is not what is tested here.
 """
 
-import datetime
+import datetime as dt
 import ipaddress
 import json
 import secrets
@@ -79,8 +79,7 @@ def make(directory: Path, server: str, addresses: tuple[str, ...]) -> Credential
     authority_key = ec.generate_private_key(ec.SECP256R1())
     serving_key = ec.generate_private_key(ec.SECP256R1())
     names: list[x509.GeneralName] = [
-        x509.DNSName(name)
-        for name in ("kubernetes", "kubernetes.default", "kubernetes.default.svc", "localhost")
+        x509.DNSName(name) for name in ("kubernetes", "kubernetes.default", "kubernetes.default.svc", "localhost")
     ]
     names += [x509.IPAddress(ipaddress.ip_address(address)) for address in addresses]
     authority = (
@@ -98,9 +97,7 @@ def make(directory: Path, server: str, addresses: tuple[str, ...]) -> Credential
     made.serving_certificate.write_bytes(serving.public_bytes(serialization.Encoding.PEM))
     _write_key(made.serving_key, serving_key)
     _write_key(made.service_account_key, ec.generate_private_key(ec.SECP256R1()))
-    made.tokens.write_text(
-        "".join(f"{secrets.token_hex(16)},{user},{user},system:masters\n" for user in USERS)
-    )
+    made.tokens.write_text("".join(f"{secrets.token_hex(16)},{user},{user},system:masters\n" for user in USERS))
     for user in USERS:
         _write_kubeconfig(made, user, server)
     return made
@@ -108,14 +105,14 @@ def make(directory: Path, server: str, addresses: tuple[str, ...]) -> Credential
 
 def _certificate(name: str, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    now = datetime.datetime.now(datetime.UTC)
+    now = dt.datetime.now(dt.UTC)
     builder = (
         x509.CertificateBuilder()
         .subject_name(subject)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(hours=1))
-        .not_valid_after(now + datetime.timedelta(days=7))
+        .not_valid_before(now - dt.timedelta(hours=1))
+        .not_valid_after(now + dt.timedelta(days=7))
     )
     return builder if name == "kube-apiserver" else builder.issuer_name(subject)
 

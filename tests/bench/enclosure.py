@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from tests.bench import parts
+from tests.bench import needs, parts
 
 Process = subprocess.Popen[bytes]
 
@@ -59,7 +59,7 @@ class Enclosure:
         try:
             return spawn(
                 [
-                    str(parts.tool("nsenter")),
+                    str(needs.tool("nsenter")),
                     f"--net={self.netns}",
                     f"--mount=/proc/{self.first.pid}/ns/mnt",
                     "--",
@@ -92,8 +92,8 @@ def make(name: str) -> Enclosure:
     _succeeded(LIBC.unshare(CLONE_NEWPID), "a new PID namespace")
     first = subprocess.Popen(
         [
-            *(str(parts.tool("setpriv")), "--pdeathsig", "KILL", "--"),
-            *(str(parts.tool("unshare")), "--mount", "--propagation", "slave", "--"),
+            *(str(needs.tool("setpriv")), "--pdeathsig", "KILL", "--"),
+            *(str(needs.tool("unshare")), "--mount", "--propagation", "slave", "--"),
             *("sh", "-c", PRIVATE_MOUNTS, str(parts.binary("pause"))),
         ],
         stdin=subprocess.DEVNULL,
@@ -109,7 +109,7 @@ def make(name: str) -> Enclosure:
 def spawn(argv: Sequence[str], output: IO[bytes] | int, environment: Mapping[str, str]) -> Process:
     """Start a program that the kernel kills when this thread ends, however it ends: call it from the main one."""
     return subprocess.Popen(
-        [str(parts.tool("setpriv")), "--pdeathsig", "KILL", "--", *argv],
+        [str(needs.tool("setpriv")), "--pdeathsig", "KILL", "--", *argv],
         stdin=subprocess.DEVNULL,
         stdout=output,
         stderr=subprocess.STDOUT,
@@ -133,7 +133,7 @@ def _succeeded(result: int, what: str) -> None:
 
 
 def _make_network(name: str) -> None:
-    ip = str(parts.tool("ip"))
+    ip = str(needs.tool("ip"))
     for words in (
         ("netns", "add", name),
         ("-n", name, "link", "set", "lo", "up"),
@@ -148,7 +148,7 @@ def _make_network(name: str) -> None:
         subprocess.run([ip, *words], check=True)
     subprocess.run(
         [
-            *(str(parts.tool("nsenter")), f"--net={NAMESPACES / name}", "--"),
+            *(str(needs.tool("nsenter")), f"--net={NAMESPACES / name}", "--"),
             *("sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward"),
         ],
         check=True,

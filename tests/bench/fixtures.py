@@ -20,8 +20,8 @@ import pytest
 
 from tests.bench import leftovers, opschain, parts, waiting
 from tests.bench.cluster import Cluster
+from tests.bench.needs import Kind
 from tests.bench.opschain import Opschain
-from tests.bench.parts import Kind
 
 MARKS = {"small_bench": Kind.SMALL, "cluster": Kind.WHOLE}
 LEFT_OUT = "left out: "
@@ -122,6 +122,9 @@ def _turn(request: pytest.FixtureRequest) -> Iterator[None]:
     alone = request.node.get_closest_marker("serial") is not None
     with _locked(shared.directory, fcntl.LOCK_EX if alone else fcntl.LOCK_SH):
         yield
+        if alone:
+            # One that failed half-way must not take all later tests with it.
+            shared.restore()
 
 
 def _bench(run: Run, kind: Kind) -> Cluster:
@@ -129,7 +132,6 @@ def _bench(run: Run, kind: Kind) -> Cluster:
     if running:
         return Cluster.load(Path(running))
     directory = leftovers.records() / f"{run.name}-{kind}"
-    leftovers.records().mkdir(parents=True, exist_ok=True)
     # One at a time: the first worker starts the cluster, the others find its state.
     with _locked(leftovers.records(), fcntl.LOCK_EX):
         if not directory.exists():

@@ -14,7 +14,7 @@ import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.bench import parts
+from tests.bench import needs, parts
 
 REPOSITORY = "certlag.dev/bench"
 PAUSE = f"{REPOSITORY}/pause:{parts.PARTS['pause'].version}"
@@ -50,9 +50,9 @@ class Image:
 
 def table() -> tuple[Image, ...]:
     """Every image of the bench."""
-    busybox = parts.tool("busybox")
+    busybox = needs.tool("busybox")
     shell = {f"bin/{applet}": "busybox" for applet in _applets(busybox)}
-    runc = parts.tool("runc")
+    runc = needs.tool("runc")
     return (
         Image(PAUSE, {"pause": parts.binary("pause")}, ("/pause",)),
         Image(
@@ -177,7 +177,7 @@ def _libraries(*programs: Path) -> dict[str, Path | bytes]:
     found: dict[str, Path | bytes] = {}
     for program in programs:
         # Fails for a static program, which has none.
-        linked = subprocess.run([parts.tool("ldd"), program], check=False, capture_output=True, text=True)
+        linked = subprocess.run([needs.tool("ldd"), program], check=False, capture_output=True, text=True)
         paths = re.findall(r"(/\S+) \(0x", linked.stdout)
         found |= {path.lstrip("/"): Path(path) for path in paths}
     return found

@@ -14,12 +14,16 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.bench import enclosure, parts, waiting
+from tests.bench import enclosure, needs, waiting
 
 
 def records() -> Path:
-    """The folder of the records, and by default of the clusters' own folders."""
-    return Path(tempfile.gettempdir()) / "certlag-bench"
+    """The folder of the records and of the clusters' own folders: each user's own, since it is in a shared place."""
+    folder = Path(tempfile.gettempdir()) / f"certlag-bench-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    if folder.stat().st_uid != os.getuid():
+        raise PermissionError(f"{folder} is another user's: have it removed, or set TMPDIR")
+    return folder
 
 
 @dataclass(frozen=True)
@@ -36,7 +40,6 @@ class Record:
 
     def hold(self) -> int:
         """Write the record and lock it; the descriptor holds the lock until this process ends."""
-        records().mkdir(parents=True, exist_ok=True)
         descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         os.truncate(descriptor, 0)
@@ -48,7 +51,7 @@ class Record:
         for cgroup in _cgroups(self.name):
             _remove_cgroup(cgroup)
         if (enclosure.NAMESPACES / self.name).exists():
-            subprocess.run([parts.tool("ip"), "netns", "delete", self.name], check=True)
+            subprocess.run([needs.tool("ip"), "netns", "delete", self.name], check=True)
 
     def remove_directory(self) -> None:
         """Remove the cluster's folder; should anything be mounted below it, unmount that first.
@@ -57,7 +60,7 @@ class Record:
         one would delete what it shows.
         """
         for mounted in reversed(mounts_below(self.directory)):
-            subprocess.run([parts.tool("umount"), "--lazy", mounted], check=True)
+            subprocess.run([needs.tool("umount"), "--lazy", mounted], check=True)
         shutil.rmtree(self.directory, ignore_errors=True)
 
 

@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.bench import images, parts
+from tests.bench import images, needs, parts
 from tests.bench.components import SYSTEM_PATH, Component
 from tests.bench.control_plane import ALONE
 from tests.bench.credentials import Credentials
@@ -74,10 +74,10 @@ netns_mounts_under_state_dir = true
 runtime_type = "io.containerd.runc.v2"
 
 [plugins."io.containerd.cri.v1.runtime".containerd.runtimes.runc.options]
-BinaryName = {_quoted(parts.tool("runc"))}
+BinaryName = {_quoted(needs.tool("runc"))}
 
 [plugins."io.containerd.cri.v1.runtime".cni]
-bin_dirs = [{_quoted(parts.CNI_PLUGINS)}]
+bin_dirs = [{_quoted(needs.CNI_PLUGINS)}]
 conf_dir = {_quoted(network)}
 
 [plugins."io.containerd.cri.v1.images".pinned_images]
@@ -157,9 +157,7 @@ def kube_proxy(node: Node) -> Component:
                 "kind": "KubeProxyConfiguration",
                 "mode": "iptables",
                 "hostnameOverride": NODE_NAME,
-                "clientConnection": {
-                    "kubeconfig": str(node.credentials.kubeconfig("bench:kube-proxy"))
-                },
+                "clientConnection": {"kubeconfig": str(node.credentials.kubeconfig("bench:kube-proxy"))},
                 "clusterCIDR": POD_RANGE,
                 "healthzBindAddress": "127.0.0.1:10256",
                 "metricsBindAddress": "127.0.0.1:10249",

@@ -9,35 +9,20 @@ import hashlib
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 import tempfile
 import time
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 
 import yaml
 
+from tests.bench import needs
+from tests.bench.needs import Kind, Missing
+
 SOURCES = Path(__file__).parent / "parts"
-CNI_PLUGINS = Path("/usr/lib/cni")
 BUILD = "python -m tests.bench.parts build"
-
-
-class Kind(StrEnum):
-    """How much of a cluster: `small` has no pods and needs no root, `whole` has everything."""
-
-    SMALL = "small"
-    WHOLE = "whole"
-
-
-@dataclass(frozen=True)
-class Missing:
-    """Something that this machine lacks, and what to do about it."""
-
-    what: str
-    remedy: str
 
 
 @dataclass(frozen=True)
@@ -62,7 +47,7 @@ class Part:
         if self.module is None:
             return "v1"
         required = re.search(
-            rf"^\s*(?:require )?{re.escape(self.module)} (v\S+)", (self.source / "go.mod").read_text(), re.M
+            rf"^\s*(?:require )?{re.escape(self.module)} (v\S+)", (self.source / "go.mod").read_text(), re.MULTILINE
         )
         if required is None:
             raise LookupError(f"{self.source / 'go.mod'} requires no {self.module}: name the module it is for")
@@ -86,8 +71,7 @@ class Part:
     def binaries(self) -> tuple[Path, ...]:
         """The programs it consists of."""
         return tuple(
-            self.directory / (self.name if package == "." else package.rpartition("/")[2])
-            for package in self.packages
+            self.directory / (self.name if package == "." else package.rpartition("/")[2]) for package in self.packages
         )
 
 
@@ -96,9 +80,7 @@ def _kubernetes_ldflags() -> str:
     version = Part("kubernetes", (), "k8s.io/kubernetes").version
     major, minor, _ = version.removeprefix("v").split(".")
     name = "k8s.io/component-base/version"
-    return (
-        f"-s -w -X {name}.gitVersion={version} -X {name}.gitMajor={major} -X {name}.gitMinor={minor}"
-    )
+    return f"-s -w -X {name}.gitVersion={version} -X {name}.gitMajor={major} -X {name}.gitMinor={minor}"
 
 
 PARTS = {
@@ -142,21 +124,6 @@ PARTS = {
     )
 }
 
-# Programs of the system, with the Debian package that has each.
-SMALL_TOOLS = {"etcd": "etcd-server", "setpriv": "util-linux"}
-WHOLE_TOOLS = {
-    "umount": "mount",
-    "runc": "runc",
-    "iptables": "iptables",
-    "conntrack": "conntrack",
-    "ip": "iproute2",
-    "nsenter": "util-linux",
-    "unshare": "util-linux",
-    "mount": "mount",
-    "busybox": "busybox-static",
-    "ldd": "libc-bin",
-}
-
 
 def cache() -> Path:
     """The folder that holds all that was built: `$CERTLAG_CACHE`, else the user's cache folder."""
@@ -176,14 +143,6 @@ def binary(name: str) -> Path:
     raise LookupError(f"no part has a program {name}: see PARTS in {__file__}")
 
 
-def tool(name: str) -> Path:
-    """The system's program of this name, also where PATH leaves out the system administrator's folders."""
-    found = shutil.which(name) or shutil.which(name, path="/usr/sbin:/sbin:/usr/local/sbin")
-    if found is None:
-        raise FileNotFoundError(f"no {name} on PATH: run `{_install((SMALL_TOOLS | WHOLE_TOOLS)[name])}`")
-    return Path(found)
-
-
 def custom_resource_definitions() -> Path:
     """Cert-manager's CustomResourceDefinitions: a JSON list."""
     return PARTS["cert-manager"].directory / "crds.json"
@@ -191,35 +150,24 @@ def custom_resource_definitions() -> Path:
 
 def missing(kind: Kind = Kind.WHOLE) -> list[Missing]:
     """What this machine lacks for a cluster of this kind, each with its remedy."""
-    if sys.platform != "linux":
-        return [Missing("Linux", "run these tests on Linux: they start Kubernetes's own programs")]
-    lacking = []
-    if kind is Kind.WHOLE and os.geteuid() != 0:
-        lacking.append(Missing("root", "run as root: pods need namespaces, mounts and cgroups"))
-    for name, package in (SMALL_TOOLS if kind is Kind.SMALL else SMALL_TOOLS | WHOLE_TOOLS).items():
-        try:
-            tool(name)
-        except FileNotFoundError:
-            lacking.append(Missing(name, _install(package)))
-    if kind is Kind.WHOLE and not (CNI_PLUGINS / "bridge").exists():
-        lacking.append(Missing(f"CNI plugins in {CNI_PLUGINS}", _install("containernetworking-plugins")))
-    lacking += [
+    unbuilt = [
         Missing(f"{part.name} {part.version}", BUILD)
         for part in PARTS.values()
         if kind in part.kinds and not part.directory.exists()
     ]
-    return lacking
+    return [*needs.lacking(kind), *unbuilt]
 
 
 def build() -> None:
     """Build every part that is missing, one after the other, and print the seconds that each took."""
     for part in PARTS.values():
         if part.directory.exists():
-            print(f"{part.name} {part.version}: there already, {part.directory}")
+            sys.stdout.write(f"{part.name} {part.version}: there already, {part.directory}\n")
             continue
         began = time.monotonic()
         _build(part)
-        print(f"{part.name} {part.version}: {time.monotonic() - began:.0f} s, {part.directory}", flush=True)
+        sys.stdout.write(f"{part.name} {part.version}: {time.monotonic() - began:.0f} s, {part.directory}\n")
+        sys.stdout.flush()
 
 
 def _build(part: Part) -> None:
@@ -259,10 +207,6 @@ def _collect_crds(part: Part, into: Path) -> None:
     (into / "crds.json").write_text(json.dumps(documents))
 
 
-def _install(package: str) -> str:
-    return f"apt-get install {package}"
-
-
 def main(arguments: list[str]) -> int:
     """Build, or say what is missing."""
     match arguments:
@@ -272,9 +216,9 @@ def main(arguments: list[str]) -> int:
         case ["missing"]:
             lacking = missing()
             for item in lacking:
-                print(f"missing: {item.what}: {item.remedy}")
+                sys.stdout.write(f"missing: {item.what}: {item.remedy}\n")
             return 1 if lacking else 0
-    print("usage: python -m tests.bench.parts build|missing", file=sys.stderr)
+    sys.stderr.write("usage: python -m tests.bench.parts build|missing\n")
     return 2
 
 

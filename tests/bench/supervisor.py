@@ -8,6 +8,7 @@ when it was killed is removed first.
 
 import argparse
 import json
+import logging
 import os
 import select
 import signal
@@ -20,10 +21,12 @@ from typing import Any
 
 from tests.bench import clusters, leftovers
 from tests.bench.enclosure import PREFIX
-from tests.bench.parts import Kind
+from tests.bench.needs import Kind
 
 # The kernel's limit for a Unix socket's path is 108; containerd and the kubelet make theirs below DIR.
 LONGEST_DIRECTORY = 70
+
+LOG = logging.getLogger(__name__)
 
 
 class EndingError(Exception):
@@ -41,7 +44,7 @@ class Supervisor:
         self._record = leftovers.Record(f"{PREFIX}{os.getpid()}", directory)
         self._cluster = clusters.Starting(self._record.name, directory, kind, self._pause)
         self._woken, waking = socket.socketpair()
-        waking.setblocking(False)
+        waking.settimeout(0)
         self._waking = waking
         signal.signal(signal.SIGTERM, lambda _number, _frame: None)
         signal.signal(signal.SIGINT, lambda _number, _frame: None)
@@ -51,7 +54,7 @@ class Supervisor:
         """Start the cluster, serve until the end, and remove everything."""
         held = self._record.hold()
         try:
-            print(f"reaped {leftovers.reap()}", flush=True)
+            LOG.info("reaped %s", leftovers.reap())
             with socket.socket(socket.AF_UNIX) as control:
                 began = time.monotonic()
                 state = self._cluster.start()
@@ -62,11 +65,13 @@ class Supervisor:
                 while True:
                     self._serve(control)
         except EndingError as reason:
-            print(f"ending: {reason}", flush=True)
+            LOG.info("ending: %s", reason)
             self._end()
             self._record.remove_directory()
             self._record.path.unlink()
-        except Exception:  # noqa: BLE001: whatever it was, the tests must be told
+        except Exception:
+            # Whatever it was, the tests must be told.
+            LOG.exception("no cluster")
             report = f"{traceback.format_exc()}\n{self._cluster.tails()}"
             self._end()
             # The folder with the logs stays until the next supervisor reaps it.
@@ -84,13 +89,13 @@ class Supervisor:
         """Pass the time between two looks; ends the supervisor when the owner has ended or a signal came."""
         self._wait([], seconds)
 
-    def _wait(self, others: list[socket.socket], seconds: float | None) -> list[Any]:
-        readable, _, _ = select.select([self._owner, self._woken, *others], [], [], seconds)
+    def _wait(self, others: list[socket.socket], seconds: float | None) -> None:
+        watched: list[Any] = [self._owner, self._woken, *others]
+        readable, _, _ = select.select(watched, [], [], seconds)
         if self._owner in readable:
             raise EndingError("the owner has ended")
         if self._woken in readable:
             raise EndingError(f"signal {self._woken.recv(1)[0]}")
-        return readable
 
     def _serve(self, control: socket.socket) -> None:
         """Answer one request: a JSON line `{"do": …, "component": …}` on a connection of its own."""
@@ -106,13 +111,15 @@ class Supervisor:
                 stream.write(json.dumps(answer) + "\n")
                 stream.flush()
             except BrokenPipeError:
-                print("the test that asked has ended", flush=True)
+                LOG.info("the test that asked has ended")
 
     def _perform(self, request: dict[str, str]) -> Any:
         components = self._cluster.components
         match request:
             case {"do": "pids"}:
-                return {name: process.pid for name, process in components.running.items()}
+                return components.pids()
+            case {"do": "restore"}:
+                return components.restore()
             case {"do": "kill", "component": name}:
                 components.kill(name)
                 return name
@@ -120,7 +127,7 @@ class Supervisor:
                 components.start(components.known[name])
                 components.wait_ready(name)
                 return components.running[name].pid
-        raise ValueError(f"unknown request {request}: ask to do kill, start or pids")
+        raise ValueError(f"unknown request {request}: ask to do kill, start, restore or pids")
 
 
 def _write(path: Path, text: str) -> None:
@@ -156,6 +163,7 @@ def main() -> int:
         os.dup2(log, descriptor)
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     return Supervisor(owner, directory, options.kind).run()
 
 
