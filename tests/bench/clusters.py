@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.bench import control_plane, credentials, enclosure, images, node, parts, waiting
+from tests.bench import control_plane, credentials, enclosure, images, needs, node, parts, waiting
 from tests.bench.api import Api
 from tests.bench.components import Components
 from tests.bench.needs import Kind
@@ -34,7 +34,7 @@ class Starting:
         """Start everything and return the state once pods can run and certificates are issued."""
         lacking = parts.missing(self._kind)
         if lacking:
-            raise FileNotFoundError("; ".join(f"missing {item.what}: {item.remedy}" for item in lacking))
+            raise FileNotFoundError(needs.explain(lacking))
         self.components.logs.mkdir()
         if self._kind is Kind.WHOLE:
             self._enclosure = enclosure.make(self._name)

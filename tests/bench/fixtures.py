@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from tests.bench import leftovers, opschain, parts, waiting
+from tests.bench import leftovers, needs, opschain, parts, waiting
 from tests.bench.cluster import Cluster
 from tests.bench.needs import Kind
 from tests.bench.opschain import Opschain
@@ -62,7 +62,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     """Leave a test out whose bench can't be had on this machine, or fail it where all are required."""
     for mark, kind in MARKS.items():
         if item.get_closest_marker(mark) is not None and (lacking := parts.missing(kind)):
-            reason = f"{LEFT_OUT}{mark}: " + "; ".join(f"no {each.what}: {each.remedy}" for each in lacking)
+            reason = f"{LEFT_OUT}{mark}: " + needs.explain(lacking)
             if os.environ.get("CERTLAG_REQUIRE") == "all":
                 pytest.fail(reason, pytrace=False)
             pytest.skip(reason)

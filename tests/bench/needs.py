@@ -69,5 +69,13 @@ def lacking(kind: Kind) -> list[Missing]:
     return found
 
 
+def explain(missing: list[Missing]) -> str:
+    """One line: what is missing, by remedy."""
+    remedies = dict.fromkeys(each.remedy for each in missing)
+    return "; ".join(
+        f"no {', '.join(each.what for each in missing if each.remedy == remedy)}: {remedy}" for remedy in remedies
+    )
+
+
 def _install(package: str) -> str:
     return f"apt-get install {package}"

@@ -125,6 +125,7 @@ def test_a_new_supervisor_removes_what_a_killed_one_left(begin: Begin) -> None:
     assert remains(cluster) == []
 
 
+@pytest.mark.small_bench
 def test_a_supervisor_without_an_owner_says_so_and_makes_nothing() -> None:
     directory = leftovers.records() / "ownerless"
     argv = ["--owner-pid", "999999999", "--directory", str(directory), "--kind", "small"]
@@ -140,11 +141,25 @@ def test_a_supervisor_without_an_owner_says_so_and_makes_nothing() -> None:
     assert not directory.exists()
 
 
-def test_a_supervisor_that_fails_says_why_and_ends(begin_failing: Path) -> None:
-    reason = (begin_failing / "failed").read_text()
-    assert "missing etcd: apt-get install etcd-server" in reason
+@pytest.mark.small_bench
+def test_a_supervisor_that_fails_says_why_and_its_logs_stay_until_they_are_reaped(tmp_path: Path) -> None:
+    directory = leftovers.records() / f"test-{os.getpid()}-failing"
+    argv = ["--owner-pid", str(os.getpid()), "--directory", str(directory), "--kind", "small"]
+    subprocess.run(
+        [sys.executable, "-m", "tests.bench.supervisor", *argv],
+        check=True,
+        cwd=ROOT,
+        env=os.environ | {"CERTLAG_CACHE": str(tmp_path)},
+    )
+    waiting.until("it to fail", (directory / "failed").exists)
+    reason = (directory / "failed").read_text()
+    assert "no kubernetes" in reason
+    assert "python -m tests.bench.parts build" in reason
+    waiting.until("it to end, and be reaped", lambda: leftovers.reap() or not directory.exists())
+    assert not directory.exists()
 
 
+@pytest.mark.small_bench
 def test_the_record_of_a_living_supervisor_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     folder = tmp_path / "bench"
