@@ -134,9 +134,12 @@ def _shared(der: bytes) -> bytes:
 @lru_cache(maxsize=4096)
 def _load(der: bytes) -> x509.Certificate:
     try:
-        return x509.load_der_x509_certificate(der)
+        certificate = x509.load_der_x509_certificate(der)
+        # The library reads names when they are first asked for, and may fail only then.
+        _ = certificate.subject, certificate.issuer
     except Exception as error:  # see read_leaf
         raise InvalidCertificateError(f"{type(error).__name__}: {error}") from error
+    return certificate
 
 
 def _not_after(der: bytes) -> datetime:

@@ -1,0 +1,28 @@
+"""A clock that stands still until a test moves it."""
+
+from datetime import UTC, datetime, timedelta
+
+
+class FakeClock:
+    """Implements `exporter.clock.Clock`. Wall time and interval time move together, except where a test sets one."""
+
+    def __init__(self, now: datetime = datetime(2026, 6, 1, 12, 0, tzinfo=UTC)) -> None:
+        self._now = now
+        self._monotonic = 1000.0
+
+    def now(self) -> datetime:
+        """Return the present instant."""
+        return self._now
+
+    def monotonic(self) -> float:
+        """Return seconds since some fixed point."""
+        return self._monotonic
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass."""
+        self._now += timedelta(seconds=seconds)
+        self._monotonic += seconds
+
+    def set(self, now: datetime) -> None:
+        """Set wall time, as an operator or NTP does; no time passes."""
+        self._now = now
