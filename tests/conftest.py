@@ -1,3 +1,3 @@
-"""Loads the benches' fixtures for every test."""
+"""Loads the benches' fixtures and the printing of figures for every test."""
 
-pytest_plugins = ["tests.bench.fixtures"]
+pytest_plugins = ["tests.bench.fixtures", "tests.figures"]

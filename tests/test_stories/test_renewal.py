@@ -1,6 +1,5 @@
 """The straight line, on real parts: a certificate is renewed, the daemon keeps the old one, somebody restarts it."""
 
-import statistics
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +12,7 @@ from tests.bench import accounts, waiting
 from tests.bench.cluster import Object
 from tests.bench.opschain import BUILD_SERVICE, PORT, Opschain
 from tests.exporter_process import ExporterProcess, running
+from tests.figures import Figures, distribution
 from tests.metrics import Metrics
 
 RENEWALS = 10
@@ -24,7 +24,7 @@ USE = {"target": "build-service", "certificate": BUILD_SERVICE}
 
 @pytest.mark.cluster
 def test_a_renewed_certificate_is_seen_as_not_loaded_until_the_daemon_restarts(
-    opschain: Opschain, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    opschain: Opschain, tmp_path: Path, figures: Figures
 ) -> None:
     cluster, namespace = opschain.cluster, opschain.namespace
     kubeconfig = accounts.exporter_kubeconfig(cluster, namespace, tmp_path)
@@ -45,9 +45,8 @@ def test_a_renewed_certificate_is_seen_as_not_loaded_until_the_daemon_restarts(
             )
             until_current.append(_delay(exporter, lambda: _restart(opschain), needs_restart=0))
             assert_settled(exporter.metrics(), opschain)
-    with capsys.disabled():
-        print(f"\n{_distribution('revision changed → needs_restart 1', until_stale)}")
-        print(_distribution("new pod Ready, old one terminating → needs_restart 0", until_current))
+    figures(distribution("revision changed → needs_restart 1", until_stale))
+    figures(distribution("new pod Ready, old one terminating → needs_restart 0", until_current))
     assert max(until_stale) < SEEN_STALE_WITHIN
     assert max(until_current) < SEEN_CURRENT_WITHIN
     asked = cluster.audit_events(accounts.user(namespace))
@@ -122,14 +121,3 @@ def _delay(exporter: ExporterProcess, change: Callable[[], float], *, needs_rest
         announced = change()
     # A scrape may be ahead of the test's own watch.
     return max(0.0, scraping.result() - announced)
-
-
-def _distribution(what: str, seconds: list[float]) -> str:
-    ordered = sorted(seconds)
-    figures = {
-        "n": len(ordered),
-        "min": f"{ordered[0]:.3f}",
-        "median": f"{statistics.median(ordered):.3f}",
-        "max": f"{ordered[-1]:.3f}",
-    }
-    return f"{what}: " + " ".join(f"{name}={value}" for name, value in figures.items()) + " s"

@@ -1,0 +1,64 @@
+# Everything is made in .venv (environment) and build/ (results); slow builds go to the cache that
+# tests/bench/parts.py names, outside the tree.
+
+PYTHON ?= 3.11
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.made-$(PYTHON)
+
+# uv from PATH, or one of our own, made with nothing but Python.
+UV := $(or $(shell command -v uv),build/uv/bin/uv)
+
+.DEFAULT_GOAL := help
+.PHONY: help env test proof check format lock docs wheel bench-build bench-missing test-pythons clean
+
+help: ## Show what can be made
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+env: $(STAMP) ## Make the environment (.venv) from the lock
+
+test: env ## Run what this machine can: checks, then tests in tiers; lists what was left out
+	$(BIN)/python -m tests.tiers
+
+proof: env ## Run the full matrices, of which make test runs a sample
+	$(BIN)/python -m tests.tiers --proof
+
+check: env ## Lint, format, types, imports and lock only
+	$(BIN)/python -m tests.tiers --only checks
+
+format: env ## Put the code into the project's form
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+lock: env ## Take newer dependencies into the lock
+	$(UV) pip compile pyproject.toml --extra dev --universal --generate-hashes --python-version 3.11 \
+		--no-header --no-annotate --upgrade --quiet --output-file requirements.lock
+
+docs: env ## Write the generated parts of docs/ anew
+	$(BIN)/python -m docs.generate
+
+wheel: env ## Build the wheel into dist/
+	$(UV) build --quiet --wheel --out-dir dist
+
+bench-build: env ## Build the real cluster's parts into the cache (about 22 minutes when cold; needs Go)
+	$(BIN)/python -m tests.bench.parts build
+
+bench-missing: env ## Say what the benches lack on this machine, and the remedy
+	$(BIN)/python -m tests.bench.parts missing
+
+test-pythons: env ## Run the tests that need only Python with every supported Python on this machine
+	$(BIN)/python -m tests.pythons
+
+clean: ## Remove all that was made in the tree
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+
+$(STAMP): pyproject.toml requirements.lock | $(UV)
+	$(UV) venv --quiet --allow-existing --python $(PYTHON) $(VENV)
+	$(UV) pip sync --quiet --require-hashes --python $(BIN)/python requirements.lock
+	$(UV) pip install --quiet --no-deps --python $(BIN)/python --editable .
+	@rm -f $(VENV)/.made-*
+	@touch $@
+
+build/uv/bin/uv:
+	python3 -m venv build/uv
+	build/uv/bin/pip install --quiet uv

@@ -1,0 +1,44 @@
+"""`make docs`: writes the generated parts of docs/ from the code; a test says whether they are up to date."""
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from exporter.configuration import json_schema
+from exporter.exposition import FAMILIES
+
+DOCS = Path(__file__).parent
+
+
+def main() -> None:
+    """Write every generated file."""
+    for file, text in generated().items():
+        file.write_text(text, encoding="utf-8")
+
+
+def generated() -> dict[Path, str]:
+    """Return what every generated file should hold."""
+    return {
+        DOCS / "metrics.md": _between(DOCS / "metrics.md", "".join(_metrics())),
+        DOCS / "configuration.schema.json": json.dumps(json_schema(), indent=2) + "\n",
+    }
+
+
+def _between(file: Path, text: str) -> str:
+    """Return a file with what stands between its two markers replaced."""
+    before, begin, rest = file.read_text(encoding="utf-8").partition("<!-- generated: begin -->\n")
+    _, end, after = rest.partition("<!-- generated: end -->\n")
+    if not begin or not end:
+        raise ValueError(f"{file.name} lacks the markers for its generated part")
+    return before + begin + text + end + after
+
+
+def _metrics() -> Iterator[str]:
+    yield "| metric | type | labels | meaning |\n| --- | --- | --- | --- |\n"
+    for family in FAMILIES:
+        yield f"| `{family.name}` | {family.type} | {', '.join(family.labels)} | {family.help} |\n"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

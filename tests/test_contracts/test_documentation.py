@@ -1,0 +1,38 @@
+"""What the documentation promises is what the code does."""
+
+import json
+
+import pytest
+import yaml
+
+from docs import generate
+from exporter.configuration import json_schema
+from exporter.exposition import FAMILIES
+
+
+@pytest.mark.parametrize("name", [file.name for file in generate.generated()])
+def test_generated_documentation_is_up_to_date(name: str) -> None:
+    file = generate.DOCS / name
+    assert file.read_text(encoding="utf-8") == generate.generated()[file], "run `make docs`"
+
+
+def test_metric_names_follow_the_conventions() -> None:
+    for family in FAMILIES:
+        assert family.name.startswith("certlag_")
+        assert family.name.endswith("_total") == (family.type == "counter"), family.name
+        assert family.help.endswith("."), family.name
+        assert len(set(family.labels)) == len(family.labels), family.name
+
+
+def test_identity_stands_on_info_metrics_only() -> None:
+    for family in FAMILIES:
+        identifies = {"fingerprint_sha256", "serial_number"} & set(family.labels)
+        assert bool(identifies) == (family.name in ("certlag_certificate_info", "certlag_loaded_info"))
+
+
+def test_the_schema_knows_every_key_of_the_documented_example() -> None:
+    text = (generate.DOCS / "configuration.md").read_text(encoding="utf-8")
+    example = yaml.safe_load(text.partition("```yaml\n")[2].partition("```")[0])
+    schema = json.loads(json.dumps(json_schema()))
+    properties = schema["$defs"]["TargetSection"]["properties"]
+    assert set(example["targets"][0]) == set(properties)

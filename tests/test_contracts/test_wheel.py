@@ -1,0 +1,61 @@
+"""The wheel as a user gets it: alone, in a clean environment, run from a foreign folder."""
+
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+UV = shutil.which("uv") or str(ROOT / "build/uv/bin/uv")
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("wheel")
+    run(UV, "build", "--quiet", "--wheel", "--out-dir", folder, ROOT)
+    (built,) = folder.glob("*.whl")
+    return built
+
+
+@pytest.fixture(scope="module")
+def commands(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the commands of a clean environment with the locked dependencies and the wheel."""
+    environment = tmp_path_factory.mktemp("environment")
+    python = environment / "bin/python"
+    run(UV, "venv", "--quiet", "--allow-existing", "--python", sys.executable, environment)
+    run(UV, "pip", "install", "--quiet", "--python", python, "--constraint", ROOT / "requirements.lock", wheel)
+    return environment / "bin"
+
+
+def test_the_wheel_holds_the_three_packages_and_nothing_else(wheel: Path) -> None:
+    names = zipfile.ZipFile(wheel).namelist()
+    assert {name.partition("/")[0] for name in names if ".dist-info/" not in name} == {
+        *("exporter", "runbook", "rehearsal")
+    }
+    assert {"exporter/py.typed", "runbook/py.typed", "rehearsal/py.typed"} <= set(names)
+    on_disk = {str(file.relative_to(ROOT)) for file in ROOT.glob("exporter/**/*.py")}
+    assert on_disk <= set(names), "a package is missing in pyproject.toml"
+
+
+@pytest.mark.parametrize("command", ["certlag-exporter", "runbook"])
+def test_its_commands_run_from_a_foreign_folder(commands: Path, command: str, tmp_path: Path) -> None:
+    version = run(commands / command, "--version", folder=tmp_path)
+    assert version.startswith(f"{command}, version ")
+    assert "Usage: " in run(commands / command, "--help", folder=tmp_path)
+
+
+def test_it_ends_with_2_and_one_line_without_a_cluster(commands: Path, tmp_path: Path) -> None:
+    argv = [commands / "certlag-exporter", "--kubeconfig", tmp_path / "none"]
+    ended = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=30)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr.startswith("certlag-exporter: no way to a cluster: ")
+    assert ended.stderr.count("\n") == 1
+
+
+def run(*argv: str | Path, folder: Path = ROOT) -> str:
+    ended = subprocess.run(argv, cwd=folder, capture_output=True, text=True, check=False, timeout=300)
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout

@@ -1,0 +1,97 @@
+"""`make test`: the checks, then the tests in tiers, as far as this machine goes; each part's minutes at the end.
+
+Tier 0 needs Python only; tier 1 the small bench; tier 2 the whole cluster and root. What is left out is listed by
+pytest at the end of its tier, with reason and remedy; with CERTLAG_REQUIRE=all leaving out is a failure.
+"""
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+BIN = Path(sys.executable).parent
+PYTEST = (sys.executable, "-m", "pytest", "-q")
+LOCK = "requirements.lock"
+
+
+@dataclass(frozen=True)
+class Part:
+    """One command of a tier."""
+
+    tier: str
+    what: str
+    argv: tuple[str, ...]
+
+
+CHECKS = (
+    Part("checks", "lint", (str(BIN / "ruff"), "check", ".")),
+    Part("checks", "format", (str(BIN / "ruff"), "format", "--check", ".")),
+    Part("checks", "types", (str(BIN / "mypy"),)),
+    Part("checks", "imports", (str(BIN / "lint-imports"),)),
+    Part("checks", "lock", (sys.executable, "-m", "tests.tiers", "--lock")),
+)
+
+
+def tests(*, proof: bool) -> tuple[Part, ...]:
+    """The parts that run pytest; a sample of the full matrices unless `proof`."""
+    which = "proof" if proof else "not proof"
+    return (
+        Part("tier 0", "Python only", (*PYTEST, "-n2", "-m", f"not small_bench and not cluster and {which}")),
+        Part("tier 1", "small bench", (*PYTEST, "-n2", "-m", f"small_bench and {which}")),
+        Part("tier 2", "whole cluster", (*PYTEST, "-n4", "-m", f"cluster and {which}")),
+    )
+
+
+def main() -> int:
+    """Run what was asked for; 0 if all of it passed."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", help="a tier's name, as in 'checks' or 'tier 0'")
+    parser.add_argument("--proof", action="store_true", help="the full matrices")
+    parser.add_argument("--lock", action="store_true", help="only say whether the lock fits pyproject.toml")
+    asked = parser.parse_args()
+    if asked.lock:
+        return lock_fits()
+    parts = tests(proof=True) if asked.proof else (*CHECKS, *tests(proof=False))
+    if asked.only:
+        parts = tuple(part for part in parts if part.tier == asked.only)
+    outcomes = list(run(parts))
+    print("\n=== minutes", flush=True)
+    for part, seconds, code in outcomes:
+        print(f"{seconds / 60:6.1f}  {'passed' if code == 0 else f'FAILED ({code})':10}  {part.tier}: {part.what}")
+    return 0 if all(code == 0 for _, _, code in outcomes) else 1
+
+
+def run(parts: tuple[Part, ...]) -> Iterator[tuple[Part, float, int]]:
+    """Run each part, also after one has failed: a run should say all that it can."""
+    for part in parts:
+        print(f"\n=== {part.tier}: {part.what}", flush=True)
+        started = time.monotonic()
+        code = subprocess.run(part.argv, cwd=ROOT, check=False).returncode
+        # A tier in which every test is of the full matrices has none to run in the other mode.
+        nothing_to_run = code == 5 and part.argv[: len(PYTEST)] == PYTEST and part.what != "Python only"
+        yield part, time.monotonic() - started, 0 if nothing_to_run else code
+
+
+def lock_fits() -> int:
+    """Say whether the lock is what pyproject.toml asks for: compiling it anew changes nothing."""
+    anew = ROOT / "build" / LOCK
+    anew.parent.mkdir(exist_ok=True)
+    shutil.copy(ROOT / LOCK, anew)
+    uv = shutil.which("uv") or str(ROOT / "build/uv/bin/uv")
+    options = ("--extra", "dev", "--universal", "--generate-hashes", "--python-version", "3.11")
+    quiet = ("--no-header", "--no-annotate", "--quiet", "--output-file", str(anew))
+    subprocess.run((uv, "pip", "compile", "pyproject.toml", *options, *quiet), cwd=ROOT, check=True, env=os.environ)
+    if anew.read_bytes() != (ROOT / LOCK).read_bytes():
+        print(f"{LOCK} does not fit pyproject.toml; `make lock` writes it anew")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
