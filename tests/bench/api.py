@@ -1,15 +1,10 @@
 """Plain HTTPS JSON calls to the API server, from outside its network namespace.
 
-A kubectl start costs a tenth of a second on a small machine; such a call costs a few milliseconds. Nothing in the
-cluster's network can be reached from outside: a thread enters the namespace, connects and ends, and the
-connected socket goes on living in the namespace in which it was made.
+A kubectl start costs a tenth of a second on a small machine; such a call costs a few milliseconds.
 """
 
-import ctypes
 import json
-import os
 import socket
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,7 +14,8 @@ from typing import Any
 import urllib3
 from urllib3.connection import HTTPSConnection
 
-CLONE_NEWNET = 0x40000000
+from tests.bench import network
+
 MERGE_PATCH = "application/merge-patch+json"
 SERVER_SIDE_APPLY = "application/apply-patch+yaml"
 
@@ -34,42 +30,13 @@ class ApiError(AssertionError):
         self.answer = answer
 
 
-def connect(netns: Path | None, host: str, port: int, timeout: float | None = 10) -> socket.socket:
-    """Connect to an address as it is meant inside a network namespace; without one, plainly."""
-    if netns is None:
-        return socket.create_connection((host, port), timeout)
-    outcome: list[socket.socket | OSError] = []
-
-    def enter_and_connect() -> None:
-        # setns changes this thread only, and the thread ends here: the process's other threads stay outside.
-        try:
-            descriptor = os.open(netns, os.O_RDONLY | os.O_CLOEXEC)
-            try:
-                libc = ctypes.CDLL(None, use_errno=True)
-                if libc.setns(descriptor, CLONE_NEWNET) != 0:
-                    number = ctypes.get_errno()
-                    raise OSError(number, f"entering {netns}: {os.strerror(number)}")
-            finally:
-                os.close(descriptor)
-            outcome.append(socket.create_connection((host, port), timeout))
-        except OSError as error:
-            outcome.append(error)
-
-    thread = threading.Thread(target=enter_and_connect, name=f"connect in {netns.name}")
-    thread.start()
-    thread.join()
-    if isinstance(outcome[0], OSError):
-        raise outcome[0]
-    return outcome[0]
-
-
 def _connections_in(netns: Path | None) -> type[HTTPSConnection]:
     class InNamespace(HTTPSConnection):
         """A connection of urllib3's pool whose socket is made inside the namespace."""
 
         def _new_conn(self) -> socket.socket:
             try:
-                return connect(netns, self.host, self.port or 443)
+                return network.connect(netns, self.host, self.port or 443)
             except OSError as error:
                 raise urllib3.exceptions.NewConnectionError(self, str(error)) from error
 
@@ -93,7 +60,6 @@ class Api:
             self.port,
             ca_certs=str(self.authority),
             maxsize=8,
-            timeout=urllib3.Timeout(connect=10, read=60),
             retries=False,
         )
         pool.ConnectionCls = _connections_in(self.netns)
@@ -113,7 +79,7 @@ class Api:
         """The events of a watch, one by one, until the server ends it after so many seconds."""
         separator = "&" if "?" in path else "?"
         path = f"{path}{separator}watch=true&timeoutSeconds={seconds}"
-        answer = self._request("GET", path, None, "application/json", preload=False)
+        answer = self._request("GET", path, stream_seconds=seconds)
         try:
             if answer.status >= 400:
                 raise ApiError("GET", path, answer.status, answer.read().decode())
@@ -121,20 +87,36 @@ class Api:
             for piece in answer.stream(None):
                 *lines, unfinished = (unfinished + piece).split(b"\n")
                 yield from (json.loads(line) for line in lines if line)
+        except urllib3.exceptions.HTTPError as error:
+            raise ConnectionError(f"watching {path}: {error}") from error
         finally:
+            # Not given back to the pool: much may still be on its way.
             answer.close()
 
     def _request(
-        self, method: str, path: str, body: Any, content_type: str, *, preload: bool = True
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        content_type: str = "application/json",
+        *,
+        stream_seconds: int | None = None,
     ) -> urllib3.BaseHTTPResponse:
         headers = {
             "Authorization": f"Bearer {self.token}",
             "Accept": "application/json",
             "Content-Type": content_type,
         }
-        content = None if body is None else json.dumps(body)
         try:
-            return self._pool.urlopen(method, path, body=content, headers=headers, preload_content=preload)
+            return self._pool.urlopen(
+                method,
+                path,
+                body=None if body is None else json.dumps(body),
+                headers=headers,
+                preload_content=stream_seconds is None,
+                # A stream may be quiet for as long as it lasts.
+                timeout=urllib3.Timeout(connect=10, read=30 + (stream_seconds or 0)),
+            )
         except urllib3.exceptions.HTTPError as error:
             # As any failed connection: callers that wait for a server look for OSError.
             raise ConnectionError(f"{method} https://{self.host}:{self.port}{path}: {error}") from error

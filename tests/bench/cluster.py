@@ -8,13 +8,14 @@ import ssl
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from cryptography import x509
 
-from tests.bench import api, needs, parts
+from tests.bench import needs, network, parts, waiting
 from tests.bench.api import Api, ApiError
 from tests.bench.needs import Kind
 
@@ -57,7 +58,11 @@ class Cluster:
 
     def connect(self, host: str, port: int, timeout: float = 10) -> socket.socket:
         """A connected socket in the cluster's network: to a pod, a Service or the node."""
-        return api.connect(self.netns, host, port, timeout)
+        return network.connect(self.netns, host, port, timeout)
+
+    def entered(self) -> AbstractContextManager[None]:
+        """Have this thread in the cluster's network for a while, to try code in it that makes its own connections."""
+        return network.entered(self.netns)
 
     def kubectl(self, *arguments: str, stdin: str | None = None, namespace: str | None = None) -> str:
         """Run kubectl as the administrator, and return what it printed."""
@@ -141,8 +146,14 @@ class Cluster:
                     if event["type"] == "ERROR":
                         break
                     yield event["type"], event["object"]
-            except (ConnectionError, ApiError):
-                time.sleep(0.1)
+            except ConnectionError:
+                waiting.until("the API server to be ready", self._ready, max(1, end - time.monotonic()))
+
+    def _ready(self) -> bool:
+        try:
+            return bool(self.api("GET", "/readyz") == "ok")
+        except ApiError:
+            return False
 
     def ask_renewal(self, namespace: str, certificate: str) -> int:
         """Do as `cmctl renew` does, which is only a status write; returns the revision so far."""

@@ -13,7 +13,7 @@ from http.client import HTTPConnection
 from pathlib import Path
 from typing import IO
 
-from tests.bench import api, enclosure, waiting
+from tests.bench import enclosure, network, waiting
 
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -111,7 +111,7 @@ def _answers(url: str, netns: Path | None) -> bool:
         return True
     assert parsed.hostname is not None
     assert parsed.port is not None
-    plain = api.connect(netns, parsed.hostname, parsed.port, timeout=2)
+    plain = network.connect(netns, parsed.hostname, parsed.port, timeout=2)
     connection = HTTPConnection(parsed.hostname, parsed.port)
     # Whether the server is up is all that is asked, so its certificate is not looked at.
     connection.sock = _unverified().wrap_socket(plain) if parsed.scheme == "https" else plain

@@ -115,6 +115,8 @@ def api_server(layout: Layout, credentials: Credentials) -> Component:
             f"--audit-policy-file={policy}",
             f"--audit-log-path={layout.audit_log}",
             "--audit-log-mode=blocking",
+            # Megabytes: no rotation, since tests read the log from its beginning.
+            "--audit-log-maxsize=10000",
         ),
         ready=f"https://127.0.0.1:{layout.api_port}/readyz",
     )

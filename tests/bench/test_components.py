@@ -1,7 +1,10 @@
 """Components of the shared cluster are killed and started again, and it goes on as if nothing had been."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
+from tests.bench.api import MERGE_PATCH
 from tests.bench.cluster import Cluster
 from tests.bench.opschain import BUILD_SERVICE, Opschain
 
@@ -41,6 +44,17 @@ def test_the_api_server_answers_again_with_what_was_there(cluster: Cluster, name
         cluster.api("GET", path)
     cluster.start("kube-apiserver")
     assert cluster.api("GET", path)["metadata"]["uid"] == before
+
+
+def test_a_wait_outlives_the_api_server(cluster: Cluster, namespace: str) -> None:
+    path = f"/api/v1/namespaces/{namespace}/configmaps"
+    cluster.api("POST", path, {"metadata": {"name": "waited-for"}})
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(cluster.wait, f"{path}/waited-for", lambda seen: "data" in seen)
+        cluster.kill("kube-apiserver")
+        cluster.start("kube-apiserver")
+        cluster.api("PATCH", f"{path}/waited-for", {"data": {"a": "1"}}, MERGE_PATCH)
+        assert waiting.result()["data"] == {"a": "1"}
 
 
 def test_whatever_was_killed_is_restored_in_the_order_of_starting(cluster: Cluster) -> None:
