@@ -154,7 +154,9 @@ def _namespace(bench: Cluster) -> Iterator[str]:
     # No pod is admitted before its service account is there.
     bench.wait(f"/api/v1/namespaces/{name}/serviceaccounts/default", lambda _seen: True)
     yield name
+    # The namespace first, so that no new pods replace those that end. Their grace period may be an hour.
     bench.api("DELETE", f"/api/v1/namespaces/{name}")
+    bench.api("DELETE", f"/api/v1/namespaces/{name}/pods?gracePeriodSeconds=1")
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from pathlib import Path
 import yaml
 from cryptography import x509
 
-from tests.bench import images
+from tests.bench import images, waiting
 from tests.bench.api import MERGE_PATCH
 from tests.bench.cluster import Cluster, Object
 
@@ -100,7 +100,8 @@ def deploy(
 ) -> Opschain:
     """Put OpsChain into a namespace and wait until all of it is ready.
 
-    Workers come after the build service, so that no build fails for having come too early.
+    Workers come after the build service answers through its Service, so that no build fails for having come too
+    early: kube-proxy learns of a ready pod a moment later than whoever watches the Deployment.
     """
     placed = Opschain(cluster, namespace)
     substituted = string.Template(MANIFEST.read_text()).substitute(
@@ -114,9 +115,16 @@ def deploy(
     later = [each for each in documents if each["kind"] == "Deployment" and each["metadata"]["name"] == WORKER]
     _apply(placed, [each for each in documents if each not in later])
     placed.wait_available(BUILD_SERVICE, seconds)
+    address = cluster.api("GET", placed.path("services", BUILD_SERVICE))["spec"]["clusterIP"]
+    waiting.until("the build service to answer through its Service", lambda: _answers(cluster, address))
     _apply(placed, later)
     placed.wait_available(WORKER, seconds)
     return placed
+
+
+def _answers(cluster: Cluster, address: str) -> bool:
+    cluster.connect(address, PORT, timeout=2).close()
+    return True
 
 
 def _apply(placed: Opschain, documents: list[Object]) -> None:

@@ -68,6 +68,13 @@ def test_buildkitd_goes_on_presenting_the_old_certificate_after_a_renewal(opscha
     assert opschain.presented(pod).serial_number == before.serial_number
 
 
+def test_the_builds_of_all_workers_succeed_over_mutual_tls(opschain: Opschain) -> None:
+    workers = {pod["metadata"]["name"] for pod in opschain.pods(WORKER)}
+    assert len(workers) == 3
+    waiting.until("a build of every worker to end", lambda: {each.pod for each in opschain.builds()} == workers)
+    assert [each for each in opschain.builds() if each.exit != 0] == []
+
+
 def test_a_worker_that_is_told_to_stop_finishes_its_build(cluster: Cluster, namespace: str) -> None:
     placed = opschain.deploy(cluster, namespace, workers=1, build_seconds=6)
     (pod,) = placed.pods(WORKER)
