@@ -4,9 +4,10 @@ The handshake is driven through memory buffers (`ssl.MemoryBIO`) and stops befor
 sent. The server then sees a connection that ended early, not a client that failed to authenticate; no client key
 is needed, also where client certificates are required; and TLS 1.2 and 1.3 take the same path.
 
-When it may stop: OpenSSL queues the client's flight only after it has checked the server's signature over the
-key exchange (ServerKeyExchange in TLS 1.2, CertificateVerify in 1.3). The chain can be read earlier than that, but
-before it the peer has not proved that it holds the key.
+When it may stop: the chain can be read as soon as it has come, but only the server's signature over the key exchange
+(ServerKeyExchange in TLS 1.2, CertificateVerify in 1.3) proves that it holds the key. In TLS 1.3 OpenSSL has checked
+that when the handshake ends. In TLS 1.2 it has when it queues the client's key exchange. Any other pending output
+proves nothing: a server of TLS 1.3 can ask for a second ClientHello, and send its certificates without waiting for it.
 """
 
 import _ssl
@@ -37,14 +38,22 @@ class Handshake:
     def __init__(self, server_name: str | None) -> None:
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
-        self._tls = _context().wrap_bio(self._incoming, self._outgoing, server_hostname=server_name)
+        try:
+            self._tls = _context().wrap_bio(self._incoming, self._outgoing, server_hostname=server_name)
+        except (ValueError, TypeError, ssl.SSLError):
+            # A Certificate may have a name that cannot be asked for: an empty label, or 64 characters without a dot.
+            self._tls = _context().wrap_bio(self._incoming, self._outgoing)
         self._received = 0
+        self._queued = b""
         self.chain: tuple[bytes, ...] | None = None
         self._step()
 
     def to_send(self) -> bytes:
         """Return what must be sent now: the first flight, or nothing once the chain is known."""
-        return b"" if self.chain is not None else self._outgoing.read()
+        if self.chain is not None:
+            return b""
+        queued, self._queued = self._queued, b""
+        return queued
 
     def receive(self, data: bytes) -> None:
         """Take bytes from the peer; empty means that it closed.
@@ -66,16 +75,16 @@ class Handshake:
         try:
             self._tls.do_handshake()
         except ssl.SSLWantReadError:
-            # Pending output after input is either our second flight (the chain is proved) or an answer to a
-            # HelloRetryRequest (there is no chain yet).
-            if not self._received or not self._outgoing.pending:
-                return
-            chain = _presented(self._tls)
-            if not chain:
-                return
-            self.chain = chain
+            self._queued += self._outgoing.read()
+            if _is_second_flight(self._queued):
+                self.chain = _presented(self._tls)
         else:
             self.chain = _presented(self._tls)
+
+
+def _is_second_flight(queued: bytes) -> bool:
+    """Tell whether this is a handshake record that begins with Certificate or ClientKeyExchange (RFC 5246 §7.4)."""
+    return queued[:1] == b"\x16" and queued[5:6] in (b"\x0b", b"\x10")
 
 
 def probe(endpoint: Endpoint, clock: Clock, *, timeout: float = TIMEOUT) -> Probe:

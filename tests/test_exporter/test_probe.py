@@ -1,0 +1,528 @@
+"""A handshake shows what a real server presents, and every other ending is a value with its reason."""
+
+import itertools
+import socket
+import ssl
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from exporter.clock import SystemClock
+from exporter.model import Endpoint, ObjectKey, Presented, Probe, ProbeFailure, Unanswered
+from exporter.probe import MAX_BYTES, Handshake, probe
+from tests import forged_tls, pki
+from tests.forged_tls import ClientHello
+from tests.tls_servers import Seen, listening, openssl_server, reset, server_context, tls_server
+
+TLS_1_2 = (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_2)
+TLS_1_3 = (ssl.TLSVersion.TLSv1_3, ssl.TLSVersion.TLSv1_3)
+BOTH = pytest.mark.parametrize("versions", [TLS_1_2, TLS_1_3], ids=["TLS 1.2", "TLS 1.3"])
+
+ROOT = pki.authority("root")
+LEAF = ROOT.intermediate("middle").leaf("svc.example")
+OTHER = ROOT.leaf("other.example")
+PATIENCE = 5.0
+"""Seconds for a probe that is expected to succeed, on a busy machine."""
+SHORT = 0.3
+"""Seconds for a probe that is expected to time out."""
+
+
+def endpoint(port: int, server_name: str | None = "svc.example", address: str = "127.0.0.1") -> Endpoint:
+    return Endpoint(ObjectKey("ns", "pod"), "uid", address, "main", "containerd://1", port, server_name)
+
+
+def ask(port: int, server_name: str | None = "svc.example", *, timeout: float = PATIENCE) -> Probe:
+    return probe(endpoint(port, server_name), SystemClock(), timeout=timeout)
+
+
+def presented(result: Probe) -> tuple[bytes, ...]:
+    assert isinstance(result.outcome, Presented), result.outcome
+    return result.outcome.chain.der
+
+
+def failure(result: Probe) -> ProbeFailure:
+    assert isinstance(result.outcome, Unanswered), result.outcome
+    assert result.outcome.detail
+    return result.outcome.failure
+
+
+# --- servers that present something ---------------------------------------------------------------
+
+
+@BOTH
+def test_the_chain_of_a_server_of_one_version_is_read(versions: tuple[ssl.TLSVersion, ssl.TLSVersion]) -> None:
+    with tls_server(server_context(LEAF, versions=versions)) as server:
+        result = ask(server.port)
+    assert presented(result) == LEAF.chain
+    assert timedelta(0) < result.duration < timedelta(seconds=PATIENCE)
+
+
+@pytest.mark.parametrize("version", ["-tls1_2", "-tls1_3"])
+def test_the_chain_of_openssls_own_server_is_read(tmp_path: Path, version: str) -> None:
+    with openssl_server(LEAF, tmp_path, version) as port:
+        assert presented(ask(port)) == LEAF.chain
+
+
+@pytest.mark.parametrize("version", ["-tls1_2", "-tls1_3"])
+def test_an_rsa_certificate_is_read(tmp_path: Path, version: str) -> None:
+    leaf = ROOT.leaf("svc.example", key=pki.rsa_key())
+    with openssl_server(leaf, tmp_path, version) as port:
+        assert presented(ask(port)) == leaf.chain
+
+
+@BOTH
+def test_a_server_that_requires_client_certificates_sees_an_early_end_and_no_failed_client(
+    versions: tuple[ssl.TLSVersion, ssl.TLSVersion],
+) -> None:
+    """It gets the ClientHello and then EOF: no alert, no empty certificate, so it has no client to verify or to log."""
+    with tls_server(server_context(LEAF, versions=versions, client_authority=ROOT)) as server:
+        assert presented(ask(server.port)) == LEAF.chain
+        seen = server.next()
+    assert isinstance(seen, Seen), f"the server met {seen!r}"
+    assert not seen.completed
+    (only,) = forged_tls.messages(seen.received)
+    assert only[0] == forged_tls.CLIENT_HELLO
+
+
+@pytest.mark.parametrize("version", ["-tls1_2", "-tls1_3"])
+def test_openssls_server_that_requires_client_certificates_is_read(tmp_path: Path, version: str) -> None:
+    authority = ROOT.write(tmp_path, "ca").certificate
+    with openssl_server(LEAF, tmp_path, version, "-Verify", "1", "-CAfile", str(authority)) as port:
+        assert presented(ask(port)) == LEAF.chain
+
+
+def test_the_server_name_picks_one_of_two_certificates_on_a_port() -> None:
+    with tls_server(server_context(LEAF, by_name={"other.example": OTHER})) as server:
+        assert presented(ask(server.port, "svc.example")) == LEAF.chain
+        assert presented(ask(server.port, "other.example")) == OTHER.chain
+        assert presented(ask(server.port, None)) == LEAF.chain
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        ".example",
+        "a..example",
+        "x" * 64,
+        "x." * 150,
+        "a\0b",
+        "127.0.0.1",
+        "*.example",
+        "under_score",
+        "bücher.example",
+    ],
+)
+def test_a_name_that_cannot_be_asked_for_is_not_asked_for(name: str) -> None:
+    """A Certificate's names and common name are free text; one of them must not end the prober."""
+    with tls_server(server_context(LEAF)) as server:
+        assert presented(ask(server.port, name)) == LEAF.chain
+
+
+@given(st.text(max_size=80))
+def test_no_server_name_stops_a_handshake_from_beginning(name: str) -> None:
+    assert Handshake(name).to_send()
+
+
+@pytest.mark.parametrize("group", ["secp521r1", "P-384", "P-256"])
+def test_a_server_that_asks_for_another_key_share_is_answered(tmp_path: Path, group: str) -> None:
+    """HelloRetryRequest: the client sends a second ClientHello before there is any certificate."""
+    with openssl_server(LEAF, tmp_path, "-tls1_3", "-groups", group) as port:
+        assert presented(ask(port)) == LEAF.chain
+
+
+@pytest.mark.parametrize("protocol", ["h2", "http/1.1"])
+def test_servers_that_insist_on_an_application_protocol_get_theirs(tmp_path: Path, protocol: str) -> None:
+    with openssl_server(LEAF, tmp_path, "-alpn", protocol) as port:
+        assert presented(ask(port)) == LEAF.chain
+
+
+def test_an_expired_and_a_self_signed_certificate_are_shown_like_any_other() -> None:
+    expired = pki.self_signed("svc.example", not_before=pki.NOW - 900 * pki.DAY, not_after=pki.NOW - 800 * pki.DAY)
+    with tls_server(server_context(expired)) as server:
+        assert presented(ask(server.port)) == expired.chain
+
+
+def test_of_a_huge_chain_the_first_sixteen_are_kept() -> None:
+    leaf = replace(LEAF, intermediates=LEAF.intermediates * 100)
+    with tls_server(server_context(leaf)) as server:
+        assert presented(ask(server.port)) == leaf.chain[:16]
+
+
+# --- servers that do not --------------------------------------------------------------------------
+
+
+def test_a_closed_port_is_connection_refused() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    assert failure(ask(port)) is ProbeFailure.CONNECTION_REFUSED
+
+
+def test_an_address_without_a_way_to_it_is_unreachable() -> None:
+    result = probe(endpoint(443, address="255.255.255.255"), SystemClock(), timeout=SHORT)
+    assert failure(result) is ProbeFailure.UNREACHABLE
+
+
+def test_a_silent_server_is_a_timeout_at_the_deadline() -> None:
+    with listening(lambda _, stop: stop.wait()) as server:
+        result = ask(server.port, timeout=SHORT)
+    assert failure(result) is ProbeFailure.TIMEOUT
+    assert SHORT <= result.duration.total_seconds() < SHORT + 1
+
+
+def drip(connection: socket.socket, stop: threading.Event, data: bytes) -> None:
+    """Send a byte every ten milliseconds: no single one of them is late."""
+    for byte in data:
+        if stop.wait(0.01):
+            return
+        connection.sendall(bytes([byte]))
+
+
+def test_a_real_handshake_that_drips_is_a_timeout_at_the_one_deadline() -> None:
+    def handle(connection: socket.socket, stop: threading.Event) -> None:
+        flight = server_flight(server_context(LEAF), connection.recv(65536))
+        drip(connection, stop, flight)
+
+    with listening(handle) as server:
+        result = ask(server.port, timeout=SHORT)
+    assert failure(result) is ProbeFailure.TIMEOUT
+    assert SHORT <= result.duration.total_seconds() < SHORT + 1
+
+
+def test_records_without_end_that_drip_are_a_timeout_at_the_one_deadline() -> None:
+    endless = b"\x16\x03\x03\x40\x00\x02\x00\xff\xff" + bytes(1000)
+    with listening(lambda connection, stop: drip(connection, stop, endless)) as server:
+        result = ask(server.port, timeout=SHORT)
+    assert failure(result) is ProbeFailure.TIMEOUT
+    assert SHORT <= result.duration.total_seconds() < SHORT + 1
+
+
+def answering(data: bytes) -> Callable[[socket.socket, threading.Event], None]:
+    """Return a handler that waits for the client to speak, says one thing, and waits for it to go."""
+
+    def handle(connection: socket.socket, _: threading.Event) -> None:
+        connection.recv(65536)
+        connection.sendall(data)
+        while connection.recv(65536):
+            pass
+
+    return handle
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n",
+        b"SSH-2.0-OpenSSH_9.6\r\n",
+        b"220 mail.example ESMTP\r\n",
+        b"E" * 100,
+    ],
+    ids=["HTTP", "SSH", "SMTP", "what PostgreSQL says"],
+)
+def test_a_server_of_another_protocol_is_not_tls(data: bytes) -> None:
+    with listening(answering(data)) as server:
+        assert failure(ask(server.port)) is ProbeFailure.NOT_TLS
+
+
+@pytest.mark.parametrize("speaks_first", [True, False])
+def test_a_server_that_closes_is_connection_reset(*, speaks_first: bool) -> None:
+    def handle(connection: socket.socket, _: threading.Event) -> None:
+        if not speaks_first:
+            connection.recv(65536)
+
+    with listening(handle) as server:
+        assert failure(ask(server.port)) is ProbeFailure.CONNECTION_RESET
+
+
+def test_a_server_that_closes_within_its_flight_is_connection_reset() -> None:
+    def handle(connection: socket.socket, _: threading.Event) -> None:
+        flight = server_flight(server_context(LEAF), connection.recv(65536))
+        connection.sendall(flight[:-1])
+
+    with listening(handle) as server:
+        assert failure(ask(server.port)) is ProbeFailure.CONNECTION_RESET
+
+
+def test_a_rst_is_connection_reset() -> None:
+    def handle(connection: socket.socket, _: threading.Event) -> None:
+        connection.recv(65536)
+        reset(connection)
+
+    with listening(handle) as server:
+        assert failure(ask(server.port)) is ProbeFailure.CONNECTION_RESET
+
+
+def test_no_common_application_protocol_is_a_protocol_failure(tmp_path: Path) -> None:
+    with openssl_server(LEAF, tmp_path, "-alpn", "grpc-exp") as port:
+        assert failure(ask(port)) is ProbeFailure.PROTOCOL
+
+
+def test_tls_1_1_is_a_protocol_failure(tmp_path: Path) -> None:
+    with openssl_server(LEAF, tmp_path, "-tls1_1", "-cipher", "ALL:@SECLEVEL=0") as port:
+        assert failure(ask(port)) is ProbeFailure.PROTOCOL
+
+
+def test_a_chain_beyond_what_openssl_takes_is_a_protocol_failure() -> None:
+    leaf = replace(LEAF, intermediates=LEAF.intermediates * 400)
+    with tls_server(server_context(leaf)) as server:
+        assert failure(ask(server.port)) is ProbeFailure.PROTOCOL
+
+
+def test_a_flood_is_cut_at_256_kib() -> None:
+    """Empty records of change_cipher_spec are ignored by TLS 1.3; a server may not send them for ever."""
+
+    def flood(connection: socket.socket, _: threading.Event) -> None:
+        connection.recv(65536)
+        while True:
+            connection.sendall(b"\x16\x03\x03\x00\x04\x00\x00\x00\x00" * 4096)
+
+    with listening(flood) as server:
+        assert failure(ask(server.port)) in {ProbeFailure.TOO_LARGE, ProbeFailure.PROTOCOL}
+
+
+def test_a_handshake_takes_256_kib_and_not_a_byte_more() -> None:
+    shake = Handshake(None)
+    hello_request = b"\x16\x03\x03\x00\x04\x00\x00\x00\x00"  # a client ignores it
+    sent = 0
+    while sent + len(hello_request) <= MAX_BYTES:
+        shake.receive(hello_request)
+        sent += len(hello_request)
+    with pytest.raises(OverflowError):
+        shake.receive(hello_request)
+
+
+def test_a_leaf_that_openssl_takes_and_the_parser_does_not_is_an_invalid_certificate() -> None:
+    """X.509 version 4: OpenSSL does not look at the version of what it is not to verify."""
+    leaf = ROOT.leaf("svc.example")
+    version_4 = leaf.der.replace(b"\xa0\x03\x02\x01\x02", b"\xa0\x03\x02\x01\x03", 1)
+    context = server_context(leaf, versions=TLS_1_2)
+
+    def handle(connection: socket.socket, _: threading.Event) -> None:
+        flight = server_flight(context, connection.recv(65536))
+        connection.sendall(with_certificates(flight, [version_4]))
+        connection.recv(65536)
+
+    with listening(handle) as server:
+        assert failure(ask(server.port)) is ProbeFailure.INVALID_CERTIFICATE
+
+
+@pytest.mark.parametrize("der", [b"", b"garbage", LEAF.der[:-10], LEAF.der + b"\0"])
+def test_a_leaf_of_broken_der_is_a_protocol_failure(der: bytes) -> None:
+    def handle(connection: socket.socket, _: threading.Event) -> None:
+        flight = server_flight(server_context(LEAF, versions=TLS_1_2), connection.recv(65536))
+        connection.sendall(with_certificates(flight, [der]))
+        connection.recv(65536)
+
+    with listening(handle) as server:
+        assert failure(ask(server.port)) is ProbeFailure.PROTOCOL
+
+
+# --- the handshake, byte by byte ------------------------------------------------------------------
+
+
+def server_flight(context: ssl.SSLContext, hello: bytes) -> bytes:
+    """Return what a real server says to a ClientHello."""
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    server = context.wrap_bio(incoming, outgoing, server_side=True)
+    incoming.write(hello)
+    with pytest.raises(ssl.SSLWantReadError):
+        server.do_handshake()
+    return outgoing.read()
+
+
+def with_certificates(flight: bytes, chain: Sequence[bytes]) -> bytes:
+    """Put other certificates into a flight of TLS 1.2."""
+    return forged_tls.records(
+        b"".join(
+            forged_tls.certificate_message_1_2(chain) if message[0] == forged_tls.CERTIFICATE else message
+            for message in forged_tls.messages(flight)
+        )
+    )
+
+
+@BOTH
+def test_the_chain_is_known_at_the_last_byte_of_the_flight_and_not_before(
+    versions: tuple[ssl.TLSVersion, ssl.TLSVersion],
+) -> None:
+    shake = Handshake("svc.example")
+    flight = server_flight(server_context(LEAF, versions=versions, client_authority=ROOT), shake.to_send())
+    for byte in flight[:-1]:
+        shake.receive(bytes([byte]))
+        assert shake.chain is None
+        assert shake.to_send() == b""
+    shake.receive(flight[-1:])
+    assert shake.chain == LEAF.chain
+
+
+@BOTH
+def test_nothing_is_sent_once_the_chain_is_known(versions: tuple[ssl.TLSVersion, ssl.TLSVersion]) -> None:
+    shake = Handshake("svc.example")
+    flight = server_flight(server_context(LEAF, versions=versions), shake.to_send())
+    shake.receive(flight)
+    assert shake.chain == LEAF.chain
+    assert shake.to_send() == b""
+
+
+def outcome(shake: Handshake, data: bytes) -> tuple[bytes, ...] | ssl.SSLError | None:
+    try:
+        shake.receive(data)
+    except ssl.SSLError as error:
+        assert shake.chain is None
+        return error
+    return shake.chain
+
+
+def test_a_tampered_key_exchange_never_gives_a_chain() -> None:
+    """Each byte of ServerKeyExchange in turn: signed, so that only the holder of the key can make one."""
+    context = server_context(LEAF, versions=TLS_1_2)
+    for place in itertools.count():
+        shake = Handshake("svc.example")
+        flight = server_flight(context, shake.to_send())
+        handshake = forged_tls.messages(flight)
+        (index,) = (i for i, message in enumerate(handshake) if message[0] == forged_tls.SERVER_KEY_EXCHANGE)
+        tampered = bytearray(handshake[index])
+        if place >= len(tampered):  # the signature's length differs by a byte or two
+            break
+        tampered[place] ^= 0x01
+        handshake[index] = bytes(tampered)
+        assert not isinstance(outcome(shake, forged_tls.records(b"".join(handshake))), tuple), f"byte {place}"
+
+
+def test_another_servers_certificate_in_front_of_an_own_key_exchange_never_gives_a_chain() -> None:
+    shake = Handshake("svc.example")
+    flight = server_flight(server_context(OTHER, versions=TLS_1_2), shake.to_send())
+    assert isinstance(outcome(shake, with_certificates(flight, LEAF.chain)), ssl.SSLError)
+
+
+places = st.floats(0, 1, exclude_max=True)
+"""Where in a flight: a share of its length, which differs from run to run."""
+
+
+@settings(max_examples=150, deadline=None)
+@given(places, st.integers(1, 255))
+def test_a_flight_of_tls_1_3_with_a_changed_byte_never_gives_a_chain(place: float, change: int) -> None:
+    """The sealed records, that is: they are the last thing in the flight, and the greeting before them has no seal."""
+    shake = Handshake("svc.example")
+    flight = server_flight(server_context_of_tls_1_3, shake.to_send())
+    greeting = 5 + int.from_bytes(flight[3:5])
+    tampered = bytearray(flight)
+    tampered[greeting + 6 + int(place * (len(flight) - greeting - 6))] ^= change
+    assert not isinstance(outcome(shake, bytes(tampered)), tuple)
+
+
+server_context_of_tls_1_3 = server_context(LEAF, versions=TLS_1_3)
+
+Proof = Literal["own key", "another key", "none"]
+
+
+def forged(shake: Handshake, proof: Proof, *, retry: bool, finish: bool = True) -> bytes:
+    assert isinstance(LEAF.key, EllipticCurvePrivateKey)
+    signers = {"own key": LEAF.key, "another key": pki.ec_key(), "none": None}
+    hello = ClientHello.of(shake.to_send())
+    return forged_tls.server_flight(hello, LEAF.chain, signer=signers[proof], retry=retry, finish=finish)
+
+
+@pytest.mark.parametrize("retry", [False, True], ids=["at once", "after HelloRetryRequest"])
+def test_the_forged_server_is_believed_if_it_holds_the_key(*, retry: bool) -> None:
+    """Without this, the tests below could pass for a mistake in the forgery."""
+    shake = Handshake("svc.example")
+    assert outcome(shake, forged(shake, "own key", retry=retry)) == LEAF.chain
+
+
+@pytest.mark.parametrize("retry", [False, True], ids=["at once", "after HelloRetryRequest"])
+@pytest.mark.parametrize("proof", ["another key", "none"])
+@pytest.mark.parametrize("piece", [1, 100, 65536])
+def test_a_certificate_without_proof_of_its_key_never_gives_a_chain(proof: Proof, *, retry: bool, piece: int) -> None:
+    """Certificates are public: anybody can show the issued one. A server that asks for a second ClientHello and sends
+    its certificates in the same breath makes output pending while the chain can be read, and proves nothing."""
+    shake = Handshake("svc.example")
+    flight = forged(shake, proof, retry=retry)
+    for start in range(0, len(flight), piece):
+        result = outcome(shake, flight[start : start + piece])
+        assert not isinstance(result, tuple)
+        if result is not None:
+            return
+
+
+@pytest.mark.parametrize("retry", [False, True], ids=["at once", "after HelloRetryRequest"])
+def test_a_proof_without_the_end_of_the_flight_gives_no_chain_yet(*, retry: bool) -> None:
+    shake = Handshake("svc.example")
+    assert outcome(shake, forged(shake, "own key", retry=retry, finish=False)) is None
+
+
+@given(st.lists(st.binary(max_size=200), max_size=5))
+def test_arbitrary_bytes_never_give_a_chain(pieces: list[bytes]) -> None:
+    shake = Handshake("svc.example")
+    for piece in pieces:
+        if isinstance(outcome(shake, piece), ssl.SSLError):
+            return
+        assert shake.chain is None
+
+
+@settings(max_examples=150, deadline=None)
+@given(places, st.integers(1, 255))
+def test_a_flight_of_tls_1_2_with_a_changed_byte_ends_in_a_chain_or_a_tls_error(place: float, change: int) -> None:
+    shake = Handshake("svc.example")
+    flight = server_flight(server_context_of_tls_1_2, shake.to_send())
+    tampered = bytearray(flight)
+    tampered[int(place * len(flight))] ^= change
+    outcome(shake, bytes(tampered))
+
+
+server_context_of_tls_1_2 = server_context(LEAF, versions=TLS_1_2)
+
+
+# --- resources ------------------------------------------------------------------------------------
+
+
+def open_files() -> int:
+    return sum(1 for _ in Path("/dev/fd").iterdir())
+
+
+def test_two_hundred_probes_leave_no_file_descriptor_open(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port_of_nobody = closed.getsockname()[1]
+    with openssl_server(LEAF, tmp_path) as port, socket.create_server(("127.0.0.1", 0), backlog=64) as silent:
+        presented(ask(port))  # whatever is opened once
+        before = open_files()
+        for _ in range(150):
+            presented(ask(port))
+        for _ in range(40):
+            failure(ask(port_of_nobody))
+        for _ in range(10):
+            failure(ask(silent.getsockname()[1], timeout=0.01))
+        assert open_files() == before
+
+
+def test_probes_from_many_threads_do_not_mix_their_answers() -> None:
+    results: dict[int, tuple[bytes, ...]] = {}
+    with tls_server(server_context(LEAF, by_name={"other.example": OTHER})) as server:
+
+        def run(number: int) -> None:
+            results[number] = presented(ask(server.port, ("svc.example", "other.example")[number % 2]))
+
+        threads = [threading.Thread(target=partial(run, number)) for number in range(32)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert results == {number: (LEAF, OTHER)[number % 2].chain for number in range(32)}
+
+
+def test_a_probe_says_whom_it_asked_when_and_for_how_long() -> None:
+    clock = SystemClock()
+    before = clock.now()
+    with tls_server(server_context(LEAF)) as server:
+        asked = endpoint(server.port)
+        result = probe(asked, clock)
+    assert result.endpoint is asked
+    assert before <= result.started_at <= result.started_at + result.duration <= clock.now() + timedelta(seconds=0.1)
