@@ -13,16 +13,8 @@ from datetime import datetime, timedelta
 
 from exporter.certificates import not_after, signing_authority
 from exporter.issued import issued, later
-from exporter.model import (
+from exporter.judgement import (
     Assessment,
-    Certificate,
-    Chain,
-    Container,
-    Endpoint,
-    Evidence,
-    Issued,
-    Leaf,
-    ObjectKey,
     PodAssessment,
     PodView,
     Reason,
@@ -33,6 +25,16 @@ from exporter.model import (
     UseAssessment,
     Verdict,
     WindowState,
+)
+from exporter.model import (
+    Certificate,
+    Chain,
+    Container,
+    Endpoint,
+    Evidence,
+    Issued,
+    Leaf,
+    ObjectKey,
 )
 
 RELOAD_GRACE = timedelta(minutes=10)

@@ -1,49 +1,27 @@
 """Judgements to Prometheus' text format: the one module that knows the metrics' names. Pure.
 
 `FAMILIES` is the public contract (docs/metrics.md is checked against it). Each judgement is rendered once, when it
-changes, into a piece; `Page` keeps the pieces and joins them, family by family, as the format wants them.
-An instant that is not known has no sample.
+changes; `text_format` keeps the pieces. An instant that is not known has no sample.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping
+from datetime import datetime
 
 from exporter.cluster.decode import SkipReason
 from exporter.cluster.resources import Watch
 from exporter.cluster.watch import WatchHealth
 from exporter.errors import ClusterErrorReason
-from exporter.model import (
-    Assessment,
-    Evidence,
-    Leaf,
-    ObjectKey,
-    PodAssessment,
-    ProbeFailure,
-    SightAssessment,
-    Target,
-    UseAssessment,
-    Verdict,
-    WindowState,
-)
-
-CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+from exporter.judgement import Assessment, PodAssessment, SightAssessment, UseAssessment, Verdict, WindowState
+from exporter.model import Evidence, Leaf, ProbeFailure
+from exporter.run_record import RunState
+from exporter.runs import TargetAssessment
+from exporter.text_format import Family, Sample
 
 _CERTIFICATE = ("namespace", "certificate")
 _USE = ("namespace", "workload", "workload_type", "certificate", "target")
 _PLACE = (*_USE, "pod", "container", "port")
 _RUN = ("namespace", "workload", "workload_type", "target")
 _WATCH = ("resource", "watch_namespace")
-
-
-class Family(NamedTuple):
-    """A metric family: one row of the contract."""
-
-    name: str
-    labels: tuple[str, ...]
-    help: str
-    type: str = "gauge"
 
 
 CERTIFICATE_NOT_BEFORE = Family(
@@ -122,6 +100,28 @@ TARGET_FOUND = Family(
     ("target", "namespace"),
     "0 if the configured workload or certificate does not exist.",
 )
+RUNBOOK_STATE = Family(
+    "certlag_runbook_state", (*_RUN, "state"), "State set of the target's run: exactly one is 1; idle without one."
+)
+RUNBOOK_STARTED = Family("certlag_runbook_started_timestamp_seconds", _RUN, "When the open run was begun.")
+RUNBOOK_DEADLINE = Family(
+    "certlag_runbook_deadline_timestamp_seconds", _RUN, "Latest end of the open run by its own timeouts."
+)
+RUNBOOK_HEARTBEAT = Family(
+    "certlag_runbook_heartbeat_timestamp_seconds",
+    _RUN,
+    "When the exporter last saw the Lease of the open run change, by the exporter's clock.",
+)
+RUNBOOK_LAST_FINISHED = Family(
+    "certlag_runbook_last_finished_timestamp_seconds", _RUN, "When the last finished run ended."
+)
+RUNBOOK_LAST_OUTCOME = Family("certlag_runbook_last_outcome", (*_RUN, "outcome"), "1; how the last finished run ended.")
+WORKERS_EXPECTED = Family(
+    "certlag_workers_expected_replicas", (*_RUN, "worker"), "Replicas that the open run recorded before its drain."
+)
+WORKERS_REPLICAS = Family(
+    "certlag_workers_replicas", (*_RUN, "worker"), "Replicas that the worker is set to, while a run is open."
+)
 PROBE_FAILURES = Family(
     "certlag_probe_failures_total", ("reason",), "Handshakes that showed no certificate.", "counter"
 )
@@ -158,6 +158,14 @@ JUDGED: tuple[Family, ...] = (
     PROBE_DURATION,
     PROBE_LAST_SUCCESS,
     TARGET_FOUND,
+    RUNBOOK_STATE,
+    RUNBOOK_STARTED,
+    RUNBOOK_DEADLINE,
+    RUNBOOK_HEARTBEAT,
+    RUNBOOK_LAST_FINISHED,
+    RUNBOOK_LAST_OUTCOME,
+    WORKERS_EXPECTED,
+    WORKERS_REPLICAS,
 )
 """Rendered when a judgement changes."""
 
@@ -178,63 +186,6 @@ RELIST_REASONS = ("start", "expired", "safety")
 POD_STATES = (Verdict.CURRENT, Verdict.STALE, Verdict.UNKNOWN, Verdict.UNPROBED)
 
 
-class Sample(NamedTuple):
-    """One line of the text. `labels` are the values, in the family's order."""
-
-    family: Family
-    labels: tuple[str, ...]
-    value: float
-
-
-@dataclass(frozen=True, slots=True)
-class TargetAssessment:
-    """What is said of a target apart from certificates: whether it exists, and how long a run may take."""
-
-    target: Target
-    found: bool
-    budget: timedelta | None
-
-
-class Page:
-    """The text of everything judged, kept in pieces so that one change renders one piece."""
-
-    def __init__(self) -> None:
-        self._pieces: list[dict[ObjectKey | str, str]] = [{} for _ in JUDGED]
-
-    def put(self, key: ObjectKey | str, samples: Iterable[Sample]) -> bool:
-        """Replace what is said under a key (nothing, if there are no samples); tell whether the text changed."""
-        lines: dict[Family, list[str]] = {}
-        for sample in samples:
-            lines.setdefault(sample.family, []).append(_line(sample))
-        changed = False
-        for family, pieces in zip(JUDGED, self._pieces, strict=True):
-            piece = "".join(lines.get(family, ()))
-            if pieces.get(key, "") != piece:
-                changed = True
-                if piece:
-                    pieces[key] = piece
-                else:
-                    del pieces[key]
-        return changed
-
-    def text(self) -> str:
-        """Return the exposition of all pieces."""
-        return "".join(
-            part
-            for family, pieces in zip(JUDGED, self._pieces, strict=True)
-            if pieces
-            for part in (_head(family), *pieces.values())
-        )
-
-
-def render(families: Iterable[Family], samples: Iterable[Sample]) -> str:
-    """Return the exposition of samples, grouped by family in the given order."""
-    lines: dict[Family, list[str]] = {family: [] for family in families}
-    for sample in samples:
-        lines[sample.family].append(_line(sample))
-    return "".join(part for family, body in lines.items() if body for part in (_head(family), *body))
-
-
 # --- what is said of whom -------------------------------------------------------------------------
 
 
@@ -250,12 +201,25 @@ def of_certificate(assessment: Assessment) -> Iterator[Sample]:
 
 
 def of_target(assessment: TargetAssessment) -> Iterator[Sample]:
-    """Yield the samples of one configured target."""
-    target = assessment.target
+    """Yield the samples of one configured target and of its run."""
+    target, run, last = assessment.target, assessment.run, assessment.last
+    where = (target.workload.namespace, target.workload.name, target.workload.type, target.name)
     yield Sample(TARGET_FOUND, (target.name, target.workload.namespace), assessment.found)
     if assessment.budget is not None:
-        where = (target.workload.namespace, target.workload.name, target.workload.type, target.name)
         yield Sample(RESTART_BUDGET, where, assessment.budget.total_seconds())
+    yield from (Sample(RUNBOOK_STATE, (*where, state), state is assessment.state) for state in RunState)
+    if run is not None:
+        yield from _instant(RUNBOOK_STARTED, where, run.begun_at)
+        yield from _instant(RUNBOOK_DEADLINE, where, run.deadline_at)
+        yield from _instant(RUNBOOK_HEARTBEAT, where, assessment.heartbeat_at)
+    if last is not None:
+        yield from _instant(RUNBOOK_LAST_FINISHED, where, last.finished_at)
+        yield Sample(RUNBOOK_LAST_OUTCOME, (*where, last.outcome), 1)
+    for replicas in assessment.workers:
+        worker = (*where, f"{replicas.worker.type}/{replicas.worker.name}")
+        yield Sample(WORKERS_EXPECTED, worker, replicas.expected)
+        if replicas.current is not None:
+            yield Sample(WORKERS_REPLICAS, worker, replicas.current)
 
 
 def of_exporter(
@@ -325,7 +289,7 @@ def _place(
         yield Sample(LOADED_INFO, (*place, "", "", evidence), 1)
     if observation is None:
         return
-    yield Sample(PROBE_SUCCESS, place, observation.success)
+    yield Sample(PROBE_SUCCESS, place, observation.failure is None)
     yield Sample(PROBE_DURATION, place, observation.duration.total_seconds())
     yield from _instant(PROBE_LAST_SUCCESS, place, observation.last_success_at)
     if observation.loaded is not None:
@@ -341,23 +305,3 @@ def _loaded(place: tuple[str, ...], leaf: Leaf, evidence: Evidence) -> Iterator[
 def _instant(family: Family, labels: tuple[str, ...], at: datetime | None) -> Iterator[Sample]:
     if at is not None:
         yield Sample(family, labels, at.timestamp())
-
-
-# --- text -----------------------------------------------------------------------------------------
-
-_ESCAPES = str.maketrans({"\\": r"\\", "\n": r"\n", '"': r"\""})
-
-
-def _head(family: Family) -> str:
-    return f"# HELP {family.name} {family.help}\n# TYPE {family.name} {family.type}\n"
-
-
-def _line(sample: Sample) -> str:
-    pairs = zip(sample.family.labels, sample.labels, strict=True)
-    labels = ",".join(f'{name}="{value.translate(_ESCAPES)}"' for name, value in pairs)
-    return f"{sample.family.name}{{{labels}}} {_number(sample.value)}\n"
-
-
-def _number(value: float) -> str:
-    """Write a number exactly; whole ones (nearly all are) without a fraction."""
-    return str(int(value)) if value == int(value) else repr(value)

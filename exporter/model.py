@@ -5,7 +5,7 @@ end in `_at` or are X.509's own (`not_before`, `not_after`); lengths of time are
 An instant that is not known is None, never zero.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import NamedTuple
@@ -202,6 +202,24 @@ class ReplicaSet:
     owner: Owner | None
 
 
+@dataclass(frozen=True, slots=True)
+class WorkloadStatus:
+    """A configured workload that exists. `grace_period` is that of its pod template."""
+
+    workload: Workload
+    replicas: int
+    grace_period: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """A Lease: `holder` and `renewed` are only ever compared with what they were."""
+
+    key: ObjectKey
+    holder: str
+    renewed: str
+
+
 # --- probes ---------------------------------------------------------------------------------------
 
 
@@ -259,10 +277,10 @@ class Probe:
 class Observation:
     """What is known of one endpoint after at least one attempt ended.
 
-    Once seen, `loaded` stays through failed probes: the same container cannot change it without being seen to.
+    `failure` is None if the last attempt succeeded. Once seen, `loaded` stays through failed probes: the same
+    container cannot change it without being seen to.
     """
 
-    success: bool
     duration: timedelta
     failure: ProbeFailure | None
     loaded: Chain | None
@@ -314,141 +332,3 @@ class Discovery:
     def covers(self, namespace: str) -> bool:
         """Tell whether pods of this namespace are discovered."""
         return "*" in self.namespaces or namespace in self.namespaces
-
-
-# --- what assess is asked, and what it answers ----------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Sight:
-    """An endpoint, and what was seen of it so far (None before the first attempt ended)."""
-
-    endpoint: Endpoint
-    observation: Observation | None
-
-
-@dataclass(frozen=True, slots=True)
-class PodView:
-    """A running pod as one certificate's judgement sees it.
-
-    `sights` is None if the target names a port that the pod does not have. `siblings` are the fingerprints that
-    other Certificates of the same pod have issued: a port that presents one of those does not speak for this one.
-    """
-
-    pod: Pod
-    sights: tuple[Sight, ...] | None
-    siblings: frozenset[str]
-
-
-@dataclass(frozen=True, slots=True)
-class Use:
-    """A workload that uses a certificate. `target` is None if it was discovered."""
-
-    workload: Workload
-    target: Target | None
-    evidence: Evidence
-    pods: tuple[PodView, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Subject:
-    """All that is known about one Certificate: the whole input of its judgement.
-
-    `certificate` is None if a target names one that does not exist. `remembered` is what was last seen issued,
-    with its revision; `former` are fingerprints issued before.
-    """
-
-    key: ObjectKey
-    certificate: Certificate | None
-    requests: tuple[CertificateRequest, ...] = ()
-    remembered: tuple[int, Issued] | None = None
-    former: frozenset[str] = frozenset()
-    uses: tuple[Use, ...] = ()
-
-
-class Verdict(StrEnum):
-    """What can be said of what a container presents."""
-
-    CURRENT = "current"
-    STALE = "stale"
-    UNKNOWN = "unknown"
-    UNPROBED = "unprobed"
-    PENDING = "pending"
-
-
-class Reason(StrEnum):
-    """Why a verdict is what it is: a closed set."""
-
-    IS_ISSUED = "is_issued"
-    SAME_DATES_AS_ISSUED = "same_dates_as_issued"
-    STARTED_AFTER_ISSUANCE = "started_after_issuance"
-    OLDER_THAN_ISSUED = "older_than_issued"
-    STARTED_BEFORE_ISSUANCE = "started_before_issuance"
-    OTHER_CERTIFICATE = "other_certificate"
-    NEWER_THAN_ISSUED = "newer_than_issued"
-    NEVER_ISSUED = "never_issued"
-    ISSUED_NOT_KNOWN = "issued_not_known"
-    PROBE_FAILED = "probe_failed"
-    STARTED_AROUND_ISSUANCE = "started_around_issuance"
-    PORT_NOT_FOUND = "port_not_found"
-    NO_PORT = "no_port"
-    PRESENTS_SIBLING = "presents_sibling"
-    FIRST_PROBE_PENDING = "first_probe_pending"
-
-
-class WindowState(StrEnum):
-    """The state of a renewal window; where several hold, the first of this order is the one."""
-
-    EXPIRED = "expired"
-    RESTART_DUE = "restart_due"
-    RENEWAL_DUE = "renewal_due"
-    UNKNOWN = "unknown"
-    SETTLED = "settled"
-
-
-@dataclass(frozen=True, slots=True)
-class SightAssessment:
-    """The verdict on one endpoint."""
-
-    sight: Sight
-    verdict: Verdict
-    reason: Reason
-
-
-@dataclass(frozen=True, slots=True)
-class PodAssessment:
-    """The verdict on one running pod, and on each endpoint that speaks for the certificate."""
-
-    pod: ObjectKey
-    verdict: Verdict
-    reason: Reason
-    sights: tuple[SightAssessment, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class UseAssessment:
-    """The verdict on one workload's use of one certificate; None is "not known", an absent series."""
-
-    workload: Workload
-    target: str
-    evidence: Evidence
-    state: WindowState | None
-    needs_restart: bool | None
-    deadline: datetime | None
-    window: timedelta | None
-    issuer_changed: bool | None
-    pods: tuple[PodAssessment, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Assessment:
-    """The judgement of one Certificate at one instant.
-
-    `changes_at` is when time alone will change it (a renewal falls due, something expires), None if never.
-    """
-
-    key: ObjectKey
-    certificate: Certificate | None
-    issued: Issued | None
-    uses: tuple[UseAssessment, ...] = field(default=())
-    changes_at: datetime | None = None

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from http import HTTPStatus
 
-from exporter.exposition import CONTENT_TYPE
 from exporter.publication import Publication
 from exporter.server import PageFunction, Request, Response
+from exporter.text_format import CONTENT_TYPE
 
 
 def pages(publication: Publication) -> Mapping[str, PageFunction]:

@@ -16,6 +16,7 @@ from exporter.clock import Clock
 from exporter.cluster.resources import Watch
 from exporter.cluster.watch import WatchHealth
 from exporter.model import ProbeFailure
+from exporter.text_format import render
 
 GZIP_LEVEL = 1
 """Level 6 makes a tenth fewer bytes in twice the time (measured on 50,000 samples)."""
@@ -90,6 +91,6 @@ class Publication:
         now = self._clock.monotonic()
         if now >= self._live.until:
             samples = exposition.of_exporter(self._watches, self._probe_failures, *self._version)
-            own = exposition.render(exposition.LIVE, samples).encode()
+            own = render(exposition.LIVE, samples).encode()
             self._live = _Live(own + prometheus_client.generate_latest(self._process), now + LIVE_SECONDS)
         return self._live.text

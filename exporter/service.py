@@ -22,26 +22,19 @@ from exporter import exposition
 from exporter.assess import assess_certificate
 from exporter.clock import Clock
 from exporter.cluster.client import ClusterClient
-from exporter.cluster.resources import Watch, watches
-from exporter.cluster.watch import Change, Reflector, WatchHealth
+from exporter.cluster.resources import FOR_CERTIFICATES, Watch, watches
+from exporter.cluster.watch import Change, Listed, Reflector, WatchHealth
 from exporter.configuration import Configuration
 from exporter.errors import ClusterError
-from exporter.model import (
-    Assessment,
-    Endpoint,
-    Issued,
-    ObjectKey,
-    Probe,
-    ProbeFailure,
-    Subject,
-    Target,
-    Unanswered,
-)
+from exporter.judgement import Assessment, Subject
+from exporter.model import Endpoint, Issued, ObjectKey, Probe, ProbeFailure, Unanswered
 from exporter.probe import probe
 from exporter.publication import Publication
+from exporter.runs import TargetAssessment
 from exporter.schedule import Schedule
 from exporter.state import World
 from exporter.targets import wanted
+from exporter.text_format import Page
 
 PROBERS = 16
 STEP = 60.0
@@ -92,10 +85,12 @@ class Service:
         self._probe_failures: Counter[ProbeFailure] = Counter()
         self._world = World(configuration)
         self._schedule: Schedule[ObjectKey] = Schedule(interval=interval, jitter=jitter)
-        self._page = exposition.Page()
+        self._page = Page(exposition.JUDGED)
         self._assessments: dict[ObjectKey, Assessment] = {}
+        self._target_assessments: dict[str, TargetAssessment] = {}
         self._changes: list[tuple[datetime, ObjectKey]] = []
         self._clock_offset = clock.now().timestamp() - clock.monotonic()
+        self._listed: set[Watch] = set()
         self._judging = False
         self._reflectors = [
             Reflector(
@@ -134,16 +129,14 @@ class Service:
         while not self._stopping.is_set():
             dirty = self._fold(self._take())
             self._publication.looped()
-            if not self._judging:
-                if not all(health.synced for health in self.health.values()):
-                    continue
+            if not self._can_judge():
+                continue
+            if not self._judging or self._clock_was_set():
                 self._judging = True
-                dirty = self._world.keys()
-                log.info("synced", extra={"certificates": len(self._world.certificates)})
-            if self._clock_was_set():
                 self._changes.clear()
                 self._assessments.clear()
                 dirty = self._world.keys()
+                log.info("judging anew", extra={"certificates": len(dirty)})
             changed = self._judge(dirty | self._fallen_due())
             changed |= self._judge_targets()
             self._dispatch()
@@ -184,7 +177,9 @@ class Service:
                 case Probe():
                     dirty |= self._probed(message)
                 case change:
-                    dirty |= self._world.apply(change)
+                    if isinstance(change, Listed):
+                        self._listed.add(change.watch)
+                    dirty |= self._world.apply(change, self._clock.now())
         return dirty
 
     def _probed(self, finished: Probe) -> set[ObjectKey]:
@@ -203,6 +198,11 @@ class Service:
         while self._changes and self._changes[0][0] <= self._clock.now():
             due.add(heapq.heappop(self._changes)[1])
         return due
+
+    def _can_judge(self) -> bool:
+        """Tell whether every watch that certificates are judged by has handed over its first complete list."""
+        needed = {watch for watch in self.health if watch.resource in FOR_CERTIFICATES}
+        return self._listed.issuperset(needed)
 
     def _clock_was_set(self) -> bool:
         """Tell whether wall time has moved against the monotonic clock since it was last asked."""
@@ -230,10 +230,15 @@ class Service:
         return changed
 
     def _judge_targets(self) -> bool:
+        """Judge the targets; what single objects tell of them may come later, or be forbidden."""
+        if not self._listed.issuperset(self.health):
+            return False
         changed = False
         for target in self._configuration.targets:
-            judged = exposition.TargetAssessment(target, self._world.found(target), _budget(target))
-            changed |= self._page.put(f"target {target.name}", exposition.of_target(judged))
+            judged = self._world.target(target)
+            if judged != self._target_assessments.get(target.name):
+                self._target_assessments[target.name] = judged
+                changed |= self._page.put(f"target {target.name}", exposition.of_target(judged))
         return changed
 
     # --- probing ----------------------------------------------------------------------------------
@@ -269,10 +274,6 @@ def _identity(issued: Issued | None) -> object:
     if issued is None:
         return None
     return issued.chain.leaf.fingerprint_sha256 if issued.chain else (issued.not_before, issued.not_after)
-
-
-def _budget(target: Target) -> timedelta | None:
-    return target.drain_timeout + target.restart_timeout if target.drain_timeout is not None else None
 
 
 def _log_watch_failure(watch: Watch, error: ClusterError, delay: float) -> None:

@@ -6,7 +6,8 @@ discovery says. Only started containers have endpoints.
 
 from collections.abc import Iterator
 
-from exporter.model import Certificate, Container, DiscoveryProbe, Endpoint, Pod, Subject, Target
+from exporter.judgement import Subject
+from exporter.model import Certificate, Container, DiscoveryProbe, Endpoint, Pod, Target
 
 
 def endpoints(

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import durationpy
 
@@ -21,17 +21,23 @@ from exporter.model import (
     Container,
     IssuedChain,
     IssuerRef,
+    Lease,
     ObjectKey,
     Owner,
     Pod,
     Port,
     ReplicaSet,
     Workload,
+    WorkloadStatus,
 )
+from exporter.run_record import RECORD_KEY, RecordError, RunRecord, parse
 
 REVISION_ANNOTATION = "cert-manager.io/certificate-revision"
 CERTIFICATE_ANNOTATION = "cert-manager.io/certificate-name"
 PORT_ANNOTATION = "certlag.dev/port"
+
+DEFAULT_GRACE = 30
+"""Seconds: the API server's default of terminationGracePeriodSeconds."""
 
 _SEPARATORS = re.compile(r"[,\s]+")
 
@@ -50,12 +56,6 @@ class UndecodableError(Exception):
     def __init__(self, reason: SkipReason, detail: str) -> None:
         super().__init__(f"{reason}: {detail}")
         self.reason = reason
-
-
-class WorkloadSeen(NamedTuple):
-    """A configured workload exists."""
-
-    workload: Workload
 
 
 _T = TypeVar("_T")
@@ -127,9 +127,42 @@ def replica_set(document: Mapping[str, Any]) -> ReplicaSet:
     return ReplicaSet(key(document), uid(document), _controller(_mapping(document, "metadata")))
 
 
-def workload(kind: str) -> Callable[[Mapping[str, Any]], WorkloadSeen]:
-    """Return a reader of the metadata of a workload of this kind."""
-    return lambda document: WorkloadSeen(Workload(key(document).namespace, kind, key(document).name))
+def workload(kind: str) -> Callable[[Mapping[str, Any]], WorkloadStatus]:
+    """Return a reader of apps/v1 workloads of this kind."""
+
+    def read(document: Mapping[str, Any]) -> WorkloadStatus:
+        spec = _mapping(document, "spec")
+        replicas = _optional(spec, "replicas", int)
+        grace = _optional(_mapping(_mapping(spec, "template"), "spec"), "terminationGracePeriodSeconds", int)
+        namespace, name = key(document)
+        return WorkloadStatus(
+            workload=Workload(namespace, kind, name),
+            replicas=1 if replicas is None else replicas,
+            grace_period=timedelta(seconds=DEFAULT_GRACE if grace is None else grace),
+        )
+
+    return read
+
+
+def run_record(document: Mapping[str, Any]) -> RunRecord | None:
+    """Read the ConfigMap of a run record; None before anything was recorded in it."""
+    text = _optional(_mapping(document, "data"), RECORD_KEY, str)
+    if not text:
+        return None
+    try:
+        return parse(key(document), text)
+    except RecordError as error:
+        raise UndecodableError(SkipReason.WRONG_TYPE, str(error)) from error
+
+
+def lease(document: Mapping[str, Any]) -> Lease:
+    """Read a coordination.k8s.io/v1 Lease."""
+    spec = _mapping(document, "spec")
+    return Lease(
+        key=key(document),
+        holder=_optional(spec, "holderIdentity", str) or "",
+        renewed=_optional(spec, "renewTime", str) or "",
+    )
 
 
 def key(document: Mapping[str, Any]) -> ObjectKey:

@@ -3,13 +3,14 @@
 The rights that the exporter needs are exactly what `watches` returns: list and watch, of these, there.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from exporter.cluster import decode
 from exporter.configuration import Configuration
-from exporter.model import Workload
+from exporter.model import Target
+from exporter.run_record import lease_key, record_key
 
 # Only metadata is wanted of these; the API server strips the rest (KEP-2158 lineage: PartialObjectMetadata).
 _METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
@@ -43,9 +44,14 @@ CERTIFICATE_REQUESTS = Resource("certificaterequests", "/apis/cert-manager.io/v1
 PODS = Resource("pods", "/api/v1", decode.pod)
 REPLICA_SETS = Resource("replicasets", "/apis/apps/v1", decode.replica_set, metadata_only=True)
 WORKLOADS = {
-    kind: Resource(f"{kind}s", "/apis/apps/v1", decode.workload(kind), metadata_only=True)
+    kind: Resource(f"{kind}s", "/apis/apps/v1", decode.workload(kind))
     for kind in ("deployment", "statefulset", "daemonset")
 }
+RUN_RECORDS = Resource("configmaps", "/api/v1", decode.run_record)
+LEASES = Resource("leases", "/apis/coordination.k8s.io/v1", decode.lease)
+
+FOR_CERTIFICATES = (CERTIFICATES, CERTIFICATE_REQUESTS, PODS, REPLICA_SETS)
+"""What a judgement of certificates needs; the rest is about targets and their runs."""
 
 
 class Watch(NamedTuple):
@@ -74,14 +80,14 @@ def watches(configuration: Configuration) -> tuple[Watch, ...]:
     else:
         namespaces = {target.workload.namespace for target in configuration.targets}
         namespaces |= configuration.discovery.namespaces
-    broad = [
-        Watch(resource, namespace)
-        for namespace in sorted(namespaces)
-        for resource in (CERTIFICATES, CERTIFICATE_REQUESTS, PODS, REPLICA_SETS)
-    ]
-    by_name = [_by_name(target.workload) for target in configuration.targets]
+    broad = [Watch(resource, namespace) for namespace in sorted(namespaces) for resource in FOR_CERTIFICATES]
+    by_name = [watch for target in configuration.targets for watch in _by_name(target)]
     return tuple(dict.fromkeys(broad + by_name))
 
 
-def _by_name(workload: Workload) -> Watch:
-    return Watch(WORKLOADS[workload.type], workload.namespace, workload.name)
+def _by_name(target: Target) -> Iterator[Watch]:
+    """Yield the watches of the single objects that a target and its runs consist of."""
+    for workload in (target.workload, *target.workers):
+        yield Watch(WORKLOADS[workload.type], workload.namespace, workload.name)
+    yield Watch(RUN_RECORDS, *record_key(target))
+    yield Watch(LEASES, *lease_key(target.workload))

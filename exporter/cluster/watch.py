@@ -199,7 +199,9 @@ class Reflector:
                 self._sink(Removed(self.watch, decode.key(document)))
             elif kind in ("ADDED", "MODIFIED"):
                 found = self.watch.resource.decode(document)
-                if found is not None:
+                if found is None:  # no longer, or never, what is looked for
+                    self._sink(Removed(self.watch, decode.key(document)))
+                else:
                     self._sink(Changed(self.watch, found))
         except UndecodableError as error:
             self.health.skipped[error.reason] += 1

@@ -51,7 +51,7 @@ def test_a_renewed_certificate_is_seen_as_not_loaded_until_the_daemon_restarts(
     assert max(until_current) < SEEN_CURRENT_WITHIN
     asked = cluster.audit_events(accounts.user(namespace))
     assert {event["objectRef"]["resource"] for event in asked} == {
-        *("certificates", "certificaterequests", "pods", "replicasets", "deployments")
+        *("certificates", "certificaterequests", "pods", "replicasets", "deployments", "configmaps", "leases")
     }
     assert {event["verb"] for event in asked} == {"list", "watch"}
     assert {event["responseStatus"]["code"] for event in asked if "responseStatus" in event} == {200}

@@ -1,0 +1,187 @@
+"""The record of a run, as it stands in a ConfigMap: its names, its form, its words. Pure.
+
+Written by the runbook only, read by both. One JSON document under the key `record.json`:
+
+    {"schema": 1,
+     "run": {"id": "…", "epoch": 1, "step": "scaled_down", "begun": "…", "deadline": "…",
+             "workers": {"deployment/opschain-api-worker": 3},
+             "ended": {"at": "…", "outcome": "restart_failed"}},        (null when no run is open)
+     "finished": [{"id": "…", "begun": "…", "finished": "…", "outcome": "done"}]}    (the last ten, oldest first)
+
+A run that stopped while workers are still drained stays open with `ended`. Readers ignore keys that they do not know.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+from exporter.model import ObjectKey, Target, Workload
+
+SCHEMA = 1
+RECORD_KEY = "record.json"
+RECORD_LABEL = "certlag.dev/run-record"
+
+
+class Step(StrEnum):
+    """How far a run has come; each is written before the next begins."""
+
+    PLANNED = "planned"
+    LOCKED = "locked"
+    RECORDED = "recorded"
+    PAUSED_AUTOSCALER = "paused_autoscaler"
+    SCALED_DOWN = "scaled_down"
+    DRAINED = "drained"
+    RESTARTING = "restarting"
+    RESTARTED = "restarted"
+    VERIFIED = "verified"
+    SCALED_UP = "scaled_up"
+    UNPAUSED = "unpaused"
+    DONE = "done"
+
+
+class RunState(StrEnum):
+    """What a run is doing, for people: the states of `certlag_runbook_state`."""
+
+    IDLE = "idle"
+    DRAINING = "draining"
+    RESTARTING = "restarting"
+    VERIFYING = "verifying"
+    RESTORING = "restoring"
+    LEFT_DRAINED = "left_drained"
+
+
+_STATES = {
+    Step.PLANNED: RunState.DRAINING,
+    Step.LOCKED: RunState.DRAINING,
+    Step.RECORDED: RunState.DRAINING,
+    Step.PAUSED_AUTOSCALER: RunState.DRAINING,
+    Step.SCALED_DOWN: RunState.DRAINING,
+    Step.DRAINED: RunState.RESTARTING,
+    Step.RESTARTING: RunState.RESTARTING,
+    Step.RESTARTED: RunState.VERIFYING,
+    Step.VERIFIED: RunState.RESTORING,
+    Step.SCALED_UP: RunState.RESTORING,
+    Step.UNPAUSED: RunState.RESTORING,
+    Step.DONE: RunState.IDLE,
+}
+
+
+class RecordError(ValueError):
+    """The document is not a run's record that this version can read."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenRun:
+    """A run that is not finished. `workers` are the replicas recorded for each, by `type/name`."""
+
+    id: str
+    epoch: int
+    step: Step
+    begun_at: datetime
+    deadline_at: datetime
+    workers: tuple[tuple[str, int], ...]
+    outcome: str | None
+
+    @property
+    def state(self) -> RunState:
+        """What it is doing; once it has ended without putting the workers back, that they are left drained."""
+        return _STATES[self.step] if self.outcome is None else RunState.LEFT_DRAINED
+
+
+@dataclass(frozen=True, slots=True)
+class FinishedRun:
+    """A run of the past."""
+
+    id: str
+    begun_at: datetime
+    finished_at: datetime
+    outcome: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """The record of one target; `run` is None while none is open."""
+
+    key: ObjectKey
+    run: OpenRun | None
+    finished: tuple[FinishedRun, ...]
+
+
+def record_name(target: str) -> str:
+    """Return the name of the ConfigMap that holds a target's record."""
+    return f"certlag-run-{target}"
+
+
+def lease_name(workload: Workload) -> str:
+    """Return the name of the Lease that guards a workload."""
+    return f"certlag-{workload.type}-{workload.name}"
+
+
+def record_key(target: Target) -> ObjectKey:
+    """Return where a target's record is."""
+    return ObjectKey(target.workload.namespace, record_name(target.name))
+
+
+def lease_key(workload: Workload) -> ObjectKey:
+    """Return where a workload's Lease is."""
+    return ObjectKey(workload.namespace, lease_name(workload))
+
+
+def parse(key: ObjectKey, text: str) -> RunRecord:
+    """Read a record.
+
+    Raises:
+        RecordError: it is no JSON, of another schema, or lacks what a reader needs.
+    """
+    try:
+        document = json.loads(text)
+        if document["schema"] != SCHEMA:
+            raise RecordError(f"schema {document['schema']!r}, this version reads {SCHEMA}")
+        run, finished = document.get("run"), document.get("finished", [])
+        return RunRecord(key, _open(run) if run is not None else None, tuple(_finished(past) for past in finished))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise RecordError(f"{type(error).__name__}: {error}") from error
+
+
+def _open(document: Mapping[str, Any]) -> OpenRun:
+    ended = document.get("ended")
+    return OpenRun(
+        id=_text(document["id"]),
+        epoch=_count(document["epoch"]),
+        step=Step(document["step"]),
+        begun_at=_instant(document["begun"]),
+        deadline_at=_instant(document["deadline"]),
+        workers=tuple(sorted((_text(worker), _count(count)) for worker, count in document["workers"].items())),
+        outcome=_text(ended["outcome"]) if ended is not None else None,
+    )
+
+
+def _finished(document: Mapping[str, Any]) -> FinishedRun:
+    return FinishedRun(
+        id=_text(document["id"]),
+        begun_at=_instant(document["begun"]),
+        finished_at=_instant(document["finished"]),
+        outcome=_text(document["outcome"]),
+    )
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise RecordError(f"{value!r} is no text")
+    return value
+
+
+def _count(value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise RecordError(f"{value!r} is no count")
+    return value
+
+
+def _instant(value: object) -> datetime:
+    at = datetime.fromisoformat(_text(value))
+    if at.tzinfo is None:
+        raise RecordError(f"{value!r} has no offset")
+    return at.astimezone(UTC)

@@ -1,0 +1,81 @@
+"""What is known of a target apart from its certificates: does it exist, how long may a run take, is one open? Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from exporter.model import Target, Workload, WorkloadStatus
+from exporter.run_record import FinishedRun, OpenRun, RunRecord, RunState
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerReplicas:
+    """The replicas of a worker: recorded by the open run, and now (None if it does not exist)."""
+
+    worker: Workload
+    expected: int
+    current: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class TargetAssessment:
+    """What is said of one configured target. `budget` is None if nothing bounds a drain of its workers."""
+
+    target: Target
+    found: bool
+    budget: timedelta | None
+    state: RunState
+    run: OpenRun | None
+    heartbeat_at: datetime | None
+    last: FinishedRun | None
+    workers: tuple[WorkerReplicas, ...]
+
+
+def assess_target(
+    target: Target,
+    *,
+    certificate_found: bool,
+    workloads: Mapping[Workload, WorkloadStatus],
+    record: RunRecord | None,
+    heartbeat_at: datetime | None,
+) -> TargetAssessment:
+    """Judge one target.
+
+    Args:
+        target: the target.
+        certificate_found: whether the certificate that it names exists; true if it names none.
+        workloads: the status of those of its workload and workers that exist.
+        record: its run record, if there is one.
+        heartbeat_at: when the Lease of its workload was last seen to change.
+    """
+    run = record.run if record else None
+    return TargetAssessment(
+        target=target,
+        found=target.workload in workloads and certificate_found,
+        budget=_budget(target, workloads),
+        state=run.state if run else RunState.IDLE,
+        run=run,
+        heartbeat_at=heartbeat_at if run else None,
+        last=max(record.finished, key=lambda past: past.finished_at) if record and record.finished else None,
+        workers=tuple(_workers(target, run, workloads)) if run else (),
+    )
+
+
+def _budget(target: Target, workloads: Mapping[Workload, WorkloadStatus]) -> timedelta | None:
+    """Return drain timeout and restart timeout; by default a drain may take as long as the workers' grace period."""
+    drain = target.drain_timeout
+    if drain is None:
+        graces = [workloads[worker].grace_period for worker in target.workers if worker in workloads]
+        if len(graces) < len(target.workers):
+            return None
+        drain = max(graces, default=timedelta(0))
+    return drain + target.restart_timeout
+
+
+def _workers(target: Target, run: OpenRun, workloads: Mapping[Workload, WorkloadStatus]) -> list[WorkerReplicas]:
+    recorded = dict(run.workers)
+    return [
+        WorkerReplicas(worker, recorded[reference], workloads[worker].replicas if worker in workloads else None)
+        for worker in target.workers
+        if (reference := f"{worker.type}/{worker.name}") in recorded
+    ]
