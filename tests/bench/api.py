@@ -17,7 +17,6 @@ from urllib3.connection import HTTPSConnection
 from tests.bench import network
 
 MERGE_PATCH = "application/merge-patch+json"
-SERVER_SIDE_APPLY = "application/apply-patch+yaml"
 
 
 class ApiError(AssertionError):

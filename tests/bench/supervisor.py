@@ -68,7 +68,7 @@ class Supervisor:
             LOG.info("ending: %s", reason)
             self._end()
             self._record.remove_directory()
-            self._record.path.unlink()
+            self._record.path.unlink(missing_ok=True)
         except Exception:
             # Whatever it was, the tests must be told.
             LOG.exception("no cluster")
@@ -101,20 +101,25 @@ class Supervisor:
         """Answer one request: a JSON line `{"do": …, "component": …}` on a connection of its own."""
         self._wait([control], None)
         connection, _ = control.accept()
+        # A test that is stopped in the midst of asking must not keep this process from seeing its owner's end.
+        connection.settimeout(10)
         with connection, connection.makefile("rw") as stream:
             answer: dict[str, Any]
             try:
                 answer = {"answer": self._perform(json.loads(stream.readline()))}
-            except (LookupError, ValueError, AssertionError) as error:
+            except (OSError, ValueError, AssertionError) as error:
                 answer = {"error": f"{type(error).__name__}: {error}"}
             try:
                 stream.write(json.dumps(answer) + "\n")
                 stream.flush()
-            except BrokenPipeError:
+            except OSError:
                 LOG.info("the test that asked has ended")
 
     def _perform(self, request: dict[str, str]) -> Any:
         components = self._cluster.components
+        name = request.get("component")
+        if name and name not in components.known:
+            raise ValueError(f"no component {name}: there are {', '.join(components.known)}")
         match request:
             case {"do": "pids"}:
                 return components.pids()

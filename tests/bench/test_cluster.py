@@ -1,12 +1,14 @@
 """What the whole cluster must be able to do before anything is proved on it."""
 
 import json
+import socket
+from pathlib import Path
 
 import pytest
 
 from tests.bench import images, opschain, waiting
 from tests.bench.api import ApiError
-from tests.bench.cluster import Cluster
+from tests.bench.cluster import Cluster, Object
 from tests.bench.opschain import BUILD_SERVICE, WORKER, Opschain
 
 pytestmark = pytest.mark.cluster
@@ -88,6 +90,38 @@ def test_a_worker_that_is_told_to_stop_finishes_its_build(cluster: Cluster, name
     assert len(placed.builds()) > ended
     assert (last.pod, last.exit, last.stopping) == (name, 0, True)
     assert len(placed.begun()) == len(placed.builds())
+
+
+def test_builds_that_are_cut_off_are_told_from_those_that_ended(cluster: Cluster, namespace: str) -> None:
+    placed = opschain.deploy(cluster, namespace, workers=1, build_seconds=60)
+    waiting.until("a build to begin", placed.begun)
+    (daemon,) = placed.pods(BUILD_SERVICE)
+    end_at_once(placed, daemon)
+    waiting.until("the build to fail", placed.builds)
+    assert [(each.exit != 0, each.stopping) for each in placed.builds()] == [(True, False)]
+    waiting.until("the next build to begin", lambda: len(placed.begun()) > len(placed.builds()))
+    (worker,) = placed.pods(WORKER)
+    end_at_once(placed, worker)
+    name = worker["metadata"]["name"]
+    # Killed in the midst of it: nobody was left to write down how it ended.
+    assert placed.begun().count(name) == 1 + sum(each.pod == name for each in placed.builds())
+
+
+def end_at_once(placed: Opschain, pod: Object) -> None:
+    path = placed.path("pods", pod["metadata"]["name"])
+    placed.cluster.api("DELETE", f"{path}?gracePeriodSeconds=1")
+    placed.cluster.wait_gone(path)
+
+
+def test_a_thread_enters_the_clusters_network_and_leaves_it_again(cluster: Cluster) -> None:
+    assert cluster.netns is not None
+    network = Path("/proc/thread-self/ns/net")
+    outside = network.stat().st_ino
+    with cluster.entered():
+        assert network.stat().st_ino == cluster.netns.stat().st_ino
+        socket.create_connection((cluster.node_address, cluster.client.port), 5).close()
+    assert network.stat().st_ino == outside
+    assert outside != cluster.netns.stat().st_ino
 
 
 def test_a_token_of_a_service_account_is_bound_by_its_rights(cluster: Cluster, namespace: str) -> None:

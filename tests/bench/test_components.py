@@ -69,5 +69,5 @@ def test_whatever_was_killed_is_restored_in_the_order_of_starting(cluster: Clust
 def test_a_component_that_runs_is_not_started_twice(cluster: Cluster) -> None:
     with pytest.raises(AssertionError, match="kill it first"):
         cluster.start("etcd")
-    with pytest.raises(AssertionError, match="no-such"):
+    with pytest.raises(AssertionError, match="no component no-such: there are etcd,"):
         cluster.kill("no-such")
