@@ -22,6 +22,7 @@ from exporter.schedule import INTERVAL
 from exporter.server import Server
 from exporter.service import Service
 from exporter.version import REVISION, VERSION
+from exporter.web_config import WebConfigError, WebConfigFile
 
 log = logging.getLogger("certlag")
 
@@ -57,6 +58,9 @@ class Address(click.ParamType[tuple[str, int]]):
     help="Where to serve.",
 )
 @click.option(
+    "--web.config.file", "web_config", metavar="FILE", help="TLS, client CA and basic auth (exporter-toolkit)."
+)
+@click.option(
     "--probe-interval",
     type=click.FloatRange(min=1.0),
     default=INTERVAL,
@@ -76,6 +80,7 @@ def main(
     context: str | None,
     namespace: str | None,
     listen: tuple[str, int],
+    web_config: str | None,
     probe_interval: float,
     log_format: str,
     log_level: str,
@@ -85,12 +90,13 @@ def main(
     try:
         client = ClusterClient.connect(kubeconfig=kubeconfig, context=context)
         configuration = configurations.load(config, default_namespace=namespace or client.namespace)
-    except (ClusterConfigError, configurations.ConfigurationError) as error:
+        web = WebConfigFile(web_config)
+    except (ClusterConfigError, configurations.ConfigurationError, WebConfigError) as error:
         _refuse(str(error))
     clock = SystemClock()
     publication = Publication(clock, version=VERSION, revision=REVISION)
     service = Service(configuration, client, publication, clock, interval=probe_interval, jitter=random.SystemRandom())
-    server = Server(pages(publication))
+    server = Server(pages(publication), web)
     try:
         host, port = server.start(*listen)
     except OSError as error:

@@ -1,23 +1,22 @@
 """The configuration file of both programs: what it may hold, and one clear message when it does not.
 
-Reads one YAML file. pydantic checks values and writes the JSON Schema; this module adds what it lacks: the line
-in the file, and what would be right. Nothing here asks the cluster whether what is named exists.
+Reads one YAML file. The sections below are its keys, types and defaults; pydantic checks them and writes the JSON
+Schema. Nothing here asks the cluster whether what is named exists.
 """
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import durationpy
-import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 from pydantic.alias_generators import to_camel
 
+from exporter import yaml_file
 from exporter.model import Discovery, DiscoveryProbe, Evidence, Target, Workload
 
 ENVIRONMENT_VARIABLE = "CERTLAG_CONFIG"
@@ -80,19 +79,9 @@ def parse(text: str, *, source: str, default_namespace: str) -> Configuration:
         ConfigurationError: it is refused; the first problem in the file is named.
     """
     try:
-        document = yaml.compose(text, Loader=yaml.SafeLoader)
-        _refuse_repeated_keys(document, source)
-        data = yaml.safe_load(text)
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise ConfigurationError(f"{source}:{line}: not YAML: {error.problem}") from error
-    except yaml.YAMLError as error:
-        raise ConfigurationError(f"{source}: not YAML: {error}") from error
-    try:
-        file = ConfigurationFile.model_validate({} if data is None else data)
-    except ValidationError as error:
-        problems = sorted(_Problem.of(detail, document) for detail in error.errors())
-        raise ConfigurationError(f"{source}:{problems[0].line}: {problems[0].message}") from error
+        file = yaml_file.read(text, source, ConfigurationFile, _RIGHT_FORMS)
+    except yaml_file.YamlFileError as error:
+        raise ConfigurationError(str(error)) from error
     targets = tuple(target.target(default_namespace) for target in file.targets)
     _refuse_repeated_targets(targets, source)
     return Configuration(targets, file.discovery.discovery() if file.discovery else Discovery())
@@ -224,15 +213,8 @@ def _workload(reference: str, namespace: str) -> Workload:
     return Workload(namespace, kind, name)
 
 
-# --- messages -------------------------------------------------------------------------------------
-
-_SECTIONS: dict[str, type[BaseModel]] = {
-    "": ConfigurationFile,
-    "targets": TargetSection,
-    "discovery": DiscoverySection,
-}
-
 _RIGHT_FORMS = {
+    "": "a mapping with the keys targets and discovery",
     "name": 'a DNS label: lower-case letters, digits and "-", as in "build-service"',
     "namespace": 'the name of a namespace, as in "opschain"',
     "workload": "deployment/NAME, statefulset/NAME or daemonset/NAME",
@@ -247,84 +229,10 @@ _RIGHT_FORMS = {
     "evidence": "handshake or start_time",
     "namespaces": 'a list of at least one namespace, or ["*"]',
     "probe": "annotated, declared-ports or off",
+    "targets[]": "a target: a mapping with name and workload",
     "targets": "a list of targets, each with name and workload",
     "discovery": "a section with namespaces and, if wanted, probe",
 }
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class _Problem:
-    """One problem; the order is that of the file."""
-
-    line: int
-    message: str
-
-    @classmethod
-    def of(cls, detail: Any, document: yaml.Node | None) -> "_Problem":
-        location = [step for step in detail["loc"] if isinstance(step, int) or step in _RIGHT_FORMS]
-        if detail["type"] == "extra_forbidden":
-            location = list(detail["loc"])
-        node, is_key_known = _find(document, location)
-        line = node.start_mark.line + 1 if node is not None else 1
-        path = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in location).lstrip(".")
-        return cls(line, _message(detail["type"], path, location, detail.get("input"), is_key_known=is_key_known))
-
-
-def _message(kind: str, path: str, location: list[int | str], value: object, *, is_key_known: bool) -> str:
-    keys = [step for step in location if isinstance(step, str)]
-    if kind == "extra_forbidden":
-        section = _SECTIONS[keys[-2] if len(keys) > 1 else ""]
-        known = [field.alias or name for name, field in section.model_fields.items()]
-        close = get_close_matches(str(keys[-1]), known, n=1)
-        hint = f' (did you mean "{close[0]}"?)' if close else ""
-        return f"{path}: unknown key{hint}; known here: {', '.join(known)}"
-    if not keys:
-        return "must be a mapping with the keys targets and discovery"
-    right = _RIGHT_FORMS[keys[-1]]
-    if kind == "missing" or not is_key_known:
-        return f"{path}: missing; it must be {right}"
-    if isinstance(location[-1], int) and keys[-1] == "targets":
-        right = "a target: a mapping with name and workload"
-    return f"{path}: {value!r} is not {right}"
-
-
-def _find(node: yaml.Node | None, location: list[int | str]) -> tuple[yaml.Node | None, bool]:
-    """Return the node nearest to a location, and whether it is the very one."""
-    for step in location:
-        match node, step:
-            case yaml.MappingNode(), str():
-                child = next((pair for pair in node.value if pair[0].value == step), None)
-                if child is None:
-                    return node, False
-                # An unknown key is shown where the key stands, a wrong value where the value does.
-                node = child[1] if child[1].value not in ("", []) else child[0]
-            case yaml.SequenceNode(), int() if step < len(node.value):
-                node = node.value[step]
-            case _:
-                return node, False
-    return node, True
-
-
-def _mappings(node: yaml.Node | None) -> Iterator[yaml.MappingNode]:
-    if isinstance(node, yaml.MappingNode):
-        yield node
-        for _, value in node.value:
-            yield from _mappings(value)
-    elif isinstance(node, yaml.SequenceNode):
-        for item in node.value:
-            yield from _mappings(item)
-
-
-def _refuse_repeated_keys(document: yaml.Node | None, source: str) -> None:
-    for mapping in _mappings(document):
-        seen: dict[Any, int] = {}
-        for key, _ in mapping.value:
-            line = key.start_mark.line + 1
-            if key.value in seen:
-                raise ConfigurationError(
-                    f"{source}:{line}: {key.value}: given twice; it stands in line {seen[key.value]} already"
-                )
-            seen[key.value] = line
 
 
 def _refuse_repeated_targets(targets: tuple[Target, ...], source: str) -> None:

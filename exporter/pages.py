@@ -25,11 +25,15 @@ def pages(publication: Publication) -> Mapping[str, PageFunction]:
             return _plain("ok")
         return _plain("waiting for the first complete lists and probes", HTTPStatus.SERVICE_UNAVAILABLE)
 
-    return {"/": _index, "/metrics": metrics, "/livez": livez, "/readyz": readyz}
+    def status(_: Request) -> Response:
+        return Response(HTTPStatus.OK, publication.status(), "application/json")
+
+    return {"/": _index, "/metrics": metrics, "/api/v1/status": status, "/livez": livez, "/readyz": readyz}
 
 
 def _index(_: Request) -> Response:
-    body = "<!doctype html><title>certlag</title><h1>certlag</h1><p><a href=/metrics>/metrics</a></p>\n"
+    links = "".join(f"<li><a href={path}>{path}</a>" for path in ("/metrics", "/api/v1/status"))
+    body = f"<!doctype html><html lang=en><title>certlag</title><h1>certlag</h1><ul>{links}</ul>\n"
     return Response(HTTPStatus.OK, body.encode(), "text/html; charset=utf-8")
 
 

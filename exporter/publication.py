@@ -1,21 +1,26 @@
-"""What a scrape gets: the last text published, joined with what the exporter says of itself.
+"""What is served: the last judgements as text and as JSON, joined with what the exporter says of itself.
 
-Written by the main loop, read by the HTTP thread. The judged text is one immutable string, swapped whole. The part
-about the exporter itself (watches, probe failures, process) moves all the time: it is rendered when it is asked for,
-at most once a second, and compressed onto a copy of the compressor that has already eaten the judged text.
+Written by the main loop, read by the threads that answer requests. What was judged is one immutable value, swapped
+whole. The part about the exporter itself (watches, probe failures, process) moves all the time: it is rendered when it
+is asked for, at most once a second, and compressed onto a copy of the compressor that has already eaten the judged text.
 """
 
+import json
+import threading
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import prometheus_client
 
-from exporter import exposition
+from exporter import exposition, status
 from exporter.clock import Clock
 from exporter.cluster.resources import Watch
 from exporter.cluster.watch import WatchHealth
+from exporter.judgement import Assessment
 from exporter.model import ProbeFailure
+from exporter.runs import TargetAssessment
 from exporter.text_format import render
 
 GZIP_LEVEL = 1
@@ -26,21 +31,33 @@ LOOP_SECONDS = 180.0
 """The main loop comes round once a minute at least; silent for thrice that, it hangs."""
 
 
-class _Judged:
-    """One published text. Its compressed form is made when it is first asked for."""
+class Judged:
+    """All that was judged at one moment; its bytes are made when they are first asked for."""
 
-    def __init__(self, text: str) -> None:
-        self.plain = text.encode()
-        self._compressed: tuple[bytes, zlib._Compress] | None = None
+    def __init__(
+        self, text: str, assessments: tuple[Assessment, ...] = (), targets: tuple[TargetAssessment, ...] = ()
+    ) -> None:
+        self._text = text
+        self.assessments = assessments
+        self.targets = targets
+        self._making = threading.Lock()
+
+    @cached_property
+    def plain(self) -> bytes:
+        """The exposition."""
+        return self._text.encode()
 
     def gzip_with(self, more: bytes) -> bytes:
-        """Return one gzip stream of the text and what follows it."""
-        if self._compressed is None:
-            compressor = zlib.compressobj(GZIP_LEVEL, zlib.DEFLATED, _GZIP_HEADER)
-            self._compressed = (compressor.compress(self.plain), compressor)
-        head, compressor = self._compressed
-        rest = compressor.copy()
+        """Return one gzip stream of the exposition and what follows it."""
+        with self._making:
+            head, compressor = self._compressed
+            rest = compressor.copy()
         return b"".join((head, rest.compress(more), rest.flush()))
+
+    @cached_property
+    def _compressed(self) -> "tuple[bytes, zlib._Compress]":
+        compressor = zlib.compressobj(GZIP_LEVEL, zlib.DEFLATED, _GZIP_HEADER)
+        return compressor.compress(self.plain), compressor
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +67,13 @@ class _Live:
 
 
 class Publication:
-    """What is served under /metrics, and whether the process is alive and ready."""
+    """What is served, and whether the process is alive and ready."""
 
     def __init__(self, clock: Clock, *, version: str, revision: str) -> None:
         self.ready = False
         self._clock = clock
         self._version = (version, revision)
-        self._judged = _Judged("")
+        self._judged = Judged("")
         self._live = _Live(b"", float("-inf"))
         self._watches: Mapping[Watch, WatchHealth] = {}
         self._probe_failures: Mapping[ProbeFailure, int] = {}
@@ -69,9 +86,9 @@ class Publication:
         """Say where the exporter's own figures are kept."""
         self._watches, self._probe_failures = watches, probe_failures
 
-    def publish(self, text: str) -> None:
-        """Replace the judged text."""
-        self._judged = _Judged(text)
+    def publish(self, judged: Judged) -> None:
+        """Replace what was judged."""
+        self._judged = judged
 
     def looped(self) -> None:
         """Say that the main loop has come round."""
@@ -86,6 +103,14 @@ class Publication:
         """Return the whole exposition."""
         judged, live = self._judged, self._own()
         return judged.gzip_with(live) if gzip else judged.plain + live
+
+    def status(self) -> bytes:
+        """Return the status as JSON."""
+        judged = self._judged
+        document = status.document(
+            judged.assessments, judged.targets, self._watches, ready=self.ready, now=self._clock.now()
+        )
+        return json.dumps(document, separators=(",", ":")).encode()
 
     def _own(self) -> bytes:
         now = self._clock.monotonic()

@@ -3,20 +3,26 @@
 One thread runs an event loop; an idle, slow or silent client costs a few kilobytes and a timer. What is served is
 bytes that others made: a page is a function that returns them. HTTP itself is h11's.
 
+Who may come in is the web configuration's say, as its file has it at that moment.
+
 Bounds: 8 KiB of headers, 256 connections, 10 s for a request to arrive and for its answer to be taken, 120 s of
 idling between requests. GET and HEAD only.
 """
 
 import asyncio
+import base64
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 
 import h11
 
+from exporter.web_config import WebConfig, WebConfigFile, credential_digest
+
 MAX_HEADERS = 8 * 1024
 MAX_CONNECTIONS = 256
+MAX_ADMITTED = 256
 REQUEST_SECONDS = 10.0
 IDLE_SECONDS = 120.0
 
@@ -54,8 +60,10 @@ PageFunction = Callable[[Request], Response]
 class Server:
     """Serves pages by path, from its own thread, until closed."""
 
-    def __init__(self, pages: Mapping[str, PageFunction]) -> None:
+    def __init__(self, pages: Mapping[str, PageFunction], web: WebConfigFile) -> None:
         self._pages = pages
+        self._web = web
+        self._admitted: set[bytes] = set()
         self._loop = asyncio.new_event_loop()
         self._connections = 0
         self._thread = threading.Thread(target=self._loop.run_forever, name="http", daemon=True)
@@ -82,15 +90,19 @@ class Server:
         try:
             if self._connections > MAX_CONNECTIONS:
                 writer.write(b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
-            else:
-                await self._converse(reader, writer)
-        except (TimeoutError, ConnectionError):
+                return
+            config = self._web.current()
+            if config.tls is not None:
+                # The handshake is this connection's own affair: a silent client holds up nobody else.
+                await writer.start_tls(config.tls, ssl_handshake_timeout=REQUEST_SECONDS)
+            await self._converse(reader, writer, config)
+        except (TimeoutError, OSError):  # too slow, gone, or no TLS as we want it
             writer.transport.abort()
         finally:
             self._connections -= 1
             writer.close()
 
-    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, config: WebConfig) -> None:
         """Answer requests on one connection until it ends."""
         connection = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEADERS)
         while True:
@@ -102,10 +114,36 @@ class Server:
             if request is None:
                 return
             method, asked = request
-            await _answer(connection, writer, self._respond(method, asked), head=method == "HEAD")
+            if await self._is_admitted(asked, config):
+                response = await asyncio.to_thread(self._respond, method, asked)
+            else:
+                response = _refusal(HTTPStatus.UNAUTHORIZED, ("WWW-Authenticate", 'Basic realm="certlag"'))
+            response = replace(response, headers=(*config.headers, *response.headers))
+            await _answer(connection, writer, response, head=method == "HEAD")
             if connection.our_state is not h11.DONE or connection.their_state is not h11.DONE:
                 return
             connection.start_next_cycle()
+
+    async def _is_admitted(self, request: Request, config: WebConfig) -> bool:
+        """Ask for user and password if the configuration names users (RFC 7617)."""
+        if not config.users:
+            return True
+        scheme, _, encoded = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "basic":
+            return False
+        try:
+            user, _, password = base64.b64decode(encoded, validate=True).decode().partition(":")
+        except ValueError:
+            return False
+        digest = credential_digest(user, password, config)
+        if digest in self._admitted:
+            return True
+        if not await asyncio.to_thread(config.admits, user, password):
+            return False
+        if len(self._admitted) >= MAX_ADMITTED:
+            self._admitted.clear()
+        self._admitted.add(digest)
+        return True
 
     def _respond(self, method: str, request: Request) -> Response:
         page = self._pages.get(request.path.partition("?")[0])

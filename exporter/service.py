@@ -29,7 +29,7 @@ from exporter.errors import ClusterError
 from exporter.judgement import Assessment, Subject
 from exporter.model import Endpoint, Issued, ObjectKey, Probe, ProbeFailure, Unanswered
 from exporter.probe import probe
-from exporter.publication import Publication
+from exporter.publication import Judged, Publication
 from exporter.runs import TargetAssessment
 from exporter.schedule import Schedule
 from exporter.state import World
@@ -141,10 +141,14 @@ class Service:
             changed |= self._judge_targets()
             self._dispatch()
             if changed:
-                self._publication.publish(self._page.text())
+                self._publication.publish(self._judged())
             if not self._publication.ready and self._schedule.first_round_ended:
                 self._publication.ready = True
                 log.info("ready")
+
+    def _judged(self) -> Judged:
+        assessments = tuple(self._assessments.values())
+        return Judged(self._page.text(), assessments, tuple(self._target_assessments.values()))
 
     # --- taking and folding -----------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import urllib3
+import yaml
 from kubernetes import config as kubernetes_config
 from kubernetes.client.configuration import Configuration
 from kubernetes.client.rest import RESTClientObject
@@ -72,7 +73,15 @@ class ClusterClient:
                 config_file=kubeconfig, context=context, client_configuration=configuration
             )
             contexts, current = kubernetes_config.list_kube_config_contexts(config_file=kubeconfig)
-        except (kubernetes_config.ConfigException, OSError, ValueError) as error:
+        # Of a file that is YAML but no kubeconfig, the package raises whatever it stumbles over.
+        except (
+            kubernetes_config.ConfigException,
+            yaml.YAMLError,
+            OSError,
+            ValueError,
+            TypeError,
+            LookupError,
+        ) as error:
             raise ClusterConfigError(f"no way to a cluster: {error}") from error
         chosen = next((entry for entry in contexts if entry["name"] == context), current)
         return cls(configuration, chosen["context"].get("namespace") or "default")
@@ -87,7 +96,7 @@ class ClusterClient:
             body = response.read()
         try:
             return json.loads(body)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ClusterError(ClusterErrorReason.GARBLED, f"{path}: not JSON: {error}") from error
 
     @contextmanager
@@ -133,10 +142,13 @@ class ClusterClient:
         """Return the Authorization header; the package re-reads tokens and runs exec plugins here."""
         try:
             settings = self._configuration.auth_settings()
-        except (kubernetes_config.ConfigException, OSError) as error:
+        except (kubernetes_config.ConfigException, OSError, ValueError) as error:
             raise ClusterError(ClusterErrorReason.UNAUTHORIZED, f"no credentials: {error}") from error
         # A token file's last newline comes along with the token (measured with release 37).
-        return {entry["key"]: str(entry["value"]).strip() for entry in settings.values() if entry["value"]}
+        headers = {entry["key"]: str(entry["value"]).strip() for entry in settings.values() if entry["value"]}
+        if not all(value.isascii() and value.isprintable() for value in headers.values()):
+            raise ClusterError(ClusterErrorReason.UNAUTHORIZED, "no credentials: the token is not one line of ASCII")
+        return headers
 
 
 def _lines(response: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
@@ -163,7 +175,7 @@ def _refused(path: str, response: urllib3.BaseHTTPResponse) -> ClusterError:
     return ClusterError(
         reason,
         f"{path}: HTTP {response.status}: {detail}",
-        retry_after=float(retry_after) if retry_after.isdigit() else None,
+        retry_after=float(retry_after) if retry_after.isdecimal() else None,
     )
 
 

@@ -1,0 +1,138 @@
+"""A YAML file into a pydantic model, and one clear message when it does not fit. Pure: text in, value out.
+
+pydantic finds what is wrong; this module adds what it lacks: the line in the file, and what would be right. The first
+problem of the file is told: file, line, key, what stands there, the right form.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any, TypeVar, get_args
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+class YamlFileError(Exception):
+    """The file is refused; the message says what, where, and what would be right."""
+
+
+def read(text: str, source: str, model: type[Model], right_forms: Mapping[str, str]) -> Model:
+    """Read YAML text into a model.
+
+    Args:
+        text: the file's content.
+        source: its name in messages.
+        model: what it must fit; keys are the fields' aliases.
+        right_forms: for each key of the file, and "" for the whole of it, what would be right; and for a list's key
+            with `[]` what each of its items must be, where that is another thing.
+
+    Raises:
+        YamlFileError: it does not fit.
+    """
+    try:
+        document = yaml.compose(text, Loader=yaml.SafeLoader)
+        _refuse_repeated_keys(document, source)
+        data = yaml.safe_load(text)
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise YamlFileError(f"{source}:{line}: not YAML: {error.problem}") from error
+    except yaml.YAMLError as error:
+        raise YamlFileError(f"{source}: not YAML: {error}") from error
+    try:
+        return model.model_validate({} if data is None else data)
+    except ValidationError as error:
+        problems = sorted(_problem(detail, document, model, right_forms) for detail in error.errors())
+        raise YamlFileError(f"{source}:{problems[0].line}: {problems[0].message}") from error
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class _Problem:
+    """One problem; the order is that of the file."""
+
+    line: int
+    message: str
+
+
+def _problem(
+    detail: Any, document: yaml.Node | None, model: type[BaseModel], right_forms: Mapping[str, str]
+) -> _Problem:
+    unknown = detail["type"] == "extra_forbidden"
+    # Besides keys and indexes, pydantic's location names the branch of a union that was tried.
+    location = [step for step in detail["loc"] if unknown or isinstance(step, int) or step in right_forms]
+    node, is_there = _find(document, location)
+    line = node.start_mark.line + 1 if node is not None else 1
+    path = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in location).lstrip(".")
+    if unknown:
+        return _Problem(line, f"{path}: unknown key{_known_keys(model, location)}")
+    key = next((step for step in reversed(location) if isinstance(step, str)), "")
+    right = right_forms[key]
+    if location and isinstance(location[-1], int):
+        right = right_forms.get(f"{key}[]", right)
+    if not location:
+        return _Problem(line, f"must be {right}")
+    if detail["type"] == "missing" or not is_there:
+        return _Problem(line, f"{path}: missing; it must be {right}")
+    return _Problem(line, f"{path}: {detail.get('input')!r} is not {right}")
+
+
+def _known_keys(model: type[BaseModel], location: list[int | str]) -> str:
+    """Say which keys are known where an unknown one stands, and which of them was perhaps meant."""
+    *way, unknown = (step for step in location if isinstance(step, str))
+    section: type[BaseModel] | None = model
+    for step in way:
+        fields = section.model_fields.values() if section else ()
+        section = next((_section(field.annotation) for field in fields if field.alias == step), None)
+    known = [field.alias or name for name, field in section.model_fields.items()] if section else []
+    close = get_close_matches(unknown, known, n=1)
+    hint = f' (did you mean "{close[0]}"?)' if close else ""
+    return f"{hint}; known here: {', '.join(known)}"
+
+
+def _section(annotation: Any) -> type[BaseModel] | None:
+    """Return the model within an annotation such as `tuple[Section, ...] | None`."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((found for part in get_args(annotation) if (found := _section(part))), None)
+
+
+def _find(node: yaml.Node | None, location: list[int | str]) -> tuple[yaml.Node | None, bool]:
+    """Return the node nearest to a location, and whether it is the very one."""
+    for step in location:
+        match node, step:
+            case yaml.MappingNode(), str():
+                pair = next((pair for pair in node.value if pair[0].value == step), None)
+                if pair is None:
+                    return node, False
+                key, value = pair
+                # An empty value has no place of its own that a reader would look at.
+                node = value if value.value not in ("", []) else key
+            case yaml.SequenceNode(), int() if step < len(node.value):
+                node = node.value[step]
+            case _:
+                return node, False
+    return node, True
+
+
+def _mappings(node: yaml.Node | None) -> Iterator[yaml.MappingNode]:
+    if isinstance(node, yaml.MappingNode):
+        yield node
+        for _, value in node.value:
+            yield from _mappings(value)
+    elif isinstance(node, yaml.SequenceNode):
+        for item in node.value:
+            yield from _mappings(item)
+
+
+def _refuse_repeated_keys(document: yaml.Node | None, source: str) -> None:
+    """YAML forbids a key given twice, but the loader takes the last one silently."""
+    for mapping in _mappings(document):
+        seen: dict[Any, int] = {}
+        for key, _ in mapping.value:
+            line = key.start_mark.line + 1
+            if key.value in seen:
+                before = seen[key.value]
+                raise YamlFileError(f"{source}:{line}: {key.value}: given twice; it stands in line {before} already")
+            seen[key.value] = line
