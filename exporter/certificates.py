@@ -104,6 +104,8 @@ def signing_authority(chain: tuple[bytes, ...], authorities: tuple[bytes, ...]) 
     `chain` is the leaf and any certificates that may stand between, in any order. Only names and signatures
     count: dates are ignored, because an expired authority still tells who signed.
     """
+    if not authorities:
+        return None
     leaf, *between = (_load(der) for der in chain)
     trusted = {der: _load(der) for der in authorities}
     reached, frontier = {leaf.fingerprint(hashes.SHA256())}, [leaf]

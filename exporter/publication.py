@@ -2,7 +2,7 @@
 
 Written by the main loop, read by the threads that answer requests. What was judged is one immutable value, swapped
 whole. The part about the exporter itself (watches, probe failures, process) moves all the time: it is rendered when it
-is asked for, at most once a second, and compressed onto a copy of the compressor that has already eaten the judged text.
+is asked for, at most once a second, and compressed onto a copy of the compressor that has eaten what was judged.
 """
 
 import json

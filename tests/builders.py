@@ -1,0 +1,176 @@
+"""Values of the model for tests of pure modules: each says only what its test is about."""
+
+import hashlib
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from exporter.judgement import PodView, Sight, Subject, Use
+from exporter.model import (
+    Certificate,
+    CertificateRequest,
+    Chain,
+    Container,
+    Endpoint,
+    Evidence,
+    IssuedChain,
+    IssuerRef,
+    Leaf,
+    ObjectKey,
+    Observation,
+    Owner,
+    Pod,
+    Port,
+    ProbeFailure,
+    ReplicaSet,
+    Target,
+    Workload,
+    WorkloadStatus,
+)
+
+NAMESPACE = "opschain"
+KEY = ObjectKey(NAMESPACE, "build-service")
+DEPLOYMENT = Workload(NAMESPACE, "deployment", "build-service")
+ISSUED_AT = datetime(2026, 3, 1, tzinfo=UTC)
+"""When revision 1 was issued, for 90 days; it is renewed after 60."""
+LIFETIME = timedelta(days=90)
+WINDOW = timedelta(days=30)
+RENEWED_AT = ISSUED_AT + LIFETIME - WINDOW
+
+
+def a_leaf(label: str = "first", **changes: Any) -> Leaf:
+    """A leaf; the label decides its fingerprint. `first` is of revision 1, `second` of revision 2, 60 days later."""
+    begins = {"first": ISSUED_AT, "second": RENEWED_AT, "third": RENEWED_AT + LIFETIME - WINDOW}.get(label, ISSUED_AT)
+    digest = hashlib.sha256(label.encode()).hexdigest()
+    leaf = Leaf(digest, digest[:16], begins, begins + LIFETIME, frozenset({"build-service"}))
+    return replace(leaf, **changes)
+
+
+def a_chain(leaf: Leaf | None = None, **changes: Any) -> Chain:
+    """What a server presents: a leaf alone. Its DER is no certificate: only tests of signatures need real ones."""
+    leaf = leaf or a_leaf()
+    return replace(Chain(leaf, (leaf.fingerprint_sha256.encode(),), leaf.not_after), **changes)
+
+
+def a_certificate(revision: int | None = 1, **changes: Any) -> Certificate:
+    """A Certificate of 90 days, renewed 30 before; its status fits the revision."""
+    leaf = a_leaf({1: "first", 2: "second", 3: "third"}.get(revision or 1, "first"))
+    certificate = Certificate(
+        key=KEY,
+        uid="certificate-uid",
+        secret="build-service-tls",
+        names=frozenset({"build-service"}),
+        server_name="build-service",
+        issuer=IssuerRef("Issuer", "ca", "cert-manager.io"),
+        renew_before=WINDOW,
+        renew_before_percentage=None,
+        revision=revision,
+        not_before=leaf.not_before if revision else None,
+        not_after=leaf.not_after if revision else None,
+        renewal_at=leaf.not_after - WINDOW if revision else None,
+    )
+    return replace(certificate, **changes)
+
+
+def a_request(revision: int = 1, **changes: Any) -> CertificateRequest:
+    """The signed request of a revision."""
+    leaf = a_leaf({1: "first", 2: "second", 3: "third"}[revision])
+    request = CertificateRequest(
+        key=ObjectKey(NAMESPACE, f"build-service-{revision}"),
+        certificate=KEY.name,
+        revision=revision,
+        ready_at=leaf.not_before,
+        issued=IssuedChain(leaf),
+    )
+    return replace(request, **changes)
+
+
+def a_container(name: str = "server", **changes: Any) -> Container:
+    """A started, ready container that declares port 1234 and uses the certificate's Secret."""
+    container = Container(
+        name=name,
+        id=f"containerd://{name}",
+        started_at=ISSUED_AT + timedelta(hours=1),
+        ready=True,
+        ports=(Port("tls", 1234),),
+        secrets=frozenset({"build-service-tls"}),
+    )
+    return replace(container, **changes)
+
+
+def a_pod(name: str = "build-service-a", *containers: Container, **changes: Any) -> Pod:
+    """A running pod of the Deployment's ReplicaSet."""
+    pod = Pod(
+        key=ObjectKey(NAMESPACE, name),
+        uid=f"uid-of-{name}",
+        address="10.88.0.7",
+        terminating=False,
+        owner=Owner("ReplicaSet", "build-service-1", "replica-set-uid"),
+        containers=containers or (a_container(),),
+        probe_ports=(),
+    )
+    return replace(pod, **changes)
+
+
+def a_replica_set(**changes: Any) -> ReplicaSet:
+    """The ReplicaSet of the Deployment."""
+    owner = Owner("Deployment", DEPLOYMENT.name, "deployment-uid")
+    return replace(ReplicaSet(ObjectKey(NAMESPACE, "build-service-1"), "replica-set-uid", owner), **changes)
+
+
+def a_target(**changes: Any) -> Target:
+    """The Deployment as a target that names certificate and port."""
+    target = Target(
+        name="build-service",
+        workload=DEPLOYMENT,
+        certificate=KEY.name,
+        port=1234,
+        server_name=None,
+        client_auth=True,
+        workers=(Workload(NAMESPACE, "deployment", "worker"),),
+        drain_timeout=timedelta(hours=1),
+        restart_timeout=timedelta(minutes=5),
+        reloads=False,
+        evidence=Evidence.HANDSHAKE,
+    )
+    return replace(target, **changes)
+
+
+def a_workload(workload: Workload = DEPLOYMENT, **changes: Any) -> WorkloadStatus:
+    """A workload that exists, with one replica."""
+    return replace(WorkloadStatus(workload, 1, timedelta(seconds=30)), **changes)
+
+
+def an_endpoint(pod: Pod | None = None, port: int = 1234, **changes: Any) -> Endpoint:
+    """Where a pod's first container is asked."""
+    pod = pod or a_pod()
+    container = pod.containers[0]
+    return Endpoint(pod.key, pod.uid, pod.address, container.name, container.id, port, "build-service")._replace(
+        **changes
+    )
+
+
+def an_observation(loaded: Leaf | Chain | None = None, failure: ProbeFailure | None = None) -> Observation:
+    """What was seen of an endpoint: what is loaded, and whether the last attempt failed."""
+    chain = a_chain(loaded) if isinstance(loaded, Leaf) else loaded
+    return Observation(timedelta(milliseconds=2), failure, chain, ISSUED_AT if chain else None)
+
+
+def a_view(
+    pod: Pod | None = None, *observations: Observation | None, siblings: frozenset[str] = frozenset()
+) -> PodView:
+    """A pod with one endpoint for each observation, on ports from 1234 on."""
+    pod = pod or a_pod()
+    sights = (Sight(an_endpoint(pod, 1234 + number), seen) for number, seen in enumerate(observations))
+    return PodView(pod, tuple(sights), siblings)
+
+
+def a_use(*views: PodView, **changes: Any) -> Use:
+    """The target's use of the certificate by these pods."""
+    return replace(Use(DEPLOYMENT, a_target(), Evidence.HANDSHAKE, views), **changes)
+
+
+def a_subject(*uses: Use, revision: int | None = 1, **changes: Any) -> Subject:
+    """A Certificate of this revision with its request, and these uses."""
+    requests = (a_request(revision),) if revision else ()
+    return replace(Subject(KEY, a_certificate(revision), requests, uses=uses), **changes)

@@ -1,0 +1,430 @@
+"""The one judgement, case by case. The sentences are design decisions; each case is the smallest that tells."""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import pytest
+
+from exporter.assess import assess, assess_certificate, window
+from exporter.issued import issued
+from exporter.judgement import Assessment, PodView, Reason, Subject, UseAssessment, Verdict, WindowState
+from exporter.model import Evidence, Issued, IssuedChain, IssuedEvidence, ObjectKey, ProbeFailure
+from tests import pki
+from tests.builders import (
+    ISSUED_AT,
+    KEY,
+    LIFETIME,
+    RENEWED_AT,
+    WINDOW,
+    a_certificate,
+    a_chain,
+    a_container,
+    a_leaf,
+    a_pod,
+    a_request,
+    a_subject,
+    a_target,
+    a_use,
+    a_view,
+    an_observation,
+)
+
+LATER = RENEWED_AT + timedelta(days=10)
+"""Ten days after the renewal, twenty before the first certificate ends."""
+
+
+def judged(subject: Subject, now: datetime = LATER) -> UseAssessment:
+    """The judgement of the one use."""
+    (use,) = assess_certificate(subject, now).uses
+    return use
+
+
+def verdict(subject: Subject, now: datetime = LATER) -> tuple[Verdict, Reason]:
+    """The verdict on the one pod."""
+    (pod,) = judged(subject, now).pods
+    return pod.verdict, pod.reason
+
+
+def presenting(*labels: str, revision: int | None = 2, **changes: object) -> Subject:
+    """A Certificate of a revision, with one pod for each leaf that is presented."""
+    views = (a_view(a_pod(f"pod-{n}"), an_observation(a_leaf(label))) for n, label in enumerate(labels))
+    return a_subject(a_use(*views), revision=revision, **changes)
+
+
+# --- one endpoint ---------------------------------------------------------------------------------
+
+
+def test_the_issued_leaf_is_current() -> None:
+    assert verdict(presenting("second")) == (Verdict.CURRENT, Reason.IS_ISSUED)
+
+
+def test_an_older_leaf_of_the_certificate_is_stale() -> None:
+    assert verdict(presenting("first")) == (Verdict.STALE, Reason.OLDER_THAN_ISSUED)
+
+
+def test_renewed_twice_without_a_restart_is_stale_all_the_same() -> None:
+    assert verdict(presenting("first", revision=3)) == (Verdict.STALE, Reason.OLDER_THAN_ISSUED)
+
+
+def test_a_leaf_of_other_names_is_another_certificate() -> None:
+    other = a_leaf("other", names=frozenset({"elsewhere"}))
+    subject = a_subject(a_use(a_view(None, an_observation(other))), revision=2)
+    assert verdict(subject) == (Verdict.UNKNOWN, Reason.OTHER_CERTIFICATE)
+
+
+def test_a_leaf_that_was_once_issued_belongs_even_if_the_names_have_changed_since() -> None:
+    renamed = a_leaf("first", names=frozenset({"old-name"}))
+    use = a_use(a_view(None, an_observation(renamed)))
+    assert verdict(a_subject(use, revision=2))[0] is Verdict.UNKNOWN
+    former = frozenset({renamed.fingerprint_sha256})
+    assert verdict(a_subject(use, revision=2, former=former))[0] is Verdict.STALE
+
+
+def test_a_leaf_of_a_later_request_is_newer_not_stale() -> None:
+    requests = (a_request(1), a_request(2))
+    assert verdict(presenting("second", revision=1, requests=requests)) == (Verdict.UNKNOWN, Reason.NEWER_THAN_ISSUED)
+
+
+def test_a_later_request_of_the_same_second_is_newer_too() -> None:
+    twin = a_leaf("twin")  # not-before as the first
+    requests = (a_request(1), a_request(2, issued=IssuedChain(twin)))
+    subject = a_subject(a_use(a_view(None, an_observation(twin))), requests=requests)
+    assert verdict(subject) == (Verdict.UNKNOWN, Reason.NEWER_THAN_ISSUED)
+
+
+def test_a_leaf_that_begins_after_the_issued_one_is_newer() -> None:
+    assert verdict(presenting("second", revision=1)) == (Verdict.UNKNOWN, Reason.NEWER_THAN_ISSUED)
+
+
+def test_nothing_is_stale_while_nothing_was_issued() -> None:
+    assert verdict(presenting("first", revision=None)) == (Verdict.UNKNOWN, Reason.NEVER_ISSUED)
+
+
+def test_a_certificate_that_does_not_exist_makes_nothing_stale() -> None:
+    assert verdict(presenting("first", certificate=None, requests=())) == (Verdict.UNKNOWN, Reason.NEVER_ISSUED)
+
+
+def test_before_the_first_probe_ended_a_pod_counts_nowhere() -> None:
+    use = judged(a_subject(a_use(a_view(None, None))))
+    assert use.pods[0].verdict is Verdict.PENDING
+    assert (use.state, use.needs_restart, use.issuer_changed) == (None, None, None)
+
+
+def test_a_pod_that_never_answered_is_unknown() -> None:
+    use = judged(a_subject(a_use(a_view(None, an_observation(failure=ProbeFailure.TIMEOUT))), revision=2))
+    assert (use.pods[0].verdict, use.pods[0].reason) == (Verdict.UNKNOWN, Reason.PROBE_FAILED)
+    assert (use.state, use.needs_restart) == (WindowState.UNKNOWN, None)
+
+
+@pytest.mark.parametrize(("label", "state"), [("first", WindowState.RESTART_DUE), ("second", WindowState.SETTLED)])
+def test_a_failed_probe_changes_nothing_that_was_seen(label: str, state: WindowState) -> None:
+    seen = an_observation(a_leaf(label), failure=ProbeFailure.CONNECTION_REFUSED)
+    use = judged(a_subject(a_use(a_view(None, seen)), revision=2))
+    assert (use.state, use.needs_restart) == (state, label == "first")
+
+
+# --- which rung tells what was issued -------------------------------------------------------------
+
+
+def test_the_request_of_the_current_revision_is_the_first_rung() -> None:
+    known = issued(a_certificate(2), (a_request(1), a_request(2)), None)
+    assert known is not None
+    assert known.evidence is IssuedEvidence.CERTIFICATE_REQUEST
+    assert known.chain == IssuedChain(a_leaf("second"))
+
+
+def remembered(revision: int) -> tuple[int, Issued]:
+    known = issued(a_certificate(revision), (a_request(revision),), None)
+    assert known is not None
+    return revision, known
+
+
+def test_what_was_seen_before_is_the_second_rung_once_the_request_is_gone() -> None:
+    known = issued(a_certificate(1), (), remembered(1))
+    assert known is not None
+    assert (known.evidence, known.chain) == (IssuedEvidence.MEMORY, IssuedChain(a_leaf("first")))
+
+
+def test_memory_of_another_revision_settles_nothing() -> None:
+    known = issued(a_certificate(2), (), remembered(1))
+    assert known is not None
+    assert (known.evidence, known.chain) == (IssuedEvidence.STATUS_DATES, None)
+
+
+def test_memory_never_contradicts_the_dates_of_the_status() -> None:
+    moved = a_certificate(1, not_after=ISSUED_AT + timedelta(days=10))
+    known = issued(moved, (), remembered(1))
+    assert known is not None
+    assert (known.evidence, known.not_after) == (IssuedEvidence.STATUS_DATES, moved.not_after)
+
+
+def test_dates_of_the_status_are_the_third_rung_and_equal_dates_are_current() -> None:
+    assert verdict(presenting("second", requests=())) == (Verdict.CURRENT, Reason.SAME_DATES_AS_ISSUED)
+    assert verdict(presenting("first", requests=())) == (Verdict.STALE, Reason.OLDER_THAN_ISSUED)
+
+
+def test_the_secret_written_before_the_revision_makes_nothing_stale() -> None:
+    """cert-manager's order: request signed, Secret and dates written, revision last; the old request may be gone."""
+    halfway = a_certificate(1, not_before=a_leaf("second").not_before, not_after=a_leaf("second").not_after)
+    view = a_view(None, an_observation(a_leaf("first")))
+    with_memory = a_subject(a_use(view), certificate=halfway, requests=(a_request(2),), remembered=remembered(1))
+    assert verdict(with_memory) == (Verdict.CURRENT, Reason.IS_ISSUED)
+    after_a_restart = replace(with_memory, remembered=None)
+    assert verdict(after_a_restart) == (Verdict.UNKNOWN, Reason.ISSUED_NOT_KNOWN)
+    announced = replace(with_memory, certificate=a_certificate(2))
+    assert verdict(announced) == (Verdict.STALE, Reason.OLDER_THAN_ISSUED)
+
+
+# --- pods and their ports -------------------------------------------------------------------------
+
+
+def discovered(*views: PodView, revision: int = 2) -> Subject:
+    return a_subject(a_use(*views, target=None), revision=revision)
+
+
+def test_the_worst_of_a_pods_ports_is_the_pods_verdict() -> None:
+    view = a_view(None, an_observation(a_leaf("second")), an_observation(a_leaf("first")))
+    assert verdict(discovered(view)) == (Verdict.STALE, Reason.OLDER_THAN_ISSUED)
+
+
+def test_a_tried_port_that_is_another_service_does_not_count_once_one_has_answered() -> None:
+    plain_http = an_observation(failure=ProbeFailure.NOT_TLS)
+    foreign = an_observation(a_leaf("other", names=frozenset({"metrics"})))
+    view = a_view(None, an_observation(a_leaf("second")), plain_http, foreign)
+    assert verdict(discovered(view)) == (Verdict.CURRENT, Reason.IS_ISSUED)
+    assert len(judged(discovered(view)).pods[0].sights) == 1
+
+
+def test_a_tried_port_that_presents_another_certificate_of_the_pod_speaks_for_that_one() -> None:
+    sibling = a_leaf("sibling", names=frozenset({"build-service"}))
+    view = a_view(None, an_observation(sibling), siblings=frozenset({sibling.fingerprint_sha256}))
+    assert verdict(discovered(view)) == (Verdict.UNPROBED, Reason.PRESENTS_SIBLING)
+    assert judged(discovered(view)).state is None
+
+
+def test_a_configured_port_that_presents_another_certificate_of_the_pod_is_unknown() -> None:
+    sibling = a_leaf("sibling")
+    view = a_view(None, an_observation(sibling), siblings=frozenset({sibling.fingerprint_sha256}))
+    assert verdict(a_subject(a_use(view), revision=2)) == (Verdict.UNKNOWN, Reason.PRESENTS_SIBLING)
+
+
+def test_a_pod_without_a_port_is_unprobed_and_makes_no_verdict() -> None:
+    use = judged(discovered(a_view()))
+    assert (use.pods[0].verdict, use.pods[0].reason) == (Verdict.UNPROBED, Reason.NO_PORT)
+    assert (use.state, use.needs_restart) == (None, None)
+
+
+def test_a_port_name_that_no_container_declares_is_unknown() -> None:
+    view = PodView(a_pod(), None, frozenset())
+    assert verdict(a_subject(a_use(view))) == (Verdict.UNKNOWN, Reason.PORT_NOT_FOUND)
+
+
+# --- what that makes of the workload --------------------------------------------------------------
+
+
+def test_all_current_is_settled() -> None:
+    use = judged(presenting("second", "second"))
+    assert (use.state, use.needs_restart, use.deadline) == (WindowState.SETTLED, False, None)
+
+
+def test_one_stale_among_current_ones_is_restart_due_by_the_stale_ones_end() -> None:
+    use = judged(presenting("second", "first"))
+    assert (use.state, use.needs_restart) == (WindowState.RESTART_DUE, True)
+    assert use.deadline == a_leaf("first").not_after
+
+
+def test_one_stale_beside_one_unknown_is_restart_due() -> None:
+    views = (
+        a_view(a_pod("a"), an_observation(a_leaf("first"))),
+        a_view(a_pod("b"), an_observation(failure=ProbeFailure.TIMEOUT)),
+    )
+    use = judged(a_subject(a_use(*views), revision=2))
+    assert (use.state, use.needs_restart) == (WindowState.RESTART_DUE, True)
+
+
+def test_one_unknown_beside_current_ones_leaves_open_whether_a_restart_is_needed() -> None:
+    views = (
+        a_view(a_pod("a"), an_observation(a_leaf("second"))),
+        a_view(a_pod("b"), an_observation(failure=ProbeFailure.TIMEOUT)),
+    )
+    use = judged(a_subject(a_use(*views), revision=2))
+    assert (use.state, use.needs_restart) == (WindowState.UNKNOWN, None)
+
+
+def test_the_deadline_is_the_earliest_end_in_the_presented_chains() -> None:
+    sooner = a_leaf("first").not_after - timedelta(days=5)
+    view = a_view(None, an_observation(a_chain(a_leaf("first"), not_after=sooner)))
+    assert judged(a_subject(a_use(view), revision=2)).deadline == sooner
+
+
+def test_renewal_due_when_its_time_has_passed_and_nothing_was_renewed() -> None:
+    use = judged(presenting("first", revision=1), RENEWED_AT + timedelta(minutes=1))
+    assert (use.state, use.needs_restart) == (WindowState.RENEWAL_DUE, False)
+
+
+def test_restart_due_goes_before_renewal_due() -> None:
+    now = RENEWED_AT + LIFETIME - WINDOW
+    view = a_view(None, an_observation(a_leaf("first", not_after=now + timedelta(days=9))))
+    assert judged(a_subject(a_use(view), revision=2), now).state is WindowState.RESTART_DUE
+
+
+def test_expired_goes_before_all_else() -> None:
+    use = judged(presenting("first"), a_leaf("first").not_after)
+    assert (use.state, use.needs_restart) == (WindowState.EXPIRED, True)
+    assert judged(presenting("second"), a_leaf("second").not_after).state is WindowState.EXPIRED
+
+
+def test_a_certificate_is_not_expired_a_microsecond_before_its_end() -> None:
+    just_before = a_leaf("first").not_after - timedelta(microseconds=1)
+    assert judged(presenting("first"), just_before).state is WindowState.RESTART_DUE
+
+
+@pytest.mark.parametrize(
+    ("revision", "now", "state"),
+    [
+        (1, ISSUED_AT + timedelta(days=1), WindowState.SETTLED),
+        (1, RENEWED_AT, WindowState.RENEWAL_DUE),
+        (1, ISSUED_AT + LIFETIME, WindowState.EXPIRED),
+        (None, ISSUED_AT, WindowState.UNKNOWN),
+    ],
+)
+def test_without_a_running_pod_the_issued_certificate_alone_is_judged(
+    revision: int | None, now: datetime, state: WindowState
+) -> None:
+    assert judged(a_subject(a_use(), revision=revision), now).state is state
+
+
+def test_without_a_running_pod_nothing_needs_a_restart() -> None:
+    assert judged(a_subject(a_use())).needs_restart is False
+
+
+# --- the restart window ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("renew_before", "percentage", "length"),
+    [
+        (timedelta(days=30), None, timedelta(days=30)),
+        (None, 25, timedelta(days=22.5)),
+        (None, None, timedelta(days=30)),
+        (timedelta(days=90), None, timedelta(days=30)),
+        (timedelta(hours=1), 25, timedelta(hours=1)),
+    ],
+)
+def test_the_window_is_the_effective_renew_before(
+    renew_before: timedelta | None, percentage: int | None, length: timedelta
+) -> None:
+    certificate = a_certificate(renew_before=renew_before, renew_before_percentage=percentage)
+    assert window(certificate, remembered(1)[1]) == length
+
+
+def test_a_second_renewal_does_not_move_the_window() -> None:
+    assert judged(presenting("first", revision=3)).window == judged(presenting("first", revision=2)).window == WINDOW
+
+
+# --- the issuer -----------------------------------------------------------------------------------
+
+ROOT, NEW_ROOT = pki.authority("root"), pki.authority("root")
+
+
+def signed(presented: pki.Issued, *, by: pki.Authority) -> UseAssessment:
+    """A stale pod that presents a real leaf, while the issued request names an authority."""
+    leaf = a_leaf("first", not_after=presented.certificate.not_valid_after_utc)
+    chain = a_chain(leaf, der=presented.chain)
+    request = a_request(2, issued=IssuedChain(a_leaf("second"), authorities=(by.der,)))
+    return judged(a_subject(a_use(a_view(None, an_observation(chain))), revision=2, requests=(request,)))
+
+
+def test_a_stale_leaf_of_the_authority_that_issues_now_is_no_changed_issuer() -> None:
+    assert signed(ROOT.leaf("build-service"), by=ROOT).issuer_changed is False
+
+
+def test_a_renewed_authority_is_a_changed_issuer_also_under_the_same_name() -> None:
+    assert signed(ROOT.leaf("build-service"), by=NEW_ROOT).issuer_changed is True
+
+
+def test_a_rotated_intermediate_is_no_changed_issuer() -> None:
+    assert signed(ROOT.intermediate("old").leaf("build-service"), by=ROOT).issuer_changed is False
+
+
+def test_whether_the_issuer_changed_is_open_without_an_authority_or_with_dates_only() -> None:
+    assert judged(presenting("first")).issuer_changed is None
+    assert judged(presenting("first", requests=())).issuer_changed is None
+
+
+def test_with_nothing_stale_no_issuer_has_changed() -> None:
+    request = a_request(2, issued=IssuedChain(a_leaf("second"), authorities=(ROOT.der,)))
+    assert judged(presenting("second", requests=(request,))).issuer_changed is False
+
+
+def test_the_deadline_is_no_later_than_the_end_of_the_authority_that_signs() -> None:
+    ends = a_leaf("first").not_after - timedelta(days=1)
+    short = pki.authority("short", not_before=ISSUED_AT, not_after=ends)
+    leaf = short.leaf("build-service", not_before=ISSUED_AT, not_after=ends + timedelta(days=1))
+    assert signed(leaf, by=short).deadline == ends
+
+
+# --- guesses --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("started", "told"),
+    [
+        (-timedelta(seconds=1), (Verdict.STALE, Reason.STARTED_BEFORE_ISSUANCE)),
+        (timedelta(0), (Verdict.UNKNOWN, Reason.STARTED_AROUND_ISSUANCE)),
+        (timedelta(seconds=119), (Verdict.UNKNOWN, Reason.STARTED_AROUND_ISSUANCE)),
+        (timedelta(seconds=120), (Verdict.CURRENT, Reason.STARTED_AFTER_ISSUANCE)),
+    ],
+)
+def test_start_time_is_a_guess_with_two_minutes_of_doubt(started: timedelta, told: tuple[Verdict, Reason]) -> None:
+    pod = a_pod("pod", a_container(started_at=RENEWED_AT + started))
+    subject = a_subject(a_use(a_view(pod), evidence=Evidence.START_TIME), revision=2)
+    assert verdict(subject) == told
+    assert judged(subject).needs_restart is None
+
+
+# --- workloads that reload by themselves ------------------------------------------------------------
+
+
+def test_a_workload_that_reloads_gets_ten_minutes() -> None:
+    view = a_view(None, an_observation(a_leaf("first")))
+    subject = a_subject(a_use(view, target=a_target(reloads=True)), revision=2)
+    early, late = RENEWED_AT + timedelta(minutes=9, seconds=59), RENEWED_AT + timedelta(minutes=10)
+    assert (judged(subject, early).state, judged(subject, early).needs_restart) == (WindowState.UNKNOWN, None)
+    assert (judged(subject, late).state, judged(subject, late).needs_restart) == (WindowState.RESTART_DUE, True)
+
+
+# --- time -----------------------------------------------------------------------------------------
+
+
+def test_time_alone_changes_nothing_before_it_was_said() -> None:
+    """Walk from boundary to boundary: between two of them the judgement is one and the same."""
+    view = a_view(None, an_observation(a_leaf("first")))
+    subject = a_subject(a_use(view, target=a_target(reloads=True)), revision=2)
+    now, states = RENEWED_AT, []
+    while now is not None:
+        assessment = assess_certificate(subject, now)
+        states.append(assessment.uses[0].state)
+        if (next_at := assessment.changes_at) is None:
+            break
+        assert next_at > now
+        just_before = assess_certificate(subject, next_at - timedelta(microseconds=1))
+        assert just_before == assessment
+        now = next_at
+    assert states == [
+        *(WindowState.UNKNOWN, WindowState.RESTART_DUE, WindowState.EXPIRED),
+        *(WindowState.EXPIRED, WindowState.EXPIRED),
+    ]
+
+
+def test_nothing_changes_by_time_once_all_has_expired() -> None:
+    assert assess_certificate(presenting("first"), RENEWED_AT + LIFETIME).changes_at is None
+
+
+def test_a_snapshot_is_judged_key_by_key() -> None:
+    other = ObjectKey("elsewhere", "other")
+    subjects = {KEY: presenting("first"), other: Subject(other, None)}
+    assert assess(subjects, LATER) == {
+        KEY: assess_certificate(subjects[KEY], LATER),
+        other: Assessment(other, None, None),
+    }

@@ -1,0 +1,139 @@
+"""The run's record, and what is said of a target by it."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exporter.exposition import of_target
+from exporter.model import ObjectKey, Workload, WorkloadStatus
+from exporter.run_record import FinishedRun, OpenRun, RecordError, RunRecord, RunState, Step, parse, record_key
+from exporter.runs import TargetAssessment, WorkerReplicas, assess_target
+from tests.builders import DEPLOYMENT, NAMESPACE, RENEWED_AT, a_target, a_workload, an_open_run
+
+KEY = ObjectKey(NAMESPACE, "certlag-run-build-service")
+WORKER = Workload(NAMESPACE, "deployment", "worker")
+OPEN = {
+    "id": "run-1",
+    "epoch": 1,
+    "step": "scaled_down",
+    "begun": "2026-04-30T00:00:00Z",
+    "deadline": "2026-04-30T01:05:00Z",
+    "workers": {"deployment/worker": 3},
+}
+PAST = {"id": "run-0", "begun": "2026-01-01T00:00:00Z", "finished": "2026-01-01T00:07:00+00:00", "outcome": "done"}
+
+
+def document(**changes: Any) -> str:
+    return json.dumps({"schema": 1, "run": OPEN, "finished": [PAST], **changes})
+
+
+def test_a_record_is_read_as_it_was_written() -> None:
+    finished = FinishedRun("run-0", datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 1, 0, 7, tzinfo=UTC), "done")
+    assert parse(KEY, document()) == RunRecord(KEY, an_open_run(), (finished,))
+    assert parse(KEY, document(run=None)).run is None
+
+
+def test_keys_of_a_later_version_are_ignored() -> None:
+    assert parse(KEY, document(run={**OPEN, "who": {"user": "ann"}}, more=1)).run == an_open_run()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "null",
+        '{"schema": 2}',
+        '{"run": null}',
+        document(run={}),
+        document(run={**OPEN, "step": "dancing"}),
+        document(run={**OPEN, "epoch": True}),
+        document(run={**OPEN, "workers": {"deployment/worker": -1}}),
+        document(run={**OPEN, "workers": []}),
+        document(run={**OPEN, "begun": "2026-04-30T00:00:00"}),
+        document(run={**OPEN, "ended": {}}),
+        document(finished=[{}]),
+        document(finished=3),
+    ],
+)
+def test_what_is_no_record_is_refused(text: str) -> None:
+    with pytest.raises(RecordError):
+        parse(KEY, text)
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(),
+        lambda x: (
+            st.lists(x)
+            | st.dictionaries(st.sampled_from(["schema", "run", "finished", "id", "step", "workers", "ended"]), x)
+        ),
+    )
+)
+def test_no_json_makes_it_fail_otherwise(document: Any) -> None:
+    for text in (json.dumps(document), json.dumps({"schema": 1, "run": document})):
+        try:
+            assert isinstance(parse(KEY, text), RunRecord)
+        except RecordError:
+            continue
+
+
+@pytest.mark.parametrize("step", Step)
+def test_every_step_has_a_state(step: Step) -> None:
+    assert an_open_run(step=step).state in RunState
+    assert an_open_run(step=step, outcome="restart_failed").state is RunState.LEFT_DRAINED
+
+
+def judged(run: OpenRun | None = None, *, replicas: int = 0, **changes: Any) -> TargetAssessment:
+    target = a_target(**changes)
+    workloads = {
+        DEPLOYMENT: a_workload(),
+        WORKER: WorkloadStatus(WORKER, replicas, timedelta(hours=2)),
+    }
+    return assess_target(
+        target,
+        certificate_found=True,
+        workloads=workloads,
+        record=RunRecord(record_key(target), run, ()),
+        heartbeat_at=RENEWED_AT,
+    )
+
+
+def test_without_an_open_run_a_target_is_idle_and_tells_nothing_of_workers() -> None:
+    assessment = judged()
+    assert (assessment.state, assessment.workers, assessment.heartbeat_at) == (RunState.IDLE, (), None)
+
+
+def test_an_open_run_sets_what_was_recorded_against_what_is() -> None:
+    assessment = judged(an_open_run(), replicas=1)
+    assert assessment.state is RunState.DRAINING
+    assert assessment.workers == (WorkerReplicas(WORKER, 3, 1),)
+    assert assessment.heartbeat_at == RENEWED_AT
+
+
+def test_the_budget_is_both_timeouts() -> None:
+    assert judged().budget == timedelta(hours=1, minutes=5)
+
+
+def test_a_drain_without_a_timeout_may_take_the_workers_grace_period() -> None:
+    assert judged(drain_timeout=None).budget == timedelta(hours=2, minutes=5)
+    assert judged(drain_timeout=None, workers=()).budget == timedelta(minutes=5)
+
+
+def test_a_drain_without_a_timeout_of_unknown_workers_has_no_budget() -> None:
+    stranger = Workload(NAMESPACE, "deployment", "stranger")
+    assert judged(drain_timeout=None, workers=(stranger,)).budget is None
+
+
+def test_its_metrics() -> None:
+    run = an_open_run(step=Step.VERIFIED)
+    told = {(sample.family.name, sample.labels[4:]): sample.value for sample in of_target(judged(run, replicas=1))}
+    assert told[("certlag_runbook_state", ("restoring",))] == 1
+    assert sum(value for (name, _), value in told.items() if name == "certlag_runbook_state") == 1
+    assert told[("certlag_workers_expected_replicas", ("deployment/worker",))] == 3
+    assert told[("certlag_workers_replicas", ("deployment/worker",))] == 1
+    assert told[("certlag_runbook_deadline_timestamp_seconds", ())] == run.deadline_at.timestamp()

@@ -1,0 +1,313 @@
+"""Events folded into the world: what a subject holds afterwards, and which judgements an event concerns."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from exporter.cluster.resources import (
+    CERTIFICATE_REQUESTS,
+    CERTIFICATES,
+    LEASES,
+    PODS,
+    REPLICA_SETS,
+    RUN_RECORDS,
+    WORKLOADS,
+    Resource,
+    Watch,
+)
+from exporter.cluster.watch import Changed, Listed, Removed
+from exporter.configuration import Configuration
+from exporter.judgement import Subject
+from exporter.model import (
+    Discovery,
+    DiscoveryProbe,
+    Endpoint,
+    Evidence,
+    Lease,
+    ObjectKey,
+    Presented,
+    Probe,
+    ProbeFailure,
+    Target,
+    Unanswered,
+    Workload,
+)
+from exporter.run_record import RunRecord, lease_key, record_key
+from exporter.state import World
+from tests.builders import (
+    DEPLOYMENT,
+    ISSUED_AT,
+    KEY,
+    NAMESPACE,
+    a_certificate,
+    a_chain,
+    a_container,
+    a_leaf,
+    a_pod,
+    a_replica_set,
+    a_request,
+    a_target,
+    a_workload,
+    an_endpoint,
+    an_open_run,
+)
+
+ALL = Discovery(frozenset({"*"}), DiscoveryProbe.DECLARED_PORTS)
+
+
+def a_world(*targets: Target, discovery: Discovery = ALL, objects: tuple[Any, ...] = ()) -> World:
+    """A world that has been told of these objects."""
+    world = World(Configuration(targets, discovery))
+    for item in objects:
+        tell(world, item)
+    return world
+
+
+def a_watch(resource: Resource) -> Watch:
+    return Watch(resource, NAMESPACE)
+
+
+def tell(world: World, item: Any) -> set[ObjectKey]:
+    return world.apply(Changed(a_watch(PODS), item), ISSUED_AT)
+
+
+def the_subject(world: World, key: ObjectKey = KEY) -> Subject:
+    subject = world.subject(key)
+    assert subject is not None
+    return subject
+
+
+def a_probe(endpoint: Endpoint, label: str | None = "first") -> Probe:
+    outcome = Presented(a_chain(a_leaf(label))) if label else Unanswered(ProbeFailure.TIMEOUT, "")
+    return Probe(endpoint, outcome, ISSUED_AT, timedelta(milliseconds=2))
+
+
+EVERYTHING = (a_certificate(), a_request(), a_replica_set(), a_pod())
+
+
+# --- who uses a certificate -------------------------------------------------------------------------
+
+
+def test_a_pod_is_found_through_its_secret_and_named_by_its_deployment() -> None:
+    (use,) = the_subject(a_world(objects=EVERYTHING)).uses
+    assert (use.workload, use.target, use.evidence) == (DEPLOYMENT, None, Evidence.HANDSHAKE)
+    assert [view.pod.key.name for view in use.pods] == ["build-service-a"]
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2, 3), (3, 2, 1, 0), (3, 0, 2, 1), (2, 3, 1, 0)])
+def test_the_order_in_which_things_are_told_makes_no_difference(order: tuple[int, ...]) -> None:
+    told = a_world(objects=tuple(EVERYTHING[index] for index in order))
+    assert the_subject(told) == the_subject(a_world(objects=EVERYTHING))
+
+
+def test_a_pod_whose_replica_set_is_not_known_yet_belongs_to_nobody_for_the_moment() -> None:
+    world = a_world(objects=(a_certificate(), a_pod()))
+    assert the_subject(world).uses == ()
+    assert tell(world, a_replica_set()) == {KEY}
+    assert the_subject(world).uses[0].workload == DEPLOYMENT
+
+
+def test_a_pod_that_outlives_its_replica_set_keeps_its_workload() -> None:
+    world = a_world(objects=EVERYTHING)
+    world.apply(Removed(a_watch(REPLICA_SETS), a_replica_set().key), ISSUED_AT)
+    tell(world, a_pod())
+    assert the_subject(world).uses[0].workload == DEPLOYMENT
+
+
+def test_a_pod_without_an_owner_is_a_workload_of_its_own() -> None:
+    world = a_world(objects=(a_certificate(), a_pod("alone", owner=None)))
+    assert the_subject(world).uses[0].workload == Workload(NAMESPACE, "barepod", "alone")
+
+
+def test_terminating_pods_and_containers_that_have_not_started_do_not_count() -> None:
+    ending = a_pod("ending", terminating=True)
+    waiting = a_pod("waiting", a_container(started_at=None))
+    world = a_world(objects=(*EVERYTHING, ending, waiting))
+    assert [view.pod.key.name for view in the_subject(world).uses[0].pods] == ["build-service-a"]
+
+
+def test_what_nobody_asked_for_has_no_use() -> None:
+    assert the_subject(a_world(discovery=Discovery(), objects=EVERYTHING)).uses == ()
+
+
+def test_a_target_that_names_its_certificate_is_a_use_even_without_a_pod() -> None:
+    (use,) = the_subject(a_world(a_target(), objects=(a_certificate(),))).uses
+    assert (use.target, use.pods) == (a_target(), ())
+
+
+def test_a_target_without_a_certificate_finds_it_through_its_pods() -> None:
+    target = a_target(certificate=None)
+    (use,) = the_subject(a_world(target, discovery=Discovery(), objects=EVERYTHING)).uses
+    assert (use.target, len(use.pods)) == (target, 1)
+
+
+def test_a_target_names_a_certificate_that_does_not_exist() -> None:
+    subject = the_subject(a_world(a_target(), objects=(a_replica_set(), a_pod())))
+    assert subject.certificate is None
+    assert len(subject.uses[0].pods) == 1
+
+
+def test_a_targets_pod_counts_once_though_it_also_uses_the_secret() -> None:
+    assert len(the_subject(a_world(a_target(), objects=EVERYTHING)).uses) == 1
+
+
+def test_workers_that_use_a_certificate_are_judged_by_their_start() -> None:
+    worker = a_pod("worker-a", owner=None)
+    target = a_target(workers=(Workload(NAMESPACE, "barepod", "worker-a"),))
+    uses = the_subject(a_world(target, discovery=Discovery(), objects=(*EVERYTHING, worker))).uses
+    assert [(use.workload.name, use.evidence) for use in uses] == [
+        ("build-service", Evidence.HANDSHAKE),
+        ("worker-a", Evidence.START_TIME),
+    ]
+
+
+def test_what_another_certificate_of_the_pod_has_issued_is_a_sibling() -> None:
+    other = a_certificate(key=ObjectKey(NAMESPACE, "client"), secret="client-tls")
+    request = a_request(certificate="client", key=ObjectKey(NAMESPACE, "client-1"))
+    pod = a_pod("both", a_container(secrets=frozenset({"build-service-tls", "client-tls"})))
+    world = a_world(objects=(*EVERYTHING, pod, other, request))
+    views = {view.pod.key.name: view for view in the_subject(world).uses[0].pods}
+    assert views["both"].siblings == {a_leaf("first").fingerprint_sha256}
+    assert views["build-service-a"].siblings == frozenset()
+
+
+# --- probes ---------------------------------------------------------------------------------------
+
+
+def seen(world: World) -> Any:
+    (view,) = the_subject(world).uses[0].pods
+    assert view.sights is not None
+    return view.sights[0].observation
+
+
+def the_endpoint(world: World) -> Endpoint:
+    (view,) = the_subject(world).uses[0].pods
+    assert view.sights is not None
+    return view.sights[0].endpoint
+
+
+def test_a_probe_is_seen_and_a_failed_one_after_it_takes_nothing_away() -> None:
+    world = a_world(objects=EVERYTHING)
+    endpoint = the_endpoint(world)
+    assert world.observe(a_probe(endpoint)) == {KEY}
+    assert world.observe(a_probe(endpoint, None)) == {KEY}
+    assert seen(world).loaded.leaf == a_leaf("first")
+    assert seen(world).failure is ProbeFailure.TIMEOUT
+    assert seen(world).last_success_at == ISSUED_AT + timedelta(milliseconds=2)
+
+
+@pytest.mark.parametrize(
+    "now_there",
+    [
+        a_pod(uid="another-uid"),
+        a_pod(address="10.88.0.8"),
+        a_pod("build-service-a", a_container(id="containerd://restarted")),
+        a_pod(terminating=True),
+    ],
+)
+def test_an_answer_from_an_address_that_has_changed_hands_is_thrown_away(now_there: Any) -> None:
+    world = a_world(objects=EVERYTHING)
+    asked = the_endpoint(world)
+    tell(world, now_there)
+    assert world.observe(a_probe(asked)) == set()
+
+
+def test_a_restarted_container_has_not_been_seen_yet() -> None:
+    world = a_world(objects=EVERYTHING)
+    world.observe(a_probe(the_endpoint(world)))
+    tell(world, a_pod("build-service-a", a_container(id="containerd://restarted")))
+    assert seen(world) is None
+
+
+def test_a_pod_that_changes_otherwise_keeps_what_was_seen() -> None:
+    world = a_world(objects=EVERYTHING)
+    world.observe(a_probe(the_endpoint(world)))
+    tell(world, a_pod("build-service-a", a_container(ready=False)))
+    assert seen(world).loaded.leaf == a_leaf("first")
+
+
+def test_an_equal_chain_is_kept_once() -> None:
+    world = a_world(objects=EVERYTHING)
+    world.observe(a_probe(the_endpoint(world)))
+    first = seen(world).loaded
+    world.observe(a_probe(the_endpoint(world)))
+    assert seen(world).loaded is first
+
+
+# --- memory ---------------------------------------------------------------------------------------
+
+
+def test_what_a_request_said_is_remembered_after_it_is_gone() -> None:
+    world = a_world(objects=EVERYTHING)
+    assert world.apply(Removed(a_watch(CERTIFICATE_REQUESTS), a_request().key), ISSUED_AT) == {KEY}
+    subject = the_subject(world)
+    assert subject.requests == ()
+    assert subject.remembered is not None
+    assert subject.remembered[0] == 1
+    assert subject.former == {a_leaf("first").fingerprint_sha256}
+
+
+def test_a_certificate_made_anew_under_the_same_name_remembers_nothing() -> None:
+    world = a_world(objects=EVERYTHING)
+    world.apply(Removed(a_watch(CERTIFICATE_REQUESTS), a_request().key), ISSUED_AT)
+    tell(world, a_certificate(uid="another"))
+    assert the_subject(world).remembered is None
+
+
+def test_a_deleted_certificate_is_no_subject_and_leaves_nothing() -> None:
+    world = a_world(objects=EVERYTHING)
+    assert KEY in world.apply(Removed(a_watch(CERTIFICATES), KEY), ISSUED_AT)
+    assert world.subject(KEY) is None
+    assert world.keys() == set()
+
+
+# --- lists ----------------------------------------------------------------------------------------
+
+
+def test_a_list_replaces_what_was_known_in_its_scope_and_nothing_else() -> None:
+    elsewhere = a_pod("elsewhere", owner=None, key=ObjectKey("other", "elsewhere"))
+    world = a_world(objects=(*EVERYTHING, a_pod("gone"), elsewhere, a_certificate(key=ObjectKey("other", KEY.name))))
+    dirty = world.apply(Listed(a_watch(PODS), (a_pod("new"),), frozenset()), ISSUED_AT)
+    assert dirty == {KEY}
+    assert [view.pod.key.name for view in the_subject(world).uses[0].pods] == ["new"]
+    assert len(the_subject(world, ObjectKey("other", KEY.name)).uses) == 1
+
+
+def test_an_object_that_could_not_be_read_keeps_what_was_known_of_it() -> None:
+    world = a_world(objects=EVERYTHING)
+    world.apply(Listed(a_watch(PODS), (), frozenset({a_pod().key})), ISSUED_AT)
+    assert len(the_subject(world).uses[0].pods) == 1
+
+
+# --- targets --------------------------------------------------------------------------------------
+
+
+def test_a_target_is_found_when_workload_and_certificate_exist() -> None:
+    world = a_world(a_target(), objects=(a_workload(),))
+    assert not world.target(a_target()).found
+    tell(world, a_certificate())
+    assert world.target(a_target()).found
+    world.apply(Removed(Watch(WORKLOADS["deployment"], NAMESPACE, DEPLOYMENT.name), KEY), ISSUED_AT)
+    assert not world.target(a_target()).found
+
+
+def test_a_leases_heartbeat_is_when_we_saw_it_change() -> None:
+    target = a_target()
+    world = a_world(target, objects=(RunRecord(record_key(target), an_open_run(), ()),))
+    key, later = lease_key(target.workload), ISSUED_AT + timedelta(seconds=15)
+    for renewed, told_at, heartbeat_at in (("1", ISSUED_AT, ISSUED_AT), ("1", later, ISSUED_AT), ("2", later, later)):
+        world.apply(Changed(Watch(LEASES, *key), Lease(key, "somebody", renewed)), told_at)
+        assert world.target(target).heartbeat_at == heartbeat_at
+
+
+def test_a_record_that_is_emptied_is_forgotten() -> None:
+    target = a_target()
+    record = RunRecord(record_key(target), None, ())
+    world = a_world(target, objects=(record,))
+    world.apply(Removed(Watch(RUN_RECORDS, *record.key), record.key), ISSUED_AT)
+    assert world.target(target).last is None
+
+
+def test_an_endpoint_is_that_of_the_pods_first_container() -> None:
+    assert the_endpoint(a_world(objects=EVERYTHING)) == an_endpoint()
