@@ -27,6 +27,7 @@ from exporter.model import (
     Workload,
     WorkloadStatus,
 )
+from exporter.run_record import OpenRun, Step
 
 NAMESPACE = "opschain"
 KEY = ObjectKey(NAMESPACE, "build-service")
@@ -154,6 +155,20 @@ def an_observation(loaded: Leaf | Chain | None = None, failure: ProbeFailure | N
     """What was seen of an endpoint: what is loaded, and whether the last attempt failed."""
     chain = a_chain(loaded) if isinstance(loaded, Leaf) else loaded
     return Observation(timedelta(milliseconds=2), failure, chain, ISSUED_AT if chain else None)
+
+
+def an_open_run(**changes: Any) -> OpenRun:
+    """A run that has scaled its worker from three replicas to none."""
+    run = OpenRun(
+        id="run-1",
+        epoch=1,
+        step=Step.SCALED_DOWN,
+        begun_at=RENEWED_AT,
+        deadline_at=RENEWED_AT + timedelta(minutes=65),
+        workers=(("deployment/worker", 3),),
+        outcome=None,
+    )
+    return replace(run, **changes)
 
 
 def a_view(
