@@ -16,6 +16,11 @@ def exporter_kubeconfig(cluster: Cluster, namespace: str, directory: Path) -> Pa
     return kubeconfig(cluster, namespace, cluster.token(namespace, EXPORTER), directory / "exporter.kubeconfig")
 
 
+def administrators_kubeconfig(cluster: Cluster, namespace: str, directory: Path) -> Path:
+    """Return a kubeconfig that may do everything, for tests that are not about rights."""
+    return kubeconfig(cluster, namespace, cluster.client.token, directory / "administrator.kubeconfig")
+
+
 def user(namespace: str) -> str:
     """The name of the exporter's account in the audit log."""
     return f"system:serviceaccount:{namespace}:{EXPORTER}"

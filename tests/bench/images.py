@@ -21,6 +21,7 @@ PAUSE = f"{REPOSITORY}/pause:{parts.PARTS['pause'].version}"
 BUILDKIT = f"{REPOSITORY}/buildkit:{parts.PARTS['buildkit'].version}"
 WORKER = f"{REPOSITORY}/worker:{parts.PARTS['buildkit'].version}"
 APIREAD = f"{REPOSITORY}/apiread:{parts.PARTS['apiread'].version}"
+SERVERS = f"{REPOSITORY}/servers:{parts.PARTS['tlsserve'].version}"
 WORKER_SCRIPT = Path(__file__).parent / "worker.sh"
 SHELL_PATH = "PATH=/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -53,6 +54,7 @@ def table() -> tuple[Image, ...]:
     busybox = needs.tool("busybox")
     shell = {f"bin/{applet}": "busybox" for applet in _applets(busybox)}
     runc = needs.tool("runc")
+    others = [needs.tool(name) for name in ("nginx", "haproxy", "stunnel4")]
     return (
         Image(PAUSE, {"pause": parts.binary("pause")}, ("/pause",)),
         Image(
@@ -85,6 +87,20 @@ def table() -> tuple[Image, ...]:
             APIREAD,
             {"bin/busybox": busybox, "usr/bin/apiread": parts.binary("apiread")},
             ("/usr/bin/apiread", "/version"),
+            shell,
+        ),
+        Image(
+            SERVERS,
+            {
+                "bin/busybox": busybox,
+                "usr/bin/tlsserve": parts.binary("tlsserve"),
+                **{f"usr/bin/{each.name}": each for each in others},
+                **_libraries(*others),
+                # nginx asks for its own account's name.
+                "etc/passwd": b"root:x:0:0::/:/bin/sh\nnobody:x:65534:65534::/:/bin/sh\n",
+                "etc/group": b"root:x:0:\nnogroup:x:65534:\n",
+            },
+            ("/usr/bin/tlsserve",),
             shell,
         ),
     )

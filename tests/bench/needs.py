@@ -41,6 +41,9 @@ WHOLE_TOOLS = {
     "mount": "mount",
     "busybox": "busybox-static",
     "ldd": "libc-bin",
+    "nginx": "nginx",
+    "haproxy": "haproxy",
+    "stunnel4": "stunnel4",
 }
 
 

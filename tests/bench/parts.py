@@ -121,6 +121,7 @@ PARTS = {
         # No cgo in ours: they run in images that hold nothing else.
         Part("pause", (".",), cgo=False, kinds=frozenset({Kind.WHOLE})),
         Part("apiread", (".",), cgo=False, kinds=frozenset({Kind.WHOLE})),
+        Part("tlsserve", (".",), cgo=False, kinds=frozenset({Kind.WHOLE})),
     )
 }
 

@@ -1,0 +1,76 @@
+"""The judgement on real TLS servers: whatever serves, the same is said of it, and it notices no failed client."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.bench import accounts, servers
+from tests.bench.cluster import Cluster
+from tests.exporter_process import running
+from tests.metrics import Metrics
+
+SERVERS = {
+    "buildkitd": servers.buildkitd,
+    "nginx": lambda secret: servers.configured("nginx", servers.NGINX, secret),
+    "haproxy": lambda secret: servers.configured("haproxy", servers.HAPROXY, secret),
+    "stunnel": lambda secret: servers.configured("stunnel", servers.STUNNEL, secret),
+    "go-1-2": lambda secret: servers.go(secret, versions="1.2"),
+    "go-1-3": lambda secret: servers.go(secret, versions="1.3"),
+}
+
+
+def states(metrics: Metrics) -> dict[str, str | None]:
+    """The state of each server's renewal window."""
+    return {name: metrics.state("certlag_renewal_window_state", target=name) for name in SERVERS}
+
+
+def all_are(state: str) -> dict[str, str]:
+    return dict.fromkeys(SERVERS, state)
+
+
+@pytest.mark.cluster
+def test_every_server_is_judged_alike_and_notices_no_failed_client(
+    cluster: Cluster, namespace: str, tmp_path: Path
+) -> None:
+    workloads = [servers.deployment(name, [make(name)]) for name, make in SERVERS.items()]
+    certificates = [servers.certificate(name) for name in SERVERS]
+    servers.apply(cluster, namespace, [*servers.authority(), *certificates, *workloads])
+    for name in SERVERS:
+        cluster.wait_condition(_deployment(namespace, name), "Available", 90)
+    configuration = {
+        "targets": [
+            {"name": name, "workload": f"deployment/{name}", "certificate": name, "port": servers.PORT}
+            for name in SERVERS
+        ]
+    }
+    (tmp_path / "certlag.yaml").write_text(json.dumps(configuration))
+    kubeconfig = accounts.administrators_kubeconfig(cluster, namespace, tmp_path)
+    with running(cluster, kubeconfig, tmp_path, ["--config", str(tmp_path / "certlag.yaml")]) as exporter:
+        exporter.wait_ready()
+        assert states(exporter.metrics()) == all_are("settled")
+        loaded = {name: _fingerprint(exporter.metrics(), name) for name in SERVERS}
+        for name in SERVERS:
+            cluster.renew(namespace, name)
+        metrics = exporter.wait("all to be seen as stale", lambda seen: states(seen) == all_are("restart_due"))
+        assert {name: _fingerprint(metrics, name) for name in SERVERS} == loaded
+        cluster.kubectl("rollout", "restart", "deployment", namespace=namespace)
+        metrics = exporter.wait("all to be settled again", lambda seen: states(seen) == all_are("settled"), 90)
+        assert not {_fingerprint(metrics, name) for name in SERVERS} & set(loaded.values())
+    for name in SERVERS:
+        log = cluster.kubectl("logs", f"deployment/{name}", namespace=namespace).lower()
+        complaints = [line for line in log.splitlines() if any(word in line for word in COMPLAINTS)]
+        assert not complaints, f"{name}: {complaints}"
+
+
+COMPLAINTS = ("failed client", "certificate", "alert", "bad ", "verify")
+"""What a server's log says of a client that could not authenticate. That a connection ended early may stand there."""
+
+
+def _deployment(namespace: str, name: str) -> str:
+    return f"/apis/apps/v1/namespaces/{namespace}/deployments/{name}"
+
+
+def _fingerprint(metrics: Metrics, name: str) -> str:
+    (info,) = metrics.all("certlag_loaded_info", target=name)
+    return info.labels["fingerprint_sha256"]
