@@ -81,7 +81,7 @@ class CertificateIndex:
         return (revision, known) if known and certificate and certificate.uid == uid else None
 
     def former(self, key: ObjectKey) -> frozenset[str]:
-        """Return the fingerprints of what was seen issued so far."""
+        """Return the fingerprints of what was seen issued so far, the present one among them."""
         return frozenset(self._former.get(key, ()))
 
     def known(self, key: ObjectKey) -> Issued | None:

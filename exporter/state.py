@@ -162,8 +162,8 @@ class World:
         return Use(workload, target, evidence, views)
 
     def _view(self, key: ObjectKey, pod: Pod, target: Target | None, evidence: Evidence) -> PodView:
-        others = (self._certificates.known(other) for other in self._mounted(pod) if other != key)
-        siblings = frozenset(known.chain.leaf.fingerprint_sha256 for known in others if known and known.chain)
+        others = (self._certificates.former(other) for other in self._mounted(pod) if other != key)
+        siblings = frozenset[str]().union(*others)
         if evidence is Evidence.START_TIME:
             return PodView(pod, (), siblings)
         places = endpoints(pod, self._certificates.get(key), target, self._configuration.discovery.probe)

@@ -170,6 +170,10 @@ def test_what_another_certificate_of_the_pod_has_issued_is_a_sibling() -> None:
     views = {view.pod.key.name: view for view in the_subject(world).uses[0].pods}
     assert views["both"].siblings == {a_leaf("first").fingerprint_sha256}
     assert views["build-service-a"].siblings == frozenset()
+    tell(world, a_certificate(2, key=other.key, secret=other.secret))
+    tell(world, a_request(2, certificate="client", key=ObjectKey(NAMESPACE, "client-2")))
+    views = {view.pod.key.name: view for view in the_subject(world).uses[0].pods}
+    assert views["both"].siblings == {a_leaf("first").fingerprint_sha256, a_leaf("second").fingerprint_sha256}
 
 
 # --- probes ---------------------------------------------------------------------------------------

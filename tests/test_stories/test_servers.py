@@ -1,6 +1,7 @@
 """The judgement on real TLS servers: whatever serves, the same is said of it, and it notices no failed client."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from tests.bench.cluster import Cluster
 from tests.exporter_process import running
 from tests.metrics import Metrics
 
-SERVERS = {
+SERVERS: dict[str, Callable[[str], servers.Server]] = {
     "buildkitd": servers.buildkitd,
     "nginx": lambda secret: servers.configured("nginx", servers.NGINX, secret),
     "haproxy": lambda secret: servers.configured("haproxy", servers.HAPROXY, secret),
