@@ -142,7 +142,7 @@ def parse(key: ObjectKey, text: str) -> RunRecord:
             raise RecordError(f"schema {document['schema']!r}, this version reads {SCHEMA}")
         run, finished = document.get("run"), document.get("finished", [])
         return RunRecord(key, _open(run) if run is not None else None, tuple(_finished(past) for past in finished))
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
         raise RecordError(f"{type(error).__name__}: {error}") from error
 
 

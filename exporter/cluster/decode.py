@@ -39,6 +39,11 @@ PORT_ANNOTATION = "certlag.dev/port"
 DEFAULT_GRACE = 30
 """Seconds: the API server's default of terminationGracePeriodSeconds."""
 
+MAX_DIGITS = 18
+"""A revision is an int64 to cert-manager; Python refuses to read thousands of digits."""
+MAX_GRACE = timedelta(days=36500)
+"""A century. The API takes any int64 of seconds for a grace period, which is more than a timedelta holds."""
+
 _SEPARATORS = re.compile(r"[,\s]+")
 
 
@@ -95,7 +100,7 @@ def certificate_request(document: Mapping[str, Any]) -> CertificateRequest | Non
     revision = _optional(annotations, REVISION_ANNOTATION, str)
     if not certificate_name or not revision:
         return None
-    if not revision.isdecimal():
+    if not revision.isdecimal() or len(revision) > MAX_DIGITS:
         raise UndecodableError(SkipReason.WRONG_TYPE, f"{REVISION_ANNOTATION}: {revision[:64]!r}")
     status = _mapping(document, "status")
     return CertificateRequest(
@@ -138,7 +143,7 @@ def workload(kind: str) -> Callable[[Mapping[str, Any]], WorkloadStatus]:
         return WorkloadStatus(
             workload=Workload(namespace, kind, name),
             replicas=1 if replicas is None else replicas,
-            grace_period=timedelta(seconds=DEFAULT_GRACE if grace is None else grace),
+            grace_period=_seconds(DEFAULT_GRACE if grace is None else grace),
         )
 
     return read
@@ -184,11 +189,11 @@ def instant(text: str) -> datetime:
     """
     try:
         value = datetime.fromisoformat(text)
-    except ValueError as error:
+        if value.tzinfo is None:
+            raise UndecodableError(SkipReason.WRONG_TYPE, f"an instant without an offset: {text[:64]!r}")
+        return value.astimezone(UTC)
+    except (ValueError, OverflowError) as error:
         raise UndecodableError(SkipReason.WRONG_TYPE, f"an instant: {text[:64]!r}") from error
-    if value.tzinfo is None:
-        raise UndecodableError(SkipReason.WRONG_TYPE, f"an instant without an offset: {text[:64]!r}")
-    return value.astimezone(UTC)
 
 
 # --- parts ----------------------------------------------------------------------------------------
@@ -291,6 +296,11 @@ def _duration(text: str | None) -> timedelta | None:
         return timedelta(seconds=durationpy.from_str(text).total_seconds())
     except (durationpy.DurationError, OverflowError) as error:
         raise UndecodableError(SkipReason.WRONG_TYPE, f"a duration: {text[:64]!r}") from error
+
+
+def _seconds(count: int) -> timedelta:
+    """Make a length of time of any int."""
+    return timedelta(seconds=min(max(count, 0), MAX_GRACE // timedelta(seconds=1)))
 
 
 # --- fields ---------------------------------------------------------------------------------------

@@ -233,7 +233,7 @@ def _list_parts(page: Any) -> tuple[Mapping[str, Any], list[Any]]:
 def _event(line: bytes) -> tuple[str, Mapping[str, Any]]:
     try:
         event = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ClusterError(ClusterErrorReason.GARBLED, f"a watch event is not JSON: {error}") from error
     match event:
         case {"type": str() as kind, "object": dict() as document}:

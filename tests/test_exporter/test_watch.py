@@ -346,11 +346,12 @@ def test_a_poison_event_moves_the_watch_on_too(tmp_path: Path) -> None:
         (watch(bookmark("4"), b"<html>502</html>\n"), ClusterErrorReason.GARBLED),
         (watch(bookmark("4"), b'{"type": "ADDED"}\n'), ClusterErrorReason.GARBLED),
         (watch(bookmark("4"), b"[]\n"), ClusterErrorReason.GARBLED),
+        (watch(bookmark("4"), b"[" * 100_000 + b"\n"), ClusterErrorReason.GARBLED),
         (watch(bookmark("4"), b"\xff\xfe\n"), ClusterErrorReason.GARBLED),
         (watch(bookmark("4"), error_event(429)), ClusterErrorReason.THROTTLED),
         (watch(bookmark("4"), error_event(500, "InternalError")), ClusterErrorReason.SERVER_ERROR),
     ],
-    ids=["cut", "half a line", "no JSON", "HTML", "no object", "a list", "no UTF-8", "429", "500"],
+    ids=["cut", "half a line", "no JSON", "HTML", "no object", "a list", "very deep", "no UTF-8", "429", "500"],
 )
 def test_a_watch_that_breaks_goes_on_where_it_was_and_does_not_list(
     tmp_path: Path, broken: Answer, reason: ClusterErrorReason
