@@ -44,6 +44,7 @@ WHOLE_TOOLS = {
     "nginx": "nginx",
     "haproxy": "haproxy",
     "stunnel4": "stunnel4",
+    "promtool": "prometheus",
 }
 
 

@@ -1,6 +1,7 @@
 """What a story stands on: a namespace of the real cluster with an authority, and an exporter that watches it."""
 
 import json
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -38,6 +39,17 @@ class Ground:
         """Renew Certificates, one after the other."""
         for name in names:
             self.cluster.renew(self.namespace, name)
+
+    def announced_renewal(self, name: str) -> float:
+        """Renew a Certificate; return when the API server announced the new revision, on the monotonic clock."""
+        before = self.cluster.ask_renewal(self.namespace, name)
+
+        def announced(seen: Object) -> bool:
+            revision: int = seen["status"]["revision"]
+            return revision > before
+
+        self.cluster.wait(self.path("certificates", name), announced)
+        return time.monotonic()
 
     def path(self, plural: str, name: str = "") -> str:
         """The API path of a collection in the namespace, or of one object in it."""

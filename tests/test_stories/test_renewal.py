@@ -1,24 +1,23 @@
 """The straight line, on real parts: a certificate is renewed, the daemon keeps the old one, somebody restarts it."""
 
-import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
 from cryptography.hazmat.primitives import hashes
 
-from tests.bench import accounts, waiting
-from tests.bench.cluster import Object
+from tests.bench import accounts, needs
 from tests.bench.opschain import BUILD_SERVICE, PORT, Opschain
-from tests.exporter_process import ExporterProcess, running
+from tests.exporter_process import running
 from tests.figures import Figures, distribution
 from tests.metrics import Metrics
+from tests.test_stories.ground import Ground
+from tests.test_stories.latency import delay, ready
 
 RENEWALS = 10
 SEEN_STALE_WITHIN = 1.0
 SEEN_CURRENT_WITHIN = 2.0
-CLOSELY = 0.005
 USE = {"target": "build-service", "certificate": BUILD_SERVICE}
 
 
@@ -27,14 +26,16 @@ def test_a_renewed_certificate_is_seen_as_not_loaded_until_the_daemon_restarts(
     opschain: Opschain, tmp_path: Path, figures: Figures
 ) -> None:
     cluster, namespace = opschain.cluster, opschain.namespace
+    ground = Ground(cluster, namespace, tmp_path)
     kubeconfig = accounts.exporter_kubeconfig(cluster, namespace, tmp_path)
     until_stale, until_current = [], []
     with running(cluster, kubeconfig, tmp_path) as exporter:
         exporter.wait_ready()
         assert_settled(exporter.metrics(), opschain)
+        assert_accepted_by_promtool(exporter.get("/metrics")[2])
         for _ in range(RENEWALS):
             loaded = opschain.issued()
-            until_stale.append(_delay(exporter, lambda: _renew(opschain), needs_restart=1))
+            until_stale.append(delay(exporter, lambda: ground.announced_renewal(BUILD_SERVICE), needs_restart))
             metrics = exporter.metrics()
             assert metrics.state("certlag_renewal_window_state", **USE) == "restart_due"
             deadline = metrics.value("certlag_restart_deadline_timestamp_seconds", **USE)
@@ -43,18 +44,13 @@ def test_a_renewed_certificate_is_seen_as_not_loaded_until_the_daemon_restarts(
             assert metrics.value("certlag_certificate_not_after_timestamp_seconds", certificate=BUILD_SERVICE) == (
                 opschain.issued().not_valid_after_utc.timestamp()
             )
-            until_current.append(_delay(exporter, lambda: _restart(opschain), needs_restart=0))
+            until_current.append(delay(exporter, lambda: restart(ground), needs_no_restart))
             assert_settled(exporter.metrics(), opschain)
     figures(distribution("revision changed → needs_restart 1", until_stale))
     figures(distribution("new pod Ready, old one terminating → needs_restart 0", until_current))
     assert max(until_stale) < SEEN_STALE_WITHIN
     assert max(until_current) < SEEN_CURRENT_WITHIN
-    asked = cluster.audit_events(accounts.user(namespace))
-    assert {event["objectRef"]["resource"] for event in asked} == {
-        *("certificates", "certificaterequests", "pods", "replicasets", "deployments", "configmaps", "leases")
-    }
-    assert {event["verb"] for event in asked} == {"list", "watch"}
-    assert {event["responseStatus"]["code"] for event in asked if "responseStatus" in event} == {200}
+    assert_used_exactly_its_rights(cluster.audit_events(accounts.user(namespace)))
 
 
 def assert_settled(metrics: Metrics, opschain: Opschain) -> None:
@@ -75,49 +71,45 @@ def assert_settled(metrics: Metrics, opschain: Opschain) -> None:
     renewal = metrics.value("certlag_certificate_renewal_timestamp_seconds", certificate=BUILD_SERVICE)
     assert renewal == pytest.approx(issued.not_valid_after_utc.timestamp() - 30 * 24 * 3600, abs=1)
     assert metrics.value("certlag_target_found", target="build-service") == 1
+    assert metrics.state("certlag_runbook_state", target="build-service") == "idle"
+    assert metrics.value("certlag_restart_budget_seconds", target="build-service") == 65 * 60
 
 
-def _renew(opschain: Opschain) -> float:
-    """Renew; return when the API server announced the new revision."""
-    before = opschain.cluster.ask_renewal(opschain.namespace, BUILD_SERVICE)
-
-    def announced(seen: Object) -> bool:
-        revision: int = seen["status"]["revision"]
-        return revision > before
-
-    opschain.cluster.wait(opschain.path("certificates", BUILD_SERVICE), announced)
-    return time.monotonic()
+def assert_accepted_by_promtool(exposition: bytes) -> None:
+    """Prometheus' own linter reads the text and finds nothing."""
+    linted = subprocess.run(
+        (needs.tool("promtool"), "check", "metrics"), input=exposition, capture_output=True, check=False
+    )
+    assert (linted.returncode, linted.stdout, linted.stderr) == (0, b"", b"")
 
 
-def _restart(opschain: Opschain) -> float:
+def assert_used_exactly_its_rights(asked: list[dict[str, dict[str, object]]]) -> None:
+    """The audit log: no request was refused, none read a Secret, and every right in the Role was used."""
+    assert {event["responseStatus"]["code"] for event in asked if "responseStatus" in event} == {200}
+    used = {(event["objectRef"]["resource"], event["objectRef"].get("name"), event["verb"]) for event in asked}
+    documents = yaml.safe_load_all(accounts.EXPORTER_RIGHTS.read_text())
+    (role,) = (each for each in documents if each["kind"] == "Role")
+    granted = {
+        (resource, name, verb)
+        for rule in role["rules"]
+        for resource in rule["resources"]
+        for name in rule.get("resourceNames", [None])
+        for verb in rule["verbs"]
+    }
+    assert used == granted
+    assert "secrets" not in {resource for resource, _, _ in used}
+
+
+def needs_restart(metrics: Metrics) -> bool:
+    return metrics.value("certlag_needs_restart", **USE) == 1
+
+
+def needs_no_restart(metrics: Metrics) -> bool:
+    return metrics.value("certlag_needs_restart", **USE) == 0
+
+
+def restart(ground: Ground) -> float:
     """Restart the daemon; return when the new pod was Ready and the old one terminating."""
-    old = {pod["metadata"]["uid"] for pod in opschain.pods(BUILD_SERVICE)}
-    opschain.cluster.kubectl("rollout", "restart", f"deployment/{BUILD_SERVICE}", namespace=opschain.namespace)
-
-    def replaced() -> bool:
-        serving = [pod for pod in opschain.pods(BUILD_SERVICE) if "deletionTimestamp" not in pod["metadata"]]
-        return len(serving) == 1 and serving[0]["metadata"]["uid"] not in old and _ready(serving[0])
-
-    waiting.until("the new pod to be Ready and the old one terminating", replaced, interval=CLOSELY)
-    return time.monotonic()
-
-
-def _ready(pod: Object) -> bool:
-    return any(each["type"] == "Ready" and each["status"] == "True" for each in pod["status"].get("conditions", []))
-
-
-def _delay(exporter: ExporterProcess, change: Callable[[], float], *, needs_restart: float) -> float:
-    """Make a change, and return the seconds from when it was announced until a scrape told of it."""
-
-    def told() -> bool:
-        return exporter.metrics().value("certlag_needs_restart", **USE) == needs_restart
-
-    def scrape() -> float:
-        waiting.until(f"needs_restart to be {needs_restart}", told, interval=CLOSELY)
-        return time.monotonic()
-
-    with ThreadPoolExecutor(1) as pool:
-        scraping = pool.submit(scrape)
-        announced = change()
-    # A scrape may be ahead of the test's own watch.
-    return max(0.0, scraping.result() - announced)
+    before = {pod["metadata"]["uid"] for pod in ground.pods(BUILD_SERVICE)}
+    ground.cluster.kubectl("rollout", "restart", f"deployment/{BUILD_SERVICE}", namespace=ground.namespace)
+    return ready(ground, BUILD_SERVICE, before)
