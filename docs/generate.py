@@ -1,7 +1,6 @@
 """`make docs`: writes the generated parts of docs/ from the code; a test says whether they are up to date."""
 
 import json
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -41,4 +40,4 @@ def _metrics() -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -33,8 +33,8 @@ class Sight:
 class PodView:
     """A running pod as one certificate's judgement sees it.
 
-    `sights` is None if the target names a port that the pod does not have. `siblings` are the fingerprints that
-    other Certificates of the same pod have or had issued: a port that presents one of those does not speak for this one.
+    `sights` is None if the target names a port that the pod does not have. `siblings` are the fingerprints of
+    what other Certificates of the same pod issued, now or before: a port that presents one does not speak for this one.
     """
 
     pod: Pod

@@ -9,10 +9,10 @@ from tests.bench.needs import Kind, Missing
 
 
 def test_the_cache_is_where_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HOME", "/home/someone")
+    monkeypatch.setenv("HOME", "/elsewhere")
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     monkeypatch.delenv("CERTLAG_CACHE", raising=False)
-    assert parts.cache() == Path("/home/someone/.cache/certlag/bench")
+    assert parts.cache() == Path("/elsewhere/.cache/certlag/bench")
     monkeypatch.setenv("XDG_CACHE_HOME", "/var/cache/someone")
     assert parts.cache() == Path("/var/cache/someone/certlag/bench")
     monkeypatch.setenv("CERTLAG_CACHE", "/var/cache/ours")

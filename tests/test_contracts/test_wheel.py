@@ -48,7 +48,7 @@ def test_its_commands_run_from_a_foreign_folder(commands: Path, command: str, tm
 
 
 def test_it_ends_with_2_and_one_line_without_a_cluster(commands: Path, tmp_path: Path) -> None:
-    argv = [commands / "certlag-exporter", "--kubeconfig", tmp_path / "none"]
+    argv = (str(commands / "certlag-exporter"), "--kubeconfig", str(tmp_path / "none"))
     ended = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=30)
     assert (ended.returncode, ended.stdout) == (2, "")
     assert ended.stderr.startswith("certlag-exporter: no way to a cluster: ")
