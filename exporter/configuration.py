@@ -96,14 +96,22 @@ def json_schema() -> dict[str, Any]:
 # --- the file -------------------------------------------------------------------------------------
 
 _DNS_LABEL = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
-_SUBDOMAIN = r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?"
+_PART = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
+_SUBDOMAIN = rf"{_PART}(\.{_PART})*"  # the API bounds its length, not that of its parts
 _WORKLOAD = re.compile(rf"(deployment|statefulset|daemonset)/({_SUBDOMAIN})")
 _WORKER = re.compile(rf"(deployment|statefulset)/({_SUBDOMAIN})")
 
+_DURATION = re.compile(r"([0-9]+(\.[0-9]+)?(ms|s|m|h))+")
+
 Label = Annotated[str, Field(pattern=rf"^{_DNS_LABEL}$")]
-Subdomain = Annotated[str, Field(pattern=rf"^{_SUBDOMAIN}$")]
-WorkloadName = Annotated[str, Field(pattern=f"^{_WORKLOAD.pattern}$", examples=["deployment/vault"])]
-WorkerName = Annotated[str, Field(pattern=f"^{_WORKER.pattern}$", examples=["deployment/worker"])]
+Subdomain = Annotated[str, Field(pattern=rf"^{_SUBDOMAIN}$", max_length=253)]
+DnsName = Annotated[str, Field(pattern=rf"^{_DNS_LABEL}(\.{_DNS_LABEL})*$", max_length=253)]
+WorkloadName = Annotated[
+    str, Field(pattern=f"^{_WORKLOAD.pattern}$", max_length=253 + len("statefulset/"), examples=["deployment/vault"])
+]
+WorkerName = Annotated[
+    str, Field(pattern=f"^{_WORKER.pattern}$", max_length=253 + len("statefulset/"), examples=["deployment/worker"])
+]
 PortNumber = Annotated[int, Field(ge=1, le=65535, strict=True)]
 PortName = Annotated[str, Field(pattern=r"^[-0-9]*[a-z][-a-z0-9]*$", max_length=15)]
 Switch = Annotated[bool, Field(strict=True)]
@@ -111,7 +119,7 @@ Switch = Annotated[bool, Field(strict=True)]
 
 def _duration(value: object) -> timedelta:
     """Read a Go duration, the form that Kubernetes uses: 1h, 90s, 1h30m."""
-    if isinstance(value, str) and value:
+    if isinstance(value, str) and _DURATION.fullmatch(value):  # the library has days and months too
         try:
             duration = durationpy.from_str(value)
         except durationpy.DurationError:
@@ -124,7 +132,7 @@ def _duration(value: object) -> timedelta:
 Duration = Annotated[
     timedelta,
     BeforeValidator(_duration),
-    WithJsonSchema({"type": "string", "pattern": r"^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$", "examples": ["1h", "90s"]}),
+    WithJsonSchema({"type": "string", "pattern": f"^{_DURATION.pattern}$", "examples": ["1h", "90s"]}),
 ]
 
 
@@ -153,7 +161,7 @@ class TargetSection(_Section):
     """The cert-manager Certificate; default: found through the Secrets that the pods use."""
     port: PortNumber | PortName | None = None
     """The TLS port, by number or name; default: the ports that the containers declare."""
-    server_name: Subdomain | None = None
+    server_name: DnsName | None = None
     """The name to ask for (SNI); default: the certificate's first DNS name."""
     client_auth: Switch = False
     """It checks its clients' certificates."""

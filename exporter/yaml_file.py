@@ -116,21 +116,27 @@ def _find(node: yaml.Node | None, location: list[int | str]) -> tuple[yaml.Node 
     return node, True
 
 
-def _mappings(node: yaml.Node | None) -> Iterator[yaml.MappingNode]:
-    if isinstance(node, yaml.MappingNode):
-        yield node
-        for _, value in node.value:
-            yield from _mappings(value)
-    elif isinstance(node, yaml.SequenceNode):
-        for item in node.value:
-            yield from _mappings(item)
+def _mappings(document: yaml.Node | None) -> Iterator[yaml.MappingNode]:
+    """Yield every mapping of a document once: aliases repeat nodes, and may make one a part of itself."""
+    seen: set[int] = set()
+    ahead = [document]
+    while ahead:
+        node = ahead.pop()
+        if id(node) in seen:
+            continue
+        seen.add(id(node))
+        if isinstance(node, yaml.MappingNode):
+            yield node
+            ahead.extend(value for _, value in reversed(node.value))
+        elif isinstance(node, yaml.SequenceNode):
+            ahead.extend(reversed(node.value))
 
 
 def _refuse_repeated_keys(document: yaml.Node | None, source: str) -> None:
     """YAML forbids a key given twice, but the loader takes the last one silently."""
     for mapping in _mappings(document):
-        seen: dict[Any, int] = {}
-        for key, _ in mapping.value:
+        seen: dict[str, int] = {}
+        for key in (key for key, _ in mapping.value if isinstance(key, yaml.ScalarNode)):
             line = key.start_mark.line + 1
             if key.value in seen:
                 before = seen[key.value]
