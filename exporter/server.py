@@ -37,11 +37,11 @@ class Request:
     @property
     def accepts_gzip(self) -> bool:
         """Tell whether the client takes gzip (RFC 9110 §12.5.3)."""
+        weights = {"*": "q=0"}
         for offer in self.headers.get("accept-encoding", "").split(","):
-            coding, _, parameters = offer.partition(";")
-            if coding.strip().lower() in ("gzip", "*"):
-                return parameters.replace(" ", "") not in ("q=0", "q=0.0", "q=0.00", "q=0.000")
-        return False
+            coding, _, weight = offer.partition(";")
+            weights[coding.strip().lower()] = weight.replace(" ", "").lower()
+        return weights.get("gzip", weights["*"]) not in ("q=0", "q=0.", "q=0.0", "q=0.00", "q=0.000")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,9 @@ class Server:
         self._web = web
         self._admitted: set[bytes] = set()
         self._loop = asyncio.new_event_loop()
-        self._connections = 0
+        self._listening: asyncio.Server | None = None
+        self._writers: set[asyncio.StreamWriter] = set()
+        self._ending = False
         self._thread = threading.Thread(target=self._loop.run_forever, name="http", daemon=True)
 
     def start(self, host: str, port: int) -> tuple[str, int]:
@@ -76,19 +78,34 @@ class Server:
         """
         self._thread.start()
         listening = asyncio.start_server(self._serve, host, port, limit=MAX_HEADERS)
-        server = asyncio.run_coroutine_threadsafe(listening, self._loop).result()
-        address, bound, *_ = server.sockets[0].getsockname()
+        self._listening = asyncio.run_coroutine_threadsafe(listening, self._loop).result()
+        address, bound, *_ = self._listening.sockets[0].getsockname()
         return address, bound
 
     def close(self) -> None:
         """Stop listening and drop every connection."""
+        asyncio.run_coroutine_threadsafe(self._end(), self._loop).result()
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(timeout=1.0)
+        self._thread.join()
+        self._loop.close()
+
+    async def _end(self) -> None:
+        self._ending = True
+        if self._listening is not None:
+            self._listening.close()
+        for writer in self._writers:
+            writer.transport.abort()
+        conversations = asyncio.all_tasks() - {asyncio.current_task()}
+        if conversations:
+            await asyncio.wait(conversations, timeout=1.0)
+        await asyncio.sleep(0)  # the transports close in the loop's next round
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._connections += 1
+        self._writers.add(writer)
         try:
-            if self._connections > MAX_CONNECTIONS:
+            if self._ending:
+                return
+            if len(self._writers) > MAX_CONNECTIONS:
                 writer.write(b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
                 return
             config = self._web.current()
@@ -99,7 +116,7 @@ class Server:
         except (TimeoutError, OSError):  # too slow, gone, or no TLS as we want it
             writer.transport.abort()
         finally:
-            self._connections -= 1
+            self._writers.discard(writer)
             writer.close()
 
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, config: WebConfig) -> None:
