@@ -69,9 +69,14 @@ class Ground:
 
     @contextmanager
     def watched(
-        self, targets: Iterable[dict[str, Any]] = (), *, discover: bool = False, options: Iterable[str] = ()
+        self,
+        targets: Iterable[dict[str, Any]] = (),
+        *,
+        discover: bool = False,
+        options: Iterable[str] = (),
+        ready: bool = True,
     ) -> Iterator[ExporterProcess]:
-        """Run an exporter on this namespace until the block ends; it is ready when the block begins."""
+        """Run an exporter on this namespace until the block ends; it is ready when the block begins, if asked so."""
         configuration: dict[str, Any] = {"targets": list(targets)}
         if discover:
             configuration["discovery"] = {"namespaces": [self.namespace], "probe": "declared-ports"}
@@ -79,7 +84,8 @@ class Ground:
         file.write_text(json.dumps(configuration))
         kubeconfig = accounts.administrators_kubeconfig(self.cluster, self.namespace, self.folder)
         with running(self.cluster, kubeconfig, self.folder, ["--config", str(file), *options]) as exporter:
-            exporter.wait_ready()
+            if ready:
+                exporter.wait_ready()
             yield exporter
 
 
