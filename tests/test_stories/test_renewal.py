@@ -15,15 +15,15 @@ from tests.metrics import Metrics
 from tests.test_stories.ground import Ground
 from tests.test_stories.latency import delay, ready
 
-RENEWALS = 10
 SEEN_STALE_WITHIN = 1.0
 SEEN_CURRENT_WITHIN = 2.0
 USE = {"target": "build-service", "certificate": BUILD_SERVICE}
 
 
 @pytest.mark.cluster
+@pytest.mark.parametrize("renewals", [10, pytest.param(60, marks=pytest.mark.proof)])
 def test_a_renewed_certificate_is_seen_as_not_loaded_until_the_daemon_restarts(
-    opschain: Opschain, tmp_path: Path, figures: Figures
+    renewals: int, opschain: Opschain, tmp_path: Path, figures: Figures
 ) -> None:
     cluster, namespace = opschain.cluster, opschain.namespace
     ground = Ground(cluster, namespace, tmp_path)
@@ -33,7 +33,7 @@ def test_a_renewed_certificate_is_seen_as_not_loaded_until_the_daemon_restarts(
         exporter.wait_ready()
         assert_settled(exporter.metrics(), opschain)
         assert_accepted_by_promtool(exporter.get("/metrics")[2])
-        for _ in range(RENEWALS):
+        for _ in range(renewals):
             loaded = opschain.issued()
             until_stale.append(delay(exporter, lambda: ground.announced_renewal(BUILD_SERVICE), needs_restart))
             metrics = exporter.metrics()

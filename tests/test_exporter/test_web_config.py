@@ -1,0 +1,219 @@
+"""The web configuration: what it lets in, and that our own certificate is never the one that was not loaded."""
+
+import base64
+import http.client
+import socket
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+import bcrypt
+import pytest
+import yaml
+
+from exporter.server import Response, Server
+from exporter.web_config import WebConfigError, WebConfigFile
+from tests import pki
+
+NOW = datetime.now(UTC)  # these certificates are verified by real clients, today
+DAY = timedelta(days=1)
+ROOT = pki.authority("root", not_before=NOW - DAY, not_after=NOW + DAY)
+STRANGER = pki.authority("stranger", not_before=NOW - DAY, not_after=NOW + DAY)
+PASSWORD = "correct horse"
+HASH = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(4)).decode()
+
+
+def a_leaf(authority: pki.Authority = ROOT, *, name: str = "localhost") -> pki.Issued:
+    """A certificate that is valid today."""
+    return authority.leaf(name, not_before=NOW - DAY, not_after=NOW + DAY)
+
+
+@contextmanager
+def serving(file: Path) -> Iterator[int]:
+    """A server under this web configuration; yields its port."""
+    server = Server({"/": lambda _request: Response(HTTPStatus.OK, b"hello")}, WebConfigFile(str(file)))
+    _, port = server.start("127.0.0.1", 0)
+    try:
+        yield port
+    finally:
+        server.close()
+
+
+def write(folder: Path, **sections: Any) -> Path:
+    """Write a web configuration."""
+    file = folder / "web.yaml"
+    file.write_text(yaml.safe_dump(sections))
+    return file
+
+
+def write_pair(folder: Path, leaf: pki.Issued) -> dict[str, str]:
+    """Write a key pair as a renewal does, by replacing both files; return the section that names it."""
+    for name, content in (("tls.crt", leaf.chain_pem), ("tls.key", leaf.key_pem)):
+        (folder / f"{name}.new").write_bytes(content)
+        (folder / f"{name}.new").replace(folder / name)
+    return {"cert_file": "tls.crt", "key_file": "tls.key"}
+
+
+def client(pair: tuple[Path, Path] | None = None) -> ssl.SSLContext:
+    context = ssl.create_default_context(cadata=ROOT.pem.decode())
+    if pair:
+        context.load_cert_chain(*pair)
+    return context
+
+
+def get(port: int, context: ssl.SSLContext | None = None, credentials: str | None = None) -> http.client.HTTPResponse:
+    """One GET on a connection of its own."""
+    if context:
+        connection: http.client.HTTPConnection = http.client.HTTPSConnection("localhost", port, context=context)
+    else:
+        connection = http.client.HTTPConnection("localhost", port)
+    headers = {}
+    if credentials is not None:
+        headers["Authorization"] = f"Basic {base64.b64encode(credentials.encode()).decode()}"
+    connection.request("GET", "/", headers=headers)
+    response = connection.getresponse()
+    response.read()
+    connection.close()
+    return response
+
+
+def presented(port: int) -> bytes | None:
+    """The certificate that the server presents now."""
+    with (
+        socket.create_connection(("localhost", port), 5) as plain,
+        client().wrap_socket(plain, server_hostname="localhost") as encrypted,
+    ):
+        return encrypted.getpeercert(binary_form=True)
+
+
+def test_it_serves_tls_and_refuses_plain_http(tmp_path: Path) -> None:
+    pair = write_pair(tmp_path, a_leaf())
+    with serving(write(tmp_path, tls_server_config=pair)) as port:
+        assert get(port, client()).status == 200
+        with pytest.raises((http.client.HTTPException, ConnectionError)):
+            get(port)
+
+
+def test_a_renewed_certificate_is_presented_to_the_next_client(tmp_path: Path) -> None:
+    first, second = a_leaf(), a_leaf()
+    with serving(write(tmp_path, tls_server_config=write_pair(tmp_path, first))) as port:
+        assert presented(port) == first.der
+        write_pair(tmp_path, second)
+        assert presented(port) == second.der
+
+
+def test_a_certificate_whose_key_is_not_there_yet_is_not_taken(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    first, second = a_leaf(), a_leaf()
+    with serving(write(tmp_path, tls_server_config=write_pair(tmp_path, first))) as port:
+        (tmp_path / "tls.crt").write_bytes(second.chain_pem)
+        assert presented(port) == presented(port) == first.der
+        refusals = [record for record in caplog.records if "not taken" in record.message]
+        assert len(refusals) == 1, "one change is told of once"
+        (tmp_path / "tls.key").write_bytes(second.key_pem)
+        assert presented(port) == second.der
+
+
+def test_a_link_that_is_swapped_as_the_kubelet_does_is_a_change(tmp_path: Path) -> None:
+    leaves = {name: a_leaf() for name in ("first", "second")}
+    for name, leaf in leaves.items():
+        (tmp_path / name).mkdir()
+        write_pair(tmp_path / name, leaf)
+    (tmp_path / "data").symlink_to("first")
+    pair = {"cert_file": "data/tls.crt", "key_file": "data/tls.key"}
+    with serving(write(tmp_path, tls_server_config=pair)) as port:
+        assert presented(port) == leaves["first"].der
+        (tmp_path / "data.new").symlink_to("second")
+        (tmp_path / "data.new").replace(tmp_path / "data")
+        assert presented(port) == leaves["second"].der
+
+
+def test_a_configuration_that_was_broken_later_changes_nothing(tmp_path: Path) -> None:
+    file = write(tmp_path, basic_auth_users={"prometheus": HASH})
+    with serving(file) as port:
+        file.write_text("basic_auth_users: {prometheus: plain text}")
+        assert get(port).status == 401
+        assert get(port, credentials=f"prometheus:{PASSWORD}").status == 200
+
+
+def test_client_certificates_are_verified_when_they_are_required(tmp_path: Path) -> None:
+    section = write_pair(tmp_path, a_leaf())
+    (tmp_path / "clients.pem").write_bytes(ROOT.pem)
+    section |= {"client_auth_type": "RequireAndVerifyClientCert", "client_ca_file": "clients.pem"}
+    known = a_leaf(name="scraper").write(tmp_path, "known")
+    stranger = a_leaf(STRANGER, name="scraper").write(tmp_path, "stranger")
+    with serving(write(tmp_path, tls_server_config=section)) as port:
+        assert get(port, client((known.certificate, known.key))).status == 200
+        for pair in (None, (stranger.certificate, stranger.key)):
+            with pytest.raises((ssl.SSLError, ConnectionError, http.client.HTTPException)):
+                get(port, client(pair))
+
+
+@pytest.mark.parametrize(
+    ("credentials", "status"),
+    [
+        (None, 401),
+        (f"prometheus:{PASSWORD}", 200),
+        ("prometheus:wrong", 401),
+        (f"nobody:{PASSWORD}", 401),
+        (f"prometheus:{'x' * 5000}", 401),
+        ("", 401),
+    ],
+)
+def test_basic_auth(tmp_path: Path, credentials: str | None, status: int) -> None:
+    with serving(write(tmp_path, basic_auth_users={"prometheus": HASH})) as port:
+        # Twice: the second time the answer may come from memory.
+        responses = [get(port, credentials=credentials) for _ in range(2)]
+        assert [response.status for response in responses] == [status, status]
+        if status == 401:
+            assert responses[0].headers["WWW-Authenticate"].startswith("Basic ")
+
+
+def test_a_password_that_was_changed_no_longer_lets_in(tmp_path: Path) -> None:
+    file = write(tmp_path, basic_auth_users={"prometheus": HASH})
+    with serving(file) as port:
+        assert get(port, credentials=f"prometheus:{PASSWORD}").status == 200
+        another = bcrypt.hashpw(b"another", bcrypt.gensalt(4)).decode()
+        write(tmp_path, basic_auth_users={"prometheus": another})
+        assert get(port, credentials=f"prometheus:{PASSWORD}").status == 401
+        assert get(port, credentials="prometheus:another").status == 200
+
+
+def test_configured_headers_are_sent(tmp_path: Path) -> None:
+    headers = {"Strict-Transport-Security": "max-age=31536000"}
+    with serving(write(tmp_path, http_server_config={"headers": headers})) as port:
+        assert get(port).headers["Strict-Transport-Security"] == "max-age=31536000"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("tls_server_config: {cert_file: a}", "1: tls_server_config.key_file: missing; it must be the path of its"),
+        ("tls_server_config: {cert_file: no, key_file: no}", "tls_server_config.cert_file: False is not the path"),
+        ("tls_server_config: {cert_file: x, key_file: y}", "tls_server_config: x: [Errno 2] No such file"),
+        ("basic_auth_users: {me: secret}", "basic_auth_users: 'secret' is not a mapping of user names to bcrypt"),
+        ("tls_config: {}", '1: tls_config: unknown key (did you mean "tls_server_config"?)'),
+        (
+            "tls_server_config:\n  cert_file: a\n  key_file: b\n  cipher_suites: []",
+            '4: tls_server_config.cipher_suites: unknown key (did you mean "prefer_server_cipher_suites"?); known here: cert',
+        ),
+        (
+            "tls_server_config: {cert_file: a, key_file: b, client_auth_type: RequireAndVerifyClientCert}",
+            "tls_server_config: client_auth_type RequireAndVerifyClientCert needs a client_ca_file",
+        ),
+        ("[", "not YAML"),
+    ],
+)
+def test_what_cannot_be_used_at_start_is_refused_with_one_message(tmp_path: Path, text: str, message: str) -> None:
+    file = tmp_path / "web.yaml"
+    file.write_text(text)
+    with pytest.raises(WebConfigError) as refused:
+        WebConfigFile(str(file))
+    assert str(refused.value).startswith(str(file))
+    assert message in str(refused.value)
+    assert "\n" not in str(refused.value)
