@@ -26,14 +26,20 @@ class Ground:
         servers.apply(self.cluster, self.namespace, objects)
 
     def wait_available(self, *names: str) -> None:
-        """Wait until Deployments are available."""
+        """Wait until Deployments are available, and what their pods mount is issued."""
         for name in names:
-            self.cluster.wait_condition(self.path("deployments", name), "Available", 90)
+            found = self.cluster.wait_condition(self.path("deployments", name), "Available", 90)
+            volumes = found["spec"]["template"]["spec"]["volumes"]
+            self.wait_issued(*(volume["secret"]["secretName"] for volume in volumes if "secret" in volume))
 
     def wait_issued(self, *names: str) -> None:
-        """Wait until Certificates are Ready."""
+        """Wait until Certificates have a revision: cert-manager writes the Secret, and pods may start, before that."""
+
+        def has_revision(seen: Object) -> bool:
+            return "revision" in seen.get("status", {})
+
         for name in names:
-            self.cluster.wait_condition(self.path("certificates", name), "Ready")
+            self.cluster.wait(self.path("certificates", name), has_revision)
 
     def renew(self, *names: str) -> None:
         """Renew Certificates, one after the other."""

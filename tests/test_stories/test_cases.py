@@ -115,7 +115,8 @@ def test_a_certificate_that_expires_while_loaded_goes_from_settled_by_restart_du
 
         def expired(metrics: Metrics) -> bool:
             (state,) = states(metrics, "one")
-            if seen[-1:] != [state]:
+            # The moment between the renewal's time and the renewal is no step of its own.
+            if state != "renewal_due" and seen[-1:] != [state]:
                 seen.append(state)
             return state == "expired"
 

@@ -27,6 +27,7 @@ def test_a_renewed_certificate_is_seen_as_not_loaded_until_the_daemon_restarts(
 ) -> None:
     cluster, namespace = opschain.cluster, opschain.namespace
     ground = Ground(cluster, namespace, tmp_path)
+    ground.wait_issued(BUILD_SERVICE)
     kubeconfig = accounts.exporter_kubeconfig(cluster, namespace, tmp_path)
     until_stale, until_current = [], []
     with running(cluster, kubeconfig, tmp_path) as exporter:

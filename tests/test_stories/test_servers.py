@@ -1,15 +1,12 @@
 """The judgement on real TLS servers: whatever serves, the same is said of it, and it notices no failed client."""
 
-import json
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
-from tests.bench import accounts, servers
-from tests.bench.cluster import Cluster
-from tests.exporter_process import running
+from tests.bench import servers
 from tests.metrics import Metrics
+from tests.test_stories.ground import Ground, a_target
 
 SERVERS: dict[str, Callable[[str], servers.Server]] = {
     "buildkitd": servers.buildkitd,
@@ -31,45 +28,27 @@ def all_are(state: str) -> dict[str, str]:
 
 
 @pytest.mark.cluster
-def test_every_server_is_judged_alike_and_notices_no_failed_client(
-    cluster: Cluster, namespace: str, tmp_path: Path
-) -> None:
+def test_every_server_is_judged_alike_and_notices_no_failed_client(ground: Ground) -> None:
     workloads = [servers.deployment(name, [make(name)]) for name, make in SERVERS.items()]
-    certificates = [servers.certificate(name) for name in SERVERS]
-    servers.apply(cluster, namespace, [*servers.authority(), *certificates, *workloads])
-    for name in SERVERS:
-        cluster.wait_condition(_deployment(namespace, name), "Available", 90)
-    configuration = {
-        "targets": [
-            {"name": name, "workload": f"deployment/{name}", "certificate": name, "port": servers.PORT}
-            for name in SERVERS
-        ]
-    }
-    (tmp_path / "certlag.yaml").write_text(json.dumps(configuration))
-    kubeconfig = accounts.administrators_kubeconfig(cluster, namespace, tmp_path)
-    with running(cluster, kubeconfig, tmp_path, ["--config", str(tmp_path / "certlag.yaml")]) as exporter:
-        exporter.wait_ready()
+    ground.apply(*(servers.certificate(name) for name in SERVERS), *workloads)
+    ground.wait_available(*SERVERS)
+    with ground.watched([a_target(name) for name in SERVERS]) as exporter:
         assert states(exporter.metrics()) == all_are("settled")
         loaded = {name: _fingerprint(exporter.metrics(), name) for name in SERVERS}
-        for name in SERVERS:
-            cluster.renew(namespace, name)
+        ground.renew(*SERVERS)
         metrics = exporter.wait("all to be seen as stale", lambda seen: states(seen) == all_are("restart_due"))
         assert {name: _fingerprint(metrics, name) for name in SERVERS} == loaded
-        cluster.kubectl("rollout", "restart", "deployment", namespace=namespace)
+        ground.cluster.kubectl("rollout", "restart", "deployment", namespace=ground.namespace)
         metrics = exporter.wait("all to be settled again", lambda seen: states(seen) == all_are("settled"), 90)
         assert not {_fingerprint(metrics, name) for name in SERVERS} & set(loaded.values())
     for name in SERVERS:
-        log = cluster.kubectl("logs", f"deployment/{name}", namespace=namespace).lower()
+        log = ground.cluster.kubectl("logs", f"deployment/{name}", namespace=ground.namespace).lower()
         complaints = [line for line in log.splitlines() if any(word in line for word in COMPLAINTS)]
         assert not complaints, f"{name}: {complaints}"
 
 
 COMPLAINTS = ("failed client", "certificate", "alert", "bad ", "verify")
 """What a server's log says of a client that could not authenticate. That a connection ended early may stand there."""
-
-
-def _deployment(namespace: str, name: str) -> str:
-    return f"/apis/apps/v1/namespaces/{namespace}/deployments/{name}"
 
 
 def _fingerprint(metrics: Metrics, name: str) -> str:
