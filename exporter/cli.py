@@ -3,6 +3,7 @@
 Exit codes: 0 ended when asked to, 1 unexpected, 2 usage or configuration.
 """
 
+import json
 import logging
 import random
 import signal
@@ -72,6 +73,14 @@ class Address(click.ParamType[tuple[str, int]]):
 @click.option(
     "--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info", show_default=True
 )
+@click.option(
+    "--print-schema",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=lambda context, _parameter, asked: _print_schema(context) if asked else None,
+    help="Print the JSON Schema of the configuration, and end.",
+)
 @click.version_option(VERSION, prog_name="certlag-exporter")
 def main(
     *,
@@ -109,6 +118,11 @@ def main(
     finally:
         server.close()
     log.info("ended")
+
+
+def _print_schema(context: click.Context) -> NoReturn:
+    click.echo(json.dumps(configurations.json_schema(), indent=2))
+    context.exit()
 
 
 def _refuse(message: str) -> NoReturn:

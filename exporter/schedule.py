@@ -3,6 +3,9 @@
 An endpoint is due at once when its container becomes ready and when its certificate is issued anew; a container
 that is not ready gets ten seconds first. After a success it is due an interval later, give or take a tenth, so
 that a thousand pods do not come due together; after a failure after a second, doubled each time up to the interval.
+
+Endpoints that failed last wait in a queue of their own and are taken only a few at once: each holds a prober for the
+whole of its timeout, and a thousand dead ones must not keep those that live from being seen.
 """
 
 import heapq
@@ -18,6 +21,10 @@ INTERVAL = 300.0
 RETRY_FIRST = 1.0
 NOT_READY_DELAY = 10.0
 SPREAD = 0.1
+FAILING_AT_ONCE = 8
+
+_Queue = list[tuple[float, int, Endpoint]]
+"""When each is due; the number breaks ties, since endpoints have no order."""
 
 Owner = TypeVar("Owner")
 """Whatever wants endpoints probed; equal owners replace what they wanted before."""
@@ -42,8 +49,9 @@ class Schedule(Generic[Owner]):
         self._jitter = jitter
         self._entries: dict[Endpoint, _Entry] = {}
         self._wanted: dict[Owner, Mapping[Endpoint, bool]] = {}
-        # The count breaks ties: endpoints have no order.
-        self._heap: list[tuple[float, int, Endpoint]] = []
+        self._sound: _Queue = []
+        self._failing: _Queue = []
+        self._failing_in_flight: set[Endpoint] = set()
         self._pushed = itertools.count()
 
     def want(self, owner: Owner, wanted: Mapping[Endpoint, bool], now: float) -> None:
@@ -75,17 +83,14 @@ class Schedule(Generic[Owner]):
 
     def take(self, now: float, room: int) -> list[Endpoint]:
         """Return up to `room` endpoints that are due; each is in flight until `done` is called."""
-        taken: list[Endpoint] = []
-        while self._heap and self._heap[0][0] <= now and len(taken) < room:
-            due_at, _, endpoint = heapq.heappop(self._heap)
-            entry = self._entries.get(endpoint)
-            if entry is not None and entry.due_at == due_at and not entry.in_flight:
-                entry.in_flight = True
-                taken.append(endpoint)
-        return taken
+        sound = self._take(self._sound, now, room)
+        failing = self._take(self._failing, now, min(room - len(sound), self._room_for_failing))
+        self._failing_in_flight.update(failing)
+        return sound + failing
 
     def done(self, endpoint: Endpoint, now: float, *, success: bool) -> None:
         """Say that an attempt ended."""
+        self._failing_in_flight.discard(endpoint)
         entry = self._entries.get(endpoint)
         if entry is None:
             return
@@ -103,14 +108,30 @@ class Schedule(Generic[Owner]):
     @property
     def next_due(self) -> float | None:
         """When `take` will next have something to return (or find that it was withdrawn), None if never."""
-        return self._heap[0][0] if self._heap else None
+        queues = (self._sound, self._failing if self._room_for_failing else [])
+        return min((queue[0][0] for queue in queues if queue), default=None)
 
     @property
     def first_round_ended(self) -> bool:
         """Tell whether every endpoint whose container is ready was attempted."""
         return all(entry.attempted for entry in self._entries.values() if entry.ready)
 
+    @property
+    def _room_for_failing(self) -> int:
+        return FAILING_AT_ONCE - len(self._failing_in_flight)
+
+    def _take(self, queue: _Queue, now: float, room: int) -> list[Endpoint]:
+        taken: list[Endpoint] = []
+        while queue and queue[0][0] <= now and len(taken) < room:
+            due_at, _, endpoint = heapq.heappop(queue)
+            entry = self._entries.get(endpoint)
+            if entry is not None and entry.due_at == due_at and not entry.in_flight:
+                entry.in_flight = True
+                taken.append(endpoint)
+        return taken
+
     def _hurry(self, endpoint: Endpoint, entry: _Entry, now: float) -> None:
+        entry.failures = 0  # what made it fail may be over: it is a new chance
         if entry.in_flight:
             entry.again = True
         elif entry.due_at > now:
@@ -118,4 +139,5 @@ class Schedule(Generic[Owner]):
 
     def _due(self, endpoint: Endpoint, entry: _Entry, at: float) -> None:
         entry.due_at = at
-        heapq.heappush(self._heap, (at, next(self._pushed), endpoint))
+        queue = self._failing if entry.failures else self._sound
+        heapq.heappush(queue, (at, next(self._pushed), endpoint))

@@ -1,5 +1,6 @@
 """The wheel as a user gets it: alone, in a clean environment, run from a foreign folder."""
 
+import json
 import shutil
 import subprocess
 import sys
@@ -45,6 +46,11 @@ def test_its_commands_run_from_a_foreign_folder(commands: Path, command: str, tm
     version = run(commands / command, "--version", folder=tmp_path)
     assert version.startswith(f"{command}, version ")
     assert "Usage: " in run(commands / command, "--help", folder=tmp_path)
+
+
+def test_it_brings_the_schema_of_its_configuration(commands: Path, tmp_path: Path) -> None:
+    printed = json.loads(run(commands / "certlag-exporter", "--print-schema", folder=tmp_path))
+    assert printed == json.loads((ROOT / "docs" / "configuration.schema.json").read_text(encoding="utf-8"))
 
 
 def test_it_ends_with_2_and_one_line_without_a_cluster(commands: Path, tmp_path: Path) -> None:

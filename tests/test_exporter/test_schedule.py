@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.model import Endpoint, ObjectKey
-from exporter.schedule import INTERVAL, NOT_READY_DELAY, RETRY_FIRST, SPREAD, Schedule
+from exporter.schedule import FAILING_AT_ONCE, INTERVAL, NOT_READY_DELAY, RETRY_FIRST, SPREAD, Schedule
 
 A, B, C = (Endpoint(ObjectKey("ns", name), "uid", "10.0.0.1", "main", "id", 443, None) for name in "abc")
 EVERYTHING = 1000
@@ -233,3 +233,20 @@ def test_whatever_happens_all_that_is_wanted_is_probed_again_and_nothing_else(
     for endpoint in flying:
         planned.done(endpoint, now, success=True)
     assert set(planned.take(now + 2 * INTERVAL, EVERYTHING)) == set().union(*wanted.values())
+
+
+def test_a_thousand_dead_endpoints_do_not_keep_a_living_one_waiting() -> None:
+    planned = schedule()
+    dead = [A._replace(port=number) for number in range(1, 1001)]
+    planned.want("dead", dict.fromkeys(dead, True), now=0.0)
+    for endpoint in planned.take(0.0, EVERYTHING):
+        planned.done(endpoint, 0.0, success=False)
+    planned.want("alive", {B: True}, now=5.0)
+    taken = planned.take(5.0, 16)
+    assert taken[0] == B
+    assert len(taken) == 1 + FAILING_AT_ONCE
+    planned.want("alive", {B: True, C: True}, now=5.0)
+    assert planned.take(5.0, 16) == [C]
+    assert planned.next_due is None, "no dead one may be taken before another has ended"
+    planned.done(taken[1], 8.0, success=False)
+    assert len(planned.take(8.0, 16)) == 1
