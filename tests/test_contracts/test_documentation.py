@@ -8,6 +8,7 @@ import yaml
 from docs import generate
 from exporter.configuration import json_schema
 from exporter.exposition import FAMILIES
+from exporter.judgement import Reason
 
 
 @pytest.mark.parametrize("name", [file.name for file in generate.generated()])
@@ -36,3 +37,15 @@ def test_the_schema_knows_every_key_of_the_documented_example() -> None:
     schema = json.loads(json.dumps(json_schema()))
     properties = schema["$defs"]["TargetSection"]["properties"]
     assert set(example["targets"][0]) == set(properties)
+
+
+def test_the_architecture_names_every_module() -> None:
+    text = (generate.DOCS / "architecture.md").read_text(encoding="utf-8")
+    package = generate.DOCS.parent / "exporter"
+    modules = {str(file.relative_to(package).with_suffix("")) for file in package.glob("**/[a-z]*.py")}
+    assert [name for name in sorted(modules) if f"`{name}`" not in text] == []
+
+
+def test_every_reason_of_a_verdict_is_explained() -> None:
+    text = (generate.DOCS / "status.md").read_text(encoding="utf-8")
+    assert [reason for reason in Reason if f"`{reason}`" not in text] == []
