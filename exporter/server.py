@@ -13,6 +13,7 @@ import asyncio
 import base64
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 
@@ -91,13 +92,19 @@ class Server:
 
     async def _end(self) -> None:
         self._ending = True
-        if self._listening is not None:
-            self._listening.close()
+        # First no more are accepted, and the server closed last: asyncio (until 3.12) leaves a connection open that
+        # was accepted in the same moment in which its server closes.
+        for listening in self._listening.sockets if self._listening is not None else ():
+            self._loop.remove_reader(listening)
         for writer in self._writers:
             writer.transport.abort()
-        conversations = asyncio.all_tasks() - {asyncio.current_task()}
-        if conversations:
-            await asyncio.wait(conversations, timeout=1.0)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(1.0):
+                # Again and again: a connection that was just accepted becomes a conversation only now.
+                while others := asyncio.all_tasks() - {asyncio.current_task()}:
+                    await asyncio.wait(others)
+        if self._listening is not None:
+            self._listening.close()
         await asyncio.sleep(0)  # the transports close in the loop's next round
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -51,7 +51,7 @@ class ScriptedApi:
 
     def next_request(self) -> Request:
         """Wait for the next request that was not looked at yet."""
-        return self.requests.get(timeout=5)
+        return self.requests.get(timeout=20)
 
     @property
     def url(self) -> str:
@@ -112,7 +112,7 @@ def _read_head(connection: socket.socket, stop: threading.Event) -> str:
         if not data:
             return ""
         head += data
-    connection.settimeout(5)
+    connection.settimeout(20)
     return "" if stop.is_set() else head.removesuffix(HEADERS_END).decode("latin-1")
 
 
@@ -178,7 +178,7 @@ def after(gate: threading.Event, then: Answer) -> Answer:
     """Give an answer once the test allows it."""
 
     def write(connection: socket.socket, stop: threading.Event) -> bool:
-        assert gate.wait(5)
+        assert gate.wait(20)
         return then(connection, stop)
 
     return write
@@ -200,7 +200,7 @@ def watch(*pieces: bytes | threading.Event, hold: bool = False) -> Answer:
         connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n")
         for piece in pieces:
             if isinstance(piece, threading.Event):
-                assert piece.wait(5)
+                assert piece.wait(20)
             elif piece == CUT:
                 return False
             else:

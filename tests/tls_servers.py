@@ -32,7 +32,7 @@ class Listener:
 
     def next(self) -> object:
         """Wait for a connection to have been handled."""
-        return self.accepted.get(timeout=5)
+        return self.accepted.get(timeout=20)
 
 
 Handler = Callable[[socket.socket, threading.Event], object]

@@ -23,7 +23,7 @@ from tests.tls_servers import server_context
 @pytest.fixture(autouse=True)
 def short_patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """A test that waits for an answer by mistake fails in seconds."""
-    monkeypatch.setattr(client_module, "READ_TIMEOUT", 5.0)
+    monkeypatch.setattr(client_module, "READ_TIMEOUT", 20.0)
 
 
 def connect(api: ScriptedApi, directory: Path) -> ClusterClient:

@@ -30,7 +30,7 @@ BOTH = pytest.mark.parametrize("versions", [TLS_1_2, TLS_1_3], ids=["TLS 1.2", "
 ROOT = pki.authority("root")
 LEAF = ROOT.intermediate("middle").leaf("svc.example")
 OTHER = ROOT.leaf("other.example")
-PATIENCE = 5.0
+PATIENCE = 20.0
 """Seconds for a probe that is expected to succeed, on a busy machine."""
 SHORT = 0.3
 """Seconds for a probe that is expected to time out."""
@@ -176,7 +176,7 @@ def test_a_silent_server_is_a_timeout_at_the_deadline() -> None:
     with listening(lambda _, stop: stop.wait()) as server:
         result = ask(server.port, timeout=SHORT)
     assert failure(result) is ProbeFailure.TIMEOUT
-    assert SHORT <= result.duration.total_seconds() < SHORT + 1
+    assert SHORT <= result.duration.total_seconds() < SHORT + 3
 
 
 def drip(connection: socket.socket, stop: threading.Event, data: bytes) -> None:
@@ -195,7 +195,7 @@ def test_a_real_handshake_that_drips_is_a_timeout_at_the_one_deadline() -> None:
     with listening(handle) as server:
         result = ask(server.port, timeout=SHORT)
     assert failure(result) is ProbeFailure.TIMEOUT
-    assert SHORT <= result.duration.total_seconds() < SHORT + 1
+    assert SHORT <= result.duration.total_seconds() < SHORT + 3
 
 
 def test_records_without_end_that_drip_are_a_timeout_at_the_one_deadline() -> None:
@@ -203,7 +203,7 @@ def test_records_without_end_that_drip_are_a_timeout_at_the_one_deadline() -> No
     with listening(lambda connection, stop: drip(connection, stop, endless)) as server:
         result = ask(server.port, timeout=SHORT)
     assert failure(result) is ProbeFailure.TIMEOUT
-    assert SHORT <= result.duration.total_seconds() < SHORT + 1
+    assert SHORT <= result.duration.total_seconds() < SHORT + 3
 
 
 def answering(data: bytes) -> Callable[[socket.socket, threading.Event], None]:

@@ -84,7 +84,7 @@ class Running:
         self.thread = threading.Thread(target=self.reflector.run, daemon=True)
 
     def next(self) -> Change:
-        return self.changes.get(timeout=5)
+        return self.changes.get(timeout=20)
 
     def next_names(self) -> list[str]:
         """The names of the next list that is handed over."""
@@ -99,7 +99,7 @@ class Running:
         return name
 
     def next_failure(self) -> tuple[ClusterErrorReason, float]:
-        error, delay = self.failures.get(timeout=5)
+        error, delay = self.failures.get(timeout=20)
         return error.reason, delay
 
     def next_watch(self) -> dict[str, str]:
@@ -131,7 +131,7 @@ def running(directory: Path, *script: Answer, watched: Watch = WATCH) -> Iterato
 @pytest.fixture(autouse=True)
 def short_patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """A test that waits for an answer by mistake fails in seconds."""
-    monkeypatch.setattr(client_module, "READ_TIMEOUT", 5.0)
+    monkeypatch.setattr(client_module, "READ_TIMEOUT", 20.0)
 
 
 HOLD = watch(hold=True)
