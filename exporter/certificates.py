@@ -23,7 +23,7 @@ MAX_NAMES = 200
 MAX_NAME = 255
 """Characters of a DNS name (RFC 1035 §2.3.4); longer names cannot match a Certificate's and are cut."""
 
-_PEM = re.compile(r"-----BEGIN CERTIFICATE-----([^-]*)-----END CERTIFICATE-----")
+_PEM = re.compile(r"-----BEGIN CERTIFICATE-----(.*?)-----END CERTIFICATE-----", re.DOTALL)
 
 
 class InvalidCertificateError(ValueError):
@@ -40,7 +40,8 @@ def split_pem(pem: bytes) -> tuple[bytes, ...]:
     if len(pem) > MAX_PEM:
         raise InvalidCertificateError(f"{len(pem)} bytes of PEM, at most {MAX_PEM} are read")
     try:
-        ders = tuple(binascii.a2b_base64(body) for body in _PEM.findall(pem.decode("ascii")))
+        bodies = _PEM.findall(pem.decode("ascii"))
+        ders = tuple(binascii.a2b_base64("".join(body.split()), strict_mode=True) for body in bodies)
     except ValueError as error:
         raise InvalidCertificateError(f"not PEM: {error}") from error
     if not ders:

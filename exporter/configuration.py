@@ -230,6 +230,7 @@ _RIGHT_FORMS = {
     "port": "a number from 1 to 65535, or a port's name of at most 15 characters with a letter in it",
     "serverName": "a DNS name in lower case",
     "clientAuth": "true or false",
+    "workers[]": "deployment/NAME or statefulset/NAME",
     "workers": "a list of deployment/NAME or statefulset/NAME",
     "drainTimeout": "a length of time above zero, as in 1h, 90s or 1h30m",
     "restartTimeout": "a length of time above zero, as in 5m, 90s or 1h30m",

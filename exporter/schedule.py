@@ -2,7 +2,7 @@
 
 An endpoint is due at once when its container becomes ready and when its certificate is issued anew; a container
 that is not ready gets ten seconds first. After a success it is due an interval later, give or take a tenth, so
-that a thousand pods do not come due together; after a failure after a second, doubled each time up to the interval.
+that a thousand pods do not come due together; after a failure after 0.2 s, doubled each time up to the interval.
 
 Endpoints that failed last wait in a queue of their own and are taken only a few at once: each holds a prober for the
 whole of its timeout, and a thousand dead ones must not keep those that live from being seen.
@@ -18,7 +18,7 @@ from typing import Generic, TypeVar
 from exporter.model import Endpoint
 
 INTERVAL = 300.0
-RETRY_FIRST = 1.0
+RETRY_FIRST = 0.2
 NOT_READY_DELAY = 10.0
 SPREAD = 0.1
 FAILING_AT_ONCE = 8

@@ -11,6 +11,7 @@ idling between requests. GET and HEAD only.
 
 import asyncio
 import base64
+import logging
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -20,6 +21,8 @@ from http import HTTPStatus
 import h11
 
 from exporter.web_config import WebConfig, WebConfigFile, credential_digest
+
+log = logging.getLogger("certlag")
 
 MAX_HEADERS = 8 * 1024
 MAX_CONNECTIONS = 256
@@ -175,7 +178,11 @@ class Server:
             return _refusal(HTTPStatus.NOT_FOUND)
         if method not in ("GET", "HEAD"):
             return _refusal(HTTPStatus.METHOD_NOT_ALLOWED, ("Allow", "GET, HEAD"))
-        return page(request)
+        try:
+            return page(request)
+        except Exception:
+            log.exception("a page failed", extra={"path": request.path})
+            return _refusal(HTTPStatus.INTERNAL_SERVER_ERROR)
 
 
 async def _read_request(connection: h11.Connection, reader: asyncio.StreamReader) -> tuple[str, Request] | None:

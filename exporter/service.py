@@ -37,6 +37,8 @@ from exporter.targets import wanted
 from exporter.text_format import Page
 
 PROBERS = 16
+JOIN_SECONDS = 1.5
+"""How long threads may take to end: the process is to be gone two seconds after SIGTERM."""
 STEP = 60.0
 """Seconds that the loop waits at most, so that a clock that was set is noticed."""
 
@@ -76,11 +78,13 @@ class Service:
         jitter: random.Random,
     ) -> None:
         self._configuration = configuration
+        self._client = client
         self._publication = publication
         self._clock = clock
         self._messages: queue.SimpleQueue[Message] = queue.SimpleQueue()
         self._stopping = threading.Event()
-        self._to_probe: queue.SimpleQueue[Endpoint] = queue.SimpleQueue()
+        self._to_probe: queue.SimpleQueue[Endpoint | None] = queue.SimpleQueue()
+        self._threads: list[threading.Thread] = []
         self._in_flight = 0
         self._probe_failures: Counter[ProbeFailure] = Counter()
         self._world = World(configuration)
@@ -127,24 +131,29 @@ class Service:
         for number in range(PROBERS):
             self._spawn(f"probe {number}", self._probe_until_stopped)
         while not self._stopping.is_set():
-            dirty = self._fold(self._take())
-            self._publication.looped()
-            if not self._can_judge():
-                continue
-            if not self._judging or self._clock_was_set():
-                self._judging = True
-                self._changes.clear()
-                self._assessments.clear()
-                dirty = self._world.keys()
-                log.info("judging anew", extra={"certificates": len(dirty)})
-            changed = self._judge(dirty | self._fallen_due())
-            changed |= self._judge_targets()
-            self._dispatch()
-            if changed:
-                self._publication.publish(self._judged())
-            if not self._publication.ready and self._schedule.first_round_ended:
-                self._publication.ready = True
-                log.info("ready")
+            self._round()
+        self._join()
+
+    def _round(self) -> None:
+        """Take what came, judge what it concerns, publish, and send out who is due to be probed."""
+        dirty = self._fold(self._take())
+        self._publication.looped()
+        if not self._can_judge():
+            return
+        if not self._judging or self._clock_was_set():
+            self._judging = True
+            self._changes.clear()
+            self._assessments.clear()
+            dirty = self._world.keys()
+            log.info("judging anew", extra={"certificates": len(dirty)})
+        changed = self._judge(dirty | self._fallen_due())
+        changed |= self._judge_targets()
+        self._dispatch()
+        if changed:
+            self._publication.publish(self._judged())
+        if not self._publication.ready and self._schedule.first_round_ended:
+            self._publication.ready = True
+            log.info("ready")
 
     def _judged(self) -> Judged:
         assessments = tuple(self._assessments.values())
@@ -258,8 +267,8 @@ class Service:
             self._to_probe.put(endpoint)
 
     def _probe_until_stopped(self) -> None:
-        while not self._stopping.is_set():
-            self._messages.put(probe(self._to_probe.get(), self._clock))
+        while (endpoint := self._to_probe.get()) is not None:
+            self._messages.put(probe(endpoint, self._clock))
 
     # --- threads ----------------------------------------------------------------------------------
 
@@ -270,7 +279,21 @@ class Service:
             except BaseException as error:  # noqa: BLE001 - handed to the main loop, which ends the process
                 self._messages.put(Died(name, error))
 
-        threading.Thread(target=live, name=name, daemon=True).start()
+        thread = threading.Thread(target=live, name=name, daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _join(self) -> None:
+        """Wake every thread that waits for something, and let it end.
+
+        One that still runs while the interpreter is taken down may abort the process.
+        """
+        self._client.close()
+        for _ in range(PROBERS):
+            self._to_probe.put(None)
+        deadline = self._clock.monotonic() + JOIN_SECONDS
+        for thread in self._threads:
+            thread.join(max(0.0, deadline - self._clock.monotonic()))
 
 
 def _identity(issued: Issued | None) -> object:

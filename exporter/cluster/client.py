@@ -8,7 +8,7 @@ urllib3 raises is translated here, once, into `ClusterError`.
 import json
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +52,7 @@ class ClusterClient:
         self._pool = RESTClientObject(configuration).pool_manager
         self.server: str = configuration.host
         self.namespace = namespace
+        self._open: set[urllib3.BaseHTTPResponse] = set()
 
     @classmethod
     def connect(cls, *, kubeconfig: str | None = None, context: str | None = None) -> "ClusterClient":
@@ -111,6 +112,12 @@ class ClusterClient:
         with self._request(path, parameters, accept) as response:
             yield _lines(response)
 
+    def close(self) -> None:
+        """End every answer that is being read: whoever waits for it gets a `ClusterError` now."""
+        for response in tuple(self._open):
+            with suppress(ValueError, RuntimeError, OSError):  # it has just ended by itself
+                response.shutdown()
+
     @contextmanager
     def _request(self, path: str, parameters: Mapping[str, str], accept: str) -> Iterator[urllib3.BaseHTTPResponse]:
         try:
@@ -125,6 +132,7 @@ class ClusterClient:
             )
         except HTTPError as error:
             raise _unreachable(path, error) from error
+        self._open.add(response)
         try:
             if response.status != 200:
                 raise _refused(path, response)
@@ -132,6 +140,7 @@ class ClusterClient:
         except HTTPError as error:
             raise _unreachable(path, error) from error
         finally:
+            self._open.discard(response)
             # A response that was read to its end gives its connection back; any other is of no more use.
             if response.isclosed():
                 response.release_conn()

@@ -129,6 +129,8 @@ class Reflector:
                     self._list("safety")
                 self._watch()
             except ClusterError as error:
+                if self._stop.is_set():
+                    return
                 if error.reason is ClusterErrorReason.EXPIRED:
                     reason, self._resource_version = "expired", None
                     self.health.synced = False

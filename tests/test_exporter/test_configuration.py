@@ -236,10 +236,10 @@ KNOWN = (
             "workers: deployment/a",
             "targets[0].workers: 'deployment/a' is not a list of deployment/NAME or statefulset/NAME",
         ),
-        ("workers: [a]", "targets[0].workers[0]: 'a' is not a list of deployment/NAME or statefulset/NAME"),
+        ("workers: [a]", "targets[0].workers[0]: 'a' is not deployment/NAME or statefulset/NAME"),
         (
             "workers: [deployment/a, daemonset/b]",
-            "targets[0].workers[1]: 'daemonset/b' is not a list of deployment/NAME or statefulset/NAME",
+            "targets[0].workers[1]: 'daemonset/b' is not deployment/NAME or statefulset/NAME",
         ),
         ("prot: 1234", f'targets[0].prot: unknown key (did you mean "port"?); known here: {KNOWN}'),
         ("server_name: a", f'targets[0].server_name: unknown key (did you mean "serverName"?); known here: {KNOWN}'),

@@ -21,6 +21,7 @@ USE = {"target": "build-service", "certificate": BUILD_SERVICE}
 
 
 @pytest.mark.cluster
+@pytest.mark.serial
 @pytest.mark.parametrize("renewals", [10, pytest.param(60, marks=pytest.mark.proof)])
 def test_a_renewed_certificate_is_seen_as_not_loaded_until_the_daemon_restarts(
     renewals: int, opschain: Opschain, tmp_path: Path, figures: Figures

@@ -17,6 +17,7 @@ SEEN_CURRENT_WITHIN = 2.0
 
 
 @pytest.mark.cluster
+@pytest.mark.serial
 def test_of_two_replicas_the_one_that_restarted_is_current_and_the_other_stale(
     ground: Ground, figures: Figures
 ) -> None:
