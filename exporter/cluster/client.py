@@ -7,7 +7,7 @@ urllib3 raises is translated here, once, into `ClusterError`.
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,8 @@ from urllib3.exceptions import HTTPError, ReadTimeoutError
 
 from exporter.errors import ClusterConfigError, ClusterError, ClusterErrorReason
 
+POOL = 32
+"""Connections that are kept; more watches than that are served all the same."""
 CONNECT_TIMEOUT = 5.0
 READ_TIMEOUT = 75.0
 """Seconds without a byte before a watch is given up: the server sends bookmarks about once a minute."""
@@ -42,15 +44,12 @@ _STATUS_REASONS = {
 class ClusterClient:
     """GET requests to one API server, from any thread."""
 
-    def __init__(self, configuration: Configuration, namespace: str, *, threads: int = 32) -> None:
-        configuration.connection_pool_maxsize = threads
-        # The package re-sends a request as often as Retry-After asks, inside the call. The watch loop's backoff
-        # is the one place that waits.
-        configuration.retries = False
-        configuration.keep_alive = True
-        self._configuration = configuration
-        self._pool = RESTClientObject(configuration).pool_manager
-        self.server: str = configuration.host
+    def __init__(self, load: Callable[[], Configuration], namespace: str) -> None:
+        """Connect by what `load` returns; it is called again for fresh credentials when they are refused."""
+        self._load = load
+        self._configuration = load()
+        self._pool = RESTClientObject(self._configuration).pool_manager
+        self.server: str = self._configuration.host
         self.namespace = namespace
         self._open: set[urllib3.BaseHTTPResponse] = set()
 
@@ -65,27 +64,14 @@ class ClusterClient:
         Raises:
             ClusterConfigError: there is no way to a cluster.
         """
-        configuration = Configuration()
-        try:
-            if kubeconfig is None and context is None and os.environ.get("KUBERNETES_SERVICE_HOST"):
-                kubernetes_config.load_incluster_config(client_configuration=configuration)
-                return cls(configuration, _NAMESPACE_FILE.read_text(encoding="utf-8").strip())
-            kubernetes_config.load_kube_config(
-                config_file=kubeconfig, context=context, client_configuration=configuration
-            )
-            contexts, current = kubernetes_config.list_kube_config_contexts(config_file=kubeconfig)
-        # Of a file that is YAML but no kubeconfig, the package raises whatever it stumbles over.
-        except (
-            kubernetes_config.ConfigException,
-            yaml.YAMLError,
-            OSError,
-            ValueError,
-            TypeError,
-            LookupError,
-        ) as error:
-            raise ClusterConfigError(f"no way to a cluster: {error}") from error
-        chosen = next((entry for entry in contexts if entry["name"] == context), current)
-        return cls(configuration, chosen["context"].get("namespace") or "default")
+        in_cluster = kubeconfig is None and context is None and bool(os.environ.get("KUBERNETES_SERVICE_HOST"))
+        with _config_errors():
+            namespace = _NAMESPACE_FILE.read_text(encoding="utf-8").strip() if in_cluster else None
+            if namespace is None:
+                contexts, current = kubernetes_config.list_kube_config_contexts(config_file=kubeconfig)
+                chosen = next((entry for entry in contexts if entry["name"] == context), current)
+                namespace = chosen["context"].get("namespace") or "default"
+        return cls(lambda: _configuration(kubeconfig, context, in_cluster=in_cluster), namespace)
 
     def get(self, path: str, parameters: Mapping[str, str], *, accept: str = "application/json") -> Any:
         """Return the JSON answer to one GET.
@@ -134,6 +120,8 @@ class ClusterClient:
             raise _unreachable(path, error) from error
         self._open.add(response)
         try:
+            if response.status == 401:
+                self._refresh_credentials()
             if response.status != 200:
                 raise _refused(path, response)
             yield response
@@ -147,6 +135,11 @@ class ClusterClient:
             else:
                 response.close()
 
+    def _refresh_credentials(self) -> None:
+        """Read tokens and run exec plugins anew: the package does so only when its copy is a minute old, or never."""
+        with suppress(ClusterConfigError):  # the request that was refused says all there is to say
+            self._configuration = self._load()
+
     def _authorization(self) -> dict[str, str]:
         """Return the Authorization header; the package re-reads tokens and runs exec plugins here."""
         try:
@@ -158,6 +151,37 @@ class ClusterClient:
         if not all(value.isascii() and value.isprintable() for value in headers.values()):
             raise ClusterError(ClusterErrorReason.UNAUTHORIZED, "no credentials: the token is not one line of ASCII")
         return headers
+
+
+def _configuration(kubeconfig: str | None, context: str | None, *, in_cluster: bool) -> Configuration:
+    """Load the way to the cluster, with fresh credentials.
+
+    Raises:
+        ClusterConfigError: there is none.
+    """
+    configuration = Configuration()
+    with _config_errors():
+        if in_cluster:
+            kubernetes_config.load_incluster_config(client_configuration=configuration)
+        else:
+            kubernetes_config.load_kube_config(
+                config_file=kubeconfig, context=context, client_configuration=configuration
+            )
+    configuration.connection_pool_maxsize = POOL
+    # The package re-sends a request as often as Retry-After asks, inside the call. The watch loop's backoff is the
+    # one place that waits.
+    configuration.retries = False
+    configuration.keep_alive = True
+    return configuration
+
+
+@contextmanager
+def _config_errors() -> Iterator[None]:
+    """Translate what the package raises: of a file that is YAML but no kubeconfig, whatever it stumbles over."""
+    try:
+        yield
+    except (kubernetes_config.ConfigException, yaml.YAMLError, OSError, ValueError, TypeError, LookupError) as error:
+        raise ClusterConfigError(f"no way to a cluster: {error}") from error
 
 
 def _lines(response: urllib3.BaseHTTPResponse) -> Iterator[bytes]:

@@ -260,16 +260,29 @@ def test_the_newline_of_a_token_file_is_not_sent(tmp_path: Path) -> None:
         assert api.next_request().headers["authorization"] == "Bearer from-a-file"
 
 
-def test_the_token_file_of_a_kubeconfig_is_read_once(tmp_path: Path) -> None:
-    """So does release 37 of the package. In a cluster it is read again: see below."""
+def test_the_token_file_of_a_kubeconfig_is_read_again_once_its_token_is_refused(tmp_path: Path) -> None:
+    """The package itself reads it once and never again."""
     token = tmp_path / "token"
     token.write_text("first")
-    with scripted_api.scripted_api(page([], "1"), page([], "1")) as api:
+    with scripted_api.scripted_api(page([], "1"), refusal(401), page([], "1")) as api:
         client = ClusterClient.connect(kubeconfig=api.kubeconfig(tmp_path, tokenFile=str(token)))
         client.get("/", {})
         token.write_text("second")
+        assert failing(client).reason is ClusterErrorReason.UNAUTHORIZED
         client.get("/", {})
-        assert [api.next_request().headers["authorization"] for _ in range(2)] == ["Bearer first"] * 2
+        sent = [api.next_request().headers["authorization"] for _ in range(3)]
+    assert sent == ["Bearer first", "Bearer first", "Bearer second"]
+
+
+def test_a_kubeconfig_that_is_gone_when_it_is_needed_again_changes_nothing(tmp_path: Path) -> None:
+    with scripted_api.scripted_api(refusal(401), page([], "1")) as api:
+        file = api.kubeconfig(tmp_path)
+        client = ClusterClient.connect(kubeconfig=file)
+        Path(file).unlink()
+        assert failing(client).reason is ClusterErrorReason.UNAUTHORIZED
+        client.get("/", {})
+        sent = {api.next_request().headers["authorization"] for _ in range(2)}
+    assert len(sent) == 1
 
 
 @pytest.fixture
@@ -318,7 +331,7 @@ def time_of_package(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
 def test_in_a_pod_a_rotated_token_is_used_once_the_old_one_was_read_a_minute_ago(
     in_cluster: Path, monkeypatch: pytest.MonkeyPatch, time_of_package: FakeClock
 ) -> None:
-    """So does release 37 of the package: within that minute it sends the old one, refused or not."""
+    """So does release 37 of the package; within that minute it sends the old one, as long as it is not refused."""
     with scripted_api.scripted_api(*[page([], "1")] * 3, tls=serving(in_cluster)) as api:
         client = from_a_pod(api, monkeypatch)
         client.get("/", {})
@@ -329,6 +342,18 @@ def test_in_a_pod_a_rotated_token_is_used_once_the_old_one_was_read_a_minute_ago
         client.get("/", {})
         sent = [api.next_request().headers["authorization"] for _ in range(3)]
     assert sent == ["bearer token", "bearer token", "bearer rotated"]
+
+
+def test_in_a_pod_a_rotated_token_is_used_at_once_if_the_old_one_is_refused(
+    in_cluster: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with scripted_api.scripted_api(refusal(401), page([], "1"), tls=serving(in_cluster)) as api:
+        client = from_a_pod(api, monkeypatch)
+        (in_cluster / "token").write_text("rotated\n")
+        assert failing(client).reason is ClusterErrorReason.UNAUTHORIZED
+        client.get("/", {})
+        sent = [api.next_request().headers["authorization"] for _ in range(2)]
+    assert sent == ["bearer token", "bearer rotated"]
 
 
 @pytest.mark.parametrize("content", [None, b"", b"\xff"], ids=["missing", "empty", "no text"])
