@@ -135,7 +135,7 @@ class Authority(Issued):
     ) -> "Authority":
         """Issue a certificate that may sign others; with another authority's key it is a cross-signed one."""
         key = key or ec_key()
-        signed = sign(name, key, issuer=self, not_before=not_before, not_after=not_after, extensions=(_MAY_SIGN,))
+        signed = sign(name, key, issuer=self, not_before=not_before, not_after=not_after, extensions=_MAY_SIGN)
         return Authority(signed, key, self._below(), is_root=False)
 
     def _below(self) -> tuple[bytes, ...]:
@@ -151,7 +151,7 @@ def authority(
 ) -> Authority:
     """Make a root."""
     key = key or ec_key()
-    signed = sign(name, key, issuer=None, not_before=not_before, not_after=not_after, extensions=(_MAY_SIGN,))
+    signed = sign(name, key, issuer=None, not_before=not_before, not_after=not_after, extensions=_MAY_SIGN)
     return Authority(signed, key)
 
 
@@ -185,9 +185,16 @@ def sign(
         .not_valid_before(not_before)
         .not_valid_after(not_after)
     )
-    for extension in extensions:
-        builder = builder.add_extension(extension, critical=isinstance(extension, x509.BasicConstraints))
-    return builder.sign(issuer.key if issuer else key, hashes.SHA256())
+    signer = issuer.key if issuer else key
+    # What RFC 5280 §4.2.1 asks for, and Python verifies strictly from 3.13 on.
+    critical = (x509.BasicConstraints, x509.KeyUsage, *((x509.SubjectAlternativeName,) if not attributes else ()))
+    identifiers = (
+        x509.SubjectKeyIdentifier.from_public_key(key.public_key()),
+        x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()),
+    )
+    for extension in (*extensions, *identifiers):
+        builder = builder.add_extension(extension, critical=isinstance(extension, critical))
+    return builder.sign(signer, hashes.SHA256())
 
 
 def general_name(name: str) -> x509.GeneralName:
@@ -207,4 +214,17 @@ def pem(der: bytes) -> bytes:
     return b"-----BEGIN CERTIFICATE-----\n" + lines + b"\n-----END CERTIFICATE-----\n"
 
 
-_MAY_SIGN = x509.BasicConstraints(ca=True, path_length=None)
+_MAY_SIGN = (
+    x509.BasicConstraints(ca=True, path_length=None),
+    x509.KeyUsage(
+        digital_signature=True,
+        key_cert_sign=True,
+        crl_sign=True,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        encipher_only=False,
+        decipher_only=False,
+    ),
+)
