@@ -8,7 +8,7 @@ The reading order is that of the definitions: what one endpoint presents (`_judg
 (`_pod`), of a workload (`_use`), and of its renewal window (`_state`).
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime, timedelta
 
 from exporter.certificates import not_after, signing_authority
@@ -101,12 +101,11 @@ def _judge(leaf: Leaf, subject: Subject, known: Issued | None, siblings: frozens
 
 
 def _judge_sight(sight: Sight, view: PodView, subject: Subject, known: Issued | None) -> SightAssessment:
-    observation = sight.observation
-    if observation is None:
+    if sight.observation is None:
         return SightAssessment(sight, Verdict.PENDING, Reason.FIRST_PROBE_PENDING)
-    if observation.loaded is None:
+    if sight.loaded is None:
         return SightAssessment(sight, Verdict.UNKNOWN, Reason.PROBE_FAILED)
-    return SightAssessment(sight, *_judge(observation.loaded.leaf, subject, known, view.siblings))
+    return SightAssessment(sight, *_judge(sight.loaded.leaf, subject, known, view.siblings))
 
 
 def _judge_start(container: Container, known: Issued | None) -> tuple[Verdict, Reason]:
@@ -165,8 +164,7 @@ def _guesses(view: PodView, subject: Subject, known: Issued | None) -> Iterator[
 def _use(use: Use, subject: Subject, known: Issued | None, now: datetime) -> UseAssessment:
     certificate = subject.certificate
     pods = tuple(_pod(view, use, subject, known) for view in use.pods)
-    stale = [assessed for pod in pods for assessed in pod.sights if assessed.verdict is Verdict.STALE]
-    authorities = {assessed.sight: _authority(assessed, known) for assessed in stale}
+    authorities = [(chain, _authority(chain, known)) for chain in _loaded(pods, {Verdict.STALE})]
     in_grace = use.target is not None and use.target.reloads and known is not None and now < _reload_by(known)
     seen = not pods or any(pod.verdict in _JUDGED for pod in pods)
     return UseAssessment(
@@ -175,9 +173,9 @@ def _use(use: Use, subject: Subject, known: Issued | None, now: datetime) -> Use
         evidence=use.evidence,
         state=_state(certificate, known, pods, now, in_grace=in_grace) if seen else None,
         needs_restart=_needs_restart(use, known, pods, in_grace=in_grace) if seen else None,
-        deadline=min((at for assessed in stale for at in _ends(assessed, authorities)), default=None),
+        deadline=min((at for pair in authorities for at in _ends(*pair)), default=None),
         window=window(certificate, known) if certificate and known else None,
-        issuer_changed=_issuer_changed(known, list(authorities.values())) if seen else None,
+        issuer_changed=_issuer_changed(known, [authority for _, authority in authorities]) if seen else None,
         pods=pods,
     )
 
@@ -219,27 +217,24 @@ def _state(
     return WindowState.SETTLED
 
 
-def _loaded(pods: tuple[PodAssessment, ...]) -> Iterator[Chain]:
+def _loaded(pods: tuple[PodAssessment, ...], verdicts: Collection[Verdict] = tuple(Verdict)) -> Iterator[Chain]:
+    """Yield what was seen to be loaded, of these verdicts."""
     for pod in pods:
         for assessed in pod.sights:
-            if assessed.sight.observation and assessed.sight.observation.loaded:
-                yield assessed.sight.observation.loaded
+            if assessed.sight.loaded is not None and assessed.verdict in verdicts:
+                yield assessed.sight.loaded
 
 
-def _authority(assessed: SightAssessment, known: Issued | None) -> bytes | None:
+def _authority(stale: Chain, known: Issued | None) -> bytes | None:
     """Return the authority in the issued `status.ca` to which a stale leaf verifies."""
-    observation = assessed.sight.observation
-    if observation is None or observation.loaded is None or known is None or known.chain is None:
+    if known is None or known.chain is None:
         return None
-    return signing_authority((*observation.loaded.der, *known.chain.intermediates), known.chain.authorities)
+    return signing_authority((*stale.der, *known.chain.intermediates), known.chain.authorities)
 
 
-def _ends(assessed: SightAssessment, authorities: Mapping[Sight, bytes | None]) -> Iterator[datetime]:
+def _ends(stale: Chain, authority: bytes | None) -> Iterator[datetime]:
     """Yield the instants after which a stale chain is no longer accepted."""
-    observation = assessed.sight.observation
-    if observation is not None and observation.loaded is not None:
-        yield observation.loaded.not_after
-    authority = authorities[assessed.sight]
+    yield stale.not_after
     if authority is not None:
         yield not_after(authority)
 

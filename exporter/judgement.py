@@ -10,6 +10,7 @@ from enum import StrEnum
 from exporter.model import (
     Certificate,
     CertificateRequest,
+    Chain,
     Endpoint,
     Evidence,
     Issued,
@@ -27,6 +28,11 @@ class Sight:
 
     endpoint: Endpoint
     observation: Observation | None
+
+    @property
+    def loaded(self) -> Chain | None:
+        """What the container presents, None if that was never seen."""
+        return self.observation.loaded if self.observation else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -210,6 +210,11 @@ class WorkloadStatus:
     replicas: int
     grace_period: timedelta
 
+    @property
+    def key(self) -> ObjectKey:
+        """Its namespace and name, as every object has them."""
+        return ObjectKey(self.workload.namespace, self.workload.name)
+
 
 @dataclass(frozen=True, slots=True)
 class Lease:

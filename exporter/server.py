@@ -50,7 +50,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """An answer; `Content-Length` and `Date`-less connection headers are the server's business."""
+    """An answer. Its length is the server's business; `headers` are any more than the content's type."""
 
     status: HTTPStatus
     body: bytes

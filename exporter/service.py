@@ -23,11 +23,11 @@ from exporter.assess import assess_certificate
 from exporter.clock import Clock
 from exporter.cluster.client import ClusterClient
 from exporter.cluster.resources import FOR_CERTIFICATES, Watch, watches
-from exporter.cluster.watch import Change, Listed, Reflector, WatchHealth
+from exporter.cluster.watch import Change, Listed, Reflector
 from exporter.configuration import Configuration
 from exporter.errors import ClusterError
 from exporter.judgement import Assessment, Subject
-from exporter.model import Endpoint, Issued, ObjectKey, Probe, ProbeFailure, Unanswered
+from exporter.model import Endpoint, Issued, ObjectKey, Presented, Probe, ProbeFailure, Unanswered
 from exporter.probe import probe
 from exporter.publication import Judged, Publication
 from exporter.runs import TargetAssessment
@@ -108,12 +108,9 @@ class Service:
             )
             for watch in watches(configuration)
         ]
-        publication.watch(self.health, self._probe_failures)
-
-    @property
-    def health(self) -> dict[Watch, WatchHealth]:
-        """Whether each watch can see."""
-        return {reflector.watch: reflector.health for reflector in self._reflectors}
+        self._health = {reflector.watch: reflector.health for reflector in self._reflectors}
+        self._for_certificates = {watch for watch in self._health if watch.resource in FOR_CERTIFICATES}
+        publication.watch(self._health, self._probe_failures)
 
     def stop(self) -> None:
         """Ask the loop to end; may be called from any thread and from a signal handler."""
@@ -175,8 +172,8 @@ class Service:
         waits = [STEP]
         if self._changes:
             waits.append((self._changes[0][0] - self._clock.now()) / timedelta(seconds=1))
-        if self._schedule.next_due is not None and self._in_flight < PROBERS:
-            waits.append(self._schedule.next_due - self._clock.monotonic())
+        if self._in_flight < PROBERS and (due := self._schedule.next_due) is not None:
+            waits.append(due - self._clock.monotonic())
         return max(0.0, min(waits))
 
     def _fold(self, messages: Iterable[Message]) -> set[ObjectKey]:
@@ -197,10 +194,10 @@ class Service:
 
     def _probed(self, finished: Probe) -> set[ObjectKey]:
         self._in_flight -= 1
-        failed = isinstance(finished.outcome, Unanswered)
         if isinstance(finished.outcome, Unanswered):
             self._probe_failures[finished.outcome.failure] += 1
-        self._schedule.done(finished.endpoint, self._clock.monotonic(), success=not failed)
+        success = isinstance(finished.outcome, Presented)
+        self._schedule.done(finished.endpoint, self._clock.monotonic(), success=success)
         return self._world.observe(finished)
 
     # --- judging ----------------------------------------------------------------------------------
@@ -214,8 +211,7 @@ class Service:
 
     def _can_judge(self) -> bool:
         """Tell whether every watch that certificates are judged by has handed over its first complete list."""
-        needed = {watch for watch in self.health if watch.resource in FOR_CERTIFICATES}
-        return self._listed.issuperset(needed)
+        return self._listed.issuperset(self._for_certificates)
 
     def _clock_was_set(self) -> bool:
         """Tell whether wall time has moved against the monotonic clock since it was last asked."""
@@ -244,7 +240,7 @@ class Service:
 
     def _judge_targets(self) -> bool:
         """Judge the targets; what single objects tell of them may come later, or be forbidden."""
-        if not self._listed.issuperset(self.health):
+        if not self._listed.issuperset(self._health):
             return False
         changed = False
         for target in self._configuration.targets:

@@ -65,7 +65,7 @@ class World:
         """Fold in what a watch reported, at this instant."""
         match change:
             case Listed(watch, objects, unreadable):
-                present = {_key(item) for item in objects} | unreadable
+                present = {item.key for item in objects} | unreadable
                 gone = [key for key in self._known_keys(watch) if key not in present]
                 changed = [self._put(item, now) for item in objects]
                 return set().union(*changed, *(self._drop(watch, key) for key in gone))
@@ -284,19 +284,12 @@ class World:
             "leases": self._leases.keys(),
         }
         kind = _KIND_OF_RESOURCE.get(watch.resource.name)
-        of_kind = (_key(status) for status in self._workloads.values() if status.workload.type == kind)
+        of_kind = (status.key for status in self._workloads.values() if status.workload.type == kind)
         return [
             key
             for key in stores.get(watch.resource.name, of_kind)
             if watch.namespace in (ALL_NAMESPACES, key.namespace) and watch.name in (None, key.name)
         ]
-
-
-def _key(item: Any) -> ObjectKey:
-    if isinstance(item, WorkloadStatus):
-        return ObjectKey(item.workload.namespace, item.workload.name)
-    key: ObjectKey = item.key
-    return key
 
 
 def _named(target: Target) -> tuple[ObjectKey, ...]:

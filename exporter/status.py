@@ -134,7 +134,7 @@ def _endpoint(assessed: SightAssessment) -> dict[str, Any]:
         "serverName": endpoint.server_name,
         "verdict": assessed.verdict,
         "reason": assessed.reason,
-        "loaded": observation and observation.loaded and _leaf(observation.loaded.leaf),
+        "loaded": assessed.sight.loaded and _leaf(assessed.sight.loaded.leaf),
         "failure": observation and observation.failure,
         "lastSuccessAt": _instant(observation.last_success_at if observation else None),
     }
