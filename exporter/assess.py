@@ -175,7 +175,7 @@ def _use(use: Use, subject: Subject, known: Issued | None, now: datetime) -> Use
         needs_restart=_needs_restart(use, known, pods, in_grace=in_grace) if seen else None,
         deadline=min((at for pair in authorities for at in _ends(*pair)), default=None),
         window=window(certificate, known) if certificate and known else None,
-        issuer_changed=_issuer_changed(known, [authority for _, authority in authorities]) if seen else None,
+        issuer_changed=_issuer_changed(use, known, [authority for _, authority in authorities]) if seen else None,
         pods=pods,
     )
 
@@ -239,7 +239,10 @@ def _ends(stale: Chain, authority: bytes | None) -> Iterator[datetime]:
         yield not_after(authority)
 
 
-def _issuer_changed(known: Issued | None, authorities: list[bytes | None]) -> bool | None:
+def _issuer_changed(use: Use, known: Issued | None, authorities: list[bytes | None]) -> bool | None:
+    """Say whether some stale leaf verifies to none of the authorities; None where nothing or no leaf tells."""
+    if use.evidence is Evidence.START_TIME:
+        return None
     if known is None or known.chain is None or not known.chain.authorities:
         return None
     return None in authorities

@@ -383,6 +383,14 @@ def test_start_time_is_a_guess_with_two_minutes_of_doubt(started: timedelta, tol
     assert judged(subject).needs_restart is None
 
 
+def test_a_guess_says_nothing_of_the_issuer() -> None:
+    pod = a_pod("pod", a_container(started_at=RENEWED_AT - timedelta(hours=1)))
+    request = a_request(2, issued=IssuedChain(a_leaf("second"), authorities=(ROOT.der,)))
+    subject = a_subject(a_use(a_view(pod), evidence=Evidence.START_TIME), revision=2, requests=(request,))
+    assert verdict(subject)[0] is Verdict.STALE
+    assert judged(subject).issuer_changed is None
+
+
 # --- workloads that reload by themselves ------------------------------------------------------------
 
 

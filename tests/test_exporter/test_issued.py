@@ -7,8 +7,9 @@ import pytest
 
 from exporter.certificates import read_issued
 from exporter.issued import issued, later
-from exporter.model import Certificate, CertificateRequest, Issued, IssuedEvidence, IssuerRef, ObjectKey
+from exporter.model import Certificate, CertificateRequest, Issued, IssuedEvidence, ObjectKey
 from tests import pki
+from tests.builders import a_certificate
 from tests.pki import DAY, NOW
 
 ROOT = pki.authority("root")
@@ -32,20 +33,7 @@ def dates(of: CertificateRequest) -> tuple[datetime, datetime]:
 def certificate(revision: int | None, status: CertificateRequest | None) -> Certificate:
     """A Certificate at a revision, whose status has the dates of a request."""
     not_before, not_after = dates(status) if status else (None, None)
-    return Certificate(
-        key=ObjectKey("ns", "svc"),
-        uid="uid",
-        secret="tls",
-        names=frozenset(),
-        server_name=None,
-        issuer=IssuerRef("Issuer", "ca", "cert-manager.io"),
-        renew_before=None,
-        renew_before_percentage=None,
-        revision=revision,
-        not_before=not_before,
-        not_after=not_after,
-        renewal_at=None,
-    )
+    return a_certificate(revision, not_before=not_before, not_after=not_after)
 
 
 AT_2 = certificate(2, CURRENT)
