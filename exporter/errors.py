@@ -1,7 +1,7 @@
 """The failures of talking to a Kubernetes API server, as this project names them.
 
-Pure. `cluster.client` is the one place that turns what its libraries raise into these; nothing above it knows
-those libraries. Expected outcomes (a failed probe, a refused configuration) are values or errors of their own
+Pure. `cluster.connection` is the one place that turns what its libraries raise into these; nothing above it
+knows those libraries. Expected outcomes (a failed probe, a refused configuration) are values or errors of their own
 modules, not these.
 """
 
@@ -28,14 +28,32 @@ class ClusterError(Exception):
 
     Attributes:
         reason: which kind of failure.
+        status: the HTTP status of the answer, also where its body then broke off; None: none came.
         retry_after: seconds that the server asked us to wait, if it did.
     """
 
-    def __init__(self, reason: ClusterErrorReason, detail: str, *, retry_after: float | None = None) -> None:
+    def __init__(
+        self,
+        reason: ClusterErrorReason,
+        detail: str,
+        *,
+        status: int | None = None,
+        retry_after: float | None = None,
+    ) -> None:
         super().__init__(f"{reason}: {detail}")
         self.reason = reason
         self.detail = detail
+        self.status = status
         self.retry_after = retry_after
+
+    @property
+    def refused(self) -> bool:
+        """The server said no, and nothing was done. Else it may or may not have been: look before you ask again.
+
+        A 5xx is no such no: the API server answers 504 while a write goes on, 500 when etcd did not confirm one, and
+        what stands before it answers 502 to 504 knowing nothing.
+        """
+        return self.status is not None and 300 <= self.status < 500
 
 
 class ClusterConfigError(Exception):

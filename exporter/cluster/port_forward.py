@@ -1,0 +1,150 @@
+"""A connection to a port of a pod through the API server: touches one WebSocket, and starts no thread.
+
+`kubernetes.stream.portforward` does the same with a thread for each connection, which outlives its user by as long as
+the server takes to say goodbye, and without any timeout. The protocol is small enough to be read where it is used:
+each binary frame begins with its channel; 0 carries the data, 1 what went wrong at the far end; the first frame of
+each channel holds the port, two bytes, and is of no use here (the subprotocol `v4.channel.k8s.io`).
+"""
+
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from types import TracebackType
+from typing import Any, Self
+
+from websocket import (
+    ABNF,
+    WebSocket,
+    WebSocketConnectionClosedException,
+    WebSocketException,
+    WebSocketTimeoutException,
+)
+
+SUBPROTOCOL = "v4.channel.k8s.io"
+
+_DATA, _ERROR = 0, 1
+
+
+class ForwardedConnection:
+    """What a program needs of a connected `socket.socket`; its errors are a socket's. One thread at a time.
+
+    The far end is asked to connect only after this one has begun. So that nothing listens there is heard from the
+    first `recv`, as `ConnectionRefusedError`.
+    """
+
+    def __init__(self, websocket: WebSocket, timeout: float) -> None:
+        self._websocket = websocket
+        self._timeout = timeout
+        self._begun: set[int] = set()
+        self._received = b""
+        self._ended = False
+
+    def settimeout(self, seconds: float) -> None:
+        """Set the seconds that each later call may take."""
+        self._timeout = seconds
+
+    def sendall(self, data: bytes) -> None:
+        """Send bytes.
+
+        Raises:
+            OSError: as of a socket; `TimeoutError` if it took too long.
+        """
+        try:
+            self._websocket.settimeout(self._timeout)
+            self._websocket.send_binary(bytes([_DATA]) + data)
+        except WebSocketException as error:
+            raise _as_of_a_socket(error) from error
+
+    def recv(self, size: int) -> bytes:
+        """Return at least one byte and at most `size`, or none if the far end has closed.
+
+        Raises:
+            OSError: as of a socket; `TimeoutError` if nothing came in time, `ConnectionRefusedError` if nothing
+                listens on the pod's port.
+        """
+        deadline = time.monotonic() + self._timeout
+        while not self._received and not self._ended:
+            self._take_frame(deadline)
+        data, self._received = self._received[:size], self._received[size:]
+        return data
+
+    def close(self) -> None:
+        """End the connection, at once: says goodbye and waits for no answer."""
+        with suppress(WebSocketException, OSError):
+            self._websocket.settimeout(0)
+            self._websocket.send_close()
+        self._websocket.shutdown()  # type: ignore[no-untyped-call]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def _take_frame(self, deadline: float) -> None:
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("nothing came in time")
+        try:
+            self._websocket.settimeout(left)
+            kind, frame = self._websocket.recv_data_frame(control_frame=True)
+        except WebSocketConnectionClosedException:
+            self._ended = True
+        except WebSocketException as error:
+            raise _as_of_a_socket(error) from error
+        else:
+            if kind == ABNF.OPCODE_CLOSE:
+                self._ended = True
+            elif kind == ABNF.OPCODE_BINARY:
+                self._take_message(frame.data)
+
+    def _take_message(self, message: bytes) -> None:
+        channel, content = message[:1], message[1:]
+        if channel not in (bytes([_DATA]), bytes([_ERROR])):
+            raise ConnectionError(f"a port-forward with a message of channel {channel!r}")
+        if channel[0] not in self._begun:
+            self._begun.add(channel[0])
+        elif channel[0] == _DATA:
+            self._received += content
+        else:
+            raise _said_by_the_far_end(content.decode(errors="replace"))
+
+
+def open_websocket(
+    url: str, headers: Mapping[str, str], *, tls: Mapping[str, Any], proxy: Mapping[str, Any], timeout: float
+) -> WebSocket:
+    """Connect to the subresource `portforward` of a pod.
+
+    Args:
+        url: its address, `ws:` or `wss:`.
+        headers: what authenticates us.
+        tls: `sslopt` of websocket-client.
+        proxy: its options for a proxy.
+        timeout: seconds for each step: connect, TLS, the server's answer.
+
+    Raises:
+        WebSocketException: not agreed; `WebSocketBadStatusException` has the server's refusal.
+        OSError: not connected.
+    """
+    websocket = WebSocket(sslopt=dict(tls), enable_multithread=False)
+    lines = [f"{name}: {value}" for name, value in headers.items()]
+    websocket.connect(  # type: ignore[no-untyped-call]
+        url,
+        header=lines,
+        subprotocols=[SUBPROTOCOL],
+        timeout=timeout,
+        suppress_origin=True,
+        redirect_limit=0,  # a token would go to wherever the answer points
+        **proxy,
+    )
+    return websocket
+
+
+def _as_of_a_socket(error: WebSocketException) -> OSError:
+    kind = TimeoutError if isinstance(error, WebSocketTimeoutException) else ConnectionError
+    return kind(str(error) or type(error).__name__)
+
+
+def _said_by_the_far_end(message: str) -> OSError:
+    kind = ConnectionRefusedError if "connection refused" in message else ConnectionError
+    return kind(message[:2048])
