@@ -1,4 +1,4 @@
-"""One TLS handshake: what chain does a container present? Touches one socket; judges nothing.
+"""One TLS handshake: what chain does a container present? Touches one connection; judges nothing.
 
 The handshake is driven through memory buffers (`ssl.MemoryBIO`) and stops before the client's second flight is
 sent. The server then sees a connection that ended early, not a client that failed to authenticate; no client key
@@ -14,13 +14,15 @@ import _ssl
 import socket
 import ssl
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import timedelta
 from functools import cache
+from typing import Protocol
 
 from exporter.certificates import InvalidCertificateError, read_chain
 from exporter.clock import Clock
+from exporter.errors import ClusterError, ClusterErrorReason
 from exporter.model import Endpoint, Presented, Probe, ProbeFailure, Unanswered
 
 TIMEOUT = 3.0
@@ -30,6 +32,35 @@ MAX_BYTES = 256 * 1024
 
 # A server that speaks none of these may refuse the handshake ("no application protocol", moby/buildkit#2587).
 _ALPN = ["h2", "http/1.1"]
+
+
+class Connected(Protocol):
+    """What a probe needs of a connection: a `socket.socket` is one, a port-forward another."""
+
+    def settimeout(self, value: float, /) -> None:
+        """Set the seconds that each later call may take."""
+        ...
+
+    def sendall(self, data: bytes, /) -> None:
+        """Send bytes; `OSError` if it can't."""
+        ...
+
+    def recv(self, bufsize: int, /) -> bytes:
+        """Return what came, nothing at the end; `OSError` if it broke."""
+        ...
+
+    def close(self) -> None:
+        """End it."""
+        ...
+
+
+Connect = Callable[[Endpoint, float], Connected]
+"""Connects to an endpoint within so many seconds; raises `OSError` or `ClusterError`."""
+
+
+def directly(endpoint: Endpoint, timeout: float) -> socket.socket:
+    """Connect over TCP to the endpoint's own address."""
+    return socket.create_connection((endpoint.address, endpoint.port), timeout)
 
 
 class Handshake:
@@ -87,27 +118,31 @@ def _is_second_flight(queued: bytes) -> bool:
     return queued[:1] == b"\x16" and queued[5:6] in (b"\x0b", b"\x10")
 
 
-def probe(endpoint: Endpoint, clock: Clock, *, timeout: float = TIMEOUT) -> Probe:
+def probe(endpoint: Endpoint, clock: Clock, *, timeout: float = TIMEOUT, connect: Connect = directly) -> Probe:
     """Shake hands with an endpoint once; every outcome is a value.
 
     Args:
         endpoint: whom to ask.
         clock: when.
         timeout: seconds for all of it.
+        connect: the way there.
     """
     started_at, started = clock.now(), clock.monotonic()
-    outcome = _outcome(endpoint, clock, started + timeout)
+    outcome = _outcome(endpoint, clock, started + timeout, connect)
     duration = timedelta(seconds=clock.monotonic() - started)
     return Probe(endpoint, outcome, started_at, duration)
 
 
-def _outcome(endpoint: Endpoint, clock: Clock, deadline: float) -> Presented | Unanswered:
+def _outcome(endpoint: Endpoint, clock: Clock, deadline: float, connect: Connect) -> Presented | Unanswered:
     try:
-        return Presented(read_chain(_shake_hands(endpoint, clock, deadline)))
+        return Presented(read_chain(_shake_hands(endpoint, clock, deadline, connect)))
     except InvalidCertificateError as error:
         return Unanswered(ProbeFailure.INVALID_CERTIFICATE, str(error))
     except OverflowError as error:
         return Unanswered(ProbeFailure.TOO_LARGE, str(error))
+    except ClusterError as error:
+        timed_out = error.reason is ClusterErrorReason.TIMEOUT
+        return Unanswered(ProbeFailure.TIMEOUT if timed_out else ProbeFailure.UNREACHABLE, str(error))
     except OSError as error:
         failure = next(failure for kind, failure in _FAILURES if isinstance(error, kind))
         if failure is ProbeFailure.PROTOCOL and getattr(error, "reason", None) in _NOT_TLS:
@@ -128,10 +163,10 @@ _FAILURES: tuple[tuple[type[OSError], ProbeFailure], ...] = (
 _NOT_TLS = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG", "RECORD_LAYER_FAILURE"})
 
 
-def _shake_hands(endpoint: Endpoint, clock: Clock, deadline: float) -> tuple[bytes, ...]:
+def _shake_hands(endpoint: Endpoint, clock: Clock, deadline: float, connect: Connect) -> tuple[bytes, ...]:
     handshake = Handshake(endpoint.server_name)
     remaining = _remaining(clock, deadline)
-    with closing(socket.create_connection((endpoint.address, endpoint.port), next(remaining))) as connection:
+    with closing(connect(endpoint, next(remaining))) as connection:
         for seconds in remaining:
             connection.settimeout(seconds)
             if outgoing := handshake.to_send():

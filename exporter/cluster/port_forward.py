@@ -39,9 +39,9 @@ class ForwardedConnection:
         self._received = b""
         self._ended = False
 
-    def settimeout(self, seconds: float) -> None:
+    def settimeout(self, value: float) -> None:
         """Set the seconds that each later call may take."""
-        self._timeout = seconds
+        self._timeout = value
 
     def sendall(self, data: bytes) -> None:
         """Send bytes.
@@ -55,8 +55,8 @@ class ForwardedConnection:
         except WebSocketException as error:
             raise _as_of_a_socket(error) from error
 
-    def recv(self, size: int) -> bytes:
-        """Return at least one byte and at most `size`, or none if the far end has closed.
+    def recv(self, bufsize: int) -> bytes:
+        """Return at least one byte and at most `bufsize`, or none if the far end has closed.
 
         Raises:
             OSError: as of a socket; `TimeoutError` if nothing came in time, `ConnectionRefusedError` if nothing
@@ -65,7 +65,7 @@ class ForwardedConnection:
         deadline = time.monotonic() + self._timeout
         while not self._received and not self._ended:
             self._take_frame(deadline)
-        data, self._received = self._received[:size], self._received[size:]
+        data, self._received = self._received[:bufsize], self._received[bufsize:]
         return data
 
     def close(self) -> None:
