@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from kubernetes.config import incluster_config
 
+from exporter.cluster import access
 from exporter.cluster import client as client_module
-from exporter.cluster import connection
 from exporter.cluster.client import ClusterClient
 from exporter.errors import ClusterConfigError, ClusterError, ClusterErrorReason
 from tests import pki, scripted_api
@@ -293,7 +293,7 @@ def in_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (tmp_path / name).write_text(f"{name}\n")
     monkeypatch.setattr(incluster_config, "SERVICE_TOKEN_FILENAME", str(tmp_path / "token"))
     monkeypatch.setattr(incluster_config, "SERVICE_CERT_FILENAME", str(tmp_path / "ca.crt"))
-    monkeypatch.setattr(connection, "_NAMESPACE_FILE", tmp_path / "namespace")
+    monkeypatch.setattr(access, "_NAMESPACE_FILE", tmp_path / "namespace")
     return tmp_path
 
 

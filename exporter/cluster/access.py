@@ -1,0 +1,210 @@
+"""The way to the cluster, as kubectl finds it: touches kubeconfig files, a pod's own files, and exec plugins.
+
+The only module that knows the `kubernetes` package, which reads all these, keeps tokens fresh, and makes connection
+pools and TLS of them. Its typed models and its Watch are not used: docs/decisions/0004-watch.md has the figures.
+"""
+
+import os
+import ssl
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import urllib3
+import yaml
+from kubernetes import config as kubernetes_config
+from kubernetes.client.configuration import Configuration
+from kubernetes.client.rest import RESTClientObject, should_bypass_proxies
+from kubernetes.config import incluster_config
+from kubernetes.config.kube_config import KUBE_CONFIG_DEFAULT_LOCATION, KubeConfigLoader, KubeConfigMerger
+from urllib3.util import create_urllib3_context
+
+from exporter.cluster.credential import Credential, describe
+from exporter.errors import ClusterConfigError, ClusterError, ClusterErrorReason
+
+POOL = 32
+"""Connections that are kept; more watches than that are served all the same."""
+
+_NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+
+
+@dataclass(frozen=True)
+class Access:
+    """A way to a cluster, loaded once; its tokens are kept fresh by the package where it does so.
+
+    Attributes:
+        namespace: where the user works by default.
+        context: the kubeconfig's context; None in a pod.
+        user: the context's user; None in a pod, or if it has none.
+        settings: the user's, in a kubeconfig's words.
+    """
+
+    configuration: Configuration
+    namespace: str
+    context: str | None
+    user: str | None
+    settings: Mapping[str, Any]
+    loader: KubeConfigLoader | None = None
+
+    @property
+    def server(self) -> str:
+        """The API server's URL."""
+        return str(self.configuration.host)
+
+    @property
+    def in_cluster(self) -> bool:
+        """Whether this is a pod's own way."""
+        return self.loader is None
+
+    @property
+    def credential(self) -> Credential:
+        """What requests are authenticated with at present."""
+        certificate = None
+        with suppress(OSError, TypeError):  # there is no client certificate, or its file is gone
+            certificate = Path(self.configuration.cert_file).read_bytes()
+        return describe(
+            self.settings,
+            token=self.configuration.api_key.get("BearerToken"),
+            certificate=certificate,
+            expires_at=getattr(self.loader, "expiry", None),
+        )
+
+    def authorization(self) -> dict[str, str]:
+        """Return the Authorization header; the package re-reads tokens and runs exec plugins here.
+
+        Raises:
+            ClusterError: there is no token that can be sent.
+        """
+        try:
+            settings = self.configuration.auth_settings()
+        except (kubernetes_config.ConfigException, OSError, ValueError) as error:
+            raise ClusterError(ClusterErrorReason.UNAUTHORIZED, f"no credentials: {error}") from error
+        # A token file's last newline comes along with the token (measured with release 37).
+        headers = {entry["key"]: str(entry["value"]).strip() for entry in settings.values() if entry["value"]}
+        if not all(value.isascii() and value.isprintable() for value in headers.values()):
+            raise ClusterError(ClusterErrorReason.UNAUTHORIZED, "no credentials: the token is not one line of ASCII")
+        return headers
+
+    def pool(self) -> urllib3.PoolManager:
+        """Make a pool of connections."""
+        made: urllib3.PoolManager = RESTClientObject(self.configuration).pool_manager
+        return made
+
+    def websocket_tls(self) -> dict[str, Any]:
+        """Return `sslopt` of websocket-client: what the pool makes of the same configuration.
+
+        Raises:
+            OSError, ValueError: certificates that can't be read.
+        """
+        given = self.configuration
+        context = create_urllib3_context(cert_reqs=ssl.CERT_REQUIRED if given.verify_ssl else ssl.CERT_NONE)
+        if given.ssl_ca_cert:
+            context.load_verify_locations(given.ssl_ca_cert)
+        else:
+            context.load_default_certs()
+        if given.cert_file:
+            context.load_cert_chain(given.cert_file, given.key_file)
+        return {"context": context, "server_hostname": given.tls_server_name}
+
+    def websocket_proxy(self) -> dict[str, Any]:
+        """Return websocket-client's options for a proxy. It is kept from looking for one itself: it has other rules.
+
+        Raises:
+            ValueError: a proxy that it can't use.
+        """
+        given = self.configuration
+        if not given.proxy or should_bypass_proxies(given.host, given.no_proxy or ""):
+            return {"http_no_proxy": ["*"]}
+        url = urlsplit(given.proxy)
+        if url.scheme == "https":
+            raise ValueError("a port-forward cannot pass a proxy that wants TLS itself")
+        return {
+            "proxy_type": url.scheme,
+            "http_proxy_host": url.hostname,
+            "http_proxy_port": url.port or 80,
+            "http_no_proxy": ["-"],  # no host's name, but not nothing: that would mean $NO_PROXY
+        }
+
+
+def finder(kubeconfig: str | None, context: str | None) -> Callable[[], Access]:
+    """Return what loads the way to the cluster, each time anew: in a pod its own, else the kubeconfig's.
+
+    It raises ClusterConfigError if there is none.
+    """
+    if kubeconfig is None and context is None and os.environ.get("KUBERNETES_SERVICE_HOST"):
+        return _from_a_pod
+    return lambda: _from_a_kubeconfig(kubeconfig, context)
+
+
+def _from_a_pod() -> Access:
+    """Load what the kubelet puts into a pod.
+
+    Raises:
+        ClusterConfigError: it is not there.
+    """
+    configuration = Configuration()
+    with _config_errors():
+        namespace = _NAMESPACE_FILE.read_text(encoding="utf-8").strip()
+        kubernetes_config.load_incluster_config(client_configuration=configuration)
+    settings = {"tokenFile": incluster_config.SERVICE_TOKEN_FILENAME}
+    return Access(_ours(configuration), namespace, context=None, user=None, settings=settings)
+
+
+def _from_a_kubeconfig(file: str | None, context: str | None) -> Access:
+    """Load a context; exec plugins run.
+
+    Raises:
+        ClusterConfigError: there is none.
+    """
+    configuration = Configuration()
+    with _config_errors():
+        merged = KubeConfigMerger(file or KUBE_CONFIG_DEFAULT_LOCATION)
+        if merged.config is None:
+            raise ClusterConfigError("no way to a cluster: there is no kubeconfig")
+        loader = KubeConfigLoader(
+            config_dict=merged.config,
+            active_context=context,
+            config_base_path=None,
+            config_persister=merged.save_changes,  # an identity provider may take back the token that it replaces
+        )
+        loader.load_and_set(configuration)
+        chosen = loader.current_context
+        user = chosen["context"].get("user")
+        found = merged.config["users"].get_with_name(user, safe=True) if user else None
+        return Access(
+            _ours(configuration),
+            namespace=chosen["context"].get("namespace") or "default",
+            context=chosen["name"],
+            user=user,
+            settings=found.value["user"] or {} if found else {},
+            loader=loader,
+        )
+
+
+def _ours(configuration: Configuration) -> Configuration:
+    configuration.connection_pool_maxsize = POOL
+    # The package re-sends a request as often as Retry-After asks, inside the call. Whoever calls is the one place
+    # that waits.
+    configuration.retries = False
+    configuration.keep_alive = True
+    return configuration
+
+
+@contextmanager
+def _config_errors() -> Iterator[None]:
+    """Translate what the package raises: of a file that is YAML but no kubeconfig, whatever it stumbles over."""
+    try:
+        yield
+    except (
+        kubernetes_config.ConfigException,
+        yaml.YAMLError,
+        OSError,
+        ValueError,
+        TypeError,
+        LookupError,
+        AttributeError,
+    ) as error:
+        raise ClusterConfigError(f"no way to a cluster: {error}") from error
