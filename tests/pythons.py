@@ -10,7 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.tiers import LOCK, ROOT
+from tests.tiers import LOCK, PYTHON_ONLY, ROOT
 
 REQUIRED = ("3.12", "3.13")
 """Besides 3.11, with which `make test` runs."""
@@ -27,7 +27,7 @@ def main() -> int:
             left_out.append(version)
             continue
         print(f"\n=== tier 0 with Python {version}", flush=True)
-        argv = (environment / "bin/python", "-m", "pytest", "-q", "-n2", "-m", "not small_bench and not cluster")
+        argv = (environment / "bin/python", "-m", "pytest", "-q", "-n2", "-m", PYTHON_ONLY)
         if subprocess.run(argv, cwd=ROOT, check=False).returncode != 0:
             failed.append(version)
     for version in left_out:

@@ -1,7 +1,7 @@
 """`make test`: the checks, then the tests in tiers, as far as this machine goes; each part's minutes at the end.
 
-Tier 0 needs Python only; tier 1 the small bench; tier 2 the whole cluster and root. What is left out is listed by
-pytest at the end of its tier, with reason and remedy; with CERTLAG_REQUIRE=all leaving out is a failure.
+Tier 0 needs Python only; tier 1 promtool, helm and the small bench; tier 2 the whole cluster and root. What is left out
+is listed by pytest at the end of its tier, with reason and remedy; with CERTLAG_REQUIRE=all leaving out is a failure.
 """
 
 import argparse
@@ -18,6 +18,7 @@ ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
 PYTEST = (sys.executable, "-m", "pytest", "-q")
 LOCK = "requirements.lock"
+PYTHON_ONLY = "not tools and not small_bench and not cluster"
 NO_TESTS = 5
 """pytest's exit code if there was none to run: not every tier has a full matrix."""
 
@@ -45,8 +46,8 @@ def tests(*, proof: bool) -> tuple[Part, ...]:
     """The parts that run pytest; a sample of the full matrices unless `proof`."""
     which = "proof" if proof else "not proof"
     return (
-        Part("tier 0", "Python only", (*PYTEST, "-n2", "-m", f"not small_bench and not cluster and {which}"), proof),
-        Part("tier 1", "small bench", (*PYTEST, "-n2", "-m", f"small_bench and {which}"), proof),
+        Part("tier 0", "Python only", (*PYTEST, "-n2", "-m", f"{PYTHON_ONLY} and {which}"), proof),
+        Part("tier 1", "tools, small bench", (*PYTEST, "-n2", "-m", f"(tools or small_bench) and {which}"), proof),
         Part("tier 2", "whole cluster", (*PYTEST, "-n4", "-m", f"cluster and {which}"), proof),
     )
 

@@ -14,8 +14,9 @@ CNI_PLUGINS = Path("/usr/lib/cni")
 
 
 class Kind(StrEnum):
-    """How much of a cluster: `small` has no pods and needs no root, `whole` has everything."""
+    """How much of a cluster: `tools` none, `small` has no pods and needs no root, `whole` has everything."""
 
+    TOOLS = "tools"
     SMALL = "small"
     WHOLE = "whole"
 
@@ -29,6 +30,7 @@ class Missing:
 
 
 # Programs of the system, with the Debian package that has each.
+TOOLS = {"promtool": "prometheus", "amtool": "prometheus-alertmanager"}
 SMALL_TOOLS = {"etcd": "etcd-server", "setpriv": "util-linux"}
 WHOLE_TOOLS = {
     "umount": "mount",
@@ -44,7 +46,13 @@ WHOLE_TOOLS = {
     "nginx": "nginx",
     "haproxy": "haproxy",
     "stunnel4": "stunnel4",
-    "promtool": "prometheus",
+    "prometheus": "prometheus",
+    "prometheus-alertmanager": "prometheus-alertmanager",
+}
+OF_KIND = {
+    Kind.TOOLS: TOOLS,
+    Kind.SMALL: SMALL_TOOLS,
+    Kind.WHOLE: TOOLS | SMALL_TOOLS | WHOLE_TOOLS,
 }
 
 
@@ -52,7 +60,7 @@ def tool(name: str) -> Path:
     """The system's program of this name, also where PATH leaves out the system administrator's folders."""
     found = shutil.which(name) or shutil.which(name, path="/usr/sbin:/sbin:/usr/local/sbin")
     if found is None:
-        raise FileNotFoundError(f"no {name} on PATH: run `{_install((SMALL_TOOLS | WHOLE_TOOLS)[name])}`")
+        raise FileNotFoundError(f"no {name} on PATH: run `{_install(OF_KIND[Kind.WHOLE][name])}`")
     return Path(found)
 
 
@@ -63,7 +71,7 @@ def lacking(kind: Kind) -> list[Missing]:
     found = []
     if kind is Kind.WHOLE and os.geteuid() != 0:
         found.append(Missing("root", "run as root: pods need namespaces, mounts and cgroups"))
-    for name, package in (SMALL_TOOLS if kind is Kind.SMALL else SMALL_TOOLS | WHOLE_TOOLS).items():
+    for name, package in OF_KIND[kind].items():
         try:
             tool(name)
         except FileNotFoundError:

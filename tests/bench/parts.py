@@ -34,7 +34,7 @@ class Part:
     module: str | None = None
     ldflags: str = "-s -w"
     cgo: bool = True
-    kinds: frozenset[Kind] = frozenset(Kind)
+    kinds: frozenset[Kind] = frozenset({Kind.SMALL, Kind.WHOLE})
 
     @property
     def source(self) -> Path:
@@ -122,6 +122,7 @@ PARTS = {
         Part("pause", (".",), cgo=False, kinds=frozenset({Kind.WHOLE})),
         Part("apiread", (".",), cgo=False, kinds=frozenset({Kind.WHOLE})),
         Part("tlsserve", (".",), cgo=False, kinds=frozenset({Kind.WHOLE})),
+        Part("helm", ("helm.sh/helm/v4/cmd/helm",), "helm.sh/helm/v4", kinds=frozenset({Kind.TOOLS})),
     )
 }
 

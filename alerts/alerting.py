@@ -1,0 +1,406 @@
+"""The alerts, as data: what wakes whom, with which words. Pure.
+
+Thresholds follow each certificate's own lifetime. Tiers of one alert share its name, so that Alertmanager's usual
+inhibition (critical mutes warning of the same name and namespace) needs no configuration. Every description ends in
+what to do: the runbook's command where there is a target, else kubectl's.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from alerts.promql import RUN
+from alerts.recording import (
+    BUDGET,
+    CLIENT_AUTH,
+    FOUND,
+    ISSUER_CHANGED,
+    LEFT_DRAINED,
+    NEEDS_RESTART,
+    NOT_AFTER,
+    PROBE_SUCCESS,
+    RENEWAL,
+    RESTART_LEFT,
+    RESTART_WINDOW,
+    RUN_BEATS,
+    RUN_DEADLINE,
+    RUN_OPEN,
+    UNKNOWN_PODS,
+    WATCH_SILENCE,
+    WATCH_SYNCED,
+    WORKERS_BELOW,
+)
+from alerts.settings import GRAFANA_URL, HEARTBEAT_SECONDS, JOB, NAMESPACE, RUNBOOK_URL, Setting
+
+DASHBOARD_UID = "certlag"
+CRITICAL, WARNING = "critical", "warning"
+
+
+@dataclass(frozen=True)
+class Alert:
+    """An alerting rule; marks in its texts stand for settings. `key` is where those are in the chart's values."""
+
+    name: str
+    key: str
+    severity: str
+    wait: str
+    expr: str
+    summary: str
+    description: str
+    comment: str
+    settings: tuple[Setting, ...] = ()
+    variables: tuple[str, ...] = ("namespace", "workload")
+    """The labels that choose what the dashboard shows."""
+    immediate: bool = False
+    """It has no `for`: the expression itself waits."""
+    kind: tuple[tuple[str, str], ...] = ()
+    """A label that tells rules of one name and severity apart."""
+    of_exporter: bool = False
+    """It is about the exporter itself: no series has the label `namespace`."""
+
+    @property
+    def enabled_setting(self) -> Setting:
+        """Whether there is such a rule at all."""
+        return Setting(f"{self.key}.enabled", default=True, comment=self.comment)
+
+    @property
+    def severity_setting(self) -> Setting:
+        """Its label `severity`."""
+        return Setting(f"{self.key}.severity", self.severity)
+
+    @property
+    def for_setting(self) -> Setting:
+        """Its `for`."""
+        return Setting(f"{self.key}.for", self.wait)
+
+    @property
+    def all_settings(self) -> Iterator[Setting]:
+        """Everything that may be set about it."""
+        yield from (self.enabled_setting, self.severity_setting, self.for_setting)
+        yield from self.settings
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """The labels that it adds."""
+        where = {"namespace": str(NAMESPACE)} if self.of_exporter else {}
+        return {"severity": str(self.severity_setting), **where, **dict(self.kind)}
+
+    @property
+    def annotations(self) -> dict[str, str]:
+        """The texts that it brings."""
+        chosen = "&".join(f"var-{name}={{{{ $labels.{name} }}}}" for name in self.variables)
+        return {
+            "summary": self.summary,
+            "description": self.description,
+            "runbook_url": f"{RUNBOOK_URL}/{self.name}.md",
+            "dashboard_url": f"{GRAFANA_URL}/d/{DASHBOARD_UID}" + (f"?{chosen}" if chosen else ""),
+        }
+
+
+# --- words ----------------------------------------------------------------------------------------
+
+WORKLOAD = "{{ $labels.workload_type }}/{{ $labels.workload }} in {{ $labels.namespace }}"
+CERTIFICATE = "Certificate {{ $labels.certificate }} in {{ $labels.namespace }}"
+LEFT = (
+    "{{ if gt $value 0.0 }}is accepted for {{ $value | humanizeDuration }} more{{ else }}is no longer accepted{{ end }}"
+)
+RESTART = (
+    "{{ if $labels.target }}Run `runbook restart-{{ $labels.target }} -n {{ $labels.namespace }}`."
+    "{{ else }}Let what must not be interrupted finish, then run `kubectl -n {{ $labels.namespace }}"
+    " rollout restart {{ $labels.workload_type }}/{{ $labels.workload }}`.{{ end }}"
+)
+
+
+def of_target(command: str) -> str:
+    """Return a sentence with the runbook's command for the alert's target."""
+    return f"Run `runbook {command}-{{{{ $labels.target }}}} -n {{{{ $labels.namespace }}}}`"
+
+
+# --- a restart is needed --------------------------------------------------------------------------
+
+_FRACTION = Setting("restartRequired.windowFraction", 0.1, "The same, as a part of the restart window.")
+_SHORT = Setting("restartRequired.shortWindowHours", 10, "Windows shorter than this wait that part instead of `for`.")
+_STALE = f"""(
+  {RESTART_LEFT.record}
+  and {NEEDS_RESTART.record} == 1
+  and {RESTART_WINDOW.record} {{comparison}} {_SHORT} * 3600
+)
+unless on ({RUN}) {RUN_OPEN.record} == 1"""
+
+
+def _restart_required(comparison: str, *, waiting: str = "") -> Alert:
+    return Alert(
+        name="CertlagRestartRequired",
+        key="restartRequired",
+        severity=WARNING,
+        wait="1h",
+        immediate=bool(waiting),
+        kind=(("window", "short" if waiting else "long"),),
+        expr=_STALE.format(comparison=comparison) + waiting,
+        summary="A workload presents an older certificate than the one issued.",
+        description=f"{WORKLOAD} still presents an older certificate than cert-manager issued for"
+        f" {{{{ $labels.certificate }}}}; it {LEFT}. {RESTART}",
+        comment="A restart is needed; a run that is open mutes it.",
+        settings=(_SHORT, _FRACTION),
+    )
+
+
+RESTART_REQUIRED = _restart_required(">=")
+RESTART_REQUIRED_SHORT = _restart_required(
+    "<",
+    waiting=f"""
+unless max_over_time(timestamp({NEEDS_RESTART.record} == 0)[{RESTART_REQUIRED.for_setting}:1m])
+  > time() - {RESTART_WINDOW.record} * {_FRACTION}""",
+)
+"""`for` is a constant, a part of the window is not: what counts here is when the workload was last seen as current."""
+
+
+def _deadline_near(tier: str, fraction: float, days: int, more: tuple[Setting, str] | None = None) -> Alert:
+    key = f"restartDeadlineNear.{tier}"
+    part = Setting(f"{key}.windowFraction", fraction, "Less than this part of the restart window is left, …")
+    most = Setting(f"{key}.maximumDays", days, "… or less than this, whichever is less.")
+    setting, expression = more or (None, "")
+    return Alert(
+        name="CertlagRestartDeadlineNear",
+        key=key,
+        severity=tier,
+        wait="1m",
+        expr=f"{RESTART_LEFT.record} < clamp_max({RESTART_WINDOW.record} * {part}, {most} * 86400){expression}",
+        summary="The certificate that a workload presents soon expires.",
+        description=f"What {WORKLOAD} presents for {{{{ $labels.certificate }}}} {LEFT}: afterwards every connection"
+        f" fails. A renewal does not help. {RESTART}",
+        comment="The certificate that is presented expires; no run mutes it.",
+        settings=(part, most, *((setting,) if setting else ())),
+    )
+
+
+_BUDGETS = Setting(
+    "restartDeadlineNear.critical.budgets", 2, "Less is left than so many times the longest that a restart may take."
+)
+DEADLINE_NEAR = _deadline_near(WARNING, 0.5, 14)
+DEADLINE_NEAR_CRITICAL = _deadline_near(
+    CRITICAL,
+    0.25,
+    3,
+    (
+        _BUDGETS,
+        f"""
+or {RESTART_LEFT.record} < on ({RUN}) group_left () {_BUDGETS} * {BUDGET.record}
+or {RESTART_LEFT.record} < 0""",
+    ),
+)
+
+ISSUER_CHANGED_ALERT = Alert(
+    name="CertlagIssuerChanged",
+    key="issuerChanged",
+    severity=CRITICAL,
+    wait="5m",
+    expr=f"""{ISSUER_CHANGED.record} == 1
+and on ({RUN}) {CLIENT_AUTH.record} == 1""",
+    summary="The issuer of a workload's certificate changed: it refuses new clients.",
+    description=f"{WORKLOAD} checks its clients by the CA that it read when it started, and"
+    f" {{{{ $labels.certificate }}}} is now signed by another one: clients with new certificates are refused already."
+    f" {RESTART}",
+    comment="On targets with clientAuth: new clients are refused now.",
+)
+
+# --- a restart will not help ----------------------------------------------------------------------
+
+
+def _renewal_overdue(tier: str, condition: str, said: str, settings: tuple[Setting, ...]) -> Alert:
+    return Alert(
+        name="CertlagRenewalOverdue",
+        key=f"renewalOverdue.{tier}",
+        severity=tier,
+        wait="1m",
+        expr=condition,
+        summary="A certificate was not renewed when it was due.",
+        description=f"cert-manager has not renewed {CERTIFICATE}: {said}. A restart does not help. Run `kubectl -n"
+        " {{ $labels.namespace }} describe certificate {{ $labels.certificate }}`: its events name what fails.",
+        comment="A renewal is overdue; switch it off where cert-manager's own mixin watches the same.",
+        settings=settings,
+        variables=("namespace",),
+    )
+
+
+def _limits(tier: str, fraction: float, what: str, unit: str, most: int) -> tuple[Setting, Setting]:
+    key = f"renewalOverdue.{tier}"
+    return (
+        Setting(f"{key}.windowFraction", fraction, f"{what} part of the time from renewal to expiry, …"),
+        Setting(f"{key}.maximum{unit}", most, "… or than this, whichever is less."),
+    )
+
+
+_LATE = _limits(WARNING, 0.25, "Late by more than this", "Hours", 24)
+_LAST = _limits(CRITICAL, 0.5, "Less is left than this", "Days", 7)
+RENEWAL_OVERDUE = _renewal_overdue(
+    WARNING,
+    f"time() - {RENEWAL.record}\n> clamp_max(({NOT_AFTER.record} - {RENEWAL.record}) * {_LATE[0]}, {_LATE[1]} * 3600)",
+    "it is late by {{ $value | humanizeDuration }}",
+    _LATE,
+)
+RENEWAL_OVERDUE_CRITICAL = _renewal_overdue(
+    CRITICAL,
+    f"{NOT_AFTER.record} - time()\n"
+    f"< clamp_max(({NOT_AFTER.record} - {RENEWAL.record}) * {_LAST[0]}, {_LAST[1]} * 86400)",
+    "{{ if gt $value 0.0 }}it expires in {{ $value | humanizeDuration }}{{ else }}it has expired{{ end }}",
+    _LAST,
+)
+
+# --- we should know, and do not -------------------------------------------------------------------
+
+LOADED_UNKNOWN = Alert(
+    name="CertlagLoadedCertificateUnknown",
+    key="loadedCertificateUnknown",
+    severity=WARNING,
+    wait="30m",
+    expr=f"{UNKNOWN_PODS.record} > 0",
+    summary="What a workload presents is not known.",
+    description="Of {{ $value }} pods of " + WORKLOAD + " it is not known what they present for"
+    " {{ $labels.certificate }}, nor whether it is the one issued. {{ if $labels.target }}Run"
+    " `runbook check-{{ $labels.target }} -n {{ $labels.namespace }}`: it says why."
+    "{{ else }}The exporter's status page says why.{{ end }}",
+    comment="A pod should be known and is not.",
+)
+TARGET_MISSING = Alert(
+    name="CertlagTargetMissing",
+    key="targetMissing",
+    severity=WARNING,
+    wait="15m",
+    expr=f"{FOUND.record} == 0",
+    summary="A configured target does not exist.",
+    description="The workload or the Certificate of target {{ $labels.target }} does not exist in"
+    " {{ $labels.namespace }}: nothing is watched. " + of_target("check") + ", then correct the configuration.",
+    comment="A configured workload or Certificate does not exist.",
+    variables=("namespace",),
+)
+
+# --- runs -----------------------------------------------------------------------------------------
+
+WORKERS_LEFT_DRAINED = Alert(
+    name="CertlagWorkersLeftDrained",
+    key="workersLeftDrained",
+    severity=CRITICAL,
+    wait="2m",
+    expr=f"""{LEFT_DRAINED.record} == 1
+or ({WORKERS_BELOW.record} == 1 unless {RUN_BEATS.record} == 1)""",
+    summary="A restart was begun and nobody is finishing it: workers are missing.",
+    description=f"The workers of {WORKLOAD} were drained for a restart that has stopped. "
+    + of_target("resume")
+    + " to go on with it, or `runbook abort-{{ $labels.target }} -n {{ $labels.namespace }}` to put the workers back.",
+    comment="A run has stopped and its workers are still drained.",
+    settings=(HEARTBEAT_SECONDS,),
+)
+_PAST = Setting("runbookStalled.minutes", 30, "So long past its own deadline.")
+RUNBOOK_STALLED = Alert(
+    name="CertlagRunbookStalled",
+    key="runbookStalled",
+    severity=WARNING,
+    wait="1m",
+    expr=f"time() - {RUN_DEADLINE.record} > {_PAST} * 60",
+    summary="A restart is open long past its own deadline.",
+    description=f"The restart of {WORKLOAD} should have ended {{{{ $value | humanizeDuration }}}} ago and is still"
+    " open; while it is, no other can begin. Run `runbook history -n {{ $labels.namespace }}` to see where it stands, then"
+    " `runbook resume-{{ $labels.target }} -n {{ $labels.namespace }}` or"
+    " `runbook abort-{{ $labels.target }} -n {{ $labels.namespace }}`.",
+    comment="A run is open although its own timeouts have passed.",
+    settings=(_PAST,),
+)
+
+# --- the exporter itself --------------------------------------------------------------------------
+
+_SILENCE = Setting("exporterBlind.silent.seconds", 900, "A watch that heard nothing for so long is blind.")
+
+
+def _exporter(
+    name: str,
+    *,
+    key: str,
+    wait: str,
+    expr: str,
+    summary: str,
+    description: str,
+    comment: str,
+    settings: tuple[Setting, ...] = (),
+) -> Alert:
+    reason = key.partition(".")[2]
+    return Alert(
+        name=name,
+        key=key,
+        severity=WARNING,
+        wait=wait,
+        expr=expr,
+        summary=summary,
+        description=description,
+        comment=comment,
+        settings=settings,
+        variables=(),
+        kind=(("reason", reason),) if reason else (),
+        of_exporter=True,
+    )
+
+
+_BLIND = "The exporter does not see what it should: its verdicts are old."
+_BLIND_COMMENT = "The exporter runs, but sees nothing new."
+_WATCHED = '{{ $labels.resource }}{{ if ne $labels.watch_namespace "*" }} in {{ $labels.watch_namespace }}{{ end }}'
+_LOG = "`kubectl -n {{ $labels.namespace }} logs -l app.kubernetes.io/name=certlag-exporter`"
+
+EXPORTER_BLIND_SILENT = _exporter(
+    "CertlagExporterBlind",
+    key="exporterBlind.silent",
+    wait="1m",
+    expr=f"{WATCH_SILENCE.record} > {_SILENCE}",
+    summary=_BLIND,
+    description=f"The exporter has heard nothing of {_WATCHED} for {{{{ $value | humanizeDuration }}}}. Run {_LOG}: it names the"
+    " error.",
+    comment=_BLIND_COMMENT,
+    settings=(_SILENCE,),
+)
+EXPORTER_BLIND_UNSYNCED = _exporter(
+    "CertlagExporterBlind",
+    key="exporterBlind.unsynced",
+    wait="15m",
+    expr=f"{WATCH_SYNCED.record} == 0",
+    summary=_BLIND,
+    description=f"The exporter has not been able to list {_WATCHED}: nothing is judged before it has. Run {_LOG}: it names the"
+    " error, most often a right that is missing.",
+    comment=_BLIND_COMMENT,
+)
+EXPORTER_BLIND_UNANSWERED = _exporter(
+    "CertlagExporterBlind",
+    key="exporterBlind.unanswered",
+    wait="15m",
+    expr=f"{PROBE_SUCCESS.record} == 0",
+    summary=_BLIND,
+    description="No handshake of the exporter has succeeded, with any pod: a restart would not be noticed. Look for a NetworkPolicy"
+    f" between it and the pods, then run {_LOG}: it names the failures.",
+    comment=_BLIND_COMMENT,
+)
+EXPORTER_DOWN = _exporter(
+    "CertlagExporterDown",
+    key="exporterDown",
+    wait="10m",
+    expr=f'absent(up{{job="{JOB}"}}) or max by (job) (up{{job="{JOB}"}}) == 0',
+    summary="The exporter is down: certificates are not watched.",
+    description=f"Prometheus scrapes no exporter under the job {JOB}. Alerts keep what was known for a while and then end"
+    " without their cause being gone. Run `kubectl -n {{ $labels.namespace }} get pods -l"
+    " app.kubernetes.io/name=certlag-exporter`.",
+    comment="No exporter is scraped.",
+)
+
+ALERTS = (
+    RESTART_REQUIRED,
+    RESTART_REQUIRED_SHORT,
+    DEADLINE_NEAR,
+    DEADLINE_NEAR_CRITICAL,
+    ISSUER_CHANGED_ALERT,
+    RENEWAL_OVERDUE,
+    RENEWAL_OVERDUE_CRITICAL,
+    LOADED_UNKNOWN,
+    TARGET_MISSING,
+    WORKERS_LEFT_DRAINED,
+    RUNBOOK_STALLED,
+    EXPORTER_BLIND_SILENT,
+    EXPORTER_BLIND_UNSYNCED,
+    EXPORTER_BLIND_UNANSWERED,
+    EXPORTER_DOWN,
+)
