@@ -5,10 +5,11 @@ Written by the runbook only, read by both. One JSON document under the key `reco
     {"schema": 1,
      "run": {"id": "…", "epoch": 1, "step": "scaled_down", "begun": "…", "deadline": "…",
              "workers": {"deployment/opschain-api-worker": 3},
-             "ended": {"at": "…", "outcome": "restart_failed"}},        (null when no run is open)
+             "put_back": "aborted",                                     (once it only brings the workers back)
+             "ended": {"at": "…", "outcome": "restart_failed"}},        (null while a process works on it)
      "finished": [{"id": "…", "begun": "…", "finished": "…", "outcome": "done"}]}    (the last ten, oldest first)
 
-A run that stopped while workers are still drained stays open with `ended`. Readers ignore keys that they do not know.
+`run` is null while none is open. One that stopped while workers are still drained stays open with `ended`. Readers ignore keys that they do not know.
 """
 
 import json
@@ -84,11 +85,14 @@ class OpenRun:
     deadline_at: datetime
     workers: tuple[tuple[str, int], ...]
     outcome: str | None
+    putting_back: bool = False
 
     @property
     def state(self) -> RunState:
         """What it is doing; once it has ended without putting the workers back, that they are left drained."""
-        return _STATES[self.step] if self.outcome is None else RunState.LEFT_DRAINED
+        if self.outcome is not None:
+            return RunState.LEFT_DRAINED
+        return RunState.RESTORING if self.putting_back else _STATES[self.step]
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +160,7 @@ def _open(document: Mapping[str, Any]) -> OpenRun:
         deadline_at=_instant(document["deadline"]),
         workers=tuple(sorted((_text(worker), _count(count)) for worker, count in document["workers"].items())),
         outcome=_text(ended["outcome"]) if ended is not None else None,
+        putting_back=document.get("put_back") is not None,
     )
 
 

@@ -35,11 +35,11 @@ class Ground:
     def wait_issued(self, *names: str) -> None:
         """Wait until Certificates have a revision: cert-manager writes the Secret, and pods may start, before that."""
 
-        def has_revision(seen: Object) -> bool:
-            return "revision" in seen.get("status", {})
+        def is_issued(seen: Object) -> bool:
+            return all(part in seen.get("status", {}) for part in ("revision", "notBefore"))
 
         for name in names:
-            self.cluster.wait(self.path("certificates", name), has_revision)
+            self.cluster.wait(self.path("certificates", name), is_issued)
 
     def renew(self, *names: str) -> None:
         """Renew Certificates, one after the other, until their dates differ from before.

@@ -1,0 +1,102 @@
+"""What the engine asks of the world, as values. Pure: the engine yields one, and is sent the answer.
+
+So the engine does no I/O: the driver performs effects against a cluster, and a test or a simulation against
+whatever it likes, in any order, with a crash between any two. A request that fails is raised at its `yield` as
+`ClusterError`; `Interrupted` is raised there when the operator has pressed Ctrl-C.
+"""
+
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, TypeAlias, TypeVar
+
+from runbook.events import Event
+
+T = TypeVar("T")
+
+
+class Interrupted(Exception):  # noqa: N818 - it is no error: the operator has asked to stop
+    """The operator asked to stop."""
+
+
+@dataclass(frozen=True, slots=True)
+class Get:
+    """Read one object: the answer is its document, None if there is none (404)."""
+
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class List:
+    """Read a collection, whole and consistent (no resourceVersion): the answer is the documents."""
+
+    path: str
+
+
+class Verb(StrEnum):
+    """How a change is written."""
+
+    CREATE = "create"
+    PATCH = "patch"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One write: the answer is the document after it. A patch is a JSON merge patch (RFC 7386).
+
+    `what` says it to people and names it in the record. Every patch carries `metadata.resourceVersion` of the read
+    that it was decided on, so it fails (409) if anything has changed since.
+    """
+
+    what: str
+    verb: Verb
+    path: str
+    body: Mapping[str, Any] = field(hash=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Wait so many seconds, or until something changed: the answer is the pods that a watch has shown meanwhile.
+
+    `early` is False where the time itself is wanted.
+    """
+
+    seconds: float
+    early: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Judge the target anew: the answer is a `runbook.sight.TargetSight`. Without `probe`, only what is issued."""
+
+    probe: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Ask the operator: the answer is True or False, None where nobody can be asked."""
+
+    question: str
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """Silence alerts for so long, or end the silence of this id: the answer is an id, None if it failed."""
+
+    seconds: float
+    id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Tell:
+    """Report an event; there is no answer."""
+
+    event: Event
+
+
+Effect: TypeAlias = Get | List | Change | Wait | Look | Ask | Silence | Tell
+
+Steps: TypeAlias = Generator[Effect, Any, T]
+"""Part of the engine: yields effects, returns a T."""
+
+Document: TypeAlias = Mapping[str, Any]

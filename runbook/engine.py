@@ -1,0 +1,432 @@
+"""The drained restart as a sequence of steps that survives anything. Pure: yields requests, tells events.
+
+A run is a loop over the step that its record says was reached: `_ONWARD` has what brings it to the next. Each of
+these may be done again, so `resume` is the same loop, begun from the record. A run that is to end without a
+restart, or after it has failed, is given a `put_back`: then the loop only brings the workers back and ends with that
+outcome. How each step ends when it is interrupted, late or contested is the table of `_late`, `_interrupted` and
+`_contested`; nothing else ends a run.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+from exporter.clock import Clock
+from exporter.errors import ClusterError
+from exporter.run_record import RecordError, Step
+from runbook import fence, phases
+from runbook.contest import contest
+from runbook.effects import Ask, Change, Get, Interrupted, Silence, Steps, Tell, Verb
+from runbook.events import Level, Phase, PhaseBegun, Remark
+from runbook.hold import Hold, Orders, RefusedError
+from runbook.insistence import insist
+from runbook.leases import CONFLICT, HeldError, LostError, SilentError
+from runbook.observation import observe
+from runbook.outcomes import Outcome
+from runbook.record import Paused, Run
+from runbook.sight import TargetSight
+from runbook.workloads import RESTART_ANNOTATION, WorkloadView, reference
+
+RESTARTED_AT = "kubectl.kubernetes.io/restartedAt"
+REVISION_ANNOTATION = "certlag.dev/certificate-revision"
+CHANGE_CAUSE = "kubernetes.io/change-cause"
+
+BEFORE_DRAIN = frozenset({Step.PLANNED, Step.LOCKED, Step.RECORDED, Step.PAUSED_AUTOSCALER})
+"""Steps in which no worker was scaled yet."""
+BEFORE_RESTART = BEFORE_DRAIN | {Step.SCALED_DOWN, Step.DRAINED}
+PUTTING_BACK = frozenset({Step.VERIFIED, Step.SCALED_UP, Step.UNPAUSED})
+MAX_RESTARTS = 2
+"""A pod may have mounted the Secret of before from the kubelet's cache: one more restart helps, a third would not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a command ended. `run` is what is left open in the record, if anything is."""
+
+    outcome: Outcome
+    message: str
+    run: Run | None = None
+    seconds: tuple[tuple[str, float], ...] = ()
+
+
+class _Halt(Exception):  # noqa: N818 - not an error: a way to end
+    """Stop here, with workers left as they are."""
+
+    def __init__(self, outcome: Outcome, message: str) -> None:
+        super().__init__(message)
+        self.outcome = outcome
+        self.message = message
+
+
+class Engine:
+    """One command on one target."""
+
+    def __init__(
+        self,
+        orders: Orders,
+        clock: Clock,
+        *,
+        may_take_over: Callable[[str], bool],
+        is_dead: Callable[[str], bool],
+    ) -> None:
+        self._orders = orders
+        self._clock = clock
+        self._hold = Hold(orders, clock)
+        self._may_take_over = may_take_over
+        self._is_dead = is_dead
+        self._after_contest = False
+
+    # --- the commands ----------------------------------------------------------------------------------
+
+    def restart(self) -> Steps[Ending]:
+        """Do the whole of it."""
+        return (yield from self._locked(self._begin))
+
+    def resume(self) -> Steps[Ending]:
+        """Go on with an open run, from the step that its record says."""
+        return (yield from self._locked(self._go_on))
+
+    def abort(self) -> Steps[Ending]:
+        """Bring the workers of an open run back, without a restart if it was not asked for yet."""
+        return (yield from self._locked(self._undo))
+
+    def _begin(self) -> Steps[None]:
+        hold = self._hold
+        record = yield from hold.journal.read()
+        if record.run is not None:
+            raise RefusedError(f"run {record.run.id} is not finished: resume or abort it")
+        views = yield from hold.fence_new()
+        seen = yield from observe(self._orders.workers)
+        pods = {worker: [pod.uid for pod in seen.pods_of(worker)] for worker in self._orders.workers}
+        yield from hold.open(views, pods)
+        restart = f"restart of {reference(self._orders.target.workload)} by {self._orders.operator.user}"
+        yield from hold.announce("RunStarted", f"{restart} (run {hold.run.id}): workers are drained first")
+        if self._orders.silence:
+            limit = self._orders.limits.budget.total_seconds()
+            yield from hold.note(silence=(yield Silence(limit)))
+
+    def _go_on(self) -> Steps[None]:
+        run = yield from self._open_run()
+        self._after_contest = run.ended is Outcome.CONTESTED
+        yield from self._hold.take_over()
+        undone = self._after_contest and run.step is Step.RESTARTING
+        invalid = run.ended is Outcome.RESTART_FAILED and run.step is Step.RESTARTED
+        if run.put_back is None and (undone or invalid):
+            # It was reverted, or did not help, and somebody has said to go on: it is asked for anew.
+            yield from self._hold.note(step=Step.DRAINED)
+
+    def _undo(self) -> Steps[None]:
+        run = yield from self._open_run()
+        self._after_contest = True
+        yield from self._hold.take_over(lenient=True)
+        if run.step not in PUTTING_BACK:
+            yield from self._hold.note(put_back=Outcome.ABORTED)
+
+    def _open_run(self) -> Steps[Run]:
+        record = yield from self._hold.journal.read()
+        if record.run is None:
+            raise RefusedError("no run is open")
+        named = reference(self._orders.target.workload)
+        if record.run.workload != named:
+            raise RefusedError(f"the record is of {record.run.workload}, the configuration names {named}")
+        return record.run
+
+    # --- from the lock to the end -------------------------------------------------------------------------
+
+    def _locked(self, start: Callable[[], Steps[None]]) -> Steps[Ending]:
+        """Take the lock, start, and go on to the end."""
+        hold = self._hold
+        yield Tell(PhaseBegun(Phase.LOCKING, self._clock.now()))
+        try:
+            yield from hold.leases.take(may_take_over=self._may_take_over, is_dead=self._is_dead)
+        except HeldError as held:
+            return Ending(Outcome.LOCKED, str(held))
+        except ClusterError as error:
+            return Ending(Outcome.UNEXPECTED, f"the lock cannot be taken, nothing was changed: {error}")
+        except Interrupted:
+            yield from hold.leases.release()
+            return Ending(Outcome.INTERRUPTED, "interrupted, nothing was changed")
+        try:
+            yield from start()
+            yield from self._loop()
+            ending = yield from self._close()
+        except (RefusedError, RecordError) as refused:
+            ending = Ending(Outcome.REFUSED, str(refused))
+        except LostError as lost:
+            return Ending(Outcome.LOCKED, f"{lost}; nothing more was changed", hold.journal.record.run)
+        except Interrupted:
+            ending = yield from self._halted(_Halt(Outcome.INTERRUPTED, "interrupted"))
+        except fence.ContestedError as contested:
+            ending = yield from self._halted(_Halt(Outcome.CONTESTED, str(contested)))
+        except _Halt as halt:
+            ending = yield from self._halted(halt)
+        except (ClusterError, SilentError) as error:
+            ending = yield from self._halted(_Halt(Outcome.UNEXPECTED, str(error)))
+        yield from hold.leases.release()
+        return ending
+
+    def _loop(self) -> Steps[None]:
+        """Bring the run from step to step."""
+        while (onward := self._onward()) is not None:
+            try:
+                yield from onward()
+            except phases.TimedOutError as late:
+                yield from self._late(str(late))
+            except Interrupted:
+                yield from self._interrupted()
+
+    def _onward(self) -> Callable[[], Steps[None]] | None:
+        """Return what brings the run to its next step, None at its end."""
+        run = self._hold.run
+        onward: dict[Step, Callable[[], Steps[None]] | None] = {
+            Step.RECORDED: self._pause,
+            Step.PAUSED_AUTOSCALER: self._scale_down,
+            Step.SCALED_DOWN: self._drain,
+            Step.DRAINED: self._restart,
+            Step.RESTARTING: self._roll_out,
+            Step.RESTARTED: self._verify,
+            Step.VERIFIED: self._scale_up,
+            Step.SCALED_UP: self._restore,
+            Step.UNPAUSED: None,
+        }
+        if run.put_back is not None and run.step not in PUTTING_BACK | {Step.RESTARTING}:
+            return self._scale_up
+        return onward[run.step]
+
+    def _close(self) -> Steps[Ending]:
+        """Take all marks away and finish the record."""
+        hold = self._hold
+        run = hold.run
+        outcome = run.put_back or Outcome.DONE
+        yield Tell(PhaseBegun(Phase.CLOSING, self._clock.now()))
+        yield from self._unsilence()
+        yield from hold.announce("RunFinished", f"run {run.id}: {outcome}", warning=run.put_back is not None)
+        yield from hold.unfence()
+        yield from hold.close(outcome, run.detail)
+        past = hold.journal.record.finished[-1]
+        return Ending(outcome, run.detail, None, past.seconds)
+
+    # --- how steps end otherwise ---------------------------------------------------------------------------
+
+    def _late(self, why: str) -> Steps[None]:
+        """Decide what follows when a step was not over in time."""
+        step = self._hold.run.step
+        if step is Step.SCALED_DOWN:
+            yield from self._turn_back(Outcome.DRAIN_TIMED_OUT, f"not drained in time: {why}")
+        elif step is Step.RESTARTING:
+            raise _Halt(Outcome.RESTART_FAILED, f"not rolled out in time: {why}")
+        else:
+            raise _Halt(Outcome.RESTORE_INCOMPLETE, f"workers are not ready in time: {why}")
+
+    def _interrupted(self) -> Steps[None]:
+        """Decide what follows when the operator asked to stop: what was begun is finished, or left, or undone."""
+        run = self._hold.run
+        if run.step in BEFORE_DRAIN and not _may_have_scaled(run):
+            raise _Halt(Outcome.INTERRUPTED, "interrupted before the drain: nothing was changed")
+        if run.step in PUTTING_BACK or run.put_back is not None:
+            text = "the workers are being put back, that goes on; Ctrl-C once more leaves it as it is"
+            yield Tell(Remark(Level.WARNING, text))
+            return
+        question = (
+            "Put the workers back, without a restart? Pods that are ending already go on to end"
+            if run.step in BEFORE_RESTART
+            else "The restart was asked for and is not undone. Wait for it, then put the workers back?"
+        )
+        if (yield Ask(question)):
+            yield from self._turn_back(Outcome.INTERRUPTED, "interrupted, workers put back")
+        else:
+            raise _Halt(Outcome.INTERRUPTED, "interrupted: the run is left as it is, under its record")
+
+    def _turn_back(self, outcome: Outcome, detail: str) -> Steps[None]:
+        yield Tell(Remark(Level.WARNING, detail))
+        yield from self._hold.note(put_back=outcome, detail=detail)
+
+    def _halted(self, halt: _Halt) -> Steps[Ending]:
+        """End where it is: with nothing changed the run is closed, else it is left open for whoever goes on."""
+        hold = self._hold
+        try:
+            run = hold.journal.record.run
+            if run is None or not hold.owned:
+                return Ending(halt.outcome, halt.message)
+            if run.step in BEFORE_DRAIN and not _may_have_scaled(run):
+                yield from self._unpause_all(run)
+                yield from self._unsilence()
+                yield from hold.unfence()
+                yield from hold.close(halt.outcome, halt.message)
+                return Ending(halt.outcome, f"{halt.message}; nothing was changed")
+            yield from self._unsilence()
+            yield from hold.note(ended=halt.outcome, ended_at=self._clock.now(), detail=halt.message)
+            yield from hold.announce("RunStopped", f"run {run.id}: {halt.outcome}: {halt.message}", warning=True)
+        except (ClusterError, SilentError, LostError, Interrupted, fence.ContestedError) as error:
+            yield Tell(Remark(Level.WARNING, f"that could not be noted in the record: {error}"))
+        return Ending(halt.outcome, halt.message, hold.journal.record.run)
+
+    # --- the steps ------------------------------------------------------------------------------------------
+
+    def _pause(self) -> Steps[None]:
+        """Keep away the controllers that would fight, where that was asked for."""
+        for paused in self._hold.run.paused:
+            yield from self._annotate(paused, paused.during, f"pause {_kind(paused)}")
+        yield from self._hold.reach(Step.PAUSED_AUTOSCALER)
+
+    def _scale_down(self) -> Steps[None]:
+        hold = self._hold
+        yield Tell(PhaseBegun(Phase.SCALING_DOWN, self._clock.now()))
+        for worker, recorded in hold.workers.items():
+            what = f"scale {reference(worker)} from {recorded.replicas} to 0"
+
+            def make(view: WorkloadView, replicas: int = recorded.replicas, what: str = what) -> Change | None:
+                if view.replicas == 0:
+                    return None
+                if view.replicas != replicas and not self._after_contest:
+                    found = f"was scaled from {replicas} to {view.replicas}"
+                    raise fence.ContestedError(contest(view, found, "spec", "replicas"))
+                return fence.patch(view, what, {"spec": {"replicas": 0}})
+
+            yield from hold.change(worker, recorded.uid, what, make)
+        yield from hold.reach(Step.SCALED_DOWN)
+        yield from hold.announce("WorkersScaledDown", f"run {hold.run.id}: workers are at 0 and finish their changes")
+
+    def _drain(self) -> Steps[None]:
+        if self._after_contest:
+            # Whoever resumes after a contest has been told of it, and wants the workers down all the same.
+            yield from self._scale_down()
+            self._after_contest = False
+        yield from phases.drain(self._hold)
+        yield from self._hold.reach(Step.DRAINED)
+
+    def _restart(self) -> Steps[None]:
+        """Ask for the restart, under an id that the record knows before the cluster does."""
+        hold = self._hold
+        revision = yield from phases.settle(hold)
+        if not (yield from phases.still_drained(hold)):
+            yield from hold.note(step=Step.SCALED_DOWN)
+            return
+        run = hold.run
+        if not _restart_pending(run):
+            run = replace(run, attempts=run.attempts + 1, revision=revision)
+        what = f"restart {run.workload} (restart-id {run.restart_id})"
+
+        def make(view: WorkloadView) -> Change | None:
+            if view.restart_id == run.restart_id:
+                return None
+            if view.paused:
+                raise fence.ContestedError(contest(view, "its rollout was paused", "spec", "paused"))
+            return fence.patch(view, what, _restart_of(run, self._clock.now().isoformat(timespec="seconds")))
+
+        noting = {"attempts": run.attempts, "revision": run.revision}
+        yield from hold.change(self._orders.target.workload, run.workload_uid, what, make, noting)
+        yield from hold.reach(Step.RESTARTING)
+        yield from hold.announce("RestartAsked", f"run {run.id}: {what}")
+
+    def _roll_out(self) -> Steps[None]:
+        run = self._hold.run
+        undoing = run.put_back is not None
+        yield from phases.roll_out(self._hold, restart_id=None if undoing else run.restart_id)
+        yield from self._hold.reach(Step.RESTARTED)
+
+    def _verify(self) -> Steps[None]:
+        """Believe it when every pod has presented the issued certificate; else restart once more, while drained."""
+        hold = self._hold
+        if not self._orders.verify:
+            yield Tell(
+                Remark(Level.WARNING, "not verified, as asked: whether the new certificate is loaded is not known")
+            )
+            yield from hold.reach(Step.VERIFIED)
+            return
+        sight: TargetSight = yield from phases.verify(hold)
+        if sight.verified:
+            yield from hold.reach(Step.VERIFIED)
+            yield from hold.announce("CertificateVerified", f"run {hold.run.id}: every pod presents the issued one")
+        elif hold.run.attempts < MAX_RESTARTS and (sight.stale or not sight.valid):
+            text = f"not the issued certificate ({sight.why}): one more restart, while the workers are still drained"
+            yield Tell(Remark(Level.WARNING, text))
+            yield from hold.note(step=Step.DRAINED)
+        elif sight.valid:
+            yield from self._turn_back(Outcome.OLD_CERTIFICATE, f"after {hold.run.attempts} restarts: {sight.why}")
+        else:
+            raise _Halt(Outcome.RESTART_FAILED, f"what is presented is not valid: {sight.why}")
+
+    def _scale_up(self) -> Steps[None]:
+        hold = self._hold
+        yield Tell(PhaseBegun(Phase.SCALING_UP, self._clock.now()))
+        for worker, recorded in hold.workers.items():
+            what = f"scale {reference(worker)} from 0 to {recorded.replicas}"
+            # Before the drain they are what they were; after it, only a write of ours can have put them back.
+            expected = self._after_contest or hold.run.wrote_before(what) or hold.run.step in BEFORE_DRAIN
+
+            def make(
+                view: WorkloadView, replicas: int = recorded.replicas, what: str = what, *, expected: bool = expected
+            ) -> Change | None:
+                if view.replicas == 0 and replicas > 0:
+                    return fence.patch(view, what, {"spec": {"replicas": replicas}})
+                if view.replicas != 0 and not expected:
+                    found = f"was scaled to {view.replicas} while it was drained"
+                    raise fence.ContestedError(contest(view, found, "spec", "replicas"))
+                return None
+
+            yield from hold.change(worker, recorded.uid, what, make)
+        yield from hold.reach(Step.SCALED_UP)
+        yield from hold.announce("WorkersScaledUp", f"run {hold.run.id}: workers are back at their replicas")
+
+    def _restore(self) -> Steps[None]:
+        yield from phases.restore(self._hold)
+        yield from self._unpause_all(self._hold.run)
+        yield from self._hold.reach(Step.UNPAUSED)
+
+    def _unpause_all(self, run: Run) -> Steps[None]:
+        for paused in run.paused:
+            yield from self._annotate(paused, paused.before, f"unpause {_kind(paused)}")
+
+    # --- parts ----------------------------------------------------------------------------------------------
+
+    def _annotate(self, paused: Paused, annotations: Mapping[str, str | None], what: str) -> Steps[None]:
+        """Set annotations of an object that is not ours; what somebody else has changed meanwhile stays."""
+        hold = self._hold
+        yield from hold.leases.hold()
+        yield from hold.journal.update(lambda run: run.intends(what, self._clock.now()))
+
+        def attempt() -> Steps[None]:
+            document = yield Get(paused.path)
+            if document is None:
+                yield Tell(Remark(Level.WARNING, f"{_kind(paused)} is gone: nothing to do there"))
+                return
+            metadata = document["metadata"]
+            content = {"resourceVersion": metadata["resourceVersion"], "annotations": annotations}
+            try:
+                yield Change(what, Verb.PATCH, paused.path, {"metadata": content})
+            except ClusterError as error:
+                if error.status == CONFLICT:
+                    yield from hold.confirm()
+                raise
+
+        yield from insist(what, attempt)
+
+    def _unsilence(self) -> Steps[None]:
+        silence = self._hold.run.silence
+        if silence is not None:
+            yield Silence(0.0, silence)
+            yield from self._hold.note(silence=None)
+
+
+def _restart_of(run: Run, at: str) -> dict[str, object]:
+    """Return the patch that restarts: a new pod template, and why, for `kubectl rollout history`."""
+    cause = f"certlag run {run.id} by {run.operator.user}: certificate revision {run.revision}"
+    template = {RESTARTED_AT: at, RESTART_ANNOTATION: run.restart_id, REVISION_ANNOTATION: str(run.revision)}
+    return {
+        "metadata": {"annotations": {CHANGE_CAUSE: cause}},
+        "spec": {"template": {"metadata": {"annotations": template}}},
+    }
+
+
+def _restart_pending(run: Run) -> bool:
+    """Tell whether the latest restart was noted and may or may not have been done: then it is the one to do."""
+    return bool(run.writes) and run.writes[-1].state == "intended" and run.writes[-1].what.startswith("restart ")
+
+
+def _may_have_scaled(run: Run) -> bool:
+    """Tell whether a worker may have been scaled already: the write was at least intended."""
+    return any(writing.what.startswith("scale ") for writing in run.writes)
+
+
+def _kind(paused: Paused) -> str:
+    return "/".join(paused.path.split("/")[-2:])

@@ -1,0 +1,100 @@
+"""The fence: no write lands on a workload unless our own epoch stood on it in the read that it was decided on. Pure.
+
+A run writes `certlag.dev/run: <id>/<epoch>` on each workload before anything else; a take-over writes a later epoch,
+which changes the resourceVersion. So whatever an older holder decided before, even if it slept between its check and
+its write, is refused by the API server.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from exporter.errors import ClusterError
+from exporter.model import Workload
+from runbook.contest import Contest, contest, recreated
+from runbook.effects import Change, Document, Get, Steps, Verb
+from runbook.insistence import insist
+from runbook.leases import CONFLICT, LostError
+from runbook.workloads import RUN_ANNOTATION, WorkloadView, reference, workload_view
+
+
+class ContestedError(Exception):
+    """Somebody else changed what the run works on."""
+
+    def __init__(self, contest: Contest) -> None:
+        super().__init__(str(contest))
+        self.contest = contest
+
+
+Make = Callable[[WorkloadView], Change | None]
+"""Decides on a write by what was read; None if it is so already. May raise ContestedError."""
+
+
+def workload_path(workload: Workload) -> str:
+    """Return the API path of a workload of apps/v1."""
+    return f"/apis/apps/v1/namespaces/{workload.namespace}/{workload.type}s/{workload.name}"
+
+
+def patch(view: WorkloadView, what: str, content: Mapping[str, Any]) -> Change:
+    """Return a patch of a workload that lands only if nothing has changed since this view of it."""
+    metadata = {"resourceVersion": view.resource_version, **content.get("metadata", {})}
+    return Change(what, Verb.PATCH, workload_path(view.workload), {**content, "metadata": metadata})
+
+
+def read(workload: Workload) -> Steps[WorkloadView]:
+    """Read a workload once.
+
+    Raises:
+        ContestedError: it is gone.
+    """
+    document: Document | None = yield Get(workload_path(workload))
+    if document is None:
+        raise ContestedError(Contest(workload, "was deleted"))
+    return workload_view(workload, document)
+
+
+def change(
+    workload: Workload, make: Make, *, uid: str, fence: str | None, confirm: Callable[[], Steps[None]]
+) -> Steps[WorkloadView]:
+    """Read a workload, decide, and write; again from the read when anything came between.
+
+    Args:
+        workload: what to change.
+        make: decides on the write.
+        uid: what it must be.
+        fence: what must stand on it; None to look at it first (a take-over).
+        confirm: reads record and lock again after a conflict, and raises LostError if they are not ours.
+
+    Returns:
+        The workload after it.
+
+    Raises:
+        ContestedError: it is gone, or another one, or `make` says so.
+        LostError: another epoch stands on it.
+    """
+
+    def attempt() -> Steps[WorkloadView]:
+        view = yield from read(workload)
+        if view.uid != uid:
+            raise ContestedError(recreated(view))
+        if fence is not None and view.fence != fence:
+            yield from confirm()
+            raise _fence_gone(view)
+        wanted = make(view)
+        if wanted is None:
+            return view
+        try:
+            return workload_view(workload, (yield wanted))
+        except ClusterError as error:
+            if error.status == CONFLICT:
+                yield from confirm()
+            raise
+
+    return (yield from insist(f"changing {reference(workload)}", attempt))
+
+
+def _fence_gone(view: WorkloadView) -> Exception:
+    """Say whose it is now: another run's, or nobody's because somebody removed the annotation."""
+    if view.fence is not None:
+        return LostError(f"{reference(view.workload)} now belongs to run {view.fence}")
+    what = f"its annotation {RUN_ANNOTATION} was removed"
+    return ContestedError(contest(view, what, "metadata", "annotations"))

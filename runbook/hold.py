@@ -1,0 +1,324 @@
+"""What a run stands on: the lock, the fence and the record, as one. Pure: yields requests.
+
+All that a run writes goes through here, in one order: the lock is renewed, the write is noted in the record, it lands
+only over our own fence, and the record notes how it came out. Leases first, then the fence, then the record.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from exporter.clock import Clock
+from exporter.errors import ClusterError
+from exporter.model import Target, Workload
+from exporter.run_record import Step
+from runbook import fence
+from runbook.effects import Change, Steps, Tell, Verb
+from runbook.events import Level, Remark, StepReached, Written
+from runbook.journal import Journal
+from runbook.leases import Leases
+from runbook.outcomes import Outcome
+from runbook.record import Operator, Paused, Record, Run, WorkerRecord
+from runbook.workloads import KINDS, REPLICAS_ANNOTATION, RUN_ANNOTATION, WorkloadView, reference
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How long each part of a run may take. `settle` is how old an issuance must be before the restart."""
+
+    drain: timedelta
+    restart: timedelta
+    settle: timedelta = timedelta(minutes=2)
+    verify: timedelta = timedelta(minutes=2)
+
+    @property
+    def budget(self) -> timedelta:
+        """How long a whole run may take: what `certlag_restart_budget_seconds` says."""
+        return self.drain + self.restart
+
+
+@dataclass(frozen=True, slots=True)
+class Orders:
+    """What a command was told to do: all that is decided before a run, and not by it."""
+
+    target: Target
+    operator: Operator
+    holder: str
+    run_id: str
+    limits: Limits
+    verify: bool = True
+    pause: tuple[Paused, ...] = ()
+    silence: bool = False
+    ignored_pods: frozenset[str] = frozenset()
+
+    @property
+    def workers(self) -> tuple[Workload, ...]:
+        """The workers, in the order in which they are written."""
+        return tuple(sorted(self.target.workers))
+
+    @property
+    def workloads(self) -> tuple[Workload, ...]:
+        """All that is changed: the target and its workers."""
+        return (self.target.workload, *self.workers)
+
+
+class RefusedError(Exception):
+    """It may not go on as asked; nothing was changed by this command."""
+
+
+class Hold:
+    """The lock, the fence and the record of one run."""
+
+    def __init__(self, orders: Orders, clock: Clock) -> None:
+        self.orders = orders
+        self.clock = clock
+        self.leases = Leases(orders.workloads, orders.holder, clock)
+        self.journal = Journal(orders.target)
+        self.owned = False
+        """Whether the record is ours to write: a run was opened, or taken over."""
+        self._announced = 0
+
+    @property
+    def run(self) -> Run:
+        """The open run."""
+        return self.journal.run
+
+    @property
+    def workers(self) -> dict[Workload, WorkerRecord]:
+        """The workers that were recorded, each with what it was."""
+        return {
+            worker: self.run.workers[reference(worker)]
+            for worker in self.orders.workers
+            if reference(worker) in self.run.workers
+        }
+
+    def deadline(self, now: datetime) -> datetime:
+        """Return when a run that begins now ends at the latest, by its own limits."""
+        return now + self.orders.limits.budget
+
+    # --- the fence ------------------------------------------------------------------------------------
+
+    def fence_new(self) -> Steps[dict[Workload, WorkloadView]]:
+        """Put a new run's fence on each workload, and on each worker what its replicas are; returns them as fenced."""
+        mark = f"{self.orders.run_id}/1"
+        views = {}
+        for workload in self.orders.workloads:
+            view = yield from fence.read(workload)
+            is_worker = workload != self.orders.target.workload
+
+            def make(view: WorkloadView, *, is_worker: bool = is_worker) -> Change:
+                if is_worker and view.replicas == 0 and view.recorded_replicas not in (None, "0"):
+                    raise RefusedError(
+                        f"{reference(view.workload)} is at 0 and its annotation {REPLICAS_ANNOTATION} says "
+                        f"{view.recorded_replicas}: a run left it so. Scale it to that, then run this again"
+                    )
+                return _mark(view, mark, str(view.replicas) if is_worker else None)
+
+            views[workload] = yield from fence.change(
+                workload, make, uid=view.uid, fence=None, confirm=self.leases.confirm
+            )
+        return views
+
+    def take_over(self, *, lenient: bool = False) -> Steps[None]:
+        """Put a later epoch of the open run on each workload and into the record, so that older holders' writes die.
+
+        Args:
+            lenient: for an abort: what was created anew is left alone, or taken as it is.
+
+        Raises:
+            RefusedError: the cluster contradicts the record.
+        """
+        run = self.run
+        views = {}
+        for workload in self.orders.workloads:
+            views[workload] = yield from fence.read(workload)
+        workers = dict(_still_recorded(run, views, lenient=lenient))
+        target = views[self.orders.target.workload]
+        if target.uid != run.workload_uid and not lenient:
+            raise RefusedError(f"the record is of another {run.workload}: it was created anew since. Abort the run")
+        renewed = replace(
+            run,
+            epoch=1 + max(run.epoch, *(_epoch(view.fence, run.id) for view in views.values())),
+            operator=self.orders.operator,
+            workload_uid=target.uid,
+            workers=workers,
+            deadline=self.deadline(self.clock.now()),
+            ended=None,
+            ended_at=None,
+            detail="",
+        )
+        for workload, view in views.items():
+            worker = workers.get(reference(workload))
+
+            def make(view: WorkloadView, *, worker: WorkerRecord | None = worker) -> Change:
+                return _mark(view, renewed.fence, None if worker is None else str(worker.replicas))
+
+            yield from fence.change(workload, make, uid=view.uid, fence=None, confirm=self.leases.confirm)
+        yield from self.journal.update(lambda _: renewed)
+        self.owned = True
+
+    def unfence(self) -> Steps[None]:
+        """Take our marks off each workload that still is what it was."""
+        for workload in self.orders.workloads:
+            worker = self.run.workers.get(reference(workload))
+            uid = worker.uid if worker else self.run.workload_uid
+
+            def make(view: WorkloadView) -> Change | None:
+                marks = {key: None for key in (RUN_ANNOTATION, REPLICAS_ANNOTATION) if key in view.annotations}
+                what = f"take the marks off {reference(view.workload)}"
+                return fence.patch(view, what, {"metadata": {"annotations": marks}}) if marks else None
+
+            try:
+                yield from self.leases.hold()
+                yield from fence.change(workload, make, uid=uid, fence=None, confirm=self.confirm)
+            except fence.ContestedError as gone:
+                yield Tell(Remark(Level.WARNING, f"{gone}; nothing to clean up there"))
+
+    def confirm(self) -> Steps[None]:
+        """Read record and lock again, after a conflict.
+
+        Raises:
+            LostError: they are not ours any more.
+        """
+        yield from self.journal.confirm()
+        yield from self.leases.confirm()
+
+    # --- writes ----------------------------------------------------------------------------------------
+
+    def change(
+        self,
+        workload: Workload,
+        uid: str,
+        what: str,
+        make: fence.Make,
+        noting: Mapping[str, Any] | None = None,
+    ) -> Steps[WorkloadView]:
+        """Change a workload: noted before, fenced, noted after. `noting` is noted along with the intention."""
+        yield from self.leases.hold()
+        yield from self.journal.update(lambda run: replace(run.intends(what, self.clock.now()), **(noting or {})))
+        yield from self.leases.hold()
+        try:
+            view = yield from fence.change(workload, make, uid=uid, fence=self.run.fence, confirm=self.confirm)
+        except (ClusterError, fence.ContestedError):
+            yield from self.journal.update(lambda run: run.wrote("failed", self.clock.now()))
+            raise
+        yield Tell(Written(what))
+        return view
+
+    def reach(self, step: Step, **changes: Any) -> Steps[None]:
+        """Say in the record that a step is reached, and that the write before it is done."""
+        yield from self.leases.hold()
+        now = self.clock.now()
+        before = self.run.steps[-1][1] if self.run.steps else self.run.begun
+
+        def reached(run: Run) -> Run:
+            return replace(run.settled(now).reached(step, now), **changes)
+
+        yield from self.journal.update(reached)
+        yield Tell(StepReached(step, now, (now - before).total_seconds()))
+
+    def note(self, **changes: Any) -> Steps[None]:
+        """Note something about the run in the record."""
+        yield from self.leases.hold()
+        yield from self.journal.update(lambda run: replace(run, **changes))
+
+    def close(self, outcome: Outcome, detail: str = "") -> Steps[None]:
+        """Finish the run in the record."""
+        yield from self.leases.hold()
+        yield from self.journal.write(self.journal.record.closed(outcome, self.clock.now(), detail))
+
+    def open(self, views: Mapping[Workload, WorkloadView], pods: Mapping[Workload, Iterable[str]]) -> Steps[None]:
+        """Open the run in the record, with all that is needed to undo it."""
+        now = self.clock.now()
+        orders = self.orders
+        workers = {
+            reference(worker): WorkerRecord(views[worker].replicas, views[worker].uid, tuple(sorted(pods[worker])))
+            for worker in orders.workers
+        }
+        run = Run(
+            id=orders.run_id,
+            epoch=1,
+            step=Step.RECORDED,
+            begun=now,
+            deadline=self.deadline(now),
+            operator=orders.operator,
+            workload=reference(orders.target.workload),
+            workload_uid=views[orders.target.workload].uid,
+            workers=workers,
+            paused=orders.pause,
+            steps=((Step.RECORDED, now),),
+        )
+        yield from self.leases.hold()
+        before: Record = self.journal.record
+        yield from self.journal.write(replace(before, run=run))
+        self.owned = True
+        yield Tell(StepReached(Step.RECORDED, now, 0.0))
+
+    def announce(self, reason: str, message: str, *, warning: bool = False) -> Steps[None]:
+        """Write an Event on each workload, so that `kubectl describe` tells the story. Failing to is only a remark."""
+        self._announced += 1
+        now = self.clock.now().strftime("%Y-%m-%dT%H:%M:%SZ")
+        for workload in self.orders.workloads:
+            worker = self.run.workers.get(reference(workload))
+            body = {
+                "apiVersion": "v1",
+                "kind": "Event",
+                "metadata": {
+                    "name": f"{workload.name[:180]}.{self.run.id}.{self.run.epoch}.{self._announced}",
+                    "namespace": workload.namespace,
+                },
+                "involvedObject": {
+                    "apiVersion": "apps/v1",
+                    "kind": KINDS[workload.type],
+                    "namespace": workload.namespace,
+                    "name": workload.name,
+                    "uid": worker.uid if worker else self.run.workload_uid,
+                },
+                "reason": reason,
+                "message": message[:1024],
+                "type": "Warning" if warning else "Normal",
+                "source": {"component": "certlag"},
+                "reportingComponent": "certlag",
+                "reportingInstance": self.orders.operator.host,
+                "firstTimestamp": now,
+                "lastTimestamp": now,
+                "count": 1,
+            }
+            path = f"/api/v1/namespaces/{workload.namespace}/events"
+            try:
+                yield Change(f"event {reason}", Verb.CREATE, path, body)
+            except ClusterError as error:
+                yield Tell(Remark(Level.WARNING, f"no Event on {reference(workload)}: {error}"))
+
+
+def _mark(view: WorkloadView, mark: str, replicas: str | None) -> Change:
+    annotations = {RUN_ANNOTATION: mark} | ({} if replicas is None else {REPLICAS_ANNOTATION: replicas})
+    return fence.patch(view, f"fence {reference(view.workload)}", {"metadata": {"annotations": annotations}})
+
+
+def _still_recorded(
+    run: Run, views: Mapping[Workload, WorkloadView], *, lenient: bool
+) -> Iterable[tuple[str, WorkerRecord]]:
+    """Yield the recorded workers, as long as record and annotation agree and each is the one that was recorded."""
+    seen = {reference(workload): view for workload, view in views.items()}
+    for name, worker in run.workers.items():
+        view = seen.get(name)
+        if view is None:
+            raise RefusedError(f"the record names the worker {name}, the configuration does not")
+        if view.uid != worker.uid:
+            if not lenient:
+                raise RefusedError(f"the record is of another {name}: it was created anew since. Abort the run")
+            continue
+        if view.recorded_replicas not in (None, str(worker.replicas)):
+            raise RefusedError(
+                f"the record says {worker.replicas} replicas of {name}, its annotation {REPLICAS_ANNOTATION} says "
+                f"{view.recorded_replicas}: set the annotation to what is right, or remove it to go by the record"
+            )
+        yield name, worker
+
+
+def _epoch(mark: str | None, run_id: str) -> int:
+    """Return the epoch of a fence if it is this run's, else 0."""
+    owner, _, epoch = (mark or "").rpartition("/")
+    return int(epoch) if owner == run_id and epoch.isdecimal() else 0

@@ -1,0 +1,41 @@
+"""Going on when the API server does not answer: what is tried again, how often, and what never is. Pure.
+
+An error is never an answer: "forbidden" or "no connection" does not mean that there are no pods. What the server
+refuses for a reason that time does not mend (a malformed request, an object that is gone) is raised at once.
+"""
+
+from collections.abc import Callable
+
+from exporter.errors import ClusterError
+from runbook.effects import Steps, T, Tell, Wait
+from runbook.events import Level, Remark
+from runbook.leases import CONFLICT, SilentError
+
+FINAL = frozenset({400, 404, 405, 413, 415, 422})
+"""HTTP statuses that another try would get again."""
+DELAYS = (0.2, 0.5, 1.0, 2.0, *(5.0,) * 120)
+"""Seconds between tries, ten minutes in all. Tries are counted, so a laptop that slept has not used them up."""
+
+
+def insist(what: str, request: Callable[[], Steps[T]]) -> Steps[T]:
+    """Make a request until it is answered.
+
+    Args:
+        what: said to people when it fails.
+        request: makes the effects of one try; it must be safe to make again.
+
+    Raises:
+        ClusterError: the server refused it for good.
+        SilentError: it was not answered for ten minutes of trying.
+    """
+    for tried, delay in enumerate(DELAYS):
+        try:
+            return (yield from request())
+        except ClusterError as error:
+            if error.status in FINAL:
+                raise
+            if tried in (2, 10, 60):
+                yield Tell(Remark(Level.WARNING, f"{what}: {error}; trying on"))
+            if error.status != CONFLICT:  # a conflict is answered by reading again, and that is done
+                yield Wait(max(delay, min(error.retry_after or 0.0, 30.0)), early=False)
+    raise SilentError(f"{what}: the API server did not answer")

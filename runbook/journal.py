@@ -1,0 +1,103 @@
+"""The record in the cluster, kept by one run: read, written before each step, never over another's. Pure.
+
+Every write carries the resourceVersion of what was read. When one conflicts, or its answer is lost, the record is read
+again: it is as we wanted, or as it was before (then it is written again), or another's, and then nothing more is.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from exporter.errors import ClusterError
+from exporter.model import Target
+from exporter.run_record import record_name
+from runbook.effects import Change, Document, Get, Steps, Verb
+from runbook.insistence import insist
+from runbook.leases import CONFLICT, LostError
+from runbook.record import Record, Run, config_map, from_config_map
+
+
+class Journal:
+    """The record of one target. `record` is what it holds, as far as we know."""
+
+    def __init__(self, target: Target) -> None:
+        self._target = target.name
+        self._collection = f"/api/v1/namespaces/{target.workload.namespace}/configmaps"
+        self._path = f"{self._collection}/{record_name(target.name)}"
+        self.record = Record()
+
+    @property
+    def run(self) -> Run:
+        """The run that is open."""
+        if self.record.run is None:
+            raise AssertionError("no run is open")
+        return self.record.run
+
+    def read(self) -> Steps[Record]:
+        """Read it.
+
+        Raises:
+            RecordError: it is there and cannot be read.
+        """
+        document = yield from insist("reading the record", lambda: _get(self._path))
+        self.record = Record() if document is None else from_config_map(document)
+        return self.record
+
+    def write(self, record: Record) -> Steps[None]:
+        """Write it, once and for certain.
+
+        Raises:
+            LostError: another run has written it since.
+        """
+        before = self.record
+        record = replace(record, resource_version=before.resource_version)
+
+        def attempt() -> Steps[Record]:
+            nonlocal record
+            try:
+                document = yield self._change(record)
+            except ClusterError as error:
+                if error.status is not None and error.status != CONFLICT:
+                    raise
+                found = yield from self.read()
+                if found == record:
+                    return found
+                if not _same_owner(found, before):
+                    raise LostError("the record is another run's now") from error
+                record = replace(record, resource_version=found.resource_version)
+                raise
+            return from_config_map(document)
+
+        self.record = yield from insist("writing the record", attempt)
+
+    def update(self, change: Callable[[Run], Run]) -> Steps[None]:
+        """Write the open run, changed."""
+        yield from self.write(replace(self.record, run=change(self.run)))
+
+    def confirm(self) -> Steps[None]:
+        """Read it again, after a conflict elsewhere.
+
+        Raises:
+            LostError: it is another run's now, or of a later epoch.
+        """
+        before = self.record
+        if not _same_owner((yield from self.read()), before):
+            raise LostError("the record is another run's now")
+
+    def _change(self, record: Record) -> Change:
+        content = config_map(self._target, record)
+        if record.resource_version is None:
+            return Change("create the record", Verb.CREATE, self._collection, content)
+        content["metadata"]["resourceVersion"] = record.resource_version
+        return Change("write the record", Verb.PATCH, self._path, content)
+
+
+def _get(path: str) -> Steps[Document | None]:
+    document: Document | None = yield Get(path)
+    return document
+
+
+def _same_owner(found: Record, before: Record) -> bool:
+    """Tell whether nobody else has written: the same run in the same epoch is open, or none as before."""
+    if found.run is None or before.run is None:
+        return found.run is before.run
+    return (found.run.id, found.run.epoch) == (before.run.id, before.run.epoch)

@@ -1,0 +1,244 @@
+"""The lock: one Lease for each object that a run changes, taken in sorted order. Pure: yields requests.
+
+A Lease is the agreement of programs that ask; the fence (`runbook.fence`) is what stops one that does not. Age is
+never read from a Lease's timestamps, which are another machine's: a Lease is abandoned when it was seen unchanged for
+its whole duration on our own clock, which runs through suspend (client-go's leaderelection does the same).
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from exporter.clock import Clock
+from exporter.errors import ClusterError
+from exporter.model import Workload
+from exporter.run_record import lease_key
+from runbook.effects import Change, Document, Get, Steps, Tell, Verb, Wait
+from runbook.events import Level, Remark
+
+DURATION = 60
+"""Seconds: a Lease that was not seen to change for so long is abandoned."""
+RENEW_AFTER = 15.0
+STOP_AFTER = 40.0
+"""Seconds without a renewal after which nothing may be written any more."""
+RETRY = 2.0
+ATTEMPTS = 120
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseView:
+    """A Lease as one read showed it."""
+
+    path: str
+    resource_version: str
+    holder: str
+    acquired: str
+    renewed: str
+    duration: int
+    transitions: int
+
+
+class HeldError(Exception):
+    """Somebody else holds a Lease that is needed."""
+
+    def __init__(self, lease: LeaseView) -> None:
+        super().__init__(f"{lease.path.rpartition('/')[2]} is held by {lease.holder} since {lease.acquired}")
+        self.lease = lease
+
+
+class LostError(Exception):
+    """The lock was ours and is no longer: nothing may be written any more."""
+
+
+class SilentError(Exception):
+    """The API server has not answered for so long that it makes no sense to go on."""
+
+
+class Leases:
+    """The Leases of one run; `holder` names its process."""
+
+    def __init__(self, workloads: Iterable[Workload], holder: str, clock: Clock) -> None:
+        self.holder = holder
+        self._clock = clock
+        keys = sorted({lease_key(workload) for workload in workloads})
+        self._names = {_path(namespace, name): (namespace, name) for namespace, name in keys}
+        self._held: dict[str, LeaseView] = {}
+        self._renewed_at = 0.0
+
+    def take(self, *, may_take_over: Callable[[str], bool], is_dead: Callable[[str], bool]) -> Steps[None]:
+        """Take all of them, or none.
+
+        Args:
+            may_take_over: whether a holder's Lease may be taken once it was seen unchanged for its whole duration.
+            is_dead: whether a holder is known not to run any more, so that nothing need be waited for.
+
+        Raises:
+            HeldError: one of them is held, and alive or not to be taken over.
+        """
+        started = self._clock.monotonic()
+        try:
+            for path in self._names:
+                self._held[path] = yield from self._take(path, may_take_over, is_dead)
+        except HeldError:
+            yield from self.release()
+            raise
+        self._renewed_at = started
+
+    def hold(self) -> Steps[None]:
+        """Renew them if it is time. Returns only while they are ours.
+
+        Raises:
+            LostError: one is another's now.
+            SilentError: they could not be renewed in time, for very long.
+        """
+        for _ in range(ATTEMPTS):
+            age = self._clock.monotonic() - self._renewed_at
+            if age < RENEW_AFTER:
+                return
+            try:
+                yield from self._renew()
+            except ClusterError as error:
+                if age < STOP_AFTER:
+                    return
+                yield Tell(Remark(Level.WARNING, f"the lock cannot be renewed, nothing is changed meanwhile: {error}"))
+                yield Wait(RETRY, early=False)
+        raise SilentError("the lock could not be renewed")
+
+    def confirm(self) -> Steps[None]:
+        """Renew them now, whatever their age: after a conflict, before anything is tried again."""
+        self._renewed_at = min(self._renewed_at, self._clock.monotonic() - RENEW_AFTER)
+        yield from self.hold()
+
+    def release(self) -> Steps[None]:
+        """Give back what is held, so that the next one need not wait; failing to is no matter."""
+        for path, lease in list(self._held.items()):
+            body = _spec(lease, "", self._clock.now())
+            try:
+                yield Change(f"release {_name(path)}", Verb.PATCH, path, body)
+            except ClusterError as error:
+                yield Tell(
+                    Remark(Level.WARNING, f"{_name(path)} is not released, it runs out in {DURATION} s: {error}")
+                )
+            del self._held[path]
+
+    # --- one of them -----------------------------------------------------------------------------------
+
+    def _take(
+        self, path: str, may_take_over: Callable[[str], bool], is_dead: Callable[[str], bool]
+    ) -> Steps[LeaseView]:
+        """Take one Lease: free, our own, or abandoned."""
+        while True:
+            document = yield Get(path)
+            try:
+                if document is None:
+                    return (yield from self._create(path))
+                lease: LeaseView | None = lease_view(path, document)
+                if lease and lease.holder not in ("", self.holder) and not is_dead(lease.holder):
+                    if not may_take_over(lease.holder):
+                        raise HeldError(lease)
+                    lease = yield from self._outlive(lease)
+                if lease is not None:
+                    return (yield from self._seize(lease))
+            except ClusterError as error:
+                if error.status != CONFLICT:
+                    raise
+
+    def _outlive(self, lease: LeaseView) -> Steps[LeaseView | None]:
+        """Return a Lease that may be seized: unchanged for its duration, or given back. None if it is gone.
+
+        Raises:
+            HeldError: its holder renewed it, so it is alive.
+        """
+        text = f"{lease.holder} holds {_name(lease.path)}: watching {lease.duration} s whether it is alive"
+        yield Tell(Remark(Level.INFO, text))
+        deadline = self._clock.monotonic() + lease.duration
+        while (left := deadline - self._clock.monotonic()) > 0:
+            yield Wait(min(RETRY, left), early=False)
+            document = yield Get(lease.path)
+            if document is None:
+                return None
+            seen = lease_view(lease.path, document)
+            if not seen.holder:
+                return seen
+            if seen != lease:
+                raise HeldError(seen)
+        return lease
+
+    def _create(self, path: str) -> Steps[LeaseView]:
+        namespace, name = self._names[path]
+        body = {
+            "apiVersion": "coordination.k8s.io/v1",
+            "kind": "Lease",
+            "metadata": {"name": name, "namespace": namespace},
+            **_spec(None, self.holder, self._clock.now()),
+        }
+        document = yield Change(f"create {name}", Verb.CREATE, path.rpartition("/")[0], body)
+        return lease_view(path, document)
+
+    def _seize(self, lease: LeaseView) -> Steps[LeaseView]:
+        document = yield Change(
+            f"take {_name(lease.path)}", Verb.PATCH, lease.path, _spec(lease, self.holder, self._clock.now())
+        )
+        return lease_view(lease.path, document)
+
+    def _renew(self) -> Steps[None]:
+        """Renew all; one whose version has moved is read again, and is ours as long as it names us.
+
+        Raises:
+            ClusterError: one could not be renewed now.
+            LostError: one is another's now.
+        """
+        started = self._clock.monotonic()
+        for path, lease in self._held.items():
+            try:
+                self._held[path] = yield from self._seize(lease)
+            except ClusterError as error:
+                if error.status not in (CONFLICT, NOT_FOUND):
+                    raise
+                document = yield Get(path)
+                seen = lease_view(path, document) if document is not None else None
+                if seen is None or seen.holder != self.holder:
+                    raise LostError(f"{_name(path)} is now held by {seen.holder if seen else 'nobody'}") from error
+                self._held[path] = yield from self._seize(seen)
+        self._renewed_at = started
+
+
+CONFLICT, NOT_FOUND = 409, 404
+
+
+def lease_view(path: str, document: Document) -> LeaseView:
+    """Read a Lease of coordination.k8s.io/v1."""
+    spec = document.get("spec") or {}
+    return LeaseView(
+        path=path,
+        resource_version=document["metadata"]["resourceVersion"],
+        holder=spec.get("holderIdentity") or "",
+        acquired=spec.get("acquireTime") or "",
+        renewed=spec.get("renewTime") or "",
+        duration=spec.get("leaseDurationSeconds") or DURATION,
+        transitions=spec.get("leaseTransitions") or 0,
+    )
+
+
+def _spec(lease: LeaseView | None, holder: str, now: datetime) -> dict[str, Any]:
+    """Return the content of a Lease that is to be held by `holder`, as client-go writes it."""
+    at = now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    new = lease is None or lease.holder != holder
+    transitions = 0 if lease is None else lease.transitions + (new and bool(holder))
+    spec = {
+        "holderIdentity": holder,
+        "leaseDurationSeconds": DURATION if holder else 1,
+        "acquireTime": at if lease is None or new else lease.acquired,
+        "renewTime": at,
+        "leaseTransitions": transitions,
+    }
+    return {"spec": spec} if lease is None else {"metadata": {"resourceVersion": lease.resource_version}, "spec": spec}
+
+
+def _path(namespace: str, name: str) -> str:
+    return f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases/{name}"
+
+
+def _name(path: str) -> str:
+    return f"Lease {path.rpartition('/')[2]}"

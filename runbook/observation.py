@@ -1,0 +1,46 @@
+"""What the cluster shows of workloads and their pods, read consistently, for the predicates. Pure: yields requests.
+
+Collections are read whole and without a resourceVersion, which the API server answers consistently: a watch only says
+when it is worth to look again.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from exporter.model import Workload
+from runbook import fence
+from runbook.effects import List, Steps
+from runbook.workloads import PodState, ReplicaSetView, WorkloadView, pod_state, replica_set_view
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """One look at a namespace: the workloads asked for, all ReplicaSets and all pods."""
+
+    views: dict[Workload, WorkloadView]
+    replica_sets: tuple[ReplicaSetView, ...]
+    pods: tuple[PodState, ...]
+
+    def pods_of(self, workload: Workload) -> tuple[PodState, ...]:
+        """Return the pods that a workload owns, directly or by a ReplicaSet."""
+        uid = self.views[workload].uid
+        owners = {uid, *(each.uid for each in self.replica_sets if each.owner_uid == uid)}
+        return tuple(pod for pod in self.pods if pod.owner_uid in owners)
+
+
+def observe(workloads: Iterable[Workload]) -> Steps[Observation]:
+    """Look once at workloads of one namespace.
+
+    Raises:
+        ClusterError: it could not be read, so nothing is known.
+        ContestedError: one of them is gone.
+    """
+    views: dict[Workload, WorkloadView] = {}
+    for workload in workloads:
+        views[workload] = yield from fence.read(workload)
+    namespace = next(iter(views)).namespace if views else ""
+    if not views:
+        return Observation({}, (), ())
+    replica_sets = yield List(f"/apis/apps/v1/namespaces/{namespace}/replicasets")
+    pods = yield List(f"/api/v1/namespaces/{namespace}/pods")
+    return Observation(views, tuple(map(replica_set_view, replica_sets)), tuple(map(pod_state, pods)))

@@ -1,0 +1,55 @@
+"""How a run can end, and the exit code that says so. Pure: the words and one table.
+
+The codes are part of the public contract: scripts and alerts are written against them.
+"""
+
+from enum import StrEnum
+
+
+class Outcome(StrEnum):
+    """How a command of the runbook ended; also the `outcome` of a run in its record."""
+
+    DONE = "done"
+    NOTHING_TO_DO = "nothing_to_do"
+    ABORTED = "aborted"
+    UNEXPECTED = "unexpected"
+    REFUSED = "refused"
+    LOCKED = "locked"
+    DRAIN_TIMED_OUT = "drain_timed_out"
+    RESTART_FAILED = "restart_failed"
+    RESTORE_INCOMPLETE = "restore_incomplete"
+    OLD_CERTIFICATE = "old_certificate"
+    CONTESTED = "contested"
+    INTERRUPTED = "interrupted"
+
+
+EXIT_CODES = {
+    Outcome.DONE: 0,
+    Outcome.NOTHING_TO_DO: 0,
+    Outcome.ABORTED: 0,
+    Outcome.UNEXPECTED: 1,
+    Outcome.REFUSED: 3,
+    Outcome.LOCKED: 4,
+    Outcome.DRAIN_TIMED_OUT: 5,
+    Outcome.RESTART_FAILED: 6,
+    Outcome.RESTORE_INCOMPLETE: 7,
+    Outcome.OLD_CERTIFICATE: 8,
+    Outcome.CONTESTED: 9,
+    Outcome.INTERRUPTED: 130,
+}
+"""2, for wrong usage, is click's own."""
+
+MEANINGS = {
+    Outcome.DONE: "restarted, verified, workers back",
+    Outcome.NOTHING_TO_DO: "every pod presents the issued certificate already",
+    Outcome.ABORTED: "aborted, workers back",
+    Outcome.UNEXPECTED: "an error that is not expected; the record says how far it came",
+    Outcome.REFUSED: "refused, nothing was changed",
+    Outcome.LOCKED: "another run holds the lock",
+    Outcome.DRAIN_TIMED_OUT: "the workers did not finish in time: not restarted, workers put back",
+    Outcome.RESTART_FAILED: "the restart did not succeed: workers left drained under the record",
+    Outcome.RESTORE_INCOMPLETE: "workers not fully put back",
+    Outcome.OLD_CERTIFICATE: "the old certificate is presented after one more restart: workers put back",
+    Outcome.CONTESTED: "somebody else changed what this run works on",
+    Outcome.INTERRUPTED: "interrupted",
+}

@@ -1,0 +1,257 @@
+"""The long parts of a run: draining, rolling out, verifying, restoring. Pure: yields requests, tells progress.
+
+Each waits for a predicate (`drain`, `rollout`, the exporter's judgement), renews the lock meanwhile, and knows its own
+deadline on the clock that runs through suspend. An error of the API is told and waited out; it is never an answer.
+"""
+
+from collections.abc import Callable, Iterable
+from datetime import timedelta
+
+from exporter.errors import ClusterError
+from exporter.model import Workload
+from runbook.contest import Contest, contest
+from runbook.drain import Drained, Draining, drain_progress
+from runbook.effects import Look, Steps, Tell, Wait
+from runbook.events import Level, LostWork, Phase, PhaseBegun, PodLine, Progress, Remark
+from runbook.fence import ContestedError
+from runbook.hold import Hold
+from runbook.insistence import insist
+from runbook.observation import Observation, observe
+from runbook.rollout import RolledOut, RollingOut, rollout_progress
+from runbook.sight import TargetSight
+from runbook.workloads import PodState, reference
+
+POLL = 5.0
+"""Seconds between looks when no watch says that something changed."""
+APART = 0.25
+"""Seconds between the two looks that must both say drained."""
+KILLED = 137
+
+
+class TimedOutError(Exception):
+    """A phase was not over in time; `why` is what it was still waiting for."""
+
+
+def drain(hold: Hold) -> Steps[None]:
+    """Wait until nothing of the workers runs any more, seen twice.
+
+    Raises:
+        TimedOutError: they did not end in time.
+        ContestedError: somebody scaled one of them, or replaced it.
+    """
+    workers = hold.workers
+    lost: set[str] = set()
+
+    def look() -> Steps[str | None]:
+        seen = yield from observe(workers)
+        progress = _drain_progress(hold, seen)
+        yield from _tell_lost_work(_mine(hold, seen), lost)
+        for each in progress:
+            pods = each.pods if isinstance(each, Draining) else ()
+            why = each.why if isinstance(each, Draining) else ""
+            yield Tell(Progress(Phase.DRAINING, reference(each.workload), why, tuple(map(_ending, pods))))
+        return next(
+            (f"{reference(each.workload)}: {each.why}" for each in progress if isinstance(each, Draining)), None
+        )
+
+    def seen_by_watch(pods: Iterable[PodState]) -> Steps[None]:
+        initial = {uid for recorded in workers.values() for uid in recorded.pods}
+        yield from _tell_lost_work((pod for pod in pods if pod.uid in initial), lost)
+
+    yield from _until(hold, Phase.DRAINING, hold.orders.limits.drain, look, twice=True, on_pods=seen_by_watch)
+
+
+def still_drained(hold: Hold) -> Steps[bool]:
+    """Look once more, right before the restart.
+
+    Raises:
+        ContestedError: somebody scaled a worker up again.
+    """
+    seen = yield from insist("looking at the workers", lambda: observe(hold.workers))
+    return all(isinstance(each, Drained) for each in _drain_progress(hold, seen))
+
+
+def roll_out(hold: Hold, *, restart_id: str | None) -> Steps[tuple[PodState, ...]]:
+    """Wait until the target is rolled out; return its pods.
+
+    Raises:
+        TimedOutError: it was not in time.
+        ContestedError: the restart was reverted, or the target replaced.
+    """
+    return (
+        yield from _rolled_out(hold, Phase.RESTARTING, {hold.orders.target.workload: hold.run.workload_uid}, restart_id)
+    )
+
+
+def restore(hold: Hold) -> Steps[None]:
+    """Wait until the workers run again.
+
+    Raises:
+        TimedOutError: they did not in time.
+        ContestedError: one of them was replaced.
+    """
+    uids = {worker: recorded.uid for worker, recorded in hold.workers.items()}
+    if uids:
+        yield from _rolled_out(hold, Phase.RESTORING, uids, None)
+
+
+def verify(hold: Hold) -> Steps[TargetSight]:
+    """Look until every pod of the target presents the issued certificate, or one surely presents another.
+
+    A daemon that has read the old one will not read again, so there waiting cannot help; whoever reloads by itself, or
+    did not answer yet, gets time.
+    """
+    started = hold.clock.monotonic()
+    limit = hold.orders.limits.verify.total_seconds()
+    yield Tell(PhaseBegun(Phase.VERIFYING, hold.clock.now(), limit))
+    while True:
+        yield from hold.leases.hold()
+        sight: TargetSight = yield from _look(hold)
+        yield Tell(Progress(Phase.VERIFYING, reference(hold.orders.target.workload), sight.why, sight.lines()))
+        late = hold.clock.monotonic() - started >= limit
+        sure = sight.stale and not hold.orders.target.reloads
+        if sight.verified or late or sure:
+            return sight
+        yield Wait(1.0, early=False)
+
+
+def settle(hold: Hold) -> Steps[int | None]:
+    """Wait until the issuance is old enough that no kubelet has the old Secret in its cache; return its revision."""
+    told = False
+    while True:
+        yield from hold.leases.hold()
+        sight = yield from _look(hold, probe=False)
+        age = None if sight.issued_at is None else hold.clock.now() - sight.issued_at
+        left = timedelta(0) if age is None else hold.orders.limits.settle - age
+        if left <= timedelta(0):
+            return sight.revision
+        if not told:
+            yield Tell(PhaseBegun(Phase.SETTLING, hold.clock.now(), left.total_seconds()))
+            told = True
+        yield Wait(min(POLL, left.total_seconds()), early=False)
+
+
+# --- parts -----------------------------------------------------------------------------------------
+
+
+def _drain_progress(hold: Hold, seen: Observation) -> list[Drained | Draining]:
+    found: list[Drained | Draining] = []
+    for worker, recorded in hold.workers.items():
+        view, initial = seen.views[worker], recorded.pods
+        progress = drain_progress(view, seen.replica_sets, seen.pods, uid=recorded.uid, initial=initial)
+        if isinstance(progress, Contest):
+            raise ContestedError(progress)
+        found.append(progress)
+    return found
+
+
+def _rolled_out(
+    hold: Hold, phase: Phase, uids: dict[Workload, str], restart_id: str | None
+) -> Steps[tuple[PodState, ...]]:
+    found: dict[Workload, tuple[PodState, ...]] = {}
+    drained = hold.workers if restart_id is not None else {}
+
+    def look() -> Steps[str | None]:
+        seen = yield from observe({**uids, **drained})
+        for worker in drained:
+            if seen.views[worker].replicas != 0:
+                found = f"was scaled to {seen.views[worker].replicas} while it was drained"
+                raise ContestedError(contest(seen.views[worker], found, "spec", "replicas"))
+        waiting: RollingOut | None = None
+        for workload, uid in uids.items():
+            view = seen.views[workload]
+            progress = rollout_progress(view, seen.replica_sets, seen.pods, uid=uid, restart_id=restart_id)
+            if isinstance(progress, Contest):
+                raise ContestedError(progress)
+            why, stalled = (progress.why, progress.stalled) if isinstance(progress, RollingOut) else ("", None)
+            yield Tell(Progress(phase, reference(workload), why, tuple(map(_starting, progress.pods)), stalled))
+            if isinstance(progress, RolledOut):
+                found[workload] = progress.pods
+            else:
+                waiting = waiting or progress
+        return None if waiting is None else f"{reference(waiting.workload)}: {waiting.why}"
+
+    yield from _until(hold, phase, hold.orders.limits.restart, look)
+    return tuple(pod for pods in found.values() for pod in pods)
+
+
+def _until(
+    hold: Hold,
+    phase: Phase,
+    limit: timedelta,
+    look: Callable[[], Steps[str | None]],
+    *,
+    twice: bool = False,
+    on_pods: Callable[[Iterable[PodState]], Steps[None]] | None = None,
+) -> Steps[None]:
+    """Look until there is nothing left to wait for.
+
+    Args:
+        hold: renews the lock meanwhile.
+        phase: what it is called.
+        limit: how long, from now.
+        look: returns what it still waits for, None if nothing.
+        twice: whether nothing must be left in two looks, a moment apart.
+        on_pods: gets what the watch has shown of pods between two looks.
+
+    Raises:
+        TimedOutError: the limit is over.
+    """
+    yield Tell(PhaseBegun(phase, hold.clock.now(), limit.total_seconds()))
+    deadline = hold.clock.monotonic() + limit.total_seconds()
+    why, over_once, failures = "", False, 0
+    while True:
+        yield from hold.leases.hold()
+        try:
+            waiting_for = yield from look()
+        except ClusterError as error:
+            over_once, failures, waiting_for = False, failures + 1, f"not known: {error}"
+            if failures in (3, 10, 100):
+                yield Tell(Remark(Level.WARNING, f"{error}; going on to wait, nothing is concluded from it"))
+        else:
+            failures = 0
+            if waiting_for is None and (over_once or not twice):
+                return
+        left = deadline - hold.clock.monotonic()
+        why = waiting_for or why
+        if waiting_for is not None and left <= 0:
+            raise TimedOutError(why)
+        over_once = waiting_for is None
+        pause = APART if over_once else min(POLL, 0.2 * 2**failures if failures else POLL, max(left, APART))
+        pods = yield Wait(pause, early=not over_once and not failures)
+        if on_pods is not None:
+            yield from on_pods(pods or ())
+
+
+def _look(hold: Hold, *, probe: bool = True) -> Steps[TargetSight]:
+    """Look at what the target presents, through failures of the API."""
+    while True:
+        try:
+            sight: TargetSight = yield Look(probe=probe)
+        except ClusterError as error:
+            yield Tell(Remark(Level.WARNING, f"cannot look: {error}; trying on"))
+            yield from hold.leases.hold()
+            yield Wait(2.0, early=False)
+        else:
+            return sight
+
+
+def _mine(hold: Hold, seen: Observation) -> Iterable[PodState]:
+    return (pod for worker in hold.workers for pod in seen.pods_of(worker))
+
+
+def _tell_lost_work(pods: Iterable[PodState], told: set[str]) -> Steps[None]:
+    for pod in pods:
+        if KILLED in pod.exit_codes and pod.uid not in told:
+            told.add(pod.uid)
+            yield Tell(LostWork(pod.name, KILLED))
+
+
+def _ending(pod: PodState) -> PodLine:
+    state = "ending" if pod.terminating else pod.phase.lower()
+    return PodLine(pod.name, pod.node, state, pod.ending_since, pod.deleted_by)
+
+
+def _starting(pod: PodState) -> PodLine:
+    ready = "ready" if pod.ready else (pod.waiting_reason or pod.phase.lower())
+    return PodLine(pod.name, pod.node, "ending" if pod.terminating else ready, pod.ending_since, pod.deleted_by)

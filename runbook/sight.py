@@ -1,0 +1,141 @@
+"""What a target presents against what was issued for it: the exporter's judgement, summed up for a run. Pure."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from exporter.judgement import Assessment, PodAssessment, Reason, UseAssessment, Verdict, WindowState
+from exporter.model import Certificate, Issued, ObjectKey, Target
+from runbook.events import PodLine
+
+_VALID_BUT_OLD = frozenset({Verdict.STALE, Verdict.CURRENT})
+
+
+@dataclass(frozen=True, slots=True)
+class PodSight:
+    """What one pod presents: `not_after` is the earliest of its chain, None if it was never seen."""
+
+    name: str
+    verdict: Verdict
+    reason: Reason
+    fingerprint: str | None
+    not_after: datetime | None
+    failure: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class TargetSight:
+    """The judgement of a target, as far as its certificates go. `uses` pairs each certificate with its use."""
+
+    at: datetime
+    uses: tuple[tuple[Assessment, UseAssessment], ...]
+
+    @property
+    def pods(self) -> tuple[PodSight, ...]:
+        """Every pod under every certificate of the target."""
+        return tuple(_pod(pod) for _, use in self.uses for pod in use.pods)
+
+    @property
+    def verified(self) -> bool:
+        """Whether every running pod presents what was issued. Nothing seen is not verified."""
+        return bool(self.uses) and all(
+            use.pods and all(pod.verdict is Verdict.CURRENT for pod in use.pods) for _, use in self.uses
+        )
+
+    @property
+    def stale(self) -> bool:
+        """Whether some pod was seen to present an older one."""
+        return any(pod.verdict is Verdict.STALE for pod in self.pods)
+
+    @property
+    def valid(self) -> bool:
+        """Whether all that is presented is at worst the old certificate, not expired, of an unchanged issuer."""
+        known = all(
+            pod.verdict in _VALID_BUT_OLD and pod.not_after is not None and pod.not_after > self.at for pod in self.pods
+        )
+        return bool(self.pods) and known and not any(use.issuer_changed for _, use in self.uses)
+
+    @property
+    def why(self) -> str:
+        """What is missing until it is verified; empty if nothing is."""
+        if not self.pods:
+            return "no running pod was seen"
+        missing = [pod for pod in self.pods if pod.verdict is not Verdict.CURRENT]
+        return "; ".join(f"{pod.name}: {pod.verdict} ({pod.reason})" for pod in missing)
+
+    @property
+    def needs_restart(self) -> bool | None:
+        """1, 0 or unknown, as `certlag_needs_restart` says of all of the target's certificates."""
+        answers = [use.needs_restart for _, use in self.uses]
+        if any(answers):
+            return True
+        return None if not answers or None in answers else False
+
+    @property
+    def state(self) -> WindowState | None:
+        """The worst of the states of the renewal windows; None while there is nothing to judge."""
+        states = [use.state for _, use in self.uses]
+        return next((state for state in WindowState if state in states), None)
+
+    @property
+    def certificates(self) -> tuple[Certificate, ...]:
+        """The Certificates that exist."""
+        return tuple(assessment.certificate for assessment, _ in self.uses if assessment.certificate is not None)
+
+    @property
+    def issued(self) -> tuple[Issued, ...]:
+        """What was issued for them."""
+        return tuple(assessment.issued for assessment, _ in self.uses if assessment.issued is not None)
+
+    @property
+    def issued_at(self) -> datetime | None:
+        """When the latest was issued, None if that is not known."""
+        return max((issued.at for issued in self.issued if issued.at is not None), default=None)
+
+    @property
+    def revision(self) -> int | None:
+        """The revision of the first certificate, to be noted beside a restart."""
+        return next((certificate.revision for certificate in self.certificates), None)
+
+    @property
+    def deadline(self) -> datetime | None:
+        """After it, builds fail: the earliest of the restart windows."""
+        return min((use.deadline for _, use in self.uses if use.deadline is not None), default=None)
+
+    def lines(self) -> tuple[PodLine, ...]:
+        """Say for each pod what it presents."""
+        return tuple(PodLine(pod.name, "", str(pod.verdict), presents=_presents(pod)) for pod in self.pods)
+
+
+def target_sight(target: Target, assessments: Mapping[ObjectKey, Assessment], now: datetime) -> TargetSight:
+    """Pick out of a judgement what is about one target."""
+    return TargetSight(now, tuple(_uses(target, assessments.values())))
+
+
+def _uses(target: Target, assessments: Iterable[Assessment]) -> Iterable[tuple[Assessment, UseAssessment]]:
+    for assessment in assessments:
+        for use in assessment.uses:
+            if use.target == target.name and use.workload == target.workload:
+                yield assessment, use
+
+
+def _pod(pod: PodAssessment) -> PodSight:
+    spoken = next((sight for sight in pod.sights if sight.verdict is pod.verdict), None)
+    spoken = spoken or next(iter(pod.sights), None)
+    chain = spoken.sight.loaded if spoken else None
+    observation = spoken.sight.observation if spoken else None
+    failure = str(observation.failure) if observation and observation.failure else None
+    return PodSight(
+        name=pod.pod.name,
+        verdict=pod.verdict,
+        reason=pod.reason,
+        fingerprint=chain.leaf.fingerprint_sha256 if chain else None,
+        not_after=chain.not_after if chain else None,
+        failure=failure,
+    )
+
+
+def _presents(pod: PodSight) -> str:
+    if pod.fingerprint is None:
+        return pod.failure or str(pod.reason)
+    return f"{pod.fingerprint[:12]} until {pod.not_after:%Y-%m-%d %H:%M}Z"

@@ -1,0 +1,275 @@
+"""Workloads, ReplicaSets and pods as the runbook's predicates need them: API JSON to frozen values. Pure.
+
+The exporter's `cluster.decode` reads what a judgement of certificates needs; a drain and a rollout ask about other
+fields: generations, counts, conditions, who wrote what. Absent counts are 0, as the API means them.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from exporter.model import Workload
+
+RUN_ANNOTATION = "certlag.dev/run"
+"""The fence: `<run id>/<epoch>` of the one run that may change this object."""
+REPLICAS_ANNOTATION = "certlag.dev/replicas"
+"""On a worker: the replicas that were recorded, beside the record."""
+RESTART_ANNOTATION = "certlag.dev/restart-id"
+"""In a pod template: which restart made it."""
+
+KINDS = {"deployment": "Deployment", "statefulset": "StatefulSet", "daemonset": "DaemonSet"}
+TERMINAL = frozenset({"Succeeded", "Failed"})
+"""Phases that are written only after all containers have stopped (kubernetes PR #108749)."""
+
+
+@dataclass(frozen=True, slots=True)
+class FieldManager:
+    """One entry of `metadata.managedFields`: who wrote which fields, when."""
+
+    name: str
+    operation: str
+    at: datetime | None
+    fields: Mapping[str, Any] = field(hash=False)
+
+    def wrote(self, *path: str) -> bool:
+        """Tell whether it owns the field at this path (`spec`, `replicas`)."""
+        here: Any = self.fields
+        for part in path:
+            here = here.get(f"f:{part}") if isinstance(here, dict) else None
+        return here is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """One condition of a workload's status."""
+
+    status: str
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class WorkloadView:
+    """A Deployment, StatefulSet or DaemonSet as one read showed it.
+
+    `replicas` is how many pods are wanted: for a DaemonSet what its controller wants. `document` is what the API gave.
+    """
+
+    workload: Workload
+    uid: str
+    resource_version: str
+    generation: int
+    observed_generation: int
+    replicas: int
+    paused: bool
+    strategy: str
+    partition: int
+    progress_deadline: int | None
+    grace_period: timedelta
+    annotations: Mapping[str, str]
+    labels: Mapping[str, str]
+    template_annotations: Mapping[str, str]
+    selector: Mapping[str, str]
+    owner: str | None
+    claims: tuple[str, ...]
+    current: int
+    updated: int
+    ready: int
+    available: int
+    terminating: int
+    update_revision: str
+    conditions: Mapping[str, Condition]
+    managers: tuple[FieldManager, ...]
+
+    @property
+    def fence(self) -> str | None:
+        """Which run, and which epoch of it, may change this object."""
+        return self.annotations.get(RUN_ANNOTATION)
+
+    @property
+    def restart_id(self) -> str | None:
+        """Which restart made its present pod template."""
+        return self.template_annotations.get(RESTART_ANNOTATION)
+
+    @property
+    def recorded_replicas(self) -> str | None:
+        """What its annotation says that its replicas were before a drain."""
+        return self.annotations.get(REPLICAS_ANNOTATION)
+
+    def last_writer(self, *path: str) -> FieldManager | None:
+        """Return who wrote the field at this path last, if anybody is known to."""
+        writers = [manager for manager in self.managers if manager.wrote(*path)]
+        return max(writers, key=lambda manager: manager.at or datetime.min.replace(tzinfo=UTC), default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaSetView:
+    """A ReplicaSet as the drain and the rollout see it."""
+
+    name: str
+    uid: str
+    owner_uid: str | None
+    generation: int
+    observed_generation: int
+    replicas: int
+    current: int
+    restart_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class PodState:
+    """A pod as the drain and the rollout see it.
+
+    `deleted_by` is its deletionTimestamp: the end of its grace, not its begin. `exit_codes` are those of containers
+    that have ended.
+    """
+
+    name: str
+    uid: str
+    owner_uid: str | None
+    phase: str
+    ready: bool
+    node: str
+    address: str
+    grace: timedelta
+    created_at: datetime | None
+    deleted_by: datetime | None
+    deletion_grace: timedelta
+    labels: Mapping[str, str]
+    revision: str
+    restart_id: str | None
+    exit_codes: tuple[int, ...]
+    waiting_reason: str
+
+    @property
+    def terminal(self) -> bool:
+        """Whether all its containers have stopped for good."""
+        return self.phase in TERMINAL
+
+    @property
+    def terminating(self) -> bool:
+        """Whether it was asked to end."""
+        return self.deleted_by is not None
+
+    @property
+    def ending_since(self) -> datetime | None:
+        """When it was asked to end: its deletionTimestamp less the grace that it was given."""
+        return self.deleted_by - self.deletion_grace if self.deleted_by is not None else None
+
+
+def reference(workload: Workload) -> str:
+    """Return `type/name`, as the configuration and the record write it."""
+    return f"{workload.type}/{workload.name}"
+
+
+def workload_view(workload: Workload, document: Mapping[str, Any]) -> WorkloadView:
+    """Read a workload of apps/v1."""
+    metadata, spec, status = document["metadata"], document["spec"], document.get("status") or {}
+    template = spec["template"]
+    update = spec.get("strategy") or spec.get("updateStrategy") or {}
+    daemon = workload.type == "daemonset"
+    grace = template["spec"].get("terminationGracePeriodSeconds", 30)
+    return WorkloadView(
+        workload=workload,
+        uid=metadata["uid"],
+        resource_version=metadata["resourceVersion"],
+        generation=metadata.get("generation", 0),
+        observed_generation=status.get("observedGeneration", 0),
+        replicas=status.get("desiredNumberScheduled", 0) if daemon else spec.get("replicas", 1),
+        paused=spec.get("paused", False),
+        strategy=update.get("type", "RollingUpdate"),
+        partition=(update.get("rollingUpdate") or {}).get("partition") or 0,
+        progress_deadline=spec.get("progressDeadlineSeconds"),
+        grace_period=timedelta(seconds=grace),
+        annotations=metadata.get("annotations") or {},
+        labels=metadata.get("labels") or {},
+        template_annotations=(template.get("metadata") or {}).get("annotations") or {},
+        selector=(spec.get("selector") or {}).get("matchLabels") or {},
+        owner=_owner(metadata, "name"),
+        claims=tuple(
+            volume["persistentVolumeClaim"]["claimName"]
+            for volume in template["spec"].get("volumes") or ()
+            if "persistentVolumeClaim" in volume
+        ),
+        current=status.get("currentNumberScheduled" if daemon else "replicas", 0),
+        updated=status.get("updatedNumberScheduled" if daemon else "updatedReplicas", 0),
+        ready=status.get("numberReady" if daemon else "readyReplicas", 0),
+        available=status.get("numberAvailable" if daemon else "availableReplicas", 0),
+        terminating=status.get("terminatingReplicas") or 0,
+        update_revision=status.get("updateRevision", ""),
+        conditions={
+            each["type"]: Condition(each["status"], each.get("reason", ""), each.get("message", ""))
+            for each in status.get("conditions") or ()
+        },
+        managers=tuple(_managers(metadata)),
+    )
+
+
+def replica_set_view(document: Mapping[str, Any]) -> ReplicaSetView:
+    """Read a ReplicaSet of apps/v1."""
+    metadata, spec, status = document["metadata"], document["spec"], document.get("status") or {}
+    template = (spec.get("template") or {}).get("metadata") or {}
+    return ReplicaSetView(
+        name=metadata["name"],
+        uid=metadata["uid"],
+        owner_uid=_owner(metadata, "uid"),
+        generation=metadata.get("generation", 0),
+        observed_generation=status.get("observedGeneration", 0),
+        replicas=spec.get("replicas", 1),
+        current=status.get("replicas", 0),
+        restart_id=(template.get("annotations") or {}).get(RESTART_ANNOTATION),
+    )
+
+
+def pod_state(document: Mapping[str, Any]) -> PodState:
+    """Read a core/v1 Pod."""
+    metadata, spec, status = document["metadata"], document["spec"], document.get("status") or {}
+    containers = status.get("containerStatuses") or ()
+    states = [each.get("state") or {} for each in containers]
+    grace = timedelta(seconds=spec.get("terminationGracePeriodSeconds", 30))
+    deletion_grace = metadata.get("deletionGracePeriodSeconds")
+    return PodState(
+        name=metadata["name"],
+        uid=metadata["uid"],
+        owner_uid=_owner(metadata, "uid"),
+        phase=status.get("phase", "Unknown"),
+        ready=any(each["type"] == "Ready" and each["status"] == "True" for each in status.get("conditions") or ()),
+        node=spec.get("nodeName", ""),
+        address=status.get("podIP", ""),
+        grace=grace,
+        created_at=_instant(metadata.get("creationTimestamp")),
+        deleted_by=_instant(metadata.get("deletionTimestamp")),
+        deletion_grace=grace if deletion_grace is None else timedelta(seconds=deletion_grace),
+        labels=metadata.get("labels") or {},
+        revision=(metadata.get("labels") or {}).get("controller-revision-hash", ""),
+        restart_id=(metadata.get("annotations") or {}).get(RESTART_ANNOTATION),
+        exit_codes=tuple(state["terminated"]["exitCode"] for state in states if "terminated" in state),
+        waiting_reason=next((state["waiting"].get("reason", "") for state in states if "waiting" in state), ""),
+    )
+
+
+def pods_matching(selector: Mapping[str, str], pods: Iterable[PodState]) -> list[PodState]:
+    """Return the pods that carry all labels of a selector; none for an empty selector."""
+    return [pod for pod in pods if selector and selector.items() <= pod.labels.items()]
+
+
+def _owner(metadata: Mapping[str, Any], part: str) -> str | None:
+    for owner in metadata.get("ownerReferences") or ():
+        if owner.get("controller"):
+            return str(owner[part]) if part == "uid" else f"{owner['kind']}/{owner['name']}"
+    return None
+
+
+def _managers(metadata: Mapping[str, Any]) -> Iterable[FieldManager]:
+    for entry in metadata.get("managedFields") or ():
+        yield FieldManager(
+            name=entry.get("manager", ""),
+            operation=entry.get("operation", ""),
+            at=_instant(entry.get("time")),
+            fields=entry.get("fieldsV1") or {},
+        )
+
+
+def _instant(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text).astimezone(UTC) if text else None
