@@ -299,8 +299,8 @@ RUNBOOK_STALLED = Alert(
     expr=f"time() - {RUN_DEADLINE.record} > {_PAST} * 60",
     summary="A restart is open long past its own deadline.",
     description=f"The restart of {WORKLOAD} should have ended {{{{ $value | humanizeDuration }}}} ago and is still"
-    " open; while it is, no other can begin. Run `runbook history -n {{ $labels.namespace }}` to see where it stands, then"
-    " `runbook resume-{{ $labels.target }} -n {{ $labels.namespace }}` or"
+    " open; while it is, no other can begin. Run `runbook history -n {{ $labels.namespace }}` to see where it stands,"
+    " then `runbook resume-{{ $labels.target }} -n {{ $labels.namespace }}` or"
     " `runbook abort-{{ $labels.target }} -n {{ $labels.namespace }}`.",
     comment="A run is open although its own timeouts have passed.",
     settings=(_PAST,),
@@ -350,8 +350,8 @@ EXPORTER_BLIND_SILENT = _exporter(
     wait="1m",
     expr=f"{WATCH_SILENCE.record} > {_SILENCE}",
     summary=_BLIND,
-    description=f"The exporter has heard nothing of {_WATCHED} for {{{{ $value | humanizeDuration }}}}. Run {_LOG}: it names the"
-    " error.",
+    description=f"The exporter has heard nothing of {_WATCHED} for {{{{ $value | humanizeDuration }}}}. Run {_LOG}:"
+    " it names the error.",
     comment=_BLIND_COMMENT,
     settings=(_SILENCE,),
 )
@@ -361,8 +361,8 @@ EXPORTER_BLIND_UNSYNCED = _exporter(
     wait="15m",
     expr=f"{WATCH_SYNCED.record} == 0",
     summary=_BLIND,
-    description=f"The exporter has not been able to list {_WATCHED}: nothing is judged before it has. Run {_LOG}: it names the"
-    " error, most often a right that is missing.",
+    description=f"The exporter has not been able to list {_WATCHED}: nothing is judged before it has. Run {_LOG}:"
+    " it names the error, most often a right that is missing.",
     comment=_BLIND_COMMENT,
 )
 EXPORTER_BLIND_UNANSWERED = _exporter(
@@ -371,8 +371,8 @@ EXPORTER_BLIND_UNANSWERED = _exporter(
     wait="15m",
     expr=f"{PROBE_SUCCESS.record} == 0",
     summary=_BLIND,
-    description="No handshake of the exporter has succeeded, with any pod: a restart would not be noticed. Look for a NetworkPolicy"
-    f" between it and the pods, then run {_LOG}: it names the failures.",
+    description="No handshake of the exporter has succeeded, with any pod: a restart would not be noticed. Look for a"
+    f" NetworkPolicy between it and the pods, then run {_LOG}: it names the failures.",
     comment=_BLIND_COMMENT,
 )
 EXPORTER_DOWN = _exporter(
@@ -381,8 +381,8 @@ EXPORTER_DOWN = _exporter(
     wait="10m",
     expr=f'absent(up{{job="{JOB}"}}) or max by (job) (up{{job="{JOB}"}}) == 0',
     summary="The exporter is down: certificates are not watched.",
-    description=f"Prometheus scrapes no exporter under the job {JOB}. Alerts keep what was known for a while and then end"
-    " without their cause being gone. Run `kubectl -n {{ $labels.namespace }} get pods -l"
+    description=f"Prometheus scrapes no exporter under the job {JOB}. Alerts keep what was known for a while and then"
+    " end without their cause being gone. Run `kubectl -n {{ $labels.namespace }} get pods -l"
     " app.kubernetes.io/name=certlag-exporter`.",
     comment="No exporter is scraped.",
 )

@@ -100,6 +100,9 @@ TARGET_FOUND = Family(
     ("target", "namespace"),
     "0 if the configured workload or certificate does not exist.",
 )
+TARGET_CLIENT_AUTH = Family(
+    "certlag_target_client_auth", _RUN, "1 if the target is configured to check its clients' certificates, else 0."
+)
 RUNBOOK_STATE = Family(
     "certlag_runbook_state", (*_RUN, "state"), "State set of the target's run: exactly one is 1; idle without one."
 )
@@ -158,6 +161,7 @@ JUDGED: tuple[Family, ...] = (
     PROBE_DURATION,
     PROBE_LAST_SUCCESS,
     TARGET_FOUND,
+    TARGET_CLIENT_AUTH,
     RUNBOOK_STATE,
     RUNBOOK_STARTED,
     RUNBOOK_DEADLINE,
@@ -205,6 +209,7 @@ def of_target(assessment: TargetAssessment) -> Iterator[Sample]:
     target, run, last = assessment.target, assessment.run, assessment.last
     where = (target.workload.namespace, target.workload.name, target.workload.type, target.name)
     yield Sample(TARGET_FOUND, (target.name, target.workload.namespace), assessment.found)
+    yield Sample(TARGET_CLIENT_AUTH, where, target.client_auth)
     if assessment.budget is not None:
         yield Sample(RESTART_BUDGET, where, assessment.budget.total_seconds())
     yield from (Sample(RUNBOOK_STATE, (*where, state), state is assessment.state) for state in RunState)

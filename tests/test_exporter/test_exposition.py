@@ -262,6 +262,14 @@ def test_a_target_is_found_or_not(*, found: bool) -> None:
     assert value(of_target(replace(judged, found=found)), "certlag_target_found", labels) == found
 
 
+@pytest.mark.parametrize("checks", [True, False])
+def test_it_tells_whether_a_target_checks_its_clients(*, checks: bool) -> None:
+    target = replace(opschain("ns"), client_auth=checks)
+    judged = assess_target(target, certificate_found=True, workloads={}, record=None, heartbeat_at=None)
+    where = {"namespace": "ns", "workload": "opschain-build-service", "workload_type": "deployment"}
+    assert value(of_target(judged), "certlag_target_client_auth", {**where, "target": "build-service"}) == checks
+
+
 def test_a_target_without_a_record_is_idle_and_has_its_budget() -> None:
     judged = assess_target(opschain("ns"), certificate_found=True, workloads={}, record=None, heartbeat_at=None)
     where = {
