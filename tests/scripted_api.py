@@ -10,6 +10,7 @@ the order of their arrival.
 """
 
 import json
+import re
 import socket
 import ssl
 import threading
@@ -35,6 +36,7 @@ class Request:
     query: Mapping[str, str]
     headers: Mapping[str, str]
     connection: int
+    body: bytes = b""
 
 
 Answer = Callable[[socket.socket, threading.Event], bool]
@@ -58,7 +60,7 @@ class ScriptedApi:
         """The server in a kubeconfig's words."""
         return f"{self.scheme}://{HOST}:{self.port}"
 
-    def kubeconfig(self, directory: Path, *, namespace: str | None = None, **user: str) -> str:
+    def kubeconfig(self, directory: Path, *, namespace: str | None = None, **user: Any) -> str:
         """Write a kubeconfig, with a token if nothing is said of the user, and return its path."""
         context = {"cluster": "scripted", "user": "tester", **({"namespace": namespace} if namespace else {})}
         path = directory / "kubeconfig"
@@ -89,9 +91,9 @@ def scripted_api(*script: Answer, tls: ssl.SSLContext | None = None) -> Iterator
             with lock:
                 number, connections = connections, connections + 1
             usable = True
-            while usable and (head := _read_head(connection, stop)):
+            while usable and (read := _read_request(connection, stop)):
                 with lock:
-                    api.requests.put(_request(head, number))
+                    api.requests.put(_request(*read, number))
                     answer = next(answers, silence)
                 usable = answer(connection, stop)
 
@@ -100,28 +102,35 @@ def scripted_api(*script: Answer, tls: ssl.SSLContext | None = None) -> Iterator
         yield api
 
 
-def _read_head(connection: socket.socket, stop: threading.Event) -> str:
-    """Read up to the end of the headers; empty if the client, or the test, ended."""
-    head = b""
+def _read_request(connection: socket.socket, stop: threading.Event) -> tuple[str, bytes] | None:
+    """Read the headers and the body that they announce; nothing if the client, or the test, ended."""
+    data = b""
     connection.settimeout(0.1)  # nobody can wake a reader of TLS from outside
-    while not head.endswith(HEADERS_END) and not stop.is_set():
+    while not _is_whole(data) and not stop.is_set():
         try:
-            data = connection.recv(65536)
+            received = connection.recv(65536)
         except TimeoutError:
             continue
-        if not data:
-            return ""
-        head += data
+        if not received:
+            return None
+        data += received
     connection.settimeout(20)
-    return "" if stop.is_set() else head.removesuffix(HEADERS_END).decode("latin-1")
+    head, _, body = data.partition(HEADERS_END)
+    return None if stop.is_set() else (head.decode("latin-1"), body)
 
 
-def _request(head: str, connection: int) -> Request:
+def _is_whole(data: bytes) -> bool:
+    head, end, body = data.partition(HEADERS_END)
+    announced = re.search(rb"(?i)\r\ncontent-length: *(\d+)", head)
+    return bool(end) and len(body) >= (int(announced[1]) if announced else 0)
+
+
+def _request(head: str, body: bytes, connection: int) -> Request:
     first, *lines = head.split("\r\n")
     method, target, _ = first.split(" ")
     url = urlsplit(target)
     headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
-    return Request(method, url.path, dict(parse_qsl(url.query)), headers, connection)
+    return Request(method, url.path, dict(parse_qsl(url.query)), headers, connection, body)
 
 
 # --- answers --------------------------------------------------------------------------------------

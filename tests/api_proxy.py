@@ -1,0 +1,357 @@
+"""A reverse proxy before a bench's API server: a program outside the cluster's network reaches it, like a laptop.
+
+    with api_proxy(cluster) as proxy:
+        proxy.after = lambda request: Drop() if request.is_write else Pass()
+        kubeconfig = proxy.kubeconfig(tmp_path, token, namespace)
+
+It speaks plain HTTP to its clients and TLS to the API server, with whatever credentials the client sends. Each
+connection carries one request: answers are streamed as they come, upgraded connections (a port-forward) are tunnelled.
+Two callbacks, run in the thread of the connection, may do anything to the world and say what becomes of the request:
+`before` it reaches the API server, and `after` its answer came and before the client gets it. One of them that raises
+fails the test when the block ends.
+"""
+
+import json
+import os
+import select
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self, assert_never
+from urllib.parse import parse_qsl, urlsplit
+
+from tests.bench.cluster import Cluster
+
+HOST = "127.0.0.1"
+HEAD_END = b"\r\n\r\n"
+CHUNK = 65536
+WRITES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+PATIENCE = 20.0
+"""Seconds within which every thread must have ended."""
+
+
+# --- what becomes of a request --------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Pass:
+    """Let it go on."""
+
+
+@dataclass(frozen=True)
+class Drop:
+    """Close the connection: `before`, the API server never sees the request; `after`, the client no answer."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Give this answer instead."""
+
+    status: int
+    body: Any = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    def encoded(self) -> bytes:
+        """As bytes of HTTP; a body that is no bytes is written as JSON."""
+        body = self.body if isinstance(self.body, bytes) else json.dumps(self.body).encode()
+        fields = {"Content-Type": "application/json", **self.headers}
+        fields |= {"Content-Length": str(len(body)), "Connection": "close"}
+        lines = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
+        return f"HTTP/1.1 {self.status} Whatever\r\n{lines}\r\n".encode("latin-1") + body
+
+
+@dataclass(frozen=True)
+class Hold:
+    """Let it wait for an event, then go on as `then` says; the end of the test releases it too, into nothing."""
+
+    released: threading.Event
+    then: "Reaction" = Pass()
+
+
+@dataclass(frozen=True)
+class Delay:
+    """Let it wait for so long, then go on as `then` says."""
+
+    seconds: float
+    then: "Reaction" = Pass()
+
+
+Reaction = Pass | Drop | Answer | Hold | Delay
+
+
+@dataclass(eq=False)
+class Request:
+    """One request as it came. The rest is filled in: whether it `reached` the API server, and what that answered."""
+
+    method: str
+    path: str
+    query: dict[str, str]
+    headers: dict[str, str]
+    body: bytes
+    began: float
+    reached: bool = False
+    status: int | None = None
+    answered: float | None = None
+
+    @property
+    def document(self) -> Any:
+        """The body as JSON."""
+        return json.loads(self.body)
+
+    @property
+    def user_agent(self) -> str:
+        """What program asked."""
+        return self.headers.get("user-agent", "")
+
+    @property
+    def is_write(self) -> bool:
+        """It would change something: no dry run, no question about one's own rights."""
+        asks = self.path.rpartition("/")[2].startswith("selfsubject")
+        return self.method in WRITES and "dryRun" not in self.query and not asks
+
+
+Rule = Callable[[Request], Reaction]
+
+
+def let_pass(_: Request) -> Reaction:
+    """Let everything pass."""
+    return Pass()
+
+
+# --- the proxy ------------------------------------------------------------------------------------
+
+
+@dataclass
+class ApiProxy:
+    """What the test sees: the rules, and the record of all requests in the order in which they came."""
+
+    port: int
+    before: Rule = let_pass
+    after: Rule = let_pass
+    requests: list[Request] = field(default_factory=list)
+
+    @property
+    def url(self) -> str:
+        """The server in a kubeconfig's words."""
+        return f"http://{HOST}:{self.port}"
+
+    @property
+    def writes(self) -> list[Request]:
+        """The requests that would change something, whether or not they reached the API server."""
+        return [request for request in tuple(self.requests) if request.is_write]
+
+    def kubeconfig(self, directory: Path, token: str, namespace: str) -> Path:
+        """Write a kubeconfig for the bearer of a token, and return its path."""
+        context = {"cluster": "bench", "user": "operator", "namespace": namespace}
+        document = {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "current-context": "laptop",
+            "clusters": [{"name": "bench", "cluster": {"server": self.url}}],
+            "users": [{"name": "operator", "user": {"token": token}}],
+            "contexts": [{"name": "laptop", "context": context}],
+        }
+        path = directory / "laptop.kubeconfig"
+        path.write_text(json.dumps(document))
+        return path
+
+
+@contextmanager
+def api_proxy(cluster: Cluster) -> Iterator[ApiProxy]:
+    """Serve until the block ends; every connection, held request and thread ends with it.
+
+    Raises:
+        ExceptionGroup: what the callbacks raised, if the block itself did not raise.
+    """
+    with socket.create_server((HOST, 0), backlog=128) as listener, _Stop() as stop:
+        proxy = ApiProxy(listener.getsockname()[1])
+        serving = _Serving(cluster, proxy, stop)
+        accepting = threading.Thread(target=serving.accept, args=(listener,), name="api proxy")
+        accepting.start()
+        try:
+            yield proxy
+        finally:
+            stop.set()
+            accepting.join(PATIENCE)
+            serving.join()
+    if serving.failures:
+        raise ExceptionGroup("the API proxy's rules failed", serving.failures)
+
+
+class _Stop:
+    """The end of the test: an event for those who wait, and a descriptor for those who select."""
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+        self._reader, self._writer = os.pipe()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._reader)
+        os.close(self._writer)
+
+    def set(self) -> None:
+        self._event.set()
+        os.write(self._writer, b"x")  # nobody reads it, so that everybody sees it
+
+    def fileno(self) -> int:
+        return self._reader
+
+    def is_set(self) -> bool:
+        return self._event.is_set()
+
+    def wait(self, seconds: float) -> bool:
+        return self._event.wait(seconds)
+
+
+class _Stopped(Exception):  # noqa: N818 - no error
+    """The test has ended."""
+
+
+class _Serving:
+    """The threads: one accepts, and one for each connection."""
+
+    def __init__(self, cluster: Cluster, proxy: ApiProxy, stop: _Stop) -> None:
+        self._cluster = cluster
+        self._proxy = proxy
+        self._stop = stop
+        self._tls = ssl.create_default_context(cafile=cluster.client.authority)
+        self._threads: list[tuple[threading.Thread, socket.socket]] = []
+        self.failures: list[Exception] = []
+
+    def accept(self, listener: socket.socket) -> None:
+        """Accept until the test ends."""
+        while not self._stop.is_set():
+            readable, _, _ = select.select([listener, self._stop.fileno()], [], [])
+            if listener in readable and not self._stop.is_set():
+                connection, _ = listener.accept()
+                self._threads = [each for each in self._threads if each[0].is_alive()]
+                thread = threading.Thread(target=self._handle, args=(connection,), name="api proxy connection")
+                self._threads.append((thread, connection))
+                thread.start()
+
+    def join(self) -> None:
+        """End every connection, and wait for its thread."""
+        for _, connection in self._threads:
+            with suppress(OSError):  # it has ended by itself
+                connection.shutdown(socket.SHUT_RDWR)
+        for thread, _ in self._threads:
+            thread.join(PATIENCE)
+            assert not thread.is_alive(), "a connection of the API proxy did not end"
+
+    def _handle(self, client: socket.socket) -> None:
+        with client:
+            try:
+                self._serve(client)
+            except (_Stopped, OSError):  # either side has gone: that is what they do
+                pass
+            except Exception as error:  # noqa: BLE001 - shown by the test, not by a thread's last words
+                self.failures.append(error)
+
+    def _serve(self, client: socket.socket) -> None:
+        raw = self._read_head(client)
+        request = _parse(raw)
+        request.body = self._read_exactly(client, raw, int(request.headers.get("content-length", 0)))
+        self._proxy.requests.append(request)
+        if not self._goes_on(self._proxy.before(request), client):
+            return
+        with closing(self._connected()) as upstream:
+            request.reached = True
+            upstream.sendall(_for_upstream(request, raw, self._cluster) + request.body)
+            answer = self._read_head(upstream)
+            request.status, request.answered = int(answer.split(b" ", 2)[1]), time.monotonic()
+            if self._goes_on(self._proxy.after(request), client):
+                client.sendall(answer)
+                self._relay(client, upstream)
+
+    def _goes_on(self, reaction: Reaction, client: socket.socket) -> bool:
+        """Do as a rule says; tell whether the request, or its answer, goes on."""
+        match reaction:
+            case Pass():
+                return True
+            case Drop():
+                return False
+            case Answer():
+                client.sendall(reaction.encoded())
+                return False
+            case Hold(released, then):
+                while not released.wait(0.02):
+                    if self._stop.is_set():
+                        raise _Stopped
+                return self._goes_on(then, client)
+            case Delay(seconds, then):
+                if self._stop.wait(seconds):
+                    raise _Stopped
+                return self._goes_on(then, client)
+            case _:
+                assert_never(reaction)
+
+    def _connected(self) -> ssl.SSLSocket:
+        api = self._cluster.client
+        return self._tls.wrap_socket(self._cluster.connect(api.host, api.port), server_hostname=api.host)
+
+    def _read_head(self, connection: socket.socket) -> bytes:
+        """Read up to the end of the headers, and whatever came with them."""
+        data = b""
+        while HEAD_END not in data:
+            data += self._receive(connection)
+        return data
+
+    def _read_exactly(self, connection: socket.socket, begun: bytes, length: int) -> bytes:
+        """Read a body, whose beginning may have come with the head."""
+        body = begun.partition(HEAD_END)[2]
+        while len(body) < length:
+            body += self._receive(connection)
+        return body
+
+    def _receive(self, connection: socket.socket) -> bytes:
+        self._wait(connection)
+        data = connection.recv(CHUNK)
+        if not data:
+            raise ConnectionResetError("closed within a message")
+        return data
+
+    def _relay(self, client: socket.socket, upstream: ssl.SSLSocket) -> None:
+        """Carry bytes both ways until one side ends: the rest of an answer, a watch, or a tunnel."""
+        other: dict[socket.socket, socket.socket] = {client: upstream, upstream: client}
+        while True:
+            for source in self._wait(client, upstream):
+                if not (data := source.recv(CHUNK)):
+                    return
+                other[source].sendall(data)
+
+    def _wait(self, *connections: socket.socket) -> list[socket.socket]:
+        """Wait until one of these has something to read; what TLS has deciphered already counts."""
+        if pending := [each for each in connections if isinstance(each, ssl.SSLSocket) and each.pending()]:
+            return [*pending]
+        readable, _, _ = select.select([*connections, self._stop.fileno()], [], [])
+        if self._stop.is_set():
+            raise _Stopped
+        return [each for each in connections if each in readable]
+
+
+def _parse(head: bytes) -> Request:
+    first, *lines = head.partition(HEAD_END)[0].decode("latin-1").split("\r\n")
+    method, target, _ = first.split(" ")
+    url = urlsplit(target)
+    headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    if "transfer-encoding" in headers:
+        raise NotImplementedError("a request in chunks")
+    return Request(method, url.path, dict(parse_qsl(url.query)), headers, b"", time.monotonic())
+
+
+def _for_upstream(request: Request, head: bytes, cluster: Cluster) -> bytes:
+    """Write the head anew: for the API server's name, and for one request only unless it asks to upgrade."""
+    first = head.partition(b"\r\n")[0]
+    headers = request.headers | {"host": f"{cluster.client.host}:{cluster.client.port}"}
+    if "upgrade" not in request.headers:
+        headers["connection"] = "close"
+    lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    return first + b"\r\n" + lines.encode("latin-1") + b"\r\n"
