@@ -155,8 +155,8 @@ def _rolled_out(
         seen = yield from observe({**uids, **drained})
         for worker in drained:
             if seen.views[worker].replicas != 0:
-                found = f"was scaled to {seen.views[worker].replicas} while it was drained"
-                raise ContestedError(contest(seen.views[worker], found, "spec", "replicas"))
+                what = f"was scaled to {seen.views[worker].replicas} while it was drained"
+                raise ContestedError(contest(seen.views[worker], what, "spec", "replicas"))
         waiting: RollingOut | None = None
         for workload, uid in uids.items():
             view = seen.views[workload]

@@ -1,0 +1,116 @@
+"""Alertmanager: a silence for what a drain causes, and a gate on what fires. Touches its API v2 over HTTP.
+
+A silence is narrow (the matchers name the alerts and the namespace), short (it ends by itself with the run's own
+deadline) and never covers a critical alert. Failing to silence is only a warning; failing to ask the gate closes it.
+"""
+
+import json
+import re
+from collections.abc import Callable, Iterable, Sequence
+from datetime import timedelta
+from typing import Any
+
+import urllib3
+from urllib3.exceptions import HTTPError
+
+from exporter.clock import Clock
+
+TIMEOUT = 5.0
+
+
+class AlertmanagerError(Exception):
+    """Alertmanager did not answer, or refused."""
+
+
+class Alertmanager:
+    """One Alertmanager, by its URL."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url.rstrip("/")
+        self._pool = urllib3.PoolManager(retries=False, timeout=TIMEOUT)
+
+    def firing(self, names: Iterable[str]) -> tuple[str, ...]:
+        """Return which of these alerts fire, silenced or not.
+
+        Raises:
+            AlertmanagerError: it could not be asked.
+        """
+        wanted = set(names)
+        alerts = self._request("GET", "/api/v2/alerts?active=true&silenced=true&inhibited=true")
+        found = {alert["labels"].get("alertname", "") for alert in alerts}
+        return tuple(sorted(found & wanted))
+
+    def silence(self, body: dict[str, Any]) -> str:
+        """Make a silence and return its id.
+
+        Raises:
+            AlertmanagerError: it was not made.
+        """
+        return str(self._request("POST", "/api/v2/silences", body)["silenceID"])
+
+    def expire(self, silence: str) -> None:
+        """End a silence.
+
+        Raises:
+            AlertmanagerError: it was not ended.
+        """
+        self._request("DELETE", f"/api/v2/silence/{silence}")
+
+    def _request(self, method: str, path: str, body: Any = None) -> Any:
+        headers = {"Content-Type": "application/json"}
+        try:
+            encoded = None if body is None else json.dumps(body).encode()
+            response = self._pool.request(method, self._url + path, body=encoded, headers=headers)
+            if response.status != 200:
+                raise AlertmanagerError(f"{self._url}{path}: HTTP {response.status}: {response.data[:200]!r}")
+            return json.loads(response.data) if response.data else None
+        except (HTTPError, ValueError, KeyError) as error:
+            raise AlertmanagerError(f"{self._url}{path}: {error}") from error
+
+
+class Silences:
+    """The silence of one run: begun with it, ended with it."""
+
+    def __init__(
+        self,
+        alertmanager: Alertmanager,
+        clock: Clock,
+        *,
+        namespace: str,
+        alerts: Sequence[str],
+        by: str,
+        warn: Callable[[str], None],
+    ) -> None:
+        self._alertmanager = alertmanager
+        self._clock = clock
+        self._namespace = namespace
+        self._alerts = tuple(alerts)
+        self._by = by
+        self._warn = warn
+
+    def begin(self, seconds: float) -> str | None:
+        """Silence the alerts for at most so long; return the silence's id, None if that failed."""
+        now = self._clock.now()
+        body = {
+            "matchers": [
+                {"name": "alertname", "value": "|".join(map(re.escape, self._alerts)), "isRegex": True, "isEqual": True},
+                {"name": "namespace", "value": self._namespace, "isRegex": False, "isEqual": True},
+                {"name": "severity", "value": "critical", "isRegex": False, "isEqual": False},
+            ],
+            "startsAt": now.isoformat(),
+            "endsAt": (now + timedelta(seconds=seconds)).isoformat(),
+            "createdBy": self._by,
+            "comment": "drained restart by certlag",
+        }
+        try:
+            return self._alertmanager.silence(body)
+        except AlertmanagerError as error:
+            self._warn(f"no silence: {error}")
+            return None
+
+    def end(self, silence: str) -> None:
+        """End it; failing to is only a remark, since it ends by itself."""
+        try:
+            self._alertmanager.expire(silence)
+        except AlertmanagerError as error:
+            self._warn(f"silence {silence} is not ended, it ends by itself: {error}")

@@ -1,0 +1,106 @@
+"""The engine's effects, performed on a real cluster. Touches the API server, pods, the operator.
+
+One loop: take what the engine asks for, do it, send the answer back; an error of the API is raised where it was
+asked. Ctrl-C is seen between two effects, so the write in progress is finished first.
+"""
+
+import threading
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from exporter.cluster.client import ClusterClient
+from exporter.cluster.connection import Connection
+from exporter.errors import ClusterError, ClusterErrorReason
+from runbook import writes
+from runbook.alertmanager import Silences
+from runbook.effects import Ask, Change, Effect, Get, Interrupted, List, Look, Silence, Steps, T, Tell, Wait
+from runbook.events import Event
+from runbook.look import Looker, list_all
+from runbook.wakeup import Wakeup
+
+GET_TIMEOUT = 10.0
+
+
+class Asker(Protocol):
+    """Puts a question to the operator: True, False, or None where nobody can be asked."""
+
+    def __call__(self, question: str) -> bool | None:
+        """Ask."""
+        ...
+
+
+class Driver:
+    """Performs effects for one command."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        looker: Looker,
+        wakeup: Wakeup,
+        *,
+        tell: Callable[[Event], None],
+        ask: Asker,
+        silences: Silences | None,
+    ) -> None:
+        self._connection = connection
+        self._client = ClusterClient(connection)
+        self._looker = looker
+        self._wakeup = wakeup
+        self._tell = tell
+        self._ask = ask
+        self._silences = silences
+        self._interrupted = threading.Event()
+
+    def interrupt(self) -> None:
+        """Have the engine stop after what it is doing; may be called from a signal handler."""
+        self._interrupted.set()
+        self._wakeup.wake()
+
+    def drive(self, steps: Steps[T]) -> T:
+        """Perform what the engine asks for until it returns."""
+        answer: Any = None
+        error: Exception | None = None
+        while True:
+            try:
+                effect = steps.send(answer) if error is None else steps.throw(error)
+            except StopIteration as ended:
+                result: T = ended.value
+                return result
+            answer, error = None, None
+            if self._interrupted.is_set() and not isinstance(effect, Tell):
+                self._interrupted.clear()
+                error = Interrupted()
+                continue
+            try:
+                answer = self._perform(effect)
+            except ClusterError as failed:
+                error = failed
+
+    def _perform(self, effect: Effect) -> Any:
+        match effect:
+            case Get(path):
+                return self._get(path)
+            case List(path):
+                return list(list_all(self._client, path))
+            case Change():
+                return writes.write(self._connection, effect)
+            case Wait(seconds, early):
+                return self._wakeup.wait(seconds, early=early)
+            case Look(probe):
+                return self._looker.look(probe=probe)
+            case Ask(question):
+                return self._ask(question)
+            case Silence(seconds, None):
+                return self._silences.begin(seconds) if self._silences else None
+            case Silence(_, str() as silence):
+                return self._silences.end(silence) if self._silences else None
+            case Tell(event):
+                return self._tell(event)
+
+    def _get(self, path: str) -> Any:
+        try:
+            return self._client.get(path, {}, timeout=GET_TIMEOUT)
+        except ClusterError as error:
+            if error.reason is ClusterErrorReason.NOT_FOUND:
+                return None
+            raise

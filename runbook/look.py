@@ -1,0 +1,123 @@
+"""One look at a target: what was issued, what each pod presents, what that amounts to. Reads, and probes pods.
+
+The facts go into the exporter's own `World` and through its own `assess`, so that the runbook and the gauges cannot
+disagree. Each look lists anew, and once more after the probes: a pod that was replaced meanwhile is not judged by what
+its predecessor presented. The `World` is kept from look to look: it remembers what was issued, as the exporter does.
+"""
+
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from exporter.assess import assess
+from exporter.clock import Clock
+from exporter.cluster import decode
+from exporter.cluster.client import ClusterClient
+from exporter.cluster.decode import UndecodableError
+from exporter.cluster.resources import Watch, watches
+from exporter.cluster.watch import Changed, Listed
+from exporter.configuration import Configuration
+from exporter.errors import ClusterError, ClusterErrorReason
+from exporter.model import Discovery, Endpoint, Probe, Target
+from exporter.probe import Connect, probe
+from exporter.runs import TargetAssessment
+from exporter.state import World
+from exporter.targets import wanted
+from runbook.sight import TargetSight, target_sight
+
+PROBERS = 8
+PAGE = 500
+TIMEOUT = 10.0
+
+
+class Looker:
+    """Looks at one target, again and again."""
+
+    def __init__(self, target: Target, client: ClusterClient, clock: Clock, connect: Connect) -> None:
+        self._target = target
+        self._client = client
+        self._clock = clock
+        self._connect = connect
+        configuration = Configuration((target,), Discovery())
+        self._world = World(configuration)
+        self._watches = watches(configuration)
+
+    def look(self, *, probe: bool = True) -> TargetSight:
+        """Read, probe and judge.
+
+        Args:
+            probe: False to see only what is issued.
+
+        Raises:
+            ClusterError: the API server did not give what is needed.
+        """
+        self._read()
+        if probe:
+            self._probe()
+            self._read()
+        now = self._clock.now()
+        return target_sight(self._target, assess(self._world.snapshot(), now), now)
+
+    def run(self) -> TargetAssessment:
+        """Return what is known of the target apart from its certificates, its open run among it.
+
+        Raises:
+            ClusterError: the API server did not give what is needed.
+        """
+        for watch in self._watches:
+            if watch.name is not None:
+                self._read_one(watch, watch.name)
+        return self._world.target(self._target)
+
+    def _read(self) -> None:
+        for watch in self._watches:
+            if watch.name is None:
+                items = list(list_all(self._client, watch.path, accept=watch.resource.accept_list))
+                readable = tuple(found for item in items if (found := _decoded(watch, item)) is not None)
+                unreadable = frozenset(decode.key(item) for item in items) - {found.key for found in readable}
+                self._world.apply(Listed(watch, readable, unreadable), self._clock.now())
+
+    def _read_one(self, watch: Watch, name: str) -> None:
+        try:
+            document = self._client.get(f"{watch.path}/{name}", {}, timeout=TIMEOUT)
+        except ClusterError as error:
+            if error.reason is not ClusterErrorReason.NOT_FOUND:
+                raise
+            return
+        if (found := _decoded(watch, document)) is not None:
+            self._world.apply(Changed(watch, found), self._clock.now())
+
+    def _probe(self) -> None:
+        endpoints = {place for subject in self._world.snapshot().values() for place in wanted(subject)}
+
+        def ask(endpoint: Endpoint) -> Probe:
+            return probe(endpoint, self._clock, connect=self._connect)
+
+        with ThreadPoolExecutor(PROBERS) as probers:
+            for finished in probers.map(ask, endpoints):
+                self._world.observe(finished)
+
+
+def list_all(
+    client: ClusterClient, path: str, *, parameters: Mapping[str, str] | None = None, accept: str = "application/json"
+) -> Iterator[Mapping[str, Any]]:
+    """Yield a whole collection, page by page, as the API server holds it now (no resourceVersion: consistent).
+
+    Raises:
+        ClusterError: a page could not be had; what was yielded before is then of no use.
+    """
+    query = {"limit": str(PAGE), **(parameters or {})}
+    while True:
+        page = client.get(path, query, accept=accept, timeout=TIMEOUT)
+        yield from page.get("items") or ()
+        following = (page.get("metadata") or {}).get("continue")
+        if not following:
+            return
+        query = query | {"continue": following}
+
+
+def _decoded(watch: Watch, document: Mapping[str, Any]) -> Any:
+    try:
+        return watch.resource.decode(document)
+    except UndecodableError:
+        return None

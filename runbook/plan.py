@@ -1,0 +1,81 @@
+"""What a command is about to do, before it does it: for the operator to read, and to say yes to. Pure."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from runbook.events import PodLine
+
+
+class CheckResult(StrEnum):
+    """How a precondition came out."""
+
+    PASSED = "passed"
+    NOTED = "noted"
+    WARNED = "warned"
+    OVERRIDDEN = "overridden"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One precondition. `name` is what its override flag is called after; `remedy` says what would be right."""
+
+    name: str
+    result: CheckResult
+    text: str
+    remedy: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedChange:
+    """One thing that will be another: `what` from `before` to `after`."""
+
+    what: str
+    before: str
+    after: str
+
+
+@dataclass(frozen=True, slots=True)
+class Busy:
+    """A worker pod that will be asked to end: since when it runs, and how long it may take by its own grace period."""
+
+    pod: str
+    node: str
+    started_at: datetime | None
+    grace: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All that an operator should know before the question.
+
+    `reason` is why, in one sentence; `presented` what each pod presents now; `limits` the name of each part of the run
+    with how long it may take; `on_failure` what happens if one is not over in time.
+    """
+
+    command: str
+    target: str
+    context: str
+    server: str
+    user: str
+    namespace: str
+    reason: str
+    presented: tuple[PodLine, ...]
+    changes: tuple[PlannedChange, ...]
+    checks: tuple[Check, ...]
+    busy: tuple[Busy, ...]
+    limits: tuple[tuple[str, timedelta], ...]
+    on_failure: tuple[str, ...]
+    nothing_to_do: bool = False
+
+    @property
+    def refused(self) -> tuple[Check, ...]:
+        """The preconditions that stand in the way."""
+        return of_result(self.checks, CheckResult.REFUSED)
+
+
+def of_result(checks: Iterable[Check], result: CheckResult) -> tuple[Check, ...]:
+    """Return those that came out so."""
+    return tuple(check for check in checks if check.result is result)

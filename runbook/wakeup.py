@@ -1,0 +1,105 @@
+"""Being woken when something changes: watches on a target's workloads, ReplicaSets and pods. Reads the API server.
+
+A watch only says when it is worth to look again, and which pods passed by: a pod that ends is seen with its exit
+codes for a moment only. Nothing is concluded from it, so one that breaks costs at most a few seconds.
+"""
+
+import queue
+import random
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from exporter.clock import Clock
+from exporter.cluster.client import ClusterClient
+from exporter.cluster.decode import SkipReason, UndecodableError
+from exporter.cluster.resources import Resource, Watch
+from exporter.cluster.watch import Change, Changed, Listed, Reflector
+from exporter.errors import ClusterError
+from exporter.model import Workload
+from runbook.workloads import PodState, pod_state
+
+GATHER = 0.05
+"""Seconds after a first change in which more are taken along: changes come in bursts."""
+
+
+class Wakeup:
+    """Watches that are begun with the first wait, and end with `close`."""
+
+    def __init__(self, workloads: Iterable[Workload], client: ClusterClient, clock: Clock) -> None:
+        self._client = client
+        self._clock = clock
+        self._workloads = tuple(workloads)
+        self._changes: queue.SimpleQueue[Change | None] = queue.SimpleQueue()
+        self._stopping = threading.Event()
+        self._threads: list[threading.Thread] = []
+
+    def wait(self, seconds: float, *, early: bool) -> tuple[PodState, ...]:
+        """Wait so long, or until something changes if `early`; return the pods that were shown meanwhile."""
+        if not self._threads:
+            self._begin()
+        deadline = self._clock.monotonic() + seconds
+        pods: list[PodState] = []
+        while (left := deadline - self._clock.monotonic()) > 0:
+            try:
+                change = self._changes.get(timeout=left)
+            except queue.Empty:
+                break
+            if change is None:
+                break
+            if isinstance(change, Changed) and isinstance(change.object, PodState):
+                pods.append(change.object)
+            if early and not isinstance(change, Listed):
+                deadline = min(deadline, self._clock.monotonic() + GATHER)
+        return tuple(pods)
+
+    def wake(self) -> None:
+        """End a wait now; may be called from a signal handler."""
+        self._changes.put(None)
+
+    def close(self) -> None:
+        """End the watches."""
+        self._stopping.set()
+        self._client.close()
+        for thread in self._threads:
+            thread.join(1.0)
+
+    def _begin(self) -> None:
+        for watch in sorted({each for workload in self._workloads for each in _watches(workload)}, key=str):
+            reflector = Reflector(
+                watch,
+                self._client,
+                self._changes.put,
+                self._clock,
+                self._stopping,
+                jitter=random.SystemRandom(),
+                log=_no_log,
+            )
+            thread = threading.Thread(target=reflector.run, name=f"watch {watch.path}", daemon=True)
+            self._threads.append(thread)
+            thread.start()
+
+
+def _watches(workload: Workload) -> Iterable[Watch]:
+    yield Watch(_PODS, workload.namespace)
+    yield Watch(_REPLICA_SETS, workload.namespace)
+    yield Watch(_WORKLOADS[workload.type], workload.namespace, workload.name)
+
+
+def _readable(decode: Callable[[Mapping[str, Any]], Any]) -> Callable[[Mapping[str, Any]], Any]:
+    def read(document: Mapping[str, Any]) -> Any:
+        try:
+            return decode(document)
+        except (KeyError, TypeError, ValueError) as error:
+            raise UndecodableError(SkipReason.WRONG_TYPE, str(error)) from error
+
+    return read
+
+
+_PODS = Resource("pods", "/api/v1", _readable(pod_state))
+_REPLICA_SETS = Resource("replicasets", "/apis/apps/v1", dict, metadata_only=True)
+_WORKLOADS = {kind: Resource(f"{kind}s", "/apis/apps/v1", dict) for kind in ("deployment", "statefulset", "daemonset")}
+
+
+def _no_log(_watch: Watch, _error: ClusterError, _delay: float) -> None:
+    """Say nothing: whoever waits looks for himself, and tells what fails."""

@@ -1,0 +1,36 @@
+"""The only module that changes a cluster: one change, one request.
+
+What is written is decided elsewhere; here it is sent, once, under our own field manager. Every patch must carry the
+resourceVersion of the read that it was decided on: one that does not is a bug, and ends the process.
+"""
+
+from typing import Any
+
+from exporter.cluster.connection import Connection
+from runbook.effects import Change, Verb
+
+FIELD_MANAGER = "certlag"
+TIMEOUT = 10.0
+"""Seconds for an answer. The lock is given up after 40 s without a renewal, so nothing may take longer."""
+
+_METHODS = {Verb.CREATE: ("POST", "application/json"), Verb.PATCH: ("PATCH", "application/merge-patch+json")}
+
+
+def write(connection: Connection, change: Change, *, dry_run: bool = False) -> Any:
+    """Send a change and return the object after it.
+
+    Args:
+        connection: to the API server.
+        change: what to write.
+        dry_run: let the API server check and admit it, and keep nothing.
+
+    Raises:
+        ClusterError: it was refused, or may or may not have been done.
+    """
+    if change.verb is Verb.PATCH and not change.body.get("metadata", {}).get("resourceVersion"):
+        raise AssertionError(f"{change.what}: a patch without a resourceVersion may undo what somebody else did")
+    method, content_type = _METHODS[change.verb]
+    parameters = {"fieldManager": FIELD_MANAGER} | ({"dryRun": "All"} if dry_run else {})
+    return connection.send(
+        method, change.path, body=change.body, content_type=content_type, parameters=parameters, timeout=TIMEOUT
+    )
