@@ -229,7 +229,8 @@ class _Serving:
     def accept(self, listener: socket.socket) -> None:
         """Accept until the test ends."""
         while not self._stop.is_set():
-            readable, _, _ = select.select([listener, self._stop.fileno()], [], [])
+            sources: list[Any] = [listener, self._stop]
+            readable, _, _ = select.select(sources, [], [])
             if listener in readable and not self._stop.is_set():
                 connection, _ = listener.accept()
                 self._threads = [each for each in self._threads if each[0].is_alive()]
@@ -312,8 +313,9 @@ class _Serving:
         return body
 
     def _receive(self, connection: socket.socket) -> bytes:
-        self._wait(connection)
-        data = connection.recv(CHUNK)
+        """Read what is next of a message that has not ended."""
+        while (data := self._next(self._wait(connection)[0])) is None:
+            pass
         if not data:
             raise ConnectionResetError("closed within a message")
         return data
@@ -323,18 +325,33 @@ class _Serving:
         other: dict[socket.socket, socket.socket] = {client: upstream, upstream: client}
         while True:
             for source in self._wait(client, upstream):
-                if not (data := source.recv(CHUNK)):
+                data = self._next(source)
+                if data == b"":
                     return
-                other[source].sendall(data)
+                if data:
+                    other[source].sendall(data)
 
     def _wait(self, *connections: socket.socket) -> list[socket.socket]:
         """Wait until one of these has something to read; what TLS has deciphered already counts."""
         if pending := [each for each in connections if isinstance(each, ssl.SSLSocket) and each.pending()]:
             return [*pending]
-        readable, _, _ = select.select([*connections, self._stop.fileno()], [], [])
+        sources: list[Any] = [*connections, self._stop]
+        readable, _, _ = select.select(sources, [], [])
         if self._stop.is_set():
             raise _Stopped
         return [each for each in connections if each in readable]
+
+    @staticmethod
+    def _next(connection: socket.socket) -> bytes | None:
+        """Read what is there; empty at the end, None if it was for TLS itself, as a session ticket is."""
+        patience = connection.gettimeout()
+        connection.settimeout(0)
+        try:
+            return connection.recv(CHUNK)
+        except ssl.SSLWantReadError:
+            return None
+        finally:
+            connection.settimeout(patience)
 
 
 def _parse(head: bytes) -> Request:
