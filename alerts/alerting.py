@@ -342,7 +342,8 @@ def _exporter(
 _BLIND = "The exporter does not see what it should: its verdicts are old."
 _BLIND_COMMENT = "The exporter runs, but sees nothing new."
 _WATCHED = '{{ $labels.resource }}{{ if ne $labels.watch_namespace "*" }} in {{ $labels.watch_namespace }}{{ end }}'
-_LOG = "`kubectl -n {{ $labels.namespace }} logs -l app.kubernetes.io/name=certlag-exporter`"
+_LOG = f"`kubectl -n {NAMESPACE} logs -l app.kubernetes.io/name=certlag-exporter`"
+"""A rule's own labels are not among the `$labels` of its texts."""
 
 EXPORTER_BLIND_SILENT = _exporter(
     "CertlagExporterBlind",
@@ -382,7 +383,7 @@ EXPORTER_DOWN = _exporter(
     expr=f'absent(up{{job="{JOB}"}}) or max by (job) (up{{job="{JOB}"}}) == 0',
     summary="The exporter is down: certificates are not watched.",
     description=f"Prometheus scrapes no exporter under the job {JOB}. Alerts keep what was known for a while and then"
-    " end without their cause being gone. Run `kubectl -n {{ $labels.namespace }} get pods -l"
+    f" end without their cause being gone. Run `kubectl -n {NAMESPACE} get pods -l"
     " app.kubernetes.io/name=certlag-exporter`.",
     comment="No exporter is scraped.",
 )

@@ -88,7 +88,7 @@ or {NOT_AFTER.record} - ({NOT_AFTER.record} - {NOT_BEFORE.record}) / 3""",
 
 _CONTACT = f'certlag_watch_last_contact_timestamp_seconds{{job="{JOB}"}}'
 WATCH_SILENCE = Recording(
-    "watch:certlag_watch_silence_seconds:held", held_result(f"timestamp({_CONTACT}) - {_CONTACT}", WATCH)
+    "watch:certlag_watch_silence_seconds:held", held_result(f"timestamp({_CONTACT}) - ({_CONTACT} > 0)", WATCH)
 )
 WATCH_SYNCED = Recording(
     "watch:certlag_watch_synced:held", held(f'certlag_watch_synced{{job="{JOB}"}}', WATCH, aggregation="min")

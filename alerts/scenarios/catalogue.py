@@ -1,0 +1,35 @@
+"""All scenarios, by the alert that they are about."""
+
+from collections.abc import Mapping
+
+from alerts.scenarios import (
+    deadline_near,
+    everything,
+    exporter_blind,
+    exporter_down,
+    issuer_changed,
+    loaded_unknown,
+    renewal_overdue,
+    restart_required,
+    runbook_stalled,
+    target_missing,
+    workers_left_drained,
+)
+from alerts.scenarios.model import Scenario
+
+OF_ALERT: Mapping[str, tuple[Scenario, ...]] = {
+    module.ALERT: module.SCENARIOS
+    for module in (
+        restart_required,
+        deadline_near,
+        issuer_changed,
+        renewal_overdue,
+        loaded_unknown,
+        target_missing,
+        workers_left_drained,
+        runbook_stalled,
+        exporter_blind,
+        exporter_down,
+    )
+}
+OF_ALL = everything.SCENARIOS

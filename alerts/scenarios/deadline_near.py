@@ -1,0 +1,165 @@
+"""CertlagRestartDeadlineNear: what is presented expires, measured by the certificate's own restart window."""
+
+from alerts.scenarios.model import DAY, HOUR, MINUTE, Firing, Scenario, fires, quiet
+from alerts.scenarios.worlds import (
+    DAYS_90,
+    HOUR_1,
+    HOURS_24,
+    RUN,
+    RUN_STATES,
+    USE,
+    always,
+    discovered,
+    exporter_restarted,
+    healthy,
+    renewed,
+    restarted_at,
+    running,
+)
+
+ALERT = "CertlagRestartDeadlineNear"
+AT_30 = 30 * MINUTE
+DEADLINE = "certlag_restart_deadline_timestamp_seconds"
+
+
+def said(left: str, severity: str = "warning") -> Firing:
+    """The alert of the build service."""
+    return Firing(
+        {
+            "namespace": "opschain",
+            "workload": "opschain-build-service",
+            "workload_type": "deployment",
+            "certificate": "opschain-build-service",
+            "target": "build-service",
+            "severity": severity,
+        },
+        "The certificate that a workload presents soon expires.",
+        f"What deployment/opschain-build-service in opschain presents for opschain-build-service {left}: afterwards"
+        " every connection fails. A renewal does not help. Run `runbook restart-build-service -n opschain`.",
+        "var-namespace=opschain&var-workload=opschain-build-service",
+    )
+
+
+def both(left: str) -> tuple[Firing, Firing]:
+    """Warning and critical."""
+    return said(left), said(left, "critical")
+
+
+DISCOVERED = Firing(
+    {
+        "namespace": "opschain",
+        "workload": "opschain-vault",
+        "workload_type": "statefulset",
+        "certificate": "opschain-build-service",
+        "severity": "warning",
+    },
+    "The certificate that a workload presents soon expires.",
+    "What statefulset/opschain-vault in opschain presents for opschain-build-service is accepted for 13d 23h 58m 0s"
+    " more: afterwards every connection fails. A renewal does not help. Let what must not be interrupted finish, then run"
+    " `kubectl -n opschain rollout restart statefulset/opschain-vault`.",
+    "var-namespace=opschain&var-workload=opschain-vault",
+)
+WARNED = "is accepted for 13d 23h 58m 0s more"
+URGENT = "is accepted for 2d 23h 58m 0s more"
+LONG_RUN = always(65 * MINUTE)
+
+SCENARIOS = (
+    Scenario(
+        "warns when less than 14 days are left of 30",
+        renewed(left=14 * DAY + AT_30),
+        quiet(ALERT, 12, 31) + fires(ALERT, 32, said(WARNED)),
+    ),
+    Scenario(
+        "is critical when less than 3 days are left of 30",
+        renewed(left=3 * DAY + AT_30),
+        fires(ALERT, 31, said("is accepted for 2d 23h 59m 0s more")) + fires(ALERT, 32, *both(URGENT)),
+    ),
+    Scenario(
+        "of 24 h: warns below 4 h",
+        renewed(HOURS_24, left=4 * HOUR + AT_30),
+        quiet(ALERT, 31) + fires(ALERT, 32, said("is accepted for 3h 58m 0s more")),
+    ),
+    Scenario(
+        "of 24 h: is critical below 2 h",
+        renewed(HOURS_24, left=2 * HOUR + AT_30),
+        fires(ALERT, 31, said("is accepted for 1h 59m 0s more"))
+        + fires(ALERT, 32, *both("is accepted for 1h 58m 0s more")),
+    ),
+    Scenario(
+        "of 1 h: warns below 10 minutes and is critical below 5",
+        renewed(HOUR_1),
+        quiet(ALERT, 11, 21)
+        + fires(ALERT, 22, said("is accepted for 8m 0s more"))
+        + fires(ALERT, 26, said("is accepted for 4m 0s more"))
+        + fires(ALERT, 27, *both("is accepted for 3m 0s more")),
+    ),
+    Scenario(
+        "is critical when less is left than two runs may take",
+        renewed(HOURS_24, left=130 * MINUTE + AT_30).with_series("certlag_restart_budget_seconds", LONG_RUN, **RUN),
+        fires(ALERT, 31, said("is accepted for 2h 9m 0s more"))
+        + fires(ALERT, 32, *both("is accepted for 2h 8m 0s more")),
+    ),
+    Scenario(
+        "stays critical when it has expired, whatever else is known",
+        renewed(left=AT_30).without("certlag_restart_window_seconds", "certlag_restart_budget_seconds"),
+        quiet(ALERT, 31) + fires(ALERT, 32, said("is no longer accepted", "critical")),
+    ),
+    Scenario(
+        "clears in the evaluation after the restart",
+        restarted_at(renewed(left=2 * DAY), 60),
+        fires(ALERT, 59, *both("is accepted for 1d 23h 1m 0s more")) + quiet(ALERT, 60, 61, 159),
+    ),
+    *(
+        Scenario(
+            f"is not muted by a run that is {state}",
+            running(renewed(left=3 * DAY + AT_30), state, 20, 150),
+            fires(ALERT, 32, *both(URGENT)),
+        )
+        for state in RUN_STATES[1:]
+    ),
+    Scenario(
+        "tells what to do without a target", discovered(renewed(left=14 * DAY + AT_30)), fires(ALERT, 32, DISCOVERED)
+    ),
+    Scenario("is quiet after a fresh renewal", renewed(), quiet(ALERT, 10, 12, 159)),
+    Scenario("of 24 h is quiet after a fresh renewal", renewed(HOURS_24), quiet(ALERT, 10, 12, 159)),
+    Scenario(
+        "holds through probes that fail",
+        renewed(left=3 * DAY + AT_30).with_series(
+            "certlag_probe_success", always(0), pod="p", container="buildkitd", port="1234", **USE
+        ),
+        fires(ALERT, 32, *both(URGENT)),
+    ),
+    Scenario(
+        "holds while the exporter is restarted",
+        exporter_restarted(renewed(left=3 * DAY + AT_30), 20, away=13),
+        fires(ALERT, 32, *both(URGENT)) + fires(ALERT, 33, *both("is accepted for 2d 23h 57m 0s more")),
+    ),
+    Scenario(
+        "holds through ten minutes without a scrape",
+        renewed(left=3 * DAY + AT_30).unscraped(23),
+        quiet(ALERT, 3)
+        + fires(ALERT, 32, *both(URGENT))
+        + fires(ALERT, 33, *both("is accepted for 2d 23h 57m 0s more")),
+    ),
+    Scenario("is quiet without a deadline", renewed(left=DAY).without(DEADLINE), quiet(ALERT, 32, 159)),
+    Scenario(
+        "is quiet while the deadline is no date",
+        renewed(left=DAY).with_series(DEADLINE, always(0), **USE),
+        quiet(ALERT, 32, 159),
+    ),
+    Scenario(
+        "is one alert for two replicas, by the earlier deadline",
+        renewed(left=14 * DAY + AT_30).and_also(renewed(left=20 * DAY).relabelled("instance", value="b", was="a")),
+        fires(ALERT, 32, said(WARNED)),
+    ),
+    Scenario(
+        "holds through a restart of two replicas, by the earlier deadline",
+        exporter_restarted(
+            renewed(left=14 * DAY + AT_30).and_also(renewed(left=20 * DAY).relabelled("instance", value="c", was="a")),
+            25,
+            away=10,
+        ),
+        fires(ALERT, 32, said(WARNED)),
+    ),
+    Scenario("is quiet while all is well", healthy(DAYS_90), quiet(ALERT, 12, 159)),
+)

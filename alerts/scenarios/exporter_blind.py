@@ -1,0 +1,127 @@
+"""CertlagExporterBlind: the exporter runs, and sees nothing new."""
+
+from alerts.scenarios.model import Firing, Scenario, fires, quiet
+from alerts.scenarios.worlds import EXPORTER, USE, always, clock, exporter_restarted, healthy, renewed, steps
+
+ALERT = "CertlagExporterBlind"
+CONTACT, SYNCED, SUCCESS = (
+    "certlag_watch_last_contact_timestamp_seconds",
+    "certlag_watch_synced",
+    "certlag_probe_success",
+)
+PODS = {"resource": "pods", "watch_namespace": "opschain", **EXPORTER}
+EVERYWHERE = {"resource": "certificates", "watch_namespace": "*", **EXPORTER}
+PLACE = {"pod": "p", "container": "buildkitd", "port": "1234", **USE}
+SUMMARY = "The exporter does not see what it should: its verdicts are old."
+LOG = "`kubectl -n certlag logs -l app.kubernetes.io/name=certlag-exporter`"
+
+
+def silent(how_long: str, what: str = "pods in opschain", **watch: str) -> Firing:
+    """The alert of a watch that hears nothing."""
+    labels = watch or {"resource": "pods", "watch_namespace": "opschain"}
+    return Firing(
+        {"namespace": "certlag", "severity": "warning", "reason": "silent", **labels},
+        SUMMARY,
+        f"The exporter has heard nothing of {what} for {how_long}. Run {LOG}: it names the error.",
+    )
+
+
+UNSYNCED = Firing(
+    {
+        "namespace": "certlag",
+        "severity": "warning",
+        "reason": "unsynced",
+        "resource": "pods",
+        "watch_namespace": "opschain",
+    },
+    SUMMARY,
+    "The exporter has not been able to list pods in opschain: nothing is judged before it has."
+    f" Run {LOG}: it names the error, most often a right that is missing.",
+)
+UNANSWERED = Firing(
+    {"namespace": "certlag", "severity": "warning", "reason": "unanswered", "job": "certlag-exporter"},
+    SUMMARY,
+    "No handshake of the exporter has succeeded, with any pod: a restart would not be noticed."
+    f" Look for a NetworkPolicy between it and the pods, then run {LOG}: it names the failures.",
+)
+
+SILENT = healthy().with_series(CONTACT, clock(until=20), **PODS)
+NEVER_SYNCED = healthy().with_series(CONTACT, always(None), **PODS).with_series(SYNCED, steps((1, 0), (0, 20)), **PODS)
+NO_ANSWER = healthy().with_series(SUCCESS, steps((1, 0), (0, 20)), **PLACE)
+
+SCENARIOS = (
+    Scenario(
+        "fires when a watch has heard nothing for a quarter of an hour",
+        SILENT,
+        quiet(ALERT, 34, 36) + fires(ALERT, 37, silent("17m 0s")),
+    ),
+    Scenario(
+        "names a watch of all namespaces",
+        healthy().with_series(CONTACT, clock(until=20), **EVERYWHERE),
+        fires(ALERT, 37, silent("17m 0s", "certificates", resource="certificates", watch_namespace="*")),
+    ),
+    Scenario(
+        "clears when the watch hears something",
+        healthy().with_series(CONTACT, (*clock(until=20)[:50], *clock()[50:]), **PODS),
+        fires(ALERT, 49, silent("29m 0s")) + quiet(ALERT, 50),
+    ),
+    Scenario("fires when a list cannot be had", NEVER_SYNCED, quiet(ALERT, 34) + fires(ALERT, 35, UNSYNCED)),
+    Scenario(
+        "clears when the list is had",
+        healthy().with_series(SYNCED, steps((0, 0), (1, 50)), **PODS),
+        fires(ALERT, 49, UNSYNCED) + quiet(ALERT, 50),
+    ),
+    Scenario(
+        "fires when no handshake with any pod succeeds", NO_ANSWER, quiet(ALERT, 34) + fires(ALERT, 35, UNANSWERED)
+    ),
+    Scenario(
+        "is quiet while some handshakes succeed",
+        NO_ANSWER.with_series(SUCCESS, always(1), **{**PLACE, "pod": "q"}),
+        quiet(ALERT, 35, 159),
+    ),
+    Scenario(
+        "is quiet when probes fail for ten minutes",
+        healthy().with_series(SUCCESS, steps((1, 0), (0, 20), (1, 30)), **PLACE),
+        quiet(ALERT, 29, 35, 45),
+    ),
+    Scenario("is quiet while there is nothing to probe", healthy().without(SUCCESS), quiet(ALERT, 35, 159)),
+    Scenario("is quiet while all is well", healthy(), quiet(ALERT, 1, 37, 159)),
+    Scenario("is quiet after a renewal", renewed(), quiet(ALERT, 37, 159)),
+    Scenario("is quiet without series", healthy().without(CONTACT, SYNCED, SUCCESS), quiet(ALERT, 37, 159)),
+    Scenario("is quiet while the exporter restarts", exporter_restarted(healthy(), 30), quiet(ALERT, 31, 32, 37, 48)),
+    Scenario("is quiet through ten minutes without a scrape", healthy().unscraped(30), quiet(ALERT, 35, 39, 40, 46)),
+    Scenario(
+        "a silent watch holds through ten minutes without a scrape",
+        SILENT.unscraped(38),
+        fires(ALERT, 37, silent("17m 0s")) + fires(ALERT, 47, silent("17m 0s")) + fires(ALERT, 48, silent("28m 0s")),
+    ),
+    Scenario(
+        "handshakes that fail hold through ten minutes without a scrape",
+        NO_ANSWER.unscraped(30),
+        quiet(ALERT, 34) + fires(ALERT, 35, UNANSWERED) + fires(ALERT, 39, UNANSWERED),
+    ),
+    Scenario(
+        "a list that cannot be had holds through ten minutes without a scrape",
+        NEVER_SYNCED.unscraped(30),
+        quiet(ALERT, 34) + fires(ALERT, 35, UNSYNCED) + fires(ALERT, 39, UNSYNCED),
+    ),
+    Scenario("is one alert for two replicas", SILENT.with_replica(), fires(ALERT, 37, silent("17m 0s"))),
+    Scenario(
+        "fires when one of two replicas is blind",
+        healthy()
+        .with_replica()
+        .with_series(CONTACT, clock(until=20), **PODS)
+        .with_series(SYNCED, steps((1, 0), (0, 21)), **PODS),
+        quiet(ALERT, 35) + fires(ALERT, 36, UNSYNCED) + fires(ALERT, 37, UNSYNCED, silent("17m 0s")),
+    ),
+    Scenario(
+        "of another job with such metrics says nothing",
+        SILENT.relabelled("job", value="another", was="certlag-exporter"),
+        quiet(ALERT, 37, 159),
+    ),
+    Scenario(
+        "takes an instant of zero for none, as for a watch that has just begun",
+        healthy().with_series(CONTACT, always(0), **PODS),
+        quiet(ALERT, 37, 159),
+    ),
+)

@@ -1,0 +1,69 @@
+"""CertlagIssuerChanged: a daemon that checks its clients refuses those with new certificates, now."""
+
+from alerts.scenarios.model import Firing, Scenario, fires, quiet
+from alerts.scenarios.worlds import (
+    RUN,
+    USE,
+    always,
+    discovered,
+    exporter_restarted,
+    healthy,
+    renewed,
+    running,
+    steps,
+)
+
+ALERT = "CertlagIssuerChanged"
+CHANGED = "certlag_issuer_changed"
+SINCE_20 = steps((0, 0), (1, 20))
+WORLD = renewed().with_series(CHANGED, SINCE_20, **USE)
+FIRING = Firing(
+    {
+        "namespace": "opschain",
+        "workload": "opschain-build-service",
+        "workload_type": "deployment",
+        "certificate": "opschain-build-service",
+        "target": "build-service",
+        "severity": "critical",
+    },
+    "The issuer of a workload's certificate changed: it refuses new clients.",
+    "deployment/opschain-build-service in opschain checks its clients by the CA that it read when it started, and"
+    " opschain-build-service is now signed by another one: clients with new certificates are refused already."
+    " Run `runbook restart-build-service -n opschain`.",
+    "var-namespace=opschain&var-workload=opschain-build-service",
+)
+
+SCENARIOS = (
+    Scenario("fires after five minutes", WORLD, quiet(ALERT, 24) + fires(ALERT, 25, FIRING)),
+    Scenario(
+        "clears in the evaluation after the restart",
+        WORLD.with_series(CHANGED, steps((0, 0), (1, 20), (0, 60)), **USE),
+        fires(ALERT, 59, FIRING) + quiet(ALERT, 60, 90),
+    ),
+    Scenario(
+        "is quiet where clients are not checked",
+        WORLD.with_series("certlag_target_client_auth", always(0), **RUN),
+        quiet(ALERT, 25, 159),
+    ),
+    Scenario("is quiet where no target says whether they are", discovered(WORLD), quiet(ALERT, 25, 159)),
+    Scenario("is not muted by a run", running(WORLD, "draining", 15, 150), fires(ALERT, 25, FIRING)),
+    Scenario("is quiet after an ordinary renewal", renewed(), quiet(ALERT, 15, 159)),
+    Scenario("is quiet while all is well", healthy(), quiet(ALERT, 15, 159)),
+    Scenario("is quiet while it is not known", WORLD.without(CHANGED), quiet(ALERT, 25, 159)),
+    Scenario(
+        "is not delayed by a restart of the exporter",
+        exporter_restarted(WORLD, 22, away=8),
+        quiet(ALERT, 24) + fires(ALERT, 25, FIRING) + fires(ALERT, 31, FIRING),
+    ),
+    Scenario(
+        "holds through ten minutes without a scrape",
+        WORLD.unscraped(30),
+        fires(ALERT, 35, FIRING) + fires(ALERT, 39, FIRING),
+    ),
+    Scenario("is one alert for two replicas", WORLD.with_replica(), fires(ALERT, 25, FIRING)),
+    Scenario(
+        "holds through probes that fail",
+        WORLD.with_series("certlag_probe_success", always(0), pod="p", container="buildkitd", port="1234", **USE),
+        fires(ALERT, 25, FIRING),
+    ),
+)

@@ -1,0 +1,112 @@
+"""CertlagRenewalOverdue: cert-manager should have renewed, and has not."""
+
+from alerts.scenarios.model import DAY, HOUR, MINUTE, Firing, Scenario, World, fires, quiet
+from alerts.scenarios.worlds import CERTIFICATE, always, exporter_restarted, healthy, renewed, running, steps
+
+ALERT = "CertlagRenewalOverdue"
+LONG = 1600
+NAME = "certlag_certificate_{}_timestamp_seconds"
+
+
+def said(how: str, severity: str = "warning") -> Firing:
+    """The alert of the build service's Certificate."""
+    return Firing(
+        {"namespace": "opschain", "certificate": "opschain-build-service", "severity": severity},
+        "A certificate was not renewed when it was due.",
+        f"cert-manager has not renewed Certificate opschain-build-service in opschain: {how}. A restart does not help."
+        " Run `kubectl -n opschain describe certificate opschain-build-service`: its events name what fails.",
+        "var-namespace=opschain",
+    )
+
+
+def dates(renewal: float | None, not_after: float, not_before: float = 1, minutes: int = 160) -> World:
+    """A Certificate with these dates; without a renewal time, if it is None."""
+    world = World({})
+    for name, value in (("renewal", renewal), ("not_after", not_after), ("not_before", not_before)):
+        if value is not None:
+            world = world.with_series(NAME.format(name), always(value, minutes), **CERTIFICATE)
+    return world
+
+
+DUE_AT_10 = 10 * MINUTE
+HOUR_1 = dates(DUE_AT_10, DUE_AT_10 + 20 * MINUTE)
+"""A certificate of an hour that is due at minute 10 and expires at minute 30."""
+HOURS_24 = dates(DUE_AT_10, DUE_AT_10 + 8 * HOUR, minutes=500)
+WITHOUT_RENEWAL = dates(None, MINUTE + 24 * HOUR, MINUTE, LONG)
+RENEWED_AT_14 = HOUR_1
+for what, old, new in (("renewal", DUE_AT_10, 54 * MINUTE), ("not_after", 30 * MINUTE, 74 * MINUTE)):
+    RENEWED_AT_14 = RENEWED_AT_14.with_series(NAME.format(what), steps((old, 0), (new, 14)), **CERTIFICATE)
+
+SCENARIOS = (
+    Scenario(
+        "of 90 days: warns a day after it was due",
+        dates(DUE_AT_10, DUE_AT_10 + 30 * DAY, minutes=LONG),
+        quiet(ALERT, 11, 1451) + fires(ALERT, 1452, said("it is late by 1d 0h 2m 0s")),
+    ),
+    Scenario(
+        "is critical when less than seven days are left",
+        dates(4 * MINUTE, 4 * MINUTE + 15 * DAY, minutes=3000),
+        fires(ALERT, 11524, said("it is late by 8d 0h 0m 0s"))
+        + fires(ALERT, 11532, said("it is late by 8d 0h 8m 0s"), said("it expires in 6d 23h 52m 0s", "critical")),
+        step=4,
+    ),
+    Scenario(
+        "of 24 h: warns after 2 h and is critical 4 h before the end",
+        HOURS_24,
+        quiet(ALERT, 131)
+        + fires(ALERT, 132, said("it is late by 2h 2m 0s"))
+        + fires(ALERT, 251, said("it is late by 4h 1m 0s"))
+        + fires(ALERT, 252, said("it is late by 4h 2m 0s"), said("it expires in 3h 58m 0s", "critical")),
+    ),
+    Scenario(
+        "of 1 h: warns after 5 minutes and is critical 10 minutes before the end",
+        HOUR_1,
+        quiet(ALERT, 16)
+        + fires(ALERT, 17, said("it is late by 7m 0s"))
+        + fires(ALERT, 21, said("it is late by 11m 0s"))
+        + fires(ALERT, 22, said("it is late by 12m 0s"), said("it expires in 8m 0s", "critical"))
+        + fires(ALERT, 31, said("it is late by 21m 0s"), said("it has expired", "critical")),
+    ),
+    Scenario(
+        "without a renewal time: from two thirds of the lifetime on",
+        WITHOUT_RENEWAL,
+        quiet(ALERT, 962, 1082)
+        + fires(ALERT, 1083, said("it is late by 2h 2m 0s"))
+        + fires(ALERT, 1202, said("it is late by 4h 1m 0s"))
+        + fires(ALERT, 1203, said("it is late by 4h 2m 0s"), said("it expires in 3h 58m 0s", "critical")),
+    ),
+    Scenario("clears at once when it is renewed", RENEWED_AT_14, quiet(ALERT, 14, 17, 22, 58)),
+    Scenario("is quiet after a fresh renewal", renewed(), quiet(ALERT, 10, 12, 159)),
+    Scenario("is quiet while all is well", healthy(), quiet(ALERT, 12, 159)),
+    Scenario("takes a date of zero for none", dates(0, 0, 0), quiet(ALERT, 2, 159)),
+    Scenario(
+        "takes a renewal time of zero for none", dates(0, MINUTE + 24 * HOUR, MINUTE, LONG), quiet(ALERT, 2, 962, 1082)
+    ),
+    Scenario("knows nothing without the dates", World({}), quiet(ALERT, 2, 159)),
+    Scenario(
+        "is not delayed by a restart of the exporter",
+        exporter_restarted(HOUR_1, 12, away=6),
+        quiet(ALERT, 16) + fires(ALERT, 17, said("it is late by 7m 0s")),
+    ),
+    Scenario(
+        "holds through ten minutes without a scrape",
+        HOUR_1.unscraped(18),
+        fires(ALERT, 27, said("it is late by 17m 0s"), said("it expires in 3m 0s", "critical")),
+    ),
+    Scenario(
+        "without a renewal time holds through ten minutes without a scrape",
+        WITHOUT_RENEWAL.unscraped(1084),
+        fires(ALERT, 1093, said("it is late by 2h 12m 0s")),
+    ),
+    Scenario(
+        "is one alert for two replicas, by the later dates",
+        RENEWED_AT_14.and_also(HOUR_1.unscraped(15, 145).relabelled("instance", value="b", was="a")),
+        quiet(ALERT, 17, 22),
+    ),
+    Scenario("is one alert for two replicas", HOUR_1.with_replica(), fires(ALERT, 17, said("it is late by 7m 0s"))),
+    Scenario(
+        "is not muted by a run",
+        running(HOUR_1, "draining", 5, 100),
+        fires(ALERT, 17, said("it is late by 7m 0s")),
+    ),
+)
