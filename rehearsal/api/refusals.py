@@ -1,0 +1,107 @@
+"""What the API server says no with: the Status object of each kind of refusal. Pure.
+
+Reasons, codes and wording are those of k8s.io/apimachinery/pkg/api/errors, as Kubernetes 1.36 was seen to give them.
+"""
+
+from typing import Any
+
+from rehearsal.api.resources import Resource
+
+
+class Refusal(Exception):  # noqa: N818 - it is the server's answer, not a fault of ours
+    """A request is not done; `code` is the HTTP status, `status` the Status object that says why."""
+
+    def __init__(
+        self,
+        code: int,
+        reason: str,
+        message: str,
+        *,
+        details: dict[str, Any] | None = None,
+        retry_after: int | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.code = code
+        self.retry_after = retry_after
+        self.status: dict[str, Any] = {
+            "kind": "Status",
+            "apiVersion": "v1",
+            "metadata": {},
+            "status": "Failure",
+            "message": message,
+            "reason": reason,
+            **({"details": details} if details else {}),
+            "code": code,
+        }
+
+
+def not_found(resource: Resource, name: str) -> Refusal:
+    """There is no such object."""
+    return Refusal(404, "NotFound", f'{resource.qualified} "{name}" not found', details=_details(resource, name))
+
+
+def no_such_path() -> Refusal:
+    """The resource, its group or the path does not exist."""
+    return Refusal(404, "NotFound", "the server could not find the requested resource", details={})
+
+
+def already_exists(resource: Resource, name: str) -> Refusal:
+    """An object of that name is there."""
+    message = f'{resource.qualified} "{name}" already exists'
+    return Refusal(409, "AlreadyExists", message, details=_details(resource, name))
+
+
+def conflict(resource: Resource, name: str, why: str = "") -> Refusal:
+    """The object is not the one that the write was meant for."""
+    why = why or "the object has been modified; please apply your changes to the latest version and try again"
+    message = f'Operation cannot be fulfilled on {resource.qualified} "{name}": {why}'
+    return Refusal(409, "Conflict", message, details=_details(resource, name))
+
+
+def invalid(resource: Resource, name: str, field: str, why: str) -> Refusal:
+    """The object cannot be as it was sent."""
+    details = {
+        "name": name,
+        "group": resource.group,
+        "kind": resource.kind,
+        "causes": [{"reason": "FieldValueInvalid", "message": why, "field": field}],
+    }
+    kind = f"{resource.kind}.{resource.group}" if resource.group else resource.kind
+    return Refusal(422, "Invalid", f'{kind} "{name}" is invalid: {field}: {why}', details=details)
+
+
+def bad_request(why: str) -> Refusal:
+    """The request makes no sense."""
+    return Refusal(400, "BadRequest", why)
+
+
+def forbidden(user: str, verb: str, resource: Resource, namespace: str, name: str) -> Refusal:
+    """The user may not do that."""
+    what = f'User "{user}" cannot {verb} resource "{resource.plural}" in API group "{resource.group}"'
+    where = f' in the namespace "{namespace}"' if namespace else " at the cluster scope"
+    about = f'{resource.qualified} "{name}"' if name else resource.qualified
+    return Refusal(403, "Forbidden", f"{about} is forbidden: {what}{where}", details=_details(resource, name))
+
+
+def unauthorized() -> Refusal:
+    """The request does not say who asks, or says it wrongly."""
+    return Refusal(401, "Unauthorized", "Unauthorized")
+
+
+def expired(why: str) -> Refusal:
+    """The resourceVersion or the continue token is too old."""
+    return Refusal(410, "Expired", why)
+
+
+def unsupported_media_type(got: str) -> Refusal:
+    """The body is of a type that is not understood here."""
+    return Refusal(415, "UnsupportedMediaType", f"the body of the request was in an unknown format - got {got}")
+
+
+def method_not_allowed() -> Refusal:
+    """The resource exists, the verb does not."""
+    return Refusal(405, "MethodNotAllowed", "the server does not allow this method on the requested resource")
+
+
+def _details(resource: Resource, name: str) -> dict[str, Any]:
+    return {"name": name, "group": resource.group, "kind": resource.plural}

@@ -1,0 +1,37 @@
+"""What can be made to go wrong, as switches. They may be set at any time; `EmbeddedCluster.step` then sees them.
+
+Names of workloads here are those of the label `app` or the prefix of a pod's name.
+"""
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from rehearsal.objects import Document, labels_of, name_of
+
+
+@dataclass
+class Faults:
+    """The switches of one cluster.
+
+    Attributes:
+        stuck: workloads whose pods never end: the kubelet can't get rid of their containers.
+        crashing: workloads whose containers end with exit code 1 soon after each start.
+        dead_nodes: nodes whose kubelet does not answer, and whose processes are gone.
+        broken_issuers: issuers that sign nothing.
+        secret_lag: how old the Secret may be that a container finds mounted (the kubelet's cache).
+        issuing_pause: time between two writes of cert-manager: under load they lie minutes apart.
+        mute_watches: watches stay open and say nothing.
+    """
+
+    stuck: set[str] = field(default_factory=set)
+    crashing: set[str] = field(default_factory=set)
+    dead_nodes: set[str] = field(default_factory=set)
+    broken_issuers: set[str] = field(default_factory=set)
+    secret_lag: timedelta = timedelta(0)
+    issuing_pause: timedelta = timedelta(0)
+    mute_watches: bool = False
+
+
+def concerns(names: set[str], pod: Document) -> bool:
+    """Tell whether a pod is one of those workloads'."""
+    return any(labels_of(pod).get("app") == name or name_of(pod).startswith(f"{name}-") for name in names)

@@ -1,0 +1,1 @@
+"""The embedded cluster on sockets and on the system's clock."""

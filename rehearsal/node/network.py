@@ -1,0 +1,87 @@
+"""Where pods are reached: addresses, and the TLS servers on them.
+
+`SimulatedNetwork` has no sockets: a handshake with it is a look into a table, for simulations on a fake clock.
+`rehearsal.live.loopback` puts the same on real sockets.
+"""
+
+import itertools
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Protocol
+
+from exporter.certificates import InvalidCertificateError, read_chain
+from exporter.clock import Clock
+from exporter.model import Endpoint, Presented, Probe, ProbeFailure, Unanswered
+from rehearsal.pki import der_of
+
+
+@dataclass(frozen=True, slots=True)
+class KeyPair:
+    """What a TLS server loads at its start, as PEM: its chain, its key, and who signs its clients."""
+
+    certificate: bytes
+    key: bytes
+    client_authority: bytes
+
+
+class Network(Protocol):
+    """The addresses of pods."""
+
+    def assign(self) -> str:
+        """Return an address for a new pod."""
+        ...
+
+    def release(self, address: str) -> None:
+        """Take an address back."""
+        ...
+
+    def listen(self, address: str, port: int, pair: KeyPair) -> None:
+        """Serve TLS there.
+
+        Raises:
+            OSError: it cannot be had.
+        """
+        ...
+
+    def close(self, address: str, port: int) -> None:
+        """Serve there no longer, and drop whoever is connected."""
+        ...
+
+
+class SimulatedNetwork:
+    """A network without sockets."""
+
+    def __init__(self) -> None:
+        self._numbers = itertools.count(2)
+        self._servers: dict[tuple[str, int], KeyPair] = {}
+
+    def assign(self) -> str:
+        """Return an address that no pod had before."""
+        number = next(self._numbers)
+        return f"10.{88 + (number >> 16)}.{number >> 8 & 255}.{number & 255}"
+
+    def release(self, address: str) -> None:
+        """Take an address back; it is not given to another."""
+
+    def listen(self, address: str, port: int, pair: KeyPair) -> None:
+        """Serve there."""
+        if (address, port) in self._servers:
+            raise OSError(f"{address}:{port}: address already in use")
+        self._servers[address, port] = pair
+
+    def close(self, address: str, port: int) -> None:
+        """Serve there no longer."""
+        self._servers.pop((address, port), None)
+
+    def shake_hands(self, endpoint: Endpoint, clock: Clock) -> Probe:
+        """Do as `exporter.probe.probe` would on sockets, in no time."""
+        pair = self._servers.get((endpoint.address, endpoint.port))
+        outcome: Presented | Unanswered
+        if pair is None:
+            outcome = Unanswered(ProbeFailure.CONNECTION_REFUSED, "nothing listens")
+        else:
+            try:
+                outcome = Presented(read_chain(der_of(pair.certificate)))
+            except InvalidCertificateError as error:
+                outcome = Unanswered(ProbeFailure.INVALID_CERTIFICATE, str(error))
+        return Probe(endpoint, outcome, clock.now(), timedelta(0))
