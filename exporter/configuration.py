@@ -117,21 +117,25 @@ PortName = Annotated[str, Field(pattern=r"^[-0-9]*[a-z][-a-z0-9]*$", max_length=
 Switch = Annotated[bool, Field(strict=True)]
 
 
-def _duration(value: object) -> timedelta:
-    """Read a Go duration, the form that Kubernetes uses: 1h, 90s, 1h30m."""
+def duration(value: object) -> timedelta:
+    """Read a Go duration above zero, the form that Kubernetes uses: 1h, 90s, 1h30m.
+
+    Raises:
+        ValueError: it is none.
+    """
     if isinstance(value, str) and _DURATION.fullmatch(value):  # the library has days and months too
         try:
-            duration = durationpy.from_str(value)
+            length = durationpy.from_str(value)
         except durationpy.DurationError:
-            duration = timedelta(0)
-        if duration > timedelta(0):
-            return duration
+            length = timedelta(0)
+        if length > timedelta(0):
+            return length
     raise ValueError("not a length of time")
 
 
 Duration = Annotated[
     timedelta,
-    BeforeValidator(_duration),
+    BeforeValidator(duration),
     WithJsonSchema({"type": "string", "pattern": f"^{_DURATION.pattern}$", "examples": ["1h", "90s"]}),
 ]
 

@@ -91,9 +91,10 @@ class Silences:
     def begin(self, seconds: float) -> str | None:
         """Silence the alerts for at most so long; return the silence's id, None if that failed."""
         now = self._clock.now()
+        names = "|".join(map(re.escape, self._alerts))
         body = {
             "matchers": [
-                {"name": "alertname", "value": "|".join(map(re.escape, self._alerts)), "isRegex": True, "isEqual": True},
+                {"name": "alertname", "value": names, "isRegex": True, "isEqual": True},
                 {"name": "namespace", "value": self._namespace, "isRegex": False, "isEqual": True},
                 {"name": "severity", "value": "critical", "isRegex": False, "isEqual": False},
             ],

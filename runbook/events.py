@@ -100,7 +100,11 @@ class Remark:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """The command has ended. `next_commands` are to be typed next, `seconds` how long each step took."""
+    """The command has ended.
+
+    `next_commands` are to be typed next; `seconds` how long each step took, by the record's names, in their order;
+    `replicas` how many the record says of each worker, where they are not back yet.
+    """
 
     outcome: Outcome
     message: str

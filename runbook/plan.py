@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from runbook.events import PodLine
+from runbook.events import Phase, PodLine
 
 
 class CheckResult(StrEnum):
@@ -52,7 +52,8 @@ class Plan:
     """All that an operator should know before the question.
 
     `reason` is why, in one sentence; `presented` what each pod presents now; `limits` the name of each part of the run
-    with how long it may take; `on_failure` what happens if one is not over in time.
+    with how long it may take; `on_failure` what happens if one is not over in time. `phases` are those that it will go
+    through as far as is known, empty for all that a whole restart has.
     """
 
     command: str
@@ -69,6 +70,7 @@ class Plan:
     limits: tuple[tuple[str, timedelta], ...]
     on_failure: tuple[str, ...]
     nothing_to_do: bool = False
+    phases: tuple[Phase, ...] = ()
 
     @property
     def refused(self) -> tuple[Check, ...]:

@@ -1,4 +1,4 @@
-"""The only module that changes a cluster: one change, one request.
+"""The only module that changes a cluster, and the only one that sends anything: one change, one request.
 
 What is written is decided elsewhere; here it is sent, once, under our own field manager. Every patch must carry the
 resourceVersion of the read that it was decided on: one that does not is a bug, and ends the process.
@@ -34,3 +34,17 @@ def write(connection: Connection, change: Change, *, dry_run: bool = False) -> A
     return connection.send(
         method, change.path, body=change.body, content_type=content_type, parameters=parameters, timeout=TIMEOUT
     )
+
+
+def review(connection: Connection, path: str, body: dict[str, Any]) -> Any:
+    """Ask the API server about ourselves: a review is sent like an object, and changes nothing.
+
+    Args:
+        connection: to the API server.
+        path: of a SelfSubjectAccessReview or a SelfSubjectReview.
+        body: its content.
+
+    Raises:
+        ClusterError: there is no answer.
+    """
+    return connection.send("POST", path, body=body, content_type="application/json", timeout=TIMEOUT)

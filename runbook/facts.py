@@ -1,0 +1,203 @@
+"""All that a plan is made from, gathered once: reads the cluster and probes the target's pods; changes nothing."""
+
+from base64 import b64decode
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from exporter.certificates import InvalidCertificateError, read_leaf, signing_authority, split_pem
+from exporter.cluster.client import ClusterClient
+from exporter.cluster.connection import Connection
+from exporter.cluster.credential import Credential
+from exporter.errors import ClusterError, ClusterErrorReason
+from exporter.model import Target, Workload
+from exporter.run_record import RecordError, record_name
+from runbook import writes
+from runbook.controllers import Autoscaler, horizontal_pod_autoscaler, scaled_object
+from runbook.fence import workload_path
+from runbook.look import list_all
+from runbook.record import Record, from_config_map
+from runbook.rights import Right
+from runbook.sight import TargetSight
+from runbook.workloads import (
+    PodState,
+    ReplicaSetView,
+    WorkloadView,
+    pod_state,
+    pods_matching,
+    replica_set_view,
+    workload_view,
+)
+
+REVIEWERS = 8
+TIMEOUT = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A PersistentVolumeClaim of the target's pods."""
+
+    name: str
+    access_modes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is so, at one moment. What could not be read is None, with `unreadable` saying why."""
+
+    at: datetime
+    user: str
+    clock_skew: timedelta | None
+    credential: Credential
+    denied: tuple[Right, ...]
+    record: Record | RecordError
+    views: dict[Workload, WorkloadView]
+    replica_sets: tuple[ReplicaSetView, ...]
+    pods: tuple[PodState, ...]
+    sight: TargetSight | None
+    ready_certificates: frozenset[str]
+    unchained: frozenset[str]
+    autoscalers: tuple[Autoscaler, ...]
+    claims: tuple[Claim, ...]
+    firing: tuple[str, ...] | None
+    firing_unknown: str | None
+
+    def pods_of(self, workload: Workload) -> tuple[PodState, ...]:
+        """Return the pods that a workload owns and that have not ended."""
+        view = self.views.get(workload)
+        if view is None:
+            return ()
+        owners = {view.uid, *(each.uid for each in self.replica_sets if each.owner_uid == view.uid)}
+        return tuple(pod for pod in self.pods if pod.owner_uid in owners and not pod.terminal)
+
+    def unowned(self, workload: Workload) -> tuple[PodState, ...]:
+        """Return pods that carry a workload's labels and that nothing owns: nobody would end them."""
+        view = self.views.get(workload)
+        matching = pods_matching(view.selector, self.pods) if view else []
+        return tuple(pod for pod in matching if pod.owner_uid is None and not pod.terminal)
+
+
+class Gatherer:
+    """Reads the facts about one target."""
+
+    def __init__(self, target: Target, connection: Connection) -> None:
+        self._target = target
+        self._connection = connection
+        self._client = ClusterClient(connection)
+        self._namespace = target.workload.namespace
+
+    def user(self) -> str:
+        """Return who we are to the API server; where it cannot tell (before Kubernetes 1.28), the kubeconfig's word."""
+        body = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
+        try:
+            answer = writes.review(self._connection, "/apis/authentication.k8s.io/v1/selfsubjectreviews", body)
+            return str(answer["status"]["userInfo"]["username"])
+        except ClusterError as error:
+            if error.status in (403, 404):
+                return self._connection.user or "unknown"
+            raise
+
+    def denied(self, rights: Iterable[Right]) -> tuple[Right, ...]:
+        """Return those of the rights that we do not have."""
+        asked = tuple(dict.fromkeys(rights))
+
+        def allowed(right: Right) -> bool:
+            path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+            return bool(writes.review(self._connection, path, dict(right.review))["status"]["allowed"])
+
+        with ThreadPoolExecutor(REVIEWERS) as reviewers:
+            answers = tuple(reviewers.map(allowed, asked))
+        return tuple(right for right, is_allowed in zip(asked, answers, strict=True) if not is_allowed)
+
+    def record(self) -> Record | RecordError:
+        """Return the record of runs, or why it cannot be read."""
+        document = self._get(f"/api/v1/namespaces/{self._namespace}/configmaps/{record_name(self._target.name)}")
+        try:
+            return Record() if document is None else from_config_map(document)
+        except RecordError as error:
+            return error
+
+    def views(self) -> dict[Workload, WorkloadView]:
+        """Return those of the target's workload and workers that exist."""
+        documents = ((workload, self._get(workload_path(workload))) for workload in self._workloads())
+        return {workload: workload_view(workload, document) for workload, document in documents if document is not None}
+
+    def replica_sets(self) -> tuple[ReplicaSetView, ...]:
+        """Return all ReplicaSets of the namespace."""
+        return tuple(map(replica_set_view, self._list("/apis/apps/v1", "replicasets")))
+
+    def pods(self) -> tuple[PodState, ...]:
+        """Return all pods of the namespace."""
+        return tuple(map(pod_state, self._list("/api/v1", "pods")))
+
+    def ready_certificates(self) -> frozenset[str]:
+        """Return the names of the Certificates that cert-manager says are Ready."""
+        documents = self._list("/apis/cert-manager.io/v1", "certificates")
+        return frozenset(str(each["metadata"]["name"]) for each in documents if _is_ready(each))
+
+    def unchained(self) -> frozenset[str]:
+        """Return the fingerprints of issued leaves that do not verify to the CA in their own request."""
+        documents = self._list("/apis/cert-manager.io/v1", "certificaterequests")
+        return frozenset(filter(None, (_unchained_leaf(each.get("status") or {}) for each in documents)))
+
+    def has_keda(self) -> bool:
+        """Tell whether KEDA is installed: without it, its resources are forbidden rather than not found."""
+        groups = self._client.get("/apis", {}, timeout=TIMEOUT)["groups"]
+        return any(group["name"] == "keda.sh" for group in groups)
+
+    def autoscalers(self, *, keda: bool) -> tuple[Autoscaler, ...]:
+        """Return what scales one of the workers."""
+        kinds: list[tuple[str, str, Callable[[str, Any], Autoscaler | None]]] = [
+            ("/apis/autoscaling/v2", "horizontalpodautoscalers", horizontal_pod_autoscaler)
+        ]
+        if keda:
+            kinds.append(("/apis/keda.sh/v1alpha1", "scaledobjects", scaled_object))
+        found = (
+            read(self._namespace, document)
+            for group, resource, read in kinds
+            for document in self._list(group, resource)
+        )
+        return tuple(each for each in found if each is not None and each.workload in self._target.workers)
+
+    def claims(self, view: WorkloadView | None) -> tuple[Claim, ...]:
+        """Return the claims of a workload's pods."""
+        names = view.claims if view else ()
+        documents = (self._get(f"/api/v1/namespaces/{self._namespace}/persistentvolumeclaims/{name}") for name in names)
+        return tuple(
+            Claim(str(each["metadata"]["name"]), tuple(each["spec"].get("accessModes") or ()))
+            for each in documents
+            if each is not None
+        )
+
+    def _workloads(self) -> tuple[Workload, ...]:
+        return (self._target.workload, *self._target.workers)
+
+    def _list(self, group: str, resource: str) -> list[Any]:
+        return list(list_all(self._client, f"{group}/namespaces/{self._namespace}/{resource}"))
+
+    def _get(self, path: str) -> Any:
+        try:
+            return self._client.get(path, {}, timeout=TIMEOUT)
+        except ClusterError as error:
+            if error.reason is ClusterErrorReason.NOT_FOUND:
+                return None
+            raise
+
+
+def _is_ready(document: Any) -> bool:
+    conditions = (document.get("status") or {}).get("conditions") or ()
+    return any(each.get("type") == "Ready" and each.get("status") == "True" for each in conditions)
+
+
+def _unchained_leaf(status: Any) -> str | None:
+    """Return the fingerprint of what a CertificateRequest's status holds if it does not chain to its `ca`."""
+    if not status.get("certificate") or not status.get("ca"):
+        return None
+    try:
+        chain = split_pem(b64decode(status["certificate"]))
+        authority = signing_authority(chain, split_pem(b64decode(status["ca"])))
+        return read_leaf(chain[0]).fingerprint_sha256 if authority is None else None
+    except (InvalidCertificateError, ValueError):
+        return None  # what cannot be read is told by the judgement

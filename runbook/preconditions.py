@@ -1,0 +1,429 @@
+"""What must hold before a run may change anything, named one by one. Pure: facts in, checks out.
+
+`OVERRIDES` names those that an operator may accept, each by a flag of its own (`--accept-<name>`); the others can't be
+overridden, since no run could succeed without them. `--yes` skips a question and never a precondition.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+
+from exporter.judgement import Verdict, WindowState
+from exporter.model import IssuedEvidence, Target, Workload
+from exporter.run_record import RecordError
+from runbook import controllers
+from runbook.facts import Facts
+from runbook.hold import Limits
+from runbook.plan import Check, CheckResult
+from runbook.record import Record
+from runbook.workloads import WorkloadView, reference
+
+OVERRIDES = {
+    "alerts": "restart although given alerts fire, or Alertmanager cannot be asked",
+    "autoscaler": "drain although an autoscaler may scale the workers up again",
+    "credential": "start although the credential runs out before the run may end",
+    "drain-timeout": "drain although a worker may need longer than the drain timeout",
+    "gitops": "restart although a GitOps controller may revert it",
+    "grace": "drain workers whose grace period is the default of 30 s, which would cut off longer changes",
+    "issuer": "restart although the issued certificate does not chain to its issuer's CA",
+    "owner": "restart what another controller owns and may revert",
+    "unowned-pods": "drain although pods with the workers' labels belong to nobody",
+    "zero-replicas": "go on although a worker is at 0 replicas already, and leave it there",
+}
+
+DEFAULT_GRACE = timedelta(seconds=30)
+MAX_SKEW = timedelta(minutes=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the operator asked for, as far as preconditions depend on it."""
+
+    target: Target
+    limits: Limits
+    accepted: frozenset[str] = frozenset()
+    force: bool = False
+    verify: bool = True
+    pause: bool = False
+    gate: tuple[str, ...] = ()
+    ignored_pods: frozenset[str] = frozenset()
+
+
+Precondition = Callable[[Facts, Asked], Iterable[Check]]
+
+
+def check(preconditions: Iterable[Precondition], facts: Facts, asked: Asked) -> tuple[Check, ...]:
+    """Check them all; what was refused and accepted by its flag is overridden."""
+    found = (each for precondition in preconditions for each in precondition(facts, asked))
+    return tuple(_override(each, asked.accepted) for each in found)
+
+
+def _override(found: Check, accepted: Collection[str]) -> Check:
+    if found.result is not CheckResult.REFUSED or found.name not in OVERRIDES:
+        return found
+    if found.name in accepted:
+        return Check(found.name, CheckResult.OVERRIDDEN, found.text, f"accepted by --accept-{found.name}")
+    remedy = f"{found.remedy}, or --accept-{found.name}" if found.remedy else f"--accept-{found.name}"
+    return Check(found.name, found.result, found.text, remedy)
+
+
+def _passed(name: str, text: str) -> Check:
+    return Check(name, CheckResult.PASSED, text)
+
+
+def _refused(name: str, text: str, remedy: str = "") -> Check:
+    return Check(name, CheckResult.REFUSED, text, remedy)
+
+
+def _warned(name: str, text: str, remedy: str = "") -> Check:
+    return Check(name, CheckResult.WARNED, text, remedy)
+
+
+# --- who and when ----------------------------------------------------------------------------------
+
+
+def rights(facts: Facts, _: Asked) -> Iterator[Check]:
+    """Every right that the run needs, in both directions."""
+    for right in facts.denied:
+        yield _refused("rights", f"you may not {right} ({right.why})", "ask for that right")
+    if not facts.denied:
+        yield _passed("rights", "every right that is needed is there")
+
+
+def credential(facts: Facts, asked: Asked) -> Iterator[Check]:
+    """Credentials that last for the run, or are refreshed by themselves."""
+    held = facts.credential
+    if held.refreshable or held.expires_at is None:
+        yield _passed("credential", f"{held.kind}: {'refreshed by itself' if held.refreshable else 'does not run out'}")
+        return
+    ends = facts.at + asked.limits.budget
+    text = f"{held.kind}: valid until {held.expires_at:%Y-%m-%d %H:%M:%S}Z"
+    if held.expires_at < ends:
+        remedy = f"log in anew, for longer than until {ends:%H:%M}Z"
+        yield _refused("credential", f"{text}, before the run may have ended", remedy)
+    else:
+        yield _passed("credential", text)
+
+
+def clock(facts: Facts, _: Asked) -> Iterator[Check]:
+    """An operator's clock that is right; where it is not, the API server's is used."""
+    skew = facts.clock_skew
+    if skew is not None and abs(skew) > MAX_SKEW:
+        way = "behind" if skew > timedelta(0) else "ahead"
+        text = (
+            f"this machine's clock is {abs(skew).total_seconds():.0f} s {way} of the API server's, whose time is used"
+        )
+        yield _warned("clock", text, "set the clock")
+    else:
+        yield _passed("clock", "within a minute of the API server's")
+
+
+# --- the record ------------------------------------------------------------------------------------
+
+
+def no_open_run(facts: Facts, asked: Asked) -> Iterator[Check]:
+    """No run of this target that is not finished: a new one would record 0 and overwrite what is to be restored."""
+    if isinstance(facts.record, RecordError):
+        yield _refused("record", f"the record cannot be read: {facts.record}", "use the version that wrote it")
+    elif (run := facts.record.run) is not None:
+        since = f"run {run.id} of {run.operator.user}, begun {run.begun:%Y-%m-%d %H:%M:%S}Z, is at {run.step}"
+        name = asked.target.name
+        yield _refused("record", f"{since} and not finished", f"runbook resume-{name}, or runbook abort-{name}")
+    else:
+        yield _passed("record", "no run is open")
+
+
+def open_run(facts: Facts, asked: Asked) -> Iterator[Check]:
+    """A run to go on with, of just this target and these workers."""
+    if isinstance(facts.record, RecordError):
+        yield _refused("record", f"the record cannot be read: {facts.record}", "use the version that wrote it")
+    elif (run := facts.record.run) is None:
+        yield _refused("record", "no run is open", f"runbook restart-{asked.target.name} begins one")
+    elif run.workload != reference(asked.target.workload):
+        text = f"the record is of {run.workload}, the configuration names {reference(asked.target.workload)}"
+        yield _refused("record", text, "use the configuration that the run was begun with")
+    elif set(run.workers) != {reference(worker) for worker in asked.target.workers}:
+        text = f"the record is of the workers {', '.join(sorted(run.workers)) or 'none'}, the configuration of others"
+        yield _refused("record", text, "use the configuration that the run was begun with")
+    else:
+        yield from _as_recorded(facts, facts.record)
+
+
+def _as_recorded(facts: Facts, record: Record) -> Iterator[Check]:
+    run = record.run
+    views = {reference(workload): view for workload, view in facts.views.items()}
+    for name, worker in run.workers.items() if run else ():
+        view = views.get(name)
+        noted = view.recorded_replicas if view else None
+        if noted not in (None, str(worker.replicas)):
+            text = f"the record says {worker.replicas} replicas of {name}, its own annotation says {noted}"
+            yield _refused("record", text, f"kubectl annotate {name} certlag.dev/replicas=… --overwrite")
+            return
+    yield _passed("record", f"run {run.id} is at {run.step}" if run else "no run is open")
+
+
+# --- what is to be restarted -----------------------------------------------------------------------
+
+
+def workloads(facts: Facts, asked: Asked) -> Iterator[Check]:
+    """The target and its workers exist: a name that matches nothing is a mistake, not a finished drain."""
+    missing = [each for each in (asked.target.workload, *asked.target.workers) if each not in facts.views]
+    for each in missing:
+        text = f"{reference(each)} does not exist in {each.namespace}"
+        yield _refused("workloads", text, "name it as `kubectl get` does")
+    if not missing:
+        yield _passed("workloads", "the target and its workers exist")
+
+
+def can_roll_out(facts: Facts, asked: Asked) -> Iterator[Check]:
+    """A target whose restart can be asked for, and seen to be done."""
+    view = facts.views.get(asked.target.workload)
+    if view is None:
+        return
+    name = reference(view.workload)
+    if view.paused:
+        yield _refused("rollout", f"{name} is paused: nothing would be restarted", f"kubectl rollout resume {name}")
+    elif view.replicas < 1:
+        yield _refused("rollout", f"{name} has no replicas: there is nothing to restart", "scale it up")
+    elif view.strategy == "OnDelete":
+        text = f"{name} updates pods only when they are deleted (OnDelete)"
+        yield _refused("rollout", text, "updateStrategy RollingUpdate")
+    elif view.partition:
+        text = f"{name} updates only pods from ordinal {view.partition} on (partition)"
+        yield _refused("rollout", text, "partition 0")
+    else:
+        yield _passed("rollout", f"{name} is restarted by its controller ({view.strategy})")
+
+
+def volumes(facts: Facts, asked: Asked) -> Iterator[Check]:
+    """A volume that only one node may use keeps the new pod waiting for the old one (kubernetes#115997)."""
+    view = facts.views.get(asked.target.workload)
+    if view is None or view.workload.type != "deployment" or view.strategy != "RollingUpdate":
+        return
+    for claim in facts.claims:
+        if {"ReadWriteOnce", "ReadWriteOncePod"} & set(claim.access_modes):
+            text = (
+                f"volume {claim.name} is {', '.join(claim.access_modes)}: the new pod may wait for the old one for ever"
+            )
+            yield _warned("volumes", text, "strategy Recreate")
+
+
+def owners(facts: Facts, asked: Asked) -> Iterator[Check]:
+    """Nobody owns what is changed: an operator would put it back as it wants it."""
+    for view in _views(facts, asked):
+        if view.owner is not None:
+            text = f"{reference(view.workload)} is owned by {view.owner}, which may revert a restart or a scale"
+            yield _refused("owner", text, f"restart by {view.owner}")
+
+
+def gitops(facts: Facts, asked: Asked) -> Iterator[Check]:
+    """No GitOps controller reverts what is changed, or it was told not to."""
+    for view in _views(facts, asked):
+        if asked.pause and controllers.pausable_flux(view):
+            yield Check("gitops", CheckResult.NOTED, f"{controllers.flux(view)} is told to leave it alone meanwhile")
+            continue
+        applied_by = controllers.flux(view) or controllers.argo_cd(view)
+        if applied_by is not None:
+            text = f"{reference(view.workload)} is applied by {applied_by}, which may revert a restart or a scale"
+            remedy = "--pause-controllers" if controllers.pausable_flux(view) else "suspend it meanwhile"
+            yield _refused("gitops", text, remedy)
+
+
+def restarters(facts: Facts, asked: Asked) -> Iterator[Check]:
+    """Automatic restarters are told of: they restart at once, without draining."""
+    for view in _views(facts, asked):
+        if (found := controllers.restarter(view)) is not None:
+            text = f"{found} watches {reference(view.workload)} and restarts it without draining"
+            yield _warned("restarters", text, "take its annotation off: this runbook restarts it")
+
+
+# --- the certificate -------------------------------------------------------------------------------
+
+
+def certificate(facts: Facts, asked: Asked) -> Iterator[Check]:
+    """A certificate that was issued, is Ready, and is newer than what is loaded; else there is nothing to do."""
+    sight = facts.sight
+    if sight is None:
+        return
+    if not sight.uses or not sight.certificates:
+        named = asked.target.certificate or f"for the Secrets that {reference(asked.target.workload)} uses"
+        yield _refused("certificate", f"there is no Certificate {named}", "name it as `kubectl get certificate` does")
+        return
+    for each in sight.certificates:
+        if each.key.name not in facts.ready_certificates:
+            text = f"Certificate {each.key.name} is not Ready: a restart may load what is not valid"
+            yield _refused("certificate", text, f"cmctl status certificate {each.key.name}")
+            return
+    yield _worth_it(facts, asked)
+
+
+def _worth_it(facts: Facts, asked: Asked) -> Check:
+    """Say whether a restart would help."""
+    sight = facts.sight
+    assert sight is not None  # noqa: S101 - only asked with one
+    stale = [pod for pod in sight.pods if pod.verdict is Verdict.STALE]
+    if stale:
+        return _passed("certificate", f"newer than what {len(stale)} of {len(sight.pods)} pods present")
+    if not asked.verify or asked.force:
+        return Check("certificate", CheckResult.OVERRIDDEN, sight.why or "every pod presents it", "--force")
+    if sight.state is WindowState.RENEWAL_DUE:
+        text = "cert-manager should have renewed it and has not: a restart would load the same one again"
+        return _refused("certificate", text, "see why it is not renewed: cmctl status certificate; or --force")
+    if sight.verified:
+        return Check("certificate", CheckResult.NOTED, "every pod presents the issued certificate already")
+    return _refused("certificate", f"it cannot be told what is loaded: {sight.why}", "--force restarts all the same")
+
+
+def issuer(facts: Facts, _: Asked) -> Iterator[Check]:
+    """The issued leaf chains to the CA that its issuer gave: else nobody would trust the restarted daemon."""
+    for issued in facts.sight.issued if facts.sight else ():
+        chain = issued.chain
+        if issued.evidence is not IssuedEvidence.CERTIFICATE_REQUEST or chain is None or not chain.authorities:
+            yield Check("issuer", CheckResult.NOTED, "the issuer's CA is not known, so the chain cannot be checked")
+        elif chain.leaf.fingerprint_sha256 in facts.unchained:
+            yield _refused("issuer", "the issued certificate does not chain to its issuer's CA", "see the issuer")
+        else:
+            yield _passed("issuer", "the issued certificate chains to its issuer's CA")
+
+
+def reach(facts: Facts, asked: Asked) -> Iterator[Check]:
+    """Every pod was seen to present something now: else success could not be seen afterwards either."""
+    sight = facts.sight
+    if sight is None or not asked.verify:
+        return
+    unseen = [pod for pod in sight.pods if pod.verdict in (Verdict.UNPROBED, Verdict.PENDING) or pod.failure]
+    for pod in unseen:
+        text = f"pod {pod.name} cannot be asked what it presents ({pod.failure or pod.reason})"
+        yield _warned("reach", text, "--no-verify restarts without looking")
+    if sight.pods and len(unseen) == len(sight.pods) and not asked.force:
+        text = "no pod can be asked what it presents, so success could not be told"
+        yield _refused("reach", text, "name the port in the configuration, or --no-verify")
+
+
+# --- the workers -----------------------------------------------------------------------------------
+
+
+def replicas(facts: Facts, asked: Asked) -> Iterator[Check]:
+    """Workers that run: one at 0 was perhaps left so by somebody else, and would be recorded as 0."""
+    for view in _workers(facts, asked):
+        if view.replicas > 0:
+            yield _passed("replicas", f"{reference(view.workload)} has {view.replicas}: recorded, and put back")
+        elif view.recorded_replicas not in (None, "0"):
+            text = f"{reference(view.workload)} is at 0, and its annotation says that it had {view.recorded_replicas}"
+            remedy = f"kubectl scale {reference(view.workload)} --replicas={view.recorded_replicas}"
+            yield _refused("replicas", text, remedy)
+        else:
+            text = f"{reference(view.workload)} is at 0 already and would be left at 0"
+            yield _refused("zero-replicas", text, "scale it to what it should be")
+
+
+def grace(facts: Facts, asked: Asked) -> Iterator[Check]:
+    """Only its own grace period lets a worker finish: the live pods' counts, not the template's."""
+    for worker in asked.target.workers:
+        pods = facts.pods_of(worker)
+        short = [pod.name for pod in pods if pod.grace == DEFAULT_GRACE]
+        if short:
+            text = (
+                f"{len(short)} pods of {reference(worker)} have the default grace period of 30 s, and are killed then"
+            )
+            yield _refused("grace", text, "set terminationGracePeriodSeconds to how long a change may take")
+        elif pods:
+            longest = max(pod.grace for pod in pods)
+            yield _passed("grace", f"{reference(worker)}: up to {longest} to finish")
+
+
+def drain_timeout(facts: Facts, asked: Asked) -> Iterator[Check]:
+    """A drain that waits as long as a worker may take."""
+    limit = asked.limits.drain
+    for worker in asked.target.workers:
+        longest = max((pod.grace for pod in facts.pods_of(worker)), default=timedelta(0))
+        if longest > limit:
+            text = f"{reference(worker)} may take {longest} to finish, the drain is given up after {limit}"
+            yield _refused("drain-timeout", text, f"--drain-timeout {int(longest.total_seconds())}s")
+
+
+def unowned_pods(facts: Facts, asked: Asked) -> Iterator[Check]:
+    """Pods with the workers' labels that nobody would end."""
+    for worker in asked.target.workers:
+        names = [pod.name for pod in facts.unowned(worker) if pod.name not in asked.ignored_pods]
+        if names:
+            text = f"pods with the labels of {reference(worker)} belong to nobody: {', '.join(sorted(names))}"
+            yield _refused("unowned-pods", text, "--ignore-pod NAME for each")
+
+
+def autoscalers(facts: Facts, asked: Asked) -> Iterator[Check]:
+    """No autoscaler scales the workers up during the drain."""
+    for each in facts.autoscalers:
+        yield _kept_away(each, asked) if each.kind == "ScaledObject" else _horizontal(each)
+
+
+def _horizontal(autoscaler: controllers.Autoscaler) -> Check:
+    if autoscaler.min_replicas >= 1:
+        return _passed("autoscaler", f"{autoscaler.description}, and rests while it is at 0")
+    return _refused("autoscaler", f"{autoscaler.description} from 0, and may scale it up", "minReplicas 1 meanwhile")
+
+
+def _kept_away(autoscaler: controllers.Autoscaler, asked: Asked) -> Check:
+    """Judge KEDA, which scales straight back (keda#2453)."""
+    if controllers.is_paused(autoscaler):
+        return _passed("autoscaler", f"{autoscaler.description}, and is paused at 0")
+    if not autoscaler.pausable:
+        text = f"{autoscaler.description}, and its KEDA does not know how to be paused"
+        return _refused("autoscaler", text, "KEDA 2.7 or newer")
+    if asked.pause:
+        return Check("autoscaler", CheckResult.NOTED, f"{autoscaler.description}, and is paused meanwhile")
+    return _refused("autoscaler", f"{autoscaler.description}, and would scale it up", "--pause-controllers")
+
+
+def disruption_budget(_: Facts, asked: Asked) -> Iterator[Check]:
+    """What a PodDisruptionBudget does not do here (kubernetes#89820)."""
+    if asked.target.workers:
+        text = "PodDisruptionBudgets protect from evictions; scaling down and restarting do not ask them"
+        yield Check("disruption-budget", CheckResult.NOTED, text)
+
+
+def alerts(facts: Facts, asked: Asked) -> Iterator[Check]:
+    """None of the alerts that were named fires; if that cannot be told, it does not pass."""
+    if not asked.gate:
+        return
+    if facts.firing is None:
+        yield _refused("alerts", f"whether {', '.join(asked.gate)} fire is not known: {facts.firing_unknown}")
+    elif facts.firing:
+        yield _refused("alerts", f"firing: {', '.join(facts.firing)}", "wait until it is resolved")
+    else:
+        yield _passed("alerts", f"not firing: {', '.join(asked.gate)}")
+
+
+FOR_RESTART: tuple[Precondition, ...] = (
+    rights,
+    credential,
+    clock,
+    no_open_run,
+    workloads,
+    can_roll_out,
+    certificate,
+    issuer,
+    reach,
+    replicas,
+    grace,
+    drain_timeout,
+    unowned_pods,
+    autoscalers,
+    gitops,
+    owners,
+    restarters,
+    volumes,
+    disruption_budget,
+    alerts,
+)
+FOR_RESUME: tuple[Precondition, ...] = (rights, credential, clock, open_run, workloads)
+FOR_ABORT: tuple[Precondition, ...] = (rights, credential, clock, open_run)
+
+
+def _views(facts: Facts, asked: Asked) -> list[WorkloadView]:
+    wanted: tuple[Workload, ...] = (asked.target.workload, *asked.target.workers)
+    return [facts.views[workload] for workload in wanted if workload in facts.views]
+
+
+def _workers(facts: Facts, asked: Asked) -> list[WorkloadView]:
+    return [facts.views[worker] for worker in asked.target.workers if worker in facts.views]

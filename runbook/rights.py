@@ -1,0 +1,97 @@
+"""The rights that a command needs, each with what for. Pure: one table, asked about before anything changes."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from exporter.model import Target, Workload
+from exporter.run_record import lease_name, record_name
+
+
+@dataclass(frozen=True, slots=True)
+class Right:
+    """A verb on a resource, as RBAC writes it; `name` narrows it to one object. `why` is for people."""
+
+    verb: str
+    group: str
+    resource: str
+    namespace: str
+    name: str = ""
+    subresource: str = ""
+    why: str = ""
+
+    def __str__(self) -> str:
+        """Say it as `kubectl auth can-i` takes it."""
+        resource = f"{self.resource}.{self.group}" if self.group else self.resource
+        resource += f"/{self.subresource}" if self.subresource else ""
+        return f"{self.verb} {resource}{f' {self.name}' if self.name else ''} in {self.namespace}"
+
+    @property
+    def review(self) -> dict[str, object]:
+        """The SelfSubjectAccessReview that asks for it."""
+        attributes = {
+            "verb": self.verb,
+            "group": self.group,
+            "resource": self.resource,
+            "subresource": self.subresource,
+            "namespace": self.namespace,
+            "name": self.name,
+        }
+        return {
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SelfSubjectAccessReview",
+            "spec": {"resourceAttributes": attributes},
+        }
+
+
+def to_check(target: Target, *, port_forward: bool) -> Iterator[Right]:
+    """Yield what it takes to see what a target presents, and whether a run is open."""
+    namespace = target.workload.namespace
+    for resource in ("certificates", "certificaterequests"):
+        yield Right("list", "cert-manager.io", resource, namespace, why="what was issued")
+    yield Right("list", "", "pods", namespace, why="which pods run")
+    yield Right("list", "apps", "replicasets", namespace, why="which workload a pod belongs to")
+    for workload in (target.workload, *target.workers):
+        yield _of_workload("get", workload, "how many replicas there are")
+    yield Right("get", "", "configmaps", namespace, record_name(target.name), why="the record of runs")
+    yield Right("get", "coordination.k8s.io", "leases", namespace, lease_name(target.workload), why="the lock")
+    if port_forward:
+        for verb in ("get", "create"):
+            yield Right(verb, "", "pods", namespace, subresource="portforward", why="the handshake with each pod")
+
+
+def to_run(target: Target, *, port_forward: bool, claims: bool, keda: bool, pauses: Iterable[Right]) -> Iterator[Right]:
+    """Yield what it takes to restart, and to put everything back: both directions are asked for beforehand.
+
+    Args:
+        target: what is restarted.
+        port_forward: whether pods are reached through the API server.
+        claims: whether the target's pods have volumes that must be looked at.
+        keda: whether KEDA is installed.
+        pauses: rights to pause controllers, where that was asked for.
+    """
+    yield from to_check(target, port_forward=port_forward)
+    namespace = target.workload.namespace
+    workloads = (target.workload, *target.workers)
+    yield Right("watch", "", "pods", namespace, why="being woken when a pod ends")
+    yield Right("watch", "apps", "replicasets", namespace, why="being woken when a rollout goes on")
+    for workload in workloads:
+        yield _of_workload("patch", workload, "the fence, the replicas and the restart")
+        for verb in ("list", "watch"):
+            yield _of_workload(verb, workload, "being woken when it changes")
+    yield Right("create", "", "configmaps", namespace, why="the record of runs")
+    yield Right("patch", "", "configmaps", namespace, record_name(target.name), why="the record of runs")
+    yield Right("create", "coordination.k8s.io", "leases", namespace, why="the lock")
+    for workload in workloads:
+        for verb in ("get", "patch"):
+            yield Right(verb, "coordination.k8s.io", "leases", namespace, lease_name(workload), why="the lock")
+    yield Right("create", "", "events", namespace, why="telling the story in kubectl describe")
+    yield Right("list", "autoscaling", "horizontalpodautoscalers", namespace, why="who else scales the workers")
+    if keda:
+        yield Right("list", "keda.sh", "scaledobjects", namespace, why="who else scales the workers")
+    if claims:
+        yield Right("get", "", "persistentvolumeclaims", namespace, why="whether two pods may use the volume at once")
+    yield from pauses
+
+
+def _of_workload(verb: str, workload: Workload, why: str) -> Right:
+    return Right(verb, "apps", f"{workload.type}s", workload.namespace, workload.name, why=why)
