@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from rehearsal.api.resources import Resource
+from rehearsal.api.resources import AUTOSCALERS, PODS, WORKLOADS, Resource
 from rehearsal.objects import Document
 
 VERSION = {
@@ -17,6 +17,9 @@ VERSION = {
     "platform": "",
 }
 """The version of Kubernetes whose answers are given: that of the bench which the contract suite compares with."""
+
+_ALL = (PODS, *WORKLOADS, AUTOSCALERS)
+"""What `kubectl get all` means."""
 
 _VERBS = ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"]
 _REVIEWS = {
@@ -58,11 +61,10 @@ def _group(group_version: str) -> Document:
 
 def _resource_list(group_version: str, resources: tuple[Resource, ...]) -> Document | None:
     entries = [
-        {**entry, "name": f"{entry['name']}/{subresource}" if subresource else entry["name"]}
+        entry
         for resource in resources
         if resource.api_version == group_version
-        for entry in [_entry(resource)]
-        for subresource in ("", *resource.subresources)
+        for entry in (_entry(resource), *(_subresource(resource, name) for name in resource.subresources))
     ]
     if group_version in _REVIEWS:
         name, kind = _REVIEWS[group_version]
@@ -80,4 +82,10 @@ def _entry(resource: Resource) -> Document:
         "kind": resource.kind,
         "verbs": _VERBS,
         "shortNames": list(resource.short_names),
+        "categories": ["all"] if resource in _ALL else [],
     }
+
+
+def _subresource(resource: Resource, name: str) -> Document:
+    described = {"name": f"{resource.plural}/{name}", "singularName": "", "namespaced": resource.namespaced}
+    return {**described, "kind": resource.kind, "verbs": ["get", "patch", "update"]}
