@@ -1,0 +1,111 @@
+"""From facts to a plan: what will change, how it was checked, how long it may take. Pure."""
+
+from collections.abc import Iterable, Iterator
+from datetime import timedelta
+
+from exporter.model import Target
+from runbook.engine import BEFORE_RESTART, PUTTING_BACK
+from runbook.facts import Facts
+from runbook.hold import Limits
+from runbook.plan import Busy, Check, CheckResult, Plan, PlannedChange
+from runbook.record import Paused, Run
+from runbook.workloads import reference
+
+END_MARGIN = timedelta(seconds=30)
+"""What a kubelet may need beyond a grace period to report a pod's end."""
+
+
+def limits(target: Target, facts: Facts, *, drain: timedelta | None, restart: timedelta | None) -> Limits:
+    """Return how long each part may take: as asked, as configured, or what the workers' own grace period allows."""
+    graces = [pod.grace for worker in target.workers for pod in facts.pods_of(worker)]
+    graces += [facts.views[worker].grace_period for worker in target.workers if worker in facts.views]
+    own = max(graces, default=timedelta(0)) + END_MARGIN
+    return Limits(drain=drain or target.drain_timeout or own, restart=restart or target.restart_timeout)
+
+
+def nothing_to_do(checks: Iterable[Check]) -> bool:
+    """Tell whether every pod presents the issued certificate already, so that a restart would change nothing."""
+    return any(check.name == "certificate" and check.result is CheckResult.NOTED for check in checks)
+
+
+def restart_changes(target: Target, facts: Facts, pause: Iterable[Paused]) -> Iterator[PlannedChange]:
+    """Yield what a restart will change, in its order."""
+    for paused in pause:
+        name = "/".join(paused.path.split("/")[-2:])
+        yield PlannedChange(name, "as it is", "kept away meanwhile, then as it is")
+    for worker in target.workers:
+        if worker in facts.views:
+            count = facts.views[worker].replicas
+            yield PlannedChange(reference(worker), _replicas(count), f"0 until restarted, then {_replicas(count)}")
+    if target.workload in facts.views:
+        count = facts.views[target.workload].replicas
+        yield PlannedChange(reference(target.workload), f"{_pods(count)} as they run", f"{_pods(count)}, restarted")
+
+
+def remaining_changes(target: Target, facts: Facts, run: Run, *, abort: bool) -> Iterator[PlannedChange]:
+    """Yield what is left to be changed of an open run."""
+    views = {reference(workload): view for workload, view in facts.views.items()}
+    onward = not abort and run.put_back is None and run.step not in PUTTING_BACK
+    for name, worker in run.workers.items():
+        now = _replicas(views[name].replicas) if name in views else "gone"
+        then = _replicas(worker.replicas)
+        yield PlannedChange(name, now, f"0 until restarted, then {then}" if onward else then)
+    if onward and run.step in BEFORE_RESTART:
+        yield PlannedChange(reference(target.workload), "as it runs", "restarted")
+
+
+def make_plan(
+    command: str,
+    target: Target,
+    facts: Facts,
+    checks: tuple[Check, ...],
+    *,
+    context: str,
+    server: str,
+    reason: str,
+    changes: Iterable[PlannedChange],
+    limits: Limits,
+) -> Plan:
+    """Put together what the operator should know."""
+    return Plan(
+        command=command,
+        target=target.name,
+        context=context,
+        server=server,
+        user=facts.user,
+        namespace=target.workload.namespace,
+        reason=reason,
+        presented=facts.sight.lines() if facts.sight else (),
+        changes=tuple(changes),
+        checks=checks,
+        busy=tuple(
+            Busy(pod.name, pod.node, pod.created_at, pod.grace)
+            for worker in target.workers
+            for pod in facts.pods_of(worker)
+        ),
+        limits=(("drain", limits.drain), ("restart", limits.restart), ("verification", limits.verify)),
+        on_failure=(
+            "workers not finished in time: no restart, workers put back (exit code 5)",
+            "not rolled out in time: workers stay at 0, the record says so (6)",
+            "the old certificate again: one more restart, then workers put back (8)",
+            "somebody else changes what this works on: it stops there (9)",
+        ),
+        nothing_to_do=nothing_to_do(checks),
+    )
+
+
+def why_restart(facts: Facts) -> str:
+    """Say in one sentence why a restart is needed, or that it is not known to be."""
+    sight = facts.sight
+    if sight is None or not sight.needs_restart:
+        return "restart as asked"
+    until = f"; after {sight.deadline:%Y-%m-%d %H:%M}Z builds fail" if sight.deadline else ""
+    return f"a newer certificate was issued than the one that is presented{until}"
+
+
+def _replicas(count: int) -> str:
+    return f"{count} replica" if count == 1 else f"{count} replicas"
+
+
+def _pods(count: int) -> str:
+    return f"{count} pod" if count == 1 else f"{count} pods"
