@@ -8,22 +8,22 @@ what to do: the runbook's command where there is a target, else kubectl's.
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from alerts.promql import RUN
+from alerts.promql import RUN, held
 from alerts.recording import (
     BUDGET,
     CLIENT_AUTH,
     FOUND,
+    IDLE,
     ISSUER_CHANGED,
-    LEFT_DRAINED,
     NEEDS_RESTART,
     NOT_AFTER,
     PROBE_SUCCESS,
-    RENEWAL,
+    RENEWAL_DUE,
     RESTART_LEFT,
     RESTART_WINDOW,
     RUN_BEATS,
     RUN_DEADLINE,
-    RUN_OPEN,
+    RUN_STATE,
     UNKNOWN_PODS,
     WATCH_SILENCE,
     WATCH_SYNCED,
@@ -121,10 +121,10 @@ _FRACTION = Setting("restartRequired.windowFraction", 0.1, "The same, as a part 
 _SHORT = Setting("restartRequired.shortWindowHours", 10, "Windows shorter than this wait that part instead of `for`.")
 _STALE = f"""(
   {RESTART_LEFT.record}
-  and {NEEDS_RESTART.record} == 1
-  and {RESTART_WINDOW.record} {{comparison}} {_SHORT} * 3600
+  and {held(NEEDS_RESTART.record)} == 1
+  and {held(RESTART_WINDOW.record)} {{comparison}} {_SHORT} * 3600
 )
-unless on ({RUN}) {RUN_OPEN.record} == 1"""
+unless on ({RUN}) {held(f'{RUN_STATE.record}{{{{state!="idle"}}}}')} == 1"""
 
 
 def _restart_required(comparison: str, *, waiting: str = "") -> Alert:
@@ -149,7 +149,7 @@ RESTART_REQUIRED_SHORT = _restart_required(
     "<",
     waiting=f"""
 unless max_over_time(timestamp({NEEDS_RESTART.record} == 0)[{RESTART_REQUIRED.for_setting}:1m])
-  > time() - {RESTART_WINDOW.record} * {_FRACTION}""",
+  > time() - {held(RESTART_WINDOW.record)} * {_FRACTION}""",
 )
 """`for` is a constant, a part of the window is not: what counts here is when the workload was last seen as current."""
 
@@ -164,7 +164,7 @@ def _deadline_near(tier: str, fraction: float, days: int, more: tuple[Setting, s
         key=key,
         severity=tier,
         wait="1m",
-        expr=f"{RESTART_LEFT.record} < clamp_max({RESTART_WINDOW.record} * {part}, {most} * 86400){expression}",
+        expr=f"{RESTART_LEFT.record} < clamp_max({held(RESTART_WINDOW.record)} * {part}, {most} * 86400){expression}",
         summary="The certificate that a workload presents soon expires.",
         description=f"What {WORKLOAD} presents for {{{{ $labels.certificate }}}} {LEFT}: afterwards every connection"
         f" fails. A renewal does not help. {RESTART}",
@@ -184,7 +184,7 @@ DEADLINE_NEAR_CRITICAL = _deadline_near(
     (
         _BUDGETS,
         f"""
-or {RESTART_LEFT.record} < on ({RUN}) group_left () {_BUDGETS} * {BUDGET.record}
+or {RESTART_LEFT.record} < on ({RUN}) group_left () {_BUDGETS} * {held(BUDGET.record)}
 or {RESTART_LEFT.record} < 0""",
     ),
 )
@@ -194,8 +194,8 @@ ISSUER_CHANGED_ALERT = Alert(
     key="issuerChanged",
     severity=CRITICAL,
     wait="5m",
-    expr=f"""{ISSUER_CHANGED.record} == 1
-and on ({RUN}) {CLIENT_AUTH.record} == 1""",
+    expr=f"""{held(ISSUER_CHANGED.record)} == 1
+and on ({RUN}) {held(CLIENT_AUTH.record)} == 1""",
     summary="The issuer of a workload's certificate changed: it refuses new clients.",
     description=f"{WORKLOAD} checks its clients by the CA that it read when it started, and"
     f" {{{{ $labels.certificate }}}} is now signed by another one: clients with new certificates are refused already."
@@ -230,18 +230,18 @@ def _limits(tier: str, fraction: float, what: str, unit: str, most: int) -> tupl
     )
 
 
+_EXPIRY = held(NOT_AFTER.record)
 _LATE = _limits(WARNING, 0.25, "Late by more than this", "Hours", 24)
 _LAST = _limits(CRITICAL, 0.5, "Less is left than this", "Days", 7)
 RENEWAL_OVERDUE = _renewal_overdue(
     WARNING,
-    f"time() - {RENEWAL.record}\n> clamp_max(({NOT_AFTER.record} - {RENEWAL.record}) * {_LATE[0]}, {_LATE[1]} * 3600)",
+    f"time() - {RENEWAL_DUE.record}\n> clamp_max(({_EXPIRY} - {RENEWAL_DUE.record}) * {_LATE[0]}, {_LATE[1]} * 3600)",
     "it is late by {{ $value | humanizeDuration }}",
     _LATE,
 )
 RENEWAL_OVERDUE_CRITICAL = _renewal_overdue(
     CRITICAL,
-    f"{NOT_AFTER.record} - time()\n"
-    f"< clamp_max(({NOT_AFTER.record} - {RENEWAL.record}) * {_LAST[0]}, {_LAST[1]} * 86400)",
+    f"{_EXPIRY} - time()\n< clamp_max(({_EXPIRY} - {RENEWAL_DUE.record}) * {_LAST[0]}, {_LAST[1]} * 86400)",
     "{{ if gt $value 0.0 }}it expires in {{ $value | humanizeDuration }}{{ else }}it has expired{{ end }}",
     _LAST,
 )
@@ -253,7 +253,7 @@ LOADED_UNKNOWN = Alert(
     key="loadedCertificateUnknown",
     severity=WARNING,
     wait="30m",
-    expr=f"{UNKNOWN_PODS.record} > 0",
+    expr=f"{held(UNKNOWN_PODS.record)} > 0",
     summary="What a workload presents is not known.",
     description="Of {{ $value }} pods of " + WORKLOAD + " it is not known what they present for"
     " {{ $labels.certificate }}, nor whether it is the one issued. {{ if $labels.target }}Run"
@@ -266,7 +266,7 @@ TARGET_MISSING = Alert(
     key="targetMissing",
     severity=WARNING,
     wait="15m",
-    expr=f"{FOUND.record} == 0",
+    expr=f"{held(FOUND.record)} == 0",
     summary="A configured target does not exist.",
     description="The workload or the Certificate of target {{ $labels.target }} does not exist in"
     " {{ $labels.namespace }}: nothing is watched. " + of_target("check") + ", then correct the configuration.",
@@ -281,8 +281,11 @@ WORKERS_LEFT_DRAINED = Alert(
     key="workersLeftDrained",
     severity=CRITICAL,
     wait="2m",
-    expr=f"""{LEFT_DRAINED.record} == 1
-or ({WORKERS_BELOW.record} == 1 unless {RUN_BEATS.record} == 1)""",
+    expr=f"""(
+  max without (state) ({held(f'{RUN_STATE.record}{{state="left_drained"}}')}) == 1
+  or ({held(WORKERS_BELOW.record)} == 1 unless {held(RUN_BEATS.record)} == 1)
+)
+unless on ({RUN}) {IDLE}""",
     summary="A restart was begun and nobody is finishing it: workers are missing.",
     description=f"The workers of {WORKLOAD} were drained for a restart that has stopped. "
     + of_target("resume")
@@ -296,7 +299,7 @@ RUNBOOK_STALLED = Alert(
     key="runbookStalled",
     severity=WARNING,
     wait="1m",
-    expr=f"time() - {RUN_DEADLINE.record} > {_PAST} * 60",
+    expr=f"(time() - {held(RUN_DEADLINE.record)} > {_PAST} * 60)\nunless on ({RUN}) {IDLE}",
     summary="A restart is open long past its own deadline.",
     description=f"The restart of {WORKLOAD} should have ended {{{{ $value | humanizeDuration }}}} ago and is still"
     " open; while it is, no other can begin. Run `runbook history -n {{ $labels.namespace }}` to see where it stands,"
@@ -349,7 +352,7 @@ EXPORTER_BLIND_SILENT = _exporter(
     "CertlagExporterBlind",
     key="exporterBlind.silent",
     wait="1m",
-    expr=f"{WATCH_SILENCE.record} > {_SILENCE}",
+    expr=f"{held(WATCH_SILENCE.record)} > {_SILENCE}",
     summary=_BLIND,
     description=f"The exporter has heard nothing of {_WATCHED} for {{{{ $value | humanizeDuration }}}}. Run {_LOG}:"
     " it names the error.",
@@ -360,7 +363,7 @@ EXPORTER_BLIND_UNSYNCED = _exporter(
     "CertlagExporterBlind",
     key="exporterBlind.unsynced",
     wait="15m",
-    expr=f"{WATCH_SYNCED.record} == 0",
+    expr=f"{held(WATCH_SYNCED.record)} == 0",
     summary=_BLIND,
     description=f"The exporter has not been able to list {_WATCHED}: nothing is judged before it has. Run {_LOG}:"
     " it names the error, most often a right that is missing.",
@@ -370,7 +373,7 @@ EXPORTER_BLIND_UNANSWERED = _exporter(
     "CertlagExporterBlind",
     key="exporterBlind.unanswered",
     wait="15m",
-    expr=f"{PROBE_SUCCESS.record} == 0",
+    expr=f"{held(PROBE_SUCCESS.record)} == 0",
     summary=_BLIND,
     description="No handshake of the exporter has succeeded, with any pod: a restart would not be noticed. Look for a"
     f" NetworkPolicy between it and the pods, then run {_LOG}: it names the failures.",

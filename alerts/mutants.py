@@ -13,7 +13,6 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import starmap
 from pathlib import Path
 from typing import Any
 
@@ -119,8 +118,8 @@ def _damaged_expressions(expression: str) -> Iterator[tuple[str, str]]:
                 seen.add(changed)
                 yield f"{damage.what} at {found.start()}: {found[0].strip()} → {damage.replacement.strip()}", changed
     for found in _NUMBER.finditer(expression):
-        for factor in (0.5, 2):
-            number = f"{float(found[0]) * factor or 1:g}"
+        for factor in (0.5, 2) if float(found[0]) else ():
+            number = f"{float(found[0]) * factor:g}"
             yield (
                 f"number at {found.start()}: {found[0]} → {number}",
                 expression[: found.start()] + number + expression[found.end() :],

@@ -1,13 +1,14 @@
-"""The recording rules, as data: what is known at this moment, with memory and without the exporter's own labels. Pure.
+"""The recording rules, as data: what is told at this moment, without the exporter's own labels. Pure.
 
-`alerts.alerting` compares it with thresholds. All rules stand in one group, in this order, so that an alert sees what
-was recorded in its own evaluation. Names follow Prometheus' practice: level, metric, operation.
+Aggregation drops `instance` and `pod`, so that neither a restart of the exporter nor a second replica makes another
+alert. `alerts.alerting` reads what is recorded here with `held`. All rules stand in one group, in this order, so that
+an alert sees what was recorded in its own evaluation. Names follow Prometheus' practice: level, metric, operation.
 """
 
 from dataclasses import dataclass
 
-from alerts.promql import CERTIFICATE, RUN, TARGET, USE, WATCH, WORKER, held, held_instant, held_result, while_open
-from alerts.settings import HEARTBEAT_SECONDS, JOB, MEMORY
+from alerts.promql import CERTIFICATE, RUN, TARGET, USE, WATCH, held
+from alerts.settings import HEARTBEAT_SECONDS, JOB
 
 
 @dataclass(frozen=True)
@@ -18,85 +19,84 @@ class Recording:
     expr: str
 
 
-NEEDS_RESTART = Recording("workload:certlag_needs_restart:held", held("certlag_needs_restart", USE))
+def _aggregated(level: str, metric: str, labels: str, *, by: str = "max", of: str = "") -> Recording:
+    """Record a metric, or an expression about it, over all exporters."""
+    return Recording(f"{level}:{metric}:{by}", f"{by} by ({labels}) ({of or metric})")
 
-_DEADLINE = "certlag_restart_deadline_timestamp_seconds"
+
+def _instant(level: str, metric: str, labels: str, *, by: str = "max") -> Recording:
+    """Record an instant; 0 is none. An unguarded `0 - time()` would be the worst of all deadlines."""
+    return _aggregated(level, metric, labels, by=by, of=f"{metric} > 0")
+
+
+# --- a workload's use of a certificate ------------------------------------------------------------
+
+NEEDS_RESTART = _aggregated("workload", "certlag_needs_restart", USE)
+DEADLINE = _instant("workload", "certlag_restart_deadline_timestamp_seconds", USE, by="min")
+"""Of two exporters' deadlines the earlier: a restart that comes too soon harms less than one that comes too late."""
 RESTART_LEFT = Recording(
-    "workload:certlag_restart_left_seconds:held",
-    f"""(
-  min by ({USE}) ({_DEADLINE} > 0)
-  or (
-    min by ({USE}) (last_over_time({_DEADLINE}[{MEMORY}]) > 0)
-    unless max by ({USE}) (certlag_needs_restart) == 0
-  )
-) - time()""",
+    "workload:certlag_restart_left_seconds",
+    f"({held(DEADLINE.record)} unless {held(NEEDS_RESTART.record)} == 0) - time()",
 )
-"""The deadline vanishes when nothing is stale; its memory must then not speak. min: the earlier of two is meant."""
+"""The deadline's series ends when nothing is stale; it must then not be remembered."""
+RESTART_WINDOW = _aggregated("workload", "certlag_restart_window_seconds", USE)
+ISSUER_CHANGED = _aggregated("workload", "certlag_issuer_changed", USE)
+UNKNOWN_PODS = Recording("workload:certlag_pods_unknown:max", f'max by ({USE}) (certlag_pods{{state="unknown"}})')
 
-RESTART_WINDOW = Recording("workload:certlag_restart_window_seconds:held", held("certlag_restart_window_seconds", USE))
-ISSUER_CHANGED = Recording("workload:certlag_issuer_changed:held", held("certlag_issuer_changed", USE))
-UNKNOWN_PODS = Recording("workload:certlag_pods_unknown:held", held('certlag_pods{state="unknown"}', USE))
+# --- a target and its run -------------------------------------------------------------------------
 
-BUDGET = Recording("target:certlag_restart_budget_seconds:held", held("certlag_restart_budget_seconds", RUN))
-CLIENT_AUTH = Recording("target:certlag_target_client_auth:held", held("certlag_target_client_auth", RUN))
-FOUND = Recording("target:certlag_target_found:held", held("certlag_target_found", TARGET))
-RUN_OPEN = Recording("target:certlag_runbook_open:held", held('certlag_runbook_state{state!="idle"}', RUN))
-LEFT_DRAINED = Recording(
-    "target:certlag_runbook_left_drained:held", held('certlag_runbook_state{state="left_drained"}', RUN)
-)
-RUN_DEADLINE = Recording(
-    "target:certlag_runbook_deadline_timestamp_seconds:held",
-    while_open(held_instant("certlag_runbook_deadline_timestamp_seconds", RUN)),
-)
+BUDGET = _aggregated("target", "certlag_restart_budget_seconds", RUN)
+CLIENT_AUTH = _aggregated("target", "certlag_target_client_auth", RUN)
+FOUND = _aggregated("target", "certlag_target_found", TARGET)
+RUN_STATE = _aggregated("target", "certlag_runbook_state", f"{RUN}, state")
+IDLE = held(f'{RUN_STATE.record}{{state="idle"}}') + " == 1"
+"""No run is open: the series about one have ended, and must not be remembered."""
+RUN_DEADLINE = _instant("target", "certlag_runbook_deadline_timestamp_seconds", RUN)
 
 _HEARTBEAT = "certlag_runbook_heartbeat_timestamp_seconds"
 RUN_BEATS = Recording(
-    "target:certlag_runbook_beats:held",
-    held_result(
-        f"""(timestamp({_HEARTBEAT}) - {_HEARTBEAT} <= bool {HEARTBEAT_SECONDS})
-* ({_HEARTBEAT} - on (instance, job) group_left () process_start_time_seconds > bool 30)""",
-        RUN,
-    ),
+    "target:certlag_runbook_beats:max",
+    f"""max by ({RUN}) (
+  (timestamp({_HEARTBEAT}) - {_HEARTBEAT} <= bool {HEARTBEAT_SECONDS})
+  * ({_HEARTBEAT} - on (instance, job) group_left () process_start_time_seconds > bool 30)
+)""",
 )
 """Age at the time of the scrape: a gap in scraping stops no heart. The first that an exporter sees of a Lease tells of
 the exporter's start, not of the run's life: it does not count."""
 
 _EXPECTED, _REPLICAS = "certlag_workers_expected_replicas", "certlag_workers_replicas"
 WORKERS_BELOW = Recording(
-    "target:certlag_workers_below_expected:held",
-    while_open(
-        held_result(
-            f"""max by ({WORKER}) ({_EXPECTED})
-> bool (min by ({WORKER}) ({_REPLICAS}) or max by ({WORKER}) ({_EXPECTED}) * 0)""",
-            RUN,
-        )
-    ),
+    "target:certlag_workers_below_expected:max",
+    f"max by ({RUN}) ({_EXPECTED} > bool ({_REPLICAS} or {_EXPECTED} * 0))",
 )
 """A worker that no longer exists has no replicas: none of those expected."""
 
-_NOT_BEFORE, _NOT_AFTER, _RENEWAL = (
-    f"certlag_certificate_{what}_timestamp_seconds" for what in ("not_before", "not_after", "renewal")
+# --- a certificate --------------------------------------------------------------------------------
+
+NOT_AFTER, NOT_BEFORE, RENEWAL_TIME = (
+    _instant("certificate", f"certlag_certificate_{what}_timestamp_seconds", CERTIFICATE)
+    for what in ("not_after", "not_before", "renewal")
 )
-NOT_AFTER = Recording(f"certificate:{_NOT_AFTER}:held", held_instant(_NOT_AFTER, CERTIFICATE))
-NOT_BEFORE = Recording(f"certificate:{_NOT_BEFORE}:held", held_instant(_NOT_BEFORE, CERTIFICATE))
-RENEWAL = Recording(
-    f"certificate:{_RENEWAL}:held",
-    f"""{held_instant(_RENEWAL, CERTIFICATE)}
-or {NOT_AFTER.record} - ({NOT_AFTER.record} - {NOT_BEFORE.record}) / 3""",
+RENEWAL_DUE = Recording(
+    "certificate:certlag_renewal_due_timestamp_seconds",
+    f"""{held(RENEWAL_TIME.record)}
+or {held(NOT_AFTER.record)} - ({held(NOT_AFTER.record)} - {held(NOT_BEFORE.record)}) / 3""",
 )
 """Without a renewal time (renewal is disabled): when a third of the lifetime is left, as cert-manager has it."""
 
-_CONTACT = f'certlag_watch_last_contact_timestamp_seconds{{job="{JOB}"}}'
+# --- the exporter itself --------------------------------------------------------------------------
+
+_OURS = f'{{job="{JOB}"}}'
+_CONTACT = f"certlag_watch_last_contact_timestamp_seconds{_OURS}"
 WATCH_SILENCE = Recording(
-    "watch:certlag_watch_silence_seconds:held", held_result(f"timestamp({_CONTACT}) - ({_CONTACT} > 0)", WATCH)
+    "watch:certlag_watch_silence_seconds:max", f"max by ({WATCH}) (timestamp({_CONTACT}) - ({_CONTACT} > 0))"
 )
-WATCH_SYNCED = Recording(
-    "watch:certlag_watch_synced:held", held(f'certlag_watch_synced{{job="{JOB}"}}', WATCH, aggregation="min")
-)
-PROBE_SUCCESS = Recording("job:certlag_probe_success:held", held(f'certlag_probe_success{{job="{JOB}"}}', "job"))
+WATCH_SYNCED = _aggregated("watch", "certlag_watch_synced", WATCH, by="min", of=f"certlag_watch_synced{_OURS}")
+PROBE_SUCCESS = _aggregated("job", "certlag_probe_success", "job", of=f"certlag_probe_success{_OURS}")
 
 RECORDINGS = (
     NEEDS_RESTART,
+    DEADLINE,
     RESTART_LEFT,
     RESTART_WINDOW,
     ISSUER_CHANGED,
@@ -104,14 +104,14 @@ RECORDINGS = (
     BUDGET,
     CLIENT_AUTH,
     FOUND,
-    RUN_OPEN,
-    LEFT_DRAINED,
+    RUN_STATE,
     RUN_DEADLINE,
     RUN_BEATS,
     WORKERS_BELOW,
     NOT_AFTER,
     NOT_BEFORE,
-    RENEWAL,
+    RENEWAL_TIME,
+    RENEWAL_DUE,
     WATCH_SILENCE,
     WATCH_SYNCED,
     PROBE_SUCCESS,

@@ -55,8 +55,8 @@ DISCOVERED = Firing(
     },
     "The certificate that a workload presents soon expires.",
     "What statefulset/opschain-vault in opschain presents for opschain-build-service is accepted for 13d 23h 58m 0s"
-    " more: afterwards every connection fails. A renewal does not help. Let what must not be interrupted finish, then run"
-    " `kubectl -n opschain rollout restart statefulset/opschain-vault`.",
+    " more: afterwards every connection fails. A renewal does not help. Let what must not be interrupted finish, then"
+    " run `kubectl -n opschain rollout restart statefulset/opschain-vault`.",
     "var-namespace=opschain&var-workload=opschain-vault",
 )
 WARNED = "is accepted for 13d 23h 58m 0s more"
@@ -109,6 +109,11 @@ SCENARIOS = (
         restarted_at(renewed(left=2 * DAY), 60),
         fires(ALERT, 59, *both("is accepted for 1d 23h 1m 0s more")) + quiet(ALERT, 60, 61, 159),
     ),
+    Scenario(
+        "does not come back when nothing is scraped after the restart",
+        restarted_at(renewed(left=2 * DAY), 60).unscraped(62),
+        quiet(ALERT, 60, 67, 69, 71, 73),
+    ),
     *(
         Scenario(
             f"is not muted by a run that is {state}",
@@ -153,12 +158,10 @@ SCENARIOS = (
         fires(ALERT, 32, said(WARNED)),
     ),
     Scenario(
-        "holds through a restart of two replicas, by the earlier deadline",
-        exporter_restarted(
-            renewed(left=14 * DAY + AT_30).and_also(renewed(left=20 * DAY).relabelled("instance", value="c", was="a")),
-            25,
-            away=10,
-        ),
+        "holds through ten minutes without a scrape of two replicas, by the earlier deadline",
+        renewed(left=14 * DAY + AT_30)
+        .and_also(renewed(left=20 * DAY).relabelled("instance", value="b", was="a"))
+        .unscraped(25),
         fires(ALERT, 32, said(WARNED)),
     ),
     Scenario("is quiet while all is well", healthy(DAYS_90), quiet(ALERT, 12, 159)),

@@ -83,6 +83,11 @@ SCENARIOS = (
         fires(ALERT, 89, said("is accepted for 29d 22h 41m 0s more")) + quiet(ALERT, 90, 91, 159),
     ),
     Scenario(
+        "does not come back when nothing is scraped after the restart",
+        restarted_at(renewed(), 90).unscraped(92),
+        fires(ALERT, 89, said("is accepted for 29d 22h 41m 0s more")) + quiet(ALERT, 90, 97, 99, 101, 103),
+    ),
+    Scenario(
         "stays quiet if the restart comes within the hour", restarted_at(renewed(), 60), quiet(ALERT, 59, 70, 130)
     ),
     Scenario("tells what to do where there is no target", discovered(renewed()), fires(ALERT, 70, DISCOVERED)),
@@ -124,7 +129,11 @@ SCENARIOS = (
         renewed().unscraped(66),
         quiet(ALERT, 69) + fires(ALERT, 70, AT_70) + fires(ALERT, 75, AT_75),
     ),
-    Scenario("ends when nothing has been told for longer", renewed().unscraped(72, 60), quiet(ALERT, 90)),
+    Scenario(
+        "ends when nothing has been told for longer",
+        renewed().unscraped(72, 60),
+        fires(ALERT, 90, said("is accepted for 29d 22h 40m 0s more")) + quiet(ALERT, 92, 120),
+    ),
     Scenario("is quiet without a verdict", renewed().without("certlag_needs_restart"), quiet(ALERT, 70, 159)),
     Scenario(
         "is quiet while the deadline is no date",

@@ -58,5 +58,10 @@ SCENARIOS = (
         exporter_restarted(OPEN, 99),
         fires(ALERT, 100, said("1h 10m 0s")) + quiet(ALERT, 101, 102),
     ),
+    Scenario(
+        "does not come back when nothing is scraped after the run",
+        OPEN.unscraped(102),
+        fires(ALERT, 99, said("1h 9m 0s")) + quiet(ALERT, 100, 107, 109, 111, 113),
+    ),
     Scenario("is one alert for two replicas", OPEN.with_replica(), fires(ALERT, 62, said("32m 0s"))),
 )

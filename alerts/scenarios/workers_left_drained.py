@@ -125,6 +125,16 @@ SCENARIOS = (
         exporter_restarted(running(renewed(), "draining", 20, 61, dead_at=40), 60),
         fires(ALERT, 59, FIRING) + quiet(ALERT, 62, 63),
     ),
+    Scenario(
+        "does not come back when nothing is scraped after the run",
+        LEFT.unscraped(102),
+        fires(ALERT, 99, FIRING) + quiet(ALERT, 100, 107, 109, 111, 113),
+    ),
+    Scenario(
+        "of a run that died does not come back when nothing is scraped after it",
+        running(renewed(), "draining", 20, 100, dead_at=40).unscraped(102),
+        fires(ALERT, 99, FIRING) + quiet(ALERT, 100, 107, 109, 111, 113),
+    ),
     Scenario("is one alert for two replicas", DEAD.with_replica(), fires(ALERT, 47, FIRING)),
     Scenario(
         "is quiet for a run that one of two replicas sees alive",
