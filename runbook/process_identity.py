@@ -63,7 +63,7 @@ def _machine() -> str:
     """Return what stays the same from boot to boot, within one PID namespace; empty if it cannot be told."""
     boot = namespace = ""
     with suppress(OSError):
-        boot, namespace = _BOOT_ID.read_text(encoding="ascii").strip(), os.readlink(_PID_NAMESPACE)
+        boot, namespace = _BOOT_ID.read_text(encoding="ascii").strip(), str(Path(_PID_NAMESPACE).readlink())
     if not boot:
         with suppress(OSError, subprocess.SubprocessError):  # macOS
             asked = subprocess.run(

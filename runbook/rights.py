@@ -1,6 +1,6 @@
 """The rights that a command needs, each with what for. Pure: one table, asked about before anything changes."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from exporter.model import Target, Workload
@@ -65,9 +65,7 @@ def to_run(target: Target, *, port_forward: bool, claims: bool, keda: bool, paus
     Args:
         target: what is restarted.
         port_forward: whether pods are reached through the API server.
-        claims: whether the target's pods have volumes that must be looked at.
         keda: whether KEDA is installed.
-        pauses: rights to pause controllers, where that was asked for.
     """
     yield from to_check(target, port_forward=port_forward)
     namespace = target.workload.namespace
@@ -88,9 +86,6 @@ def to_run(target: Target, *, port_forward: bool, claims: bool, keda: bool, paus
     yield Right("list", "autoscaling", "horizontalpodautoscalers", namespace, why="who else scales the workers")
     if keda:
         yield Right("list", "keda.sh", "scaledobjects", namespace, why="who else scales the workers")
-    if claims:
-        yield Right("get", "", "persistentvolumeclaims", namespace, why="whether two pods may use the volume at once")
-    yield from pauses
 
 
 def _of_workload(verb: str, workload: Workload, why: str) -> Right:

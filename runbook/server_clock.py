@@ -1,4 +1,4 @@
-"""The API server's time, told by its `Date`: a wrong clock of the operator decides nothing. Asks no clock of its own."""
+"""The API server's time, told by its `Date`: an operator's wrong clock decides nothing. Asks no clock of its own."""
 
 from datetime import datetime, timedelta
 

@@ -1,0 +1,375 @@
+"""What each command does, from its facts to its exit code. Touches the API server, by the modules that it calls.
+
+restart, resume and abort are one sequence: gather → check → plan → ask → run. They differ in their preconditions, in
+what will change, and in which of the engine's three ways they take.
+"""
+
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from types import FrameType
+
+import click
+
+from exporter.cluster.client import ClusterClient
+from exporter.errors import ClusterError
+from exporter.model import Target
+from exporter.run_record import RecordError, lease_key, record_key
+from exporter.version import VERSION
+from runbook import controllers, dry_run, planning, preconditions, rights, writes
+from runbook.alertmanager import Alertmanager, AlertmanagerError, Silences
+from runbook.driver import Driver
+from runbook.effects import Steps
+from runbook.engine import Ending, Engine
+from runbook.events import Ended, Level, Remark
+from runbook.facts import Facts, Gatherer
+from runbook.fence import workload_path
+from runbook.hold import Limits, Orders
+from runbook.outcomes import EXIT_CODES, Outcome
+from runbook.plan import Check, Plan
+from runbook.preconditions import Asked, Precondition
+from runbook.process_identity import this_process
+from runbook.record import Operator, Paused, Record, Run
+from runbook.reporters.reporter import Reporter
+from runbook.rights import Right
+from runbook.session import Options, Session, UsageError
+from runbook.wakeup import Wakeup
+
+SILENCED = ("CertlagRestartRequired", "CertlagRestartDeadlineNear", "CertlagLoadedCertificateUnknown")
+"""What a drain makes noisy; the critical ones among them are never silenced."""
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """One of the three commands that change something."""
+
+    verb: str
+    preconditions: tuple[Precondition, ...]
+    steps: Callable[[Engine], Steps[Ending]]
+    opens: bool
+
+
+RESTART = Way("restart", preconditions.FOR_RESTART, Engine.restart, opens=True)
+RESUME = Way("resume", preconditions.FOR_RESUME, Engine.resume, opens=False)
+ABORT = Way("abort", preconditions.FOR_ABORT, Engine.abort, opens=False)
+
+
+def perform(way: Way, session: Session, name: str, reporter: Reporter) -> int:
+    """Do one of the three; return the exit code.
+
+    Raises:
+        UsageError: it was given what it cannot use.
+    """
+    options = session.options
+    target = session.target(name)
+    if not (options.yes or options.dry_run or _is_interactive()):
+        raise UsageError("there is no terminal to ask on: --yes goes on without the question, --dry-run only plans")
+    try:
+        gathered = _gather(way, session, target)
+        plan = _plan(way, session, target, gathered)
+        reporter.plan(plan)
+        ending = _before_anything(way, session, target, gathered, plan) or _ask(plan, options, reporter)
+        ending = ending or _run(way, session, target, gathered, reporter)
+    except ClusterError as error:
+        ending = Ending(Outcome.UNEXPECTED, f"the API server could not be asked, nothing was changed: {error}")
+    run = ending.run
+    left = tuple((each, worker.replicas) for each, worker in run.workers.items()) if run else ()
+    following = session.next_commands(ending.outcome, target, is_open=run is not None)
+    if options.dry_run and ending.outcome is Outcome.DONE:
+        following = (session.command(way.verb, target),)
+    reporter.tell(Ended(ending.outcome, ending.message, run.id if run else None, ending.seconds, following, left))
+    return EXIT_CODES[ending.outcome]
+
+
+# --- before anything changes -----------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Gathered:
+    """The facts, and what they make of the command."""
+
+    facts: Facts
+    limits: Limits
+    asked: Asked
+    pause: tuple[Paused, ...]
+
+
+def _gather(way: Way, session: Session, target: Target) -> Gathered:
+    """Find out what is so. Without the rights to, only they are told of."""
+    options, gatherer = session.options, Gatherer(target, session.connection)
+    user = gatherer.user()
+    forward = options.verify and session.port_forward
+    keda = gatherer.has_keda()
+    needed = tuple(rights.to_run(target, port_forward=forward, keda=keda))
+    denied = gatherer.denied(needed)
+    facts = _facts_of_rights(session, user, denied) if denied else _facts(way, session, target, user, keda=keda)
+    limits = planning.limits(target, facts, drain=options.drain_timeout, restart=options.restart_timeout)
+    if not options.settle:
+        limits = replace(limits, settle=limits.settle * 0)
+    asked = Asked(
+        target=target,
+        limits=limits,
+        accepted=options.accepted,
+        force=options.force,
+        verify=options.verify,
+        pause=options.pause,
+        gate=options.gate,
+        ignored_pods=options.ignored_pods,
+    )
+    return Gathered(facts, limits, asked, tuple(_pauses(target, facts)) if options.pause else ())
+
+
+def _facts_of_rights(session: Session, user: str, denied: tuple[Right, ...]) -> Facts:
+    connection = session.connection
+    return Facts(
+        at=session.clock.now(),
+        user=user,
+        clock_skew=connection.clock_skew,
+        credential=connection.credential,
+        denied=denied,
+        record=Record(),
+        views={},
+        replica_sets=(),
+        pods=(),
+        sight=None,
+        ready_certificates=frozenset(),
+        unchained=frozenset(),
+        autoscalers=(),
+        claims=(),
+        firing=(),
+        firing_unknown=None,
+    )
+
+
+def _facts(way: Way, session: Session, target: Target, user: str, *, keda: bool) -> Facts:
+    gatherer = Gatherer(target, session.connection)
+    views = gatherer.views()
+    autoscalers = gatherer.autoscalers(keda=keda)
+    served = views.get(target.workload)
+    more = [right for each in autoscalers if session.options.pause for right in controllers.right_to_pause(each)]
+    if served and served.claims:
+        more.append(rights.to_read_claims(target))
+    denied = gatherer.denied(more)
+    if denied:
+        return _facts_of_rights(session, user, denied)
+    firing, firing_unknown = _firing(session.options)
+    sight = session.looker(target).look(probe=session.options.verify)
+    return replace(
+        _facts_of_rights(session, user, ()),
+        record=gatherer.record(),
+        views=views,
+        replica_sets=gatherer.replica_sets(),
+        pods=gatherer.pods(),
+        sight=sight,
+        ready_certificates=gatherer.ready_certificates(),
+        unchained=gatherer.unchained(),
+        autoscalers=autoscalers,
+        claims=gatherer.claims(served) if way.opens else (),
+        firing=firing,
+        firing_unknown=firing_unknown,
+    )
+
+
+def _firing(options: Options) -> tuple[tuple[str, ...] | None, str | None]:
+    """Ask which of the gate's alerts fire; what cannot be asked is not known, and so does not pass."""
+    if not options.gate:
+        return (), None
+    if options.alertmanager is None:
+        return None, "no --alertmanager was named"
+    try:
+        return Alertmanager(options.alertmanager).firing(options.gate), None
+    except AlertmanagerError as error:
+        return None, str(error)
+
+
+def _pauses(target: Target, facts: Facts) -> Iterable[Paused]:
+    """Yield what is to be kept away meanwhile."""
+    for autoscaler in facts.autoscalers:
+        if autoscaler.pausable and not controllers.is_paused(autoscaler):
+            yield controllers.pause_of(autoscaler)
+    for workload in (target.workload, *target.workers):
+        view = facts.views.get(workload)
+        if view is not None and controllers.pausable_flux(view):
+            yield controllers.pause_of_flux(view, workload_path(workload))
+
+
+def _plan(way: Way, session: Session, target: Target, gathered: Gathered) -> Plan:
+    facts = gathered.facts
+    to_check = (preconditions.rights,) if facts.denied else way.preconditions
+    checks: tuple[Check, ...] = preconditions.check(to_check, facts, gathered.asked)
+    run = _open_run(facts)
+    if way.opens:
+        reason, changes = planning.why_restart(facts), planning.restart_changes(target, facts, gathered.pause)
+    elif run is None:
+        reason, changes = "no run is open", iter(())
+    else:
+        reason = f"run {run.id}, begun {run.begun:%Y-%m-%d %H:%M:%S}Z, is at {run.step}"
+        reason += f"; it stopped: {run.ended}, {run.detail}" if run.ended else ""
+        changes = planning.remaining_changes(target, facts, run, abort=way is ABORT)
+    return planning.make_plan(
+        f"{way.verb}-{target.name}",
+        target,
+        facts,
+        checks,
+        context=session.connection.context or "in this cluster",
+        server=session.connection.server,
+        reason=reason,
+        changes=changes,
+        limits=gathered.limits,
+    )
+
+
+def _before_anything(way: Way, session: Session, target: Target, gathered: Gathered, plan: Plan) -> Ending | None:
+    """End here if something stands in the way, there is nothing to do, or only a plan was asked for."""
+    if plan.refused:
+        return Ending(Outcome.REFUSED, "; ".join(check.text for check in plan.refused), _open_run(gathered.facts))
+    if way.opens and plan.nothing_to_do and not session.options.force:
+        return Ending(Outcome.NOTHING_TO_DO, "every pod presents the issued certificate already")
+    if session.options.dry_run:
+        return _dry_run(way, session, target, gathered)
+    return None
+
+
+def _dry_run(way: Way, session: Session, target: Target, gathered: Gathered) -> Ending:
+    """Send what would be written as server-side dry runs."""
+    if not way.opens:
+        return Ending(Outcome.DONE, "dry run: nothing was changed")
+    views = [gathered.facts.views[workload] for workload in (target.workload, *target.workers)]
+    keys = {lease_key(workload) for workload in (target.workload, *target.workers)}
+    paths = [f"/apis/coordination.k8s.io/v1/namespaces/{key.namespace}/leases/{key.name}" for key in keys]
+    record = record_key(target)
+    paths.append(f"/api/v1/namespaces/{record.namespace}/configmaps/{record.name}")
+    found = {path: document for path in paths if (document := _document(session.client, path)) is not None}
+    count = 0
+    for change in dry_run.dry_run_changes(target, views, found, session.run_id):
+        try:
+            writes.write(session.connection, change, dry_run=True)
+        except ClusterError as error:
+            return Ending(Outcome.REFUSED, f"dry run: {change.what}: {error}")
+        count += 1
+    return Ending(Outcome.DONE, f"dry run: the API server would take all {count} writes; nothing was changed")
+
+
+def _document(client: ClusterClient, path: str) -> dict[str, object] | None:
+    try:
+        found: dict[str, object] = client.get(path, {}, timeout=10.0)
+    except ClusterError as error:
+        if error.status == 404:
+            return None
+        raise
+    return found
+
+
+def _ask(plan: Plan, options: Options, reporter: Reporter) -> Ending | None:
+    """Put the question, unless --yes has answered it."""
+    if options.yes:
+        return None
+    reporter.pause()
+    said = click.confirm(f"{plan.command} in {plan.namespace} ({plan.context})?", default=False, err=True)
+    reporter.resume()
+    return None if said else Ending(Outcome.REFUSED, "not confirmed, nothing was changed")
+
+
+# --- the run -----------------------------------------------------------------------------------------
+
+
+def _run(way: Way, session: Session, target: Target, gathered: Gathered, reporter: Reporter) -> Ending:
+    """Let the engine run, with Ctrl-C once to stop it and twice to leave."""
+    options, user = session.options, gathered.facts.user
+    process = this_process(user)
+    orders = Orders(
+        target=target,
+        operator=Operator(user, process.host, process.pid, VERSION, options.reason),
+        holder=process.holder(session.run_id),
+        run_id=session.run_id,
+        limits=gathered.limits,
+        verify=options.verify,
+        pause=gathered.pause,
+        silence=options.silence and options.alertmanager is not None,
+        ignored_pods=options.ignored_pods,
+    )
+    engine = Engine(
+        orders,
+        session.clock,
+        may_take_over=lambda holder: options.take_over or process.is_same_operator(holder),
+        is_dead=process.is_dead,
+    )
+    wakeup = Wakeup(orders.workloads, session.client, session.clock)
+    driver = Driver(
+        session.connection,
+        session.looker(target),
+        wakeup,
+        tell=reporter.tell,
+        ask=_asker(reporter),
+        silences=_silences(session, target, user, reporter),
+    )
+    leaving = f"\n{session.program}: left at once; go on with: {session.command('resume', target)}\n"
+    with _Interrupts(driver.interrupt, leaving):
+        try:
+            return driver.drive(way.steps(engine))
+        finally:
+            wakeup.close()
+
+
+def _silences(session: Session, target: Target, user: str, reporter: Reporter) -> Silences | None:
+    url = session.options.alertmanager
+    if url is None:
+        return None
+    return Silences(
+        Alertmanager(url),
+        session.clock,
+        namespace=target.workload.namespace,
+        alerts=SILENCED,
+        by=user,
+        warn=lambda text: reporter.tell(Remark(Level.WARNING, text)),
+    )
+
+
+def _asker(reporter: Reporter) -> Callable[[str], bool | None]:
+    """Return what puts a question in the middle of a run: None where nobody is there."""
+
+    def ask(question: str) -> bool | None:
+        if not _is_interactive():
+            return None
+        reporter.pause()
+        said = click.confirm(question, default=True, err=True)
+        reporter.resume()
+        return said
+
+    return ask
+
+
+class _Interrupts:
+    """Ctrl-C and SIGTERM for the time of a run: the first is told to the driver, the second leaves at once."""
+
+    def __init__(self, first: Callable[[], None], leaving: str) -> None:
+        self._first = first
+        self._leaving = leaving
+        self._seen = False
+
+    def __enter__(self) -> None:
+        self._before = {each: signal.signal(each, self._came) for each in (signal.SIGINT, signal.SIGTERM)}
+
+    def __exit__(self, *_: object) -> None:
+        for each, before in self._before.items():
+            signal.signal(each, before)
+
+    def _came(self, _number: int, _frame: FrameType | None) -> None:
+        if self._seen:
+            os.write(2, self._leaving.encode())
+            os._exit(EXIT_CODES[Outcome.INTERRUPTED])
+        self._seen = True
+        self._first()
+
+
+# --- parts -----------------------------------------------------------------------------------------
+
+
+def _open_run(facts: Facts) -> Run | None:
+    return None if isinstance(facts.record, RecordError) else facts.record.run
+
+
+def _is_interactive() -> bool:
+    return sys.stdin.isatty() and sys.stderr.isatty()
