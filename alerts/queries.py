@@ -1,0 +1,92 @@
+"""What the dashboard's panels ask Prometheus, and what each should be read as. Pure.
+
+Every query takes the chosen namespaces and workloads; aggregation drops the exporter's own labels, as in the rules.
+"""
+
+from alerts.promql import CERTIFICATE, RUN, TARGET, USE, WATCH
+
+CHOSEN = 'namespace=~"$namespace", workload=~"$workload"'
+IN_NAMESPACE = 'namespace=~"$namespace"'
+PLACE = f"{USE}, pod, container, port"
+WORKER = f"{RUN}, worker"
+
+WINDOW_STATES = ("settled", "renewal_due", "restart_due", "expired", "unknown")
+RUN_STATES = ("idle", "draining", "restarting", "verifying", "restoring", "left_drained")
+
+
+def numbered(metric: str, labels: str, states: tuple[str, ...]) -> str:
+    """Return a state set as one series: the number of its state, counted from 1."""
+    return "\nor ".join(
+        f'{number} * (max by ({labels}) ({metric}{{state="{state}", {CHOSEN}}}) == 1)'
+        for number, state in enumerate(states, 1)
+    )
+
+
+def with_command(expression: str) -> str:
+    """Return an expression whose series have the label `command`: what restarts the workload."""
+    where = f'label_join({expression}, "command", "|", "namespace", "workload_type", "workload", "target")'
+    kubectl, runbook = "kubectl -n $1 rollout restart $2/$3", "runbook restart-$4 -n $1"
+    part = "([^|]+)"
+    without = f'label_replace({where}, "command", "{kubectl}", "command", "{part}[|]{part}[|]{part}[|]")'
+    return f'label_replace({without}, "command", "{runbook}", "command", "{part}[|]{part}[|]{part}[|]{part}")'
+
+
+# --- at a glance ----------------------------------------------------------------------------------
+
+RESTARTS_NEEDED = f"sum(max by ({USE}) (certlag_needs_restart{{{CHOSEN}}}))"
+NEAREST_DEADLINE = f"min(certlag_restart_deadline_timestamp_seconds{{{CHOSEN}}}) - time()"
+WORKERS_DRAINED = (
+    f"sum(clamp_min(max by ({WORKER}) (certlag_workers_expected_replicas{{{CHOSEN}}})"
+    f" - min by ({WORKER}) (certlag_workers_replicas{{{CHOSEN}}}), 0))"
+)
+PODS_UNKNOWN = f'sum(max by ({USE}) (certlag_pods{{state="unknown", {CHOSEN}}}))'
+BLIND = "max(time() - certlag_watch_last_contact_timestamp_seconds > bool 900 or certlag_watch_synced == bool 0)"
+
+# --- through time ---------------------------------------------------------------------------------
+
+WINDOW_STATE = numbered("certlag_renewal_window_state", "namespace, workload, certificate", WINDOW_STATES)
+RUN_STATE = numbered("certlag_runbook_state", "namespace, workload, target", RUN_STATES)
+
+# --- pods -----------------------------------------------------------------------------------------
+
+_LOADED = f"max by ({PLACE}) (certlag_loaded_not_after_timestamp_seconds{{{CHOSEN}}})"
+_INFO = f"certlag_loaded_info{{{CHOSEN}}}"
+LOADED_UNTIL = with_command(f"{_LOADED} * 1000")
+ISSUED_UNTIL = with_command(
+    f"({_LOADED} * 0 + on ({CERTIFICATE}) group_left ()"
+    f" max by ({CERTIFICATE}) (certlag_certificate_not_after_timestamp_seconds{{{IN_NAMESPACE}}})) * 1000"
+)
+IS_ISSUED = with_command(
+    f"(max by ({PLACE}) ({_INFO} and on ({CERTIFICATE}, fingerprint_sha256) certlag_certificate_info)"
+    f" or max by ({PLACE}) ({_INFO}) * 0)"
+)
+PROBED = with_command(f"max by ({PLACE}) (certlag_probe_success{{{CHOSEN}}})")
+
+# --- expiry ---------------------------------------------------------------------------------------
+
+ISSUED_LEFT = f"max by ({CERTIFICATE}) (certlag_certificate_not_after_timestamp_seconds{{{IN_NAMESPACE}}}) - time()"
+RENEWAL_IN = f"max by ({CERTIFICATE}) (certlag_certificate_renewal_timestamp_seconds{{{IN_NAMESPACE}}}) - time()"
+AUTHORITY_LEFT = f"max by ({CERTIFICATE}) (certlag_ca_not_after_timestamp_seconds{{{IN_NAMESPACE}}}) - time()"
+LOADED_LEFT = f"min by ({USE}) (certlag_loaded_not_after_timestamp_seconds{{{CHOSEN}}}) - time()"
+DEADLINE_LEFT = f"min by ({USE}) (certlag_restart_deadline_timestamp_seconds{{{CHOSEN}}}) - time()"
+
+# --- runs -----------------------------------------------------------------------------------------
+
+WORKERS_EXPECTED = f"max by ({WORKER}) (certlag_workers_expected_replicas{{{CHOSEN}}})"
+WORKERS_NOW = f"min by ({WORKER}) (certlag_workers_replicas{{{CHOSEN}}})"
+SINCE_LAST_RUN = f"time() - max by ({RUN}) (certlag_runbook_last_finished_timestamp_seconds{{{CHOSEN}}})"
+
+# --- the exporter ---------------------------------------------------------------------------------
+
+WATCH_SILENCE = f"time() - min by ({WATCH}) (certlag_watch_last_contact_timestamp_seconds)"
+PROBE_FAILURES = "sum by (reason) (rate(certlag_probe_failures_total[$__rate_interval]))"
+WATCH_ERRORS = f"sum by ({WATCH}, reason) (rate(certlag_watch_errors_total[$__rate_interval]))"
+PROBE_DURATION = f"max by ({USE}) (certlag_probe_duration_seconds{{{CHOSEN}}})"
+TARGETS_MISSING = f"max by ({TARGET}) (certlag_target_found{{{IN_NAMESPACE}}}) == 0"
+
+# --- annotations and variables --------------------------------------------------------------------
+
+RENEWALS = f"changes(certlag_certificate_not_before_timestamp_seconds{{{IN_NAMESPACE}}}[2m]) > 0"
+RESTARTS = f"changes((min by ({USE}) (certlag_loaded_not_before_timestamp_seconds{{{CHOSEN}}}))[2m:30s]) > 0"
+NAMESPACES = "label_values(certlag_pods, namespace)"
+WORKLOADS = f"label_values(certlag_pods{{{IN_NAMESPACE}}}, workload)"
