@@ -21,7 +21,7 @@ from exporter.version import VERSION
 from runbook import controllers, dry_run, planning, preconditions, rights, writes
 from runbook.alertmanager import Alertmanager, AlertmanagerError, Silences
 from runbook.driver import Driver
-from runbook.effects import Steps
+from runbook.effects import Document, Steps
 from runbook.engine import Ending, Engine
 from runbook.events import Ended, Level, Remark
 from runbook.facts import Facts, Gatherer
@@ -252,9 +252,9 @@ def _dry_run(way: Way, session: Session, target: Target, gathered: Gathered) -> 
     return Ending(Outcome.DONE, f"dry run: the API server would take all {count} writes; nothing was changed")
 
 
-def _document(client: ClusterClient, path: str) -> dict[str, object] | None:
+def _document(client: ClusterClient, path: str) -> Document | None:
     try:
-        found: dict[str, object] = client.get(path, {}, timeout=10.0)
+        found: Document = client.get(path, {}, timeout=10.0)
     except ClusterError as error:
         if error.status == 404:
             return None

@@ -6,7 +6,7 @@ asked. Ctrl-C is seen between two effects, so the write in progress is finished 
 
 import threading
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 from exporter.cluster.client import ClusterClient
 from exporter.cluster.connection import Connection
@@ -21,12 +21,8 @@ from runbook.wakeup import Wakeup
 GET_TIMEOUT = 10.0
 
 
-class Asker(Protocol):
-    """Puts a question to the operator: True, False, or None where nobody can be asked."""
-
-    def __call__(self, question: str) -> bool | None:
-        """Ask."""
-        ...
+Asker = Callable[[str], bool | None]
+"""Puts a question to the operator: True, False, or None where nobody can be asked."""
 
 
 class Driver:

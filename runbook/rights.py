@@ -59,7 +59,13 @@ def to_check(target: Target, *, port_forward: bool) -> Iterator[Right]:
             yield Right(verb, "", "pods", namespace, subresource="portforward", why="the handshake with each pod")
 
 
-def to_run(target: Target, *, port_forward: bool, claims: bool, keda: bool, pauses: Iterable[Right]) -> Iterator[Right]:
+def to_read_claims(target: Target) -> Right:
+    """Return what it takes to see the volumes of a target that has some."""
+    namespace = target.workload.namespace
+    return Right("get", "", "persistentvolumeclaims", namespace, why="whether two pods may use the volume at once")
+
+
+def to_run(target: Target, *, port_forward: bool, keda: bool) -> Iterator[Right]:
     """Yield what it takes to restart, and to put everything back: both directions are asked for beforehand.
 
     Args:
