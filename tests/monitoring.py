@@ -1,0 +1,240 @@
+"""A real Prometheus and Alertmanager in a cluster's network, with short intervals, and a webhook that they page.
+
+Each has a loopback address of its own, so that the usual ports are free whatever else runs there.
+"""
+
+import http.client
+import json
+import secrets
+import subprocess
+import threading
+import time
+import urllib.parse
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+from alerts import rule_text
+from alerts.settings import Value
+from tests.bench import needs, waiting
+from tests.bench.cluster import Cluster
+
+SCRAPE, EVALUATION, GROUP_WAIT, GROUP_INTERVAL = 0.5, 0.5, 0.2, 0.3
+"""Seconds."""
+HOLD = 1.0
+"""The `for` of every alert here, in seconds."""
+QUICK: Mapping[str, Value] = {path: "1s" for path in rule_text.SETTINGS if path.endswith(".for")}
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """One alert as the webhook received it; `at` is on the monotonic clock."""
+
+    at: float
+    status: str
+    labels: Mapping[str, str]
+    annotations: Mapping[str, str]
+
+    @property
+    def name(self) -> str:
+        """The alert's name."""
+        return self.labels["alertname"]
+
+
+@dataclass
+class Pager:
+    """What was delivered so far."""
+
+    deliveries: list[Delivery] = field(default_factory=list)
+    _changed: threading.Condition = field(default_factory=threading.Condition)
+
+    def receive(self, document: Mapping[str, Any]) -> None:
+        """Take what Alertmanager posts."""
+        at = time.monotonic()
+        with self._changed:
+            self.deliveries += [
+                Delivery(at, alert["status"], alert["labels"], alert["annotations"]) for alert in document["alerts"]
+            ]
+            self._changed.notify_all()
+
+    def wait(self, name: str, status: str, *, after: float = 0.0, seconds: float = 60, **labels: str) -> Delivery:
+        """Wait for an alert with these labels to be delivered in a status, at or after a moment."""
+
+        def delivered() -> Delivery | None:
+            wanted = {"alertname": name, **labels}.items()
+            matching = (each for each in self.deliveries if each.at >= after and wanted <= each.labels.items())
+            return next((each for each in matching if each.status == status), None)
+
+        with self._changed:
+            if not self._changed.wait_for(delivered, seconds):
+                seen = [(each.name, each.status, each.labels.get("severity")) for each in self.deliveries]
+                raise waiting.TooLateError(f"waited {seconds:g} s for {name} to be delivered as {status}; {seen}")
+            found = delivered()
+            assert found is not None
+            return found
+
+    def status(self, name: str, **labels: str) -> str | None:
+        """The last status in which such an alert was delivered."""
+        wanted = {"alertname": name, **labels}.items()
+        matching = [each.status for each in self.deliveries if wanted <= each.labels.items()]
+        return matching[-1] if matching else None
+
+
+@dataclass(frozen=True)
+class Monitoring:
+    """A running Prometheus, and whom it pages."""
+
+    cluster: Cluster
+    address: str
+    pager: Pager
+
+    def query(self, expression: str) -> list[dict[str, Any]]:
+        """The vector that an expression gives now; fails where Prometheus refuses it."""
+        return self._ask("query", query=expression)
+
+    def values(self, expression: str) -> list[float]:
+        """The values of that vector, in order."""
+        return sorted(float(each["value"][1]) for each in self.query(expression))
+
+    def firing(self) -> set[tuple[str, str]]:
+        """Name and severity of the alerts that fire now."""
+        vector = self.query('ALERTS{alertstate="firing"}')
+        return {(each["metric"]["alertname"], each["metric"]["severity"]) for each in vector}
+
+    def was_pending(self, name: str) -> bool:
+        """Whether such an alert was ever pending."""
+        return bool(self.query(f'max_over_time(ALERTS{{alertname="{name}", alertstate="pending"}}[1h])'))
+
+    def wait(self, what: str, reached: Callable[[], object], seconds: float = 60) -> None:
+        """Wait until Prometheus says something."""
+        waiting.until(what, reached, seconds, interval=0.1)
+
+    def _ask(self, what: str, **parameters: str) -> list[dict[str, Any]]:
+        connection = http.client.HTTPConnection(self.address, 9090)
+        connection.sock = self.cluster.connect(self.address, 9090)
+        try:
+            connection.request("GET", f"/api/v1/{what}?{urllib.parse.urlencode(parameters)}")
+            response = connection.getresponse()
+            body = response.read()
+        finally:
+            connection.close()
+        if response.status == 503:
+            raise ConnectionError("Prometheus is still starting")
+        answer = json.loads(body)
+        assert answer["status"] == "success", (parameters, answer)
+        assert answer["data"]["resultType"] in ("vector", "scalar"), answer
+        result: list[dict[str, Any]] = answer["data"]["result"]
+        return result
+
+
+@contextmanager
+def monitoring(
+    cluster: Cluster, folder: Path, exporter: str, values: Mapping[str, Value] | None = None
+) -> Iterator[Monitoring]:
+    """Run Prometheus and Alertmanager on an exporter's address until the block ends.
+
+    Args:
+        cluster: in whose network they run.
+        folder: where their files go.
+        exporter: host and port to scrape.
+        values: settings of the rules, besides a `for` of a second.
+    """
+    address = f"127.{secrets.randbelow(200) + 20}.{secrets.randbelow(250) + 2}.{secrets.randbelow(250) + 2}"
+    pager = Pager()
+    with _webhook(cluster, address, pager):
+        rules = folder / "rules.yaml"
+        rules.write_text(rule_text.rules_file({**QUICK, **(values or {})}))
+        prometheus = _write(folder / "prometheus.json", _prometheus(address, exporter, rules))
+        alertmanager = _write(folder / "alertmanager.json", _alertmanager(address))
+        programs = (
+            (
+                *("prometheus-alertmanager", "--config.file", alertmanager, "--storage.path", folder / "alertmanager"),
+                *("--cluster.listen-address=", f"--web.listen-address={address}:9093"),
+            ),
+            (
+                *("prometheus", "--config.file", prometheus, "--storage.tsdb.path", folder / "prometheus"),
+                f"--web.listen-address={address}:9090",
+            ),
+        )
+        processes = [_start(cluster, folder, argv) for argv in programs]
+        try:
+            made = Monitoring(cluster, address, pager)
+            made.wait("Prometheus to have scraped the exporter", lambda: made.values("up") == [1.0])
+            yield made
+        finally:
+            for process in processes:
+                process.kill()
+                process.wait()
+
+
+def _prometheus(address: str, exporter: str, rules: Path) -> dict[str, Any]:
+    return {
+        "global": {"scrape_interval": f"{SCRAPE * 1000:g}ms", "evaluation_interval": f"{EVALUATION * 1000:g}ms"},
+        "rule_files": [str(rules)],
+        "alerting": {"alertmanagers": [{"static_configs": [{"targets": [f"{address}:9093"]}]}]},
+        "scrape_configs": [
+            {"job_name": "certlag-exporter", "honor_labels": True, "static_configs": [{"targets": [exporter]}]}
+        ],
+    }
+
+
+def _alertmanager(address: str) -> dict[str, Any]:
+    """The route by namespace and the inhibition are those that kube-prometheus-stack comes with."""
+    return {
+        "route": {
+            "receiver": "pager",
+            "group_by": ["namespace"],
+            "group_wait": f"{GROUP_WAIT * 1000:g}ms",
+            "group_interval": f"{GROUP_INTERVAL * 1000:g}ms",
+        },
+        "inhibit_rules": [
+            {
+                "source_matchers": ["severity = critical"],
+                "target_matchers": ["severity =~ warning|info"],
+                "equal": ["namespace", "alertname"],
+            }
+        ],
+        "receivers": [
+            {"name": "pager", "webhook_configs": [{"url": f"http://{address}:9999/", "send_resolved": True}]}
+        ],
+    }
+
+
+def _write(file: Path, document: Mapping[str, Any]) -> Path:
+    """Write a configuration: JSON is YAML too."""
+    file.write_text(json.dumps(document))
+    return file
+
+
+def _start(cluster: Cluster, folder: Path, argv: tuple[str | Path, ...]) -> subprocess.Popen[bytes]:
+    name, *options = argv
+    program = needs.tool(str(name))
+    with (folder / f"{name}.log").open("wb") as log:
+        return subprocess.Popen(cluster.inside([program, *options]), stdout=log, stderr=subprocess.STDOUT)
+
+
+@contextmanager
+def _webhook(cluster: Cluster, address: str, pager: Pager) -> Iterator[None]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            pager.receive(json.loads(self.rfile.read(int(self.headers["content-length"]))))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *words: object) -> None:
+            """Say nothing."""
+
+    with cluster.entered():
+        server = ThreadingHTTPServer((address, 9999), Handler)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    try:
+        yield
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
