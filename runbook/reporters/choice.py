@@ -1,0 +1,41 @@
+"""Which reporter a command speaks through. Touches nothing itself."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import TextIO
+
+from exporter.clock import Clock
+from runbook.reporters.consoles import console, is_terminal
+from runbook.reporters.json_lines import JsonReporter
+from runbook.reporters.lines import LineReporter, QuietReporter
+from runbook.reporters.live import LiveReporter
+from runbook.reporters.reporter import Reporter
+
+
+class Output(StrEnum):
+    """`--output`."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+def reporter_for(
+    output: Output,
+    *,
+    stdout: TextIO,
+    stderr: TextIO,
+    environment: Mapping[str, str],
+    clock: Clock,
+    quiet: bool = False,
+    no_color: bool = False,
+) -> Reporter:
+    """Choose: JSON lines if asked for, nothing but warnings if asked for, a live view for whoever looks, else lines.
+
+    `quiet` leaves most of the plan out, so whoever is to say yes to it should not be given a quiet reporter.
+    """
+    if output is Output.JSON:
+        return JsonReporter(stdout, clock)
+    notices = console(stderr, environment, no_color=no_color)
+    if quiet:
+        return QuietReporter(notices, clock)
+    return LiveReporter(notices, clock) if is_terminal(stderr, environment) else LineReporter(notices, clock)

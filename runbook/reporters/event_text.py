@@ -1,0 +1,15 @@
+"""What of a run's events is worth a line that stays, as (how much it matters, its words). Pure."""
+
+from runbook.events import Event, Level, LostWork, Remark, Written
+
+
+def lasting_line(event: Event) -> tuple[Level, str] | None:
+    """Return the line of an event that happened once; None for those that show how far something is."""
+    match event:
+        case Written(what):
+            return Level.INFO, f"done: {what}"
+        case LostWork(pod, exit_code):
+            return Level.WARNING, f"{pod} ended with {exit_code}, it was killed: what it worked on may be cut off"
+        case Remark(level, text):
+            return level, text
+    return None

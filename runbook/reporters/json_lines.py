@@ -1,0 +1,39 @@
+"""`--output json`: every event as one line on stdout. Touches stdout."""
+
+import json
+from typing import Any, TextIO
+
+from exporter.clock import Clock
+from runbook.events import Event
+from runbook.plan import Plan
+from runbook.reporters.consoles import Forgiving
+from runbook.reporters.json_forms import event_document, plan_document
+
+
+class JsonReporter:
+    """Writes lines for a program, each as soon as there is something to say."""
+
+    def __init__(self, stream: TextIO, clock: Clock) -> None:
+        self._stream = Forgiving(stream)
+        self._clock = clock
+
+    def plan(self, plan: Plan) -> None:
+        """Write the plan."""
+        self._write(plan_document(plan, self._clock.now()))
+
+    def tell(self, event: Event) -> None:
+        """Write an event."""
+        self._write(event_document(event, self._clock.now()))
+
+    def pause(self) -> None:
+        """Nothing is written of itself."""
+
+    def resume(self) -> None:
+        """Nothing is written of itself."""
+
+    def close(self) -> None:
+        """Nothing is held: every line was flushed."""
+
+    def _write(self, document: dict[str, Any]) -> None:
+        self._stream.write(json.dumps(document) + "\n")
+        self._stream.flush()

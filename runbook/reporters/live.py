@@ -1,0 +1,116 @@
+"""The live view on a terminal: drawn anew a few times a second, and taken away when something else is to be shown.
+
+Touches the terminal, and starts a thread (rich's) that redraws. What is worth keeping (writes, warnings) is printed
+above the view and stays.
+"""
+
+from collections.abc import Callable
+
+from rich.console import Console, ConsoleRenderable, RenderableType
+from rich.control import Control
+from rich.live import Live
+from rich.text import Text
+
+from exporter.clock import Clock
+from runbook.events import Ended, Event, Level
+from runbook.plan import Plan
+from runbook.reporters import picture
+from runbook.reporters.consoles import form, show
+from runbook.reporters.event_text import lasting_line
+from runbook.reporters.layout import Part, cell, item
+from runbook.reporters.picture import Picture
+from runbook.reporters.plan_text import plan_parts
+from runbook.reporters.run_view import PICTURES_PER_SECOND, RunView
+from runbook.reporters.summary import summary_parts
+from runbook.reporters.wording import time_of_day
+
+
+class LiveReporter:
+    """Shows a run to a person who watches it."""
+
+    def __init__(self, console: Console, clock: Clock) -> None:
+        self._console = console
+        self._clock = clock
+        self._picture = Picture()  # frozen, and replaced as a whole: the thread that redraws sees one or the other
+        self._view: _View | None = None
+        self._paused = False
+
+    def plan(self, plan: Plan) -> None:
+        """Show the plan; it stays above all else."""
+        if plan.phases:
+            self._picture = Picture(plan.phases)
+        show(self._console, plan_parts(plan, form(self._console), self._clock.now()))
+
+    def tell(self, event: Event) -> None:
+        """Print what is to stay, draw what has changed."""
+        self._picture = picture.after(self._picture, event, self._clock.now())
+        if isinstance(event, Ended):
+            self._leave()
+            show(self._console, [Text(), *summary_parts(event, form(self._console))])
+        elif (line := lasting_line(event)) is not None:
+            show(self._console, [self._line(*line)])
+        self._draw()
+
+    def pause(self) -> None:
+        """Take the view away."""
+        self._paused = True
+        self._leave()
+
+    def resume(self) -> None:
+        """Draw it again."""
+        self._paused = False
+        self._draw()
+
+    def close(self) -> None:
+        """Take the view away, and give the cursor back."""
+        self.pause()
+
+    def _draw(self) -> None:
+        if self._paused or self._picture.present is None:
+            return
+        if self._view is None:
+            self._view = _View(self._console, self._drawing)
+            self._view.start()
+        self._view.refresh()
+
+    def _leave(self) -> None:
+        view, self._view = self._view, None
+        if view is not None:
+            view.leave()
+
+    def _drawing(self) -> RenderableType:
+        return RunView(self._picture, form(self._console), self._clock.now())
+
+    def _line(self, level: Level, text: str) -> Part:
+        signs = form(self._console).signs
+        sign, style = (signs.warning, "warning") if level is Level.WARNING else (signs.note, "note")
+        at = (f"{time_of_day(self._clock.now())} ", "faint")
+        return item(sign, Text.assemble(at, cell(text, "warning" if level is Level.WARNING else "")), style, indent=0)
+
+
+class _View(Live):
+    """rich's live display, made to survive a terminal that changes its size.
+
+    To draw anew it goes up by as many lines as it drew; a terminal that became narrower has broken these lines, and
+    there are more of them than it knows. So after a change of size it begins on a clear screen.
+    """
+
+    def __init__(self, console: Console, drawing: Callable[[], RenderableType]) -> None:
+        super().__init__(
+            console=console, get_renderable=drawing, refresh_per_second=PICTURES_PER_SECOND, transient=True
+        )
+        self._size = console.size
+
+    def leave(self) -> None:
+        """End, and leave nothing of it on the screen."""
+        self._get_renderable = Text
+        self.stop()
+
+    def process_renderables(self, renderables: list[ConsoleRenderable]) -> list[ConsoleRenderable]:
+        """Put the view below what is printed."""
+        shown = super().process_renderables(renderables)
+        if self.console.size != self._size:
+            self._size = self.console.size
+            shown[0] = Control.clear()
+            shown.insert(1, Control.home())
+        return shown

@@ -1,0 +1,69 @@
+"""The end of a command for people: how it came out, how long each step took, what is left to be typed. Pure."""
+
+from collections.abc import Iterable
+
+from rich.text import Text
+
+from runbook.events import Ended
+from runbook.outcomes import EXIT_CODES, MEANINGS, Outcome
+from runbook.reporters.layout import Cell, Command, Form, Part, Signs, cell, item, pairs, section
+from runbook.reporters.wording import STEPS, length, sentence, visible
+
+GOOD = frozenset({Outcome.DONE, Outcome.NOTHING_TO_DO, Outcome.ABORTED})
+AS_BEFORE = frozenset(
+    {Outcome.REFUSED, Outcome.LOCKED, Outcome.DRAIN_TIMED_OUT, Outcome.OLD_CERTIFICATE, Outcome.INTERRUPTED}
+)
+"""Not what was wanted, but the workers are not left drained by it."""
+
+BRIEF = 0.05
+"""Seconds below which a step is not worth a line."""
+
+
+def summary_parts(ended: Ended, form: Form) -> list[Part]:
+    """Show how a command ended."""
+    return [_outcome(ended, form), *_facts(ended), *_durations(ended), *_left_to_do(ended)]
+
+
+def outcome_style(outcome: Outcome) -> str:
+    """Return how an outcome is coloured."""
+    return "good" if outcome in GOOD else "warning" if outcome in AS_BEFORE else "bad"
+
+
+def outcome_sign(outcome: Outcome, signs: Signs) -> str:
+    """Return the sign of an outcome."""
+    return {"good": signs.done, "warning": signs.warning, "bad": signs.bad}[outcome_style(outcome)]
+
+
+def _outcome(ended: Ended, form: Form) -> Part:
+    style = outcome_style(ended.outcome)
+    words = Text(sentence(MEANINGS[ended.outcome]), style=style)
+    if code := EXIT_CODES[ended.outcome]:
+        words.append(f" (exit code {code})", "faint")
+    return item(outcome_sign(ended.outcome, form.signs), words, style, indent=0)
+
+
+def _facts(ended: Ended) -> Iterable[Part]:
+    facts: list[tuple[str, Cell]] = []
+    if ended.message:
+        facts.append(("because" if ended.outcome not in GOOD else "note", ended.message))
+    if ended.run is not None:
+        facts.append(("run", ended.run))
+    facts += [("recorded", f"{workload} had {count} replicas") for workload, count in ended.replicas]
+    if facts:
+        yield pairs(facts)
+
+
+def _durations(ended: Ended) -> Iterable[Part]:
+    steps: list[tuple[str, Cell]] = [
+        (STEPS.get(step, visible(step)), length(seconds)) for step, seconds in ended.seconds if seconds >= BRIEF
+    ]
+    if steps:
+        total = sum(seconds for _, seconds in ended.seconds)
+        yield from section("How long it took")
+        yield pairs([*steps, ("in all", cell(length(total), "title"))])
+
+
+def _left_to_do(ended: Ended) -> Iterable[Part]:
+    if ended.next_commands:
+        yield from section("What to do next")
+        yield from (Command(visible(command)) for command in ended.next_commands)
