@@ -21,8 +21,8 @@ def check(session: Session, name: str) -> Answer:
     """
     target = session.target(name)
     looker = session.looker(target)
-    assessment = looker.run()
-    return Answer(looker.look(), assessment, _record(session.client, target).run, session.commands(target))
+    sight = looker.look()
+    return Answer(sight, looker.run(), _record(session.client, target).run, session.commands(target))
 
 
 def history(session: Session, name: str | None) -> dict[str, Record]:

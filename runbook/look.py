@@ -59,7 +59,7 @@ class Looker:
         return target_sight(self._target, assess(self._world.snapshot(), now), now)
 
     def run(self) -> TargetAssessment:
-        """Return what is known of the target apart from its certificates, its open run among it.
+        """Return what is known of the target apart from its certificates, its open run among it; after a look.
 
         Raises:
             ClusterError: the API server did not give what is needed.
