@@ -267,8 +267,12 @@ def _ask(plan: Plan, options: Options, reporter: Reporter) -> Ending | None:
     if options.yes:
         return None
     reporter.pause()
-    said = click.confirm(f"{plan.command} in {plan.namespace} ({plan.context})?", default=False, err=True)
-    reporter.resume()
+    try:
+        said = click.confirm(f"{plan.command} in {plan.namespace} ({plan.context})?", default=False, err=True)
+    except click.Abort:
+        return Ending(Outcome.INTERRUPTED, "nothing was changed")
+    finally:
+        reporter.resume()
     return None if said else Ending(Outcome.REFUSED, "not confirmed, nothing was changed")
 
 
@@ -334,15 +338,24 @@ def _asker(reporter: Reporter) -> Callable[[str], bool | None]:
         if not _is_interactive():
             return None
         reporter.pause()
-        said = click.confirm(question, default=True, err=True)
-        reporter.resume()
-        return said
+        try:
+            return click.confirm(question, default=True, err=True)
+        except click.Abort:
+            return None
+        finally:
+            reporter.resume()
 
     return ask
 
 
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
 class _Interrupts:
-    """Ctrl-C and SIGTERM for the time of a run: the first is told to the driver, the second leaves at once."""
+    """Ctrl-C, SIGTERM, a closed terminal: the first during a run is told to the driver, the second leaves at once.
+
+    What whoever started us ignores (nohup) stays ignored.
+    """
 
     def __init__(self, first: Callable[[], None], leaving: str) -> None:
         self._first = first
@@ -350,7 +363,8 @@ class _Interrupts:
         self._seen = False
 
     def __enter__(self) -> None:
-        self._before = {each: signal.signal(each, self._came) for each in (signal.SIGINT, signal.SIGTERM)}
+        heeded = [each for each in _ENDING if signal.getsignal(each) is not signal.SIG_IGN]
+        self._before = {each: signal.signal(each, self._came) for each in heeded}
 
     def __exit__(self, *_: object) -> None:
         for each, before in self._before.items():

@@ -382,7 +382,6 @@ class Engine:
     def _annotate(self, paused: Paused, annotations: Mapping[str, str | None], what: str) -> Steps[None]:
         """Set annotations of an object that is not ours; what somebody else has changed meanwhile stays."""
         hold = self._hold
-        yield from hold.leases.hold()
         yield from hold.journal.update(lambda run: run.intends(what, self._clock.now()))
 
         def attempt() -> Steps[None]:
@@ -399,7 +398,7 @@ class Engine:
                     yield from hold.confirm()
                 raise
 
-        yield from insist(what, attempt)
+        yield from insist(what, attempt, hold.leases.hold)
 
     def _unsilence(self) -> Steps[None]:
         silence = self._hold.run.silence

@@ -12,7 +12,7 @@ from exporter.errors import ClusterError
 from exporter.model import Workload
 from runbook.contest import Contest, contest, recreated
 from runbook.effects import Change, Document, Get, Steps, Verb
-from runbook.insistence import insist
+from runbook.insistence import Guard, insist
 from runbook.leases import CONFLICT, LostError
 from runbook.workloads import RUN_ANNOTATION, WorkloadView, reference, workload_view
 
@@ -53,7 +53,13 @@ def read(workload: Workload) -> Steps[WorkloadView]:
 
 
 def change(
-    workload: Workload, make: Make, *, uid: str, fence: str | None, confirm: Callable[[], Steps[None]]
+    workload: Workload,
+    make: Make,
+    *,
+    uid: str,
+    fence: str | None,
+    guard: Guard,
+    confirm: Guard,
 ) -> Steps[WorkloadView]:
     """Read a workload, decide, and write; again from the read when anything came between.
 
@@ -62,6 +68,7 @@ def change(
         make: decides on the write.
         uid: what it must be.
         fence: what must stand on it; None to look at it first (a take-over).
+        guard: keeps the lock before each try.
         confirm: reads record and lock again after a conflict, and raises LostError if they are not ours.
 
     Returns:
@@ -89,7 +96,7 @@ def change(
                 yield from confirm()
             raise
 
-    return (yield from insist(f"changing {reference(workload)}", attempt))
+    return (yield from insist(f"changing {reference(workload)}", attempt, guard))
 
 
 def _fence_gone(view: WorkloadView) -> Exception:

@@ -74,7 +74,7 @@ class Hold:
         self.orders = orders
         self.clock = clock
         self.leases = Leases(orders.workloads, orders.holder, clock)
-        self.journal = Journal(orders.target)
+        self.journal = Journal(orders.target, self.leases.hold)
         self.owned = False
         """Whether the record is ours to write: a run was opened, or taken over."""
         self._announced = 0
@@ -116,7 +116,7 @@ class Hold:
                 return _mark(view, mark, str(view.replicas) if is_worker else None)
 
             views[workload] = yield from fence.change(
-                workload, make, uid=view.uid, fence=None, confirm=self.leases.confirm
+                workload, make, uid=view.uid, fence=None, guard=self.leases.hold, confirm=self.leases.confirm
             )
         return views
 
@@ -154,7 +154,9 @@ class Hold:
             def make(view: WorkloadView, *, worker: WorkerRecord | None = worker) -> Change:
                 return _mark(view, renewed.fence, None if worker is None else str(worker.replicas))
 
-            yield from fence.change(workload, make, uid=view.uid, fence=None, confirm=self.leases.confirm)
+            yield from fence.change(
+                workload, make, uid=view.uid, fence=None, guard=self.leases.hold, confirm=self.leases.confirm
+            )
         yield from self.journal.update(lambda _: renewed)
         self.owned = True
 
@@ -170,8 +172,9 @@ class Hold:
                 return fence.patch(view, what, {"metadata": {"annotations": marks}}) if marks else None
 
             try:
-                yield from self.leases.hold()
-                yield from fence.change(workload, make, uid=uid, fence=None, confirm=self.confirm)
+                yield from fence.change(
+                    workload, make, uid=uid, fence=None, guard=self.leases.hold, confirm=self.confirm
+                )
             except fence.ContestedError as gone:
                 yield Tell(Remark(Level.WARNING, f"{gone}; nothing to clean up there"))
 
@@ -195,11 +198,11 @@ class Hold:
         noting: Mapping[str, Any] | None = None,
     ) -> Steps[WorkloadView]:
         """Change a workload: noted before, fenced, noted after. `noting` is noted along with the intention."""
-        yield from self.leases.hold()
         yield from self.journal.update(lambda run: replace(run.intends(what, self.clock.now()), **(noting or {})))
-        yield from self.leases.hold()
         try:
-            view = yield from fence.change(workload, make, uid=uid, fence=self.run.fence, confirm=self.confirm)
+            view = yield from fence.change(
+                workload, make, uid=uid, fence=self.run.fence, guard=self.leases.hold, confirm=self.confirm
+            )
         except (ClusterError, fence.ContestedError):
             yield from self.journal.update(lambda run: run.wrote("failed", self.clock.now()))
             raise
@@ -208,7 +211,6 @@ class Hold:
 
     def reach(self, step: Step, **changes: Any) -> Steps[None]:
         """Say in the record that a step is reached, and that the write before it is done."""
-        yield from self.leases.hold()
         now = self.clock.now()
         before = self.run.steps[-1][1] if self.run.steps else self.run.begun
 
@@ -220,12 +222,10 @@ class Hold:
 
     def note(self, **changes: Any) -> Steps[None]:
         """Note something about the run in the record."""
-        yield from self.leases.hold()
         yield from self.journal.update(lambda run: replace(run, **changes))
 
     def close(self, outcome: Outcome, detail: str = "") -> Steps[None]:
         """Finish the run in the record."""
-        yield from self.leases.hold()
         yield from self.journal.write(self.journal.record.closed(outcome, self.clock.now(), detail))
 
     def open(self, views: Mapping[Workload, WorkloadView], pods: Mapping[Workload, Iterable[str]]) -> Steps[None]:
@@ -249,7 +249,6 @@ class Hold:
             paused=orders.pause,
             steps=((Step.RECORDED, now),),
         )
-        yield from self.leases.hold()
         before: Record = self.journal.record
         yield from self.journal.write(replace(before, run=run))
         self.owned = True

@@ -13,28 +13,35 @@ from runbook.leases import CONFLICT, SilentError
 
 FINAL = frozenset({400, 404, 405, 413, 415, 422})
 """HTTP statuses that another try would get again."""
-DELAYS = (0.2, 0.5, 1.0, 2.0, *(5.0,) * 120)
-"""Seconds between tries, ten minutes in all. Tries are counted, so a laptop that slept has not used them up."""
+DELAYS = (0.2, 0.5, 1.0, 2.0, *(5.0,) * 720)
+"""Seconds between tries, an hour in all. Tries are counted, so a laptop that slept has not used them up."""
+TOLD_AFTER = frozenset({2, 10, 60, 300})
+"""Tries after which a failure is worth a line."""
+
+Guard = Callable[[], Steps[None]]
+"""What must hold before each try: the lock."""
 
 
-def insist(what: str, request: Callable[[], Steps[T]]) -> Steps[T]:
+def insist(what: str, request: Callable[[], Steps[T]], guard: Guard) -> Steps[T]:
     """Make a request until it is answered.
 
     Args:
         what: said to people when it fails.
         request: makes the effects of one try; it must be safe to make again.
+        guard: goes before each try, so that none is made without the lock.
 
     Raises:
         ClusterError: the server refused it for good.
-        SilentError: it was not answered for ten minutes of trying.
+        SilentError: it was not answered for an hour of trying.
     """
     for tried, delay in enumerate(DELAYS):
+        yield from guard()
         try:
             return (yield from request())
         except ClusterError as error:
             if error.status in FINAL:
                 raise
-            if tried in (2, 10, 60):
+            if tried in TOLD_AFTER:
                 yield Tell(Remark(Level.WARNING, f"{what}: {error}; trying on"))
             if error.status != CONFLICT:  # a conflict is answered by reading again, and that is done
                 yield Wait(max(delay, min(error.retry_after or 0.0, 30.0)), early=False)

@@ -11,7 +11,7 @@ from exporter.errors import ClusterError
 from exporter.model import Target
 from exporter.run_record import record_name
 from runbook.effects import Change, Document, Get, Steps, Verb
-from runbook.insistence import insist
+from runbook.insistence import Guard, insist
 from runbook.leases import CONFLICT, LostError
 from runbook.record import Record, Run, config_map, from_config_map
 
@@ -19,7 +19,8 @@ from runbook.record import Record, Run, config_map, from_config_map
 class Journal:
     """The record of one target. `record` is what it holds, as far as we know."""
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: Target, guard: Guard) -> None:
+        self._guard = guard
         self._target = target.name
         self._collection = f"/api/v1/namespaces/{target.workload.namespace}/configmaps"
         self._path = f"{self._collection}/{record_name(target.name)}"
@@ -38,7 +39,7 @@ class Journal:
         Raises:
             RecordError: it is there and cannot be read.
         """
-        document = yield from insist("reading the record", lambda: _get(self._path))
+        document = yield from insist("reading the record", lambda: _get(self._path), self._guard)
         self.record = Record() if document is None else from_config_map(document)
         return self.record
 
@@ -67,7 +68,7 @@ class Journal:
                 raise
             return from_config_map(document)
 
-        self.record = yield from insist("writing the record", attempt)
+        self.record = yield from insist("writing the record", attempt, self._guard)
 
     def update(self, change: Callable[[Run], Run]) -> Steps[None]:
         """Write the open run, changed."""

@@ -23,7 +23,8 @@ RENEW_AFTER = 15.0
 STOP_AFTER = 40.0
 """Seconds without a renewal after which nothing may be written any more."""
 RETRY = 2.0
-ATTEMPTS = 120
+ATTEMPTS = 1800
+"""Tries to renew, an hour of them, before it makes no sense to go on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +93,7 @@ class Leases:
             LostError: one is another's now.
             SilentError: they could not be renewed in time, for very long.
         """
-        for _ in range(ATTEMPTS):
+        for tried in range(ATTEMPTS):
             age = self._clock.monotonic() - self._renewed_at
             if age < RENEW_AFTER:
                 return
@@ -101,7 +102,9 @@ class Leases:
             except ClusterError as error:
                 if age < STOP_AFTER:
                     return
-                yield Tell(Remark(Level.WARNING, f"the lock cannot be renewed, nothing is changed meanwhile: {error}"))
+                if tried in (0, 30, 300):
+                    text = f"the lock cannot be renewed, nothing is changed meanwhile: {error}"
+                    yield Tell(Remark(Level.WARNING, text))
                 yield Wait(RETRY, early=False)
         raise SilentError("the lock could not be renewed")
 

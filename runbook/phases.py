@@ -67,7 +67,7 @@ def still_drained(hold: Hold) -> Steps[bool]:
     Raises:
         ContestedError: somebody scaled a worker up again.
     """
-    seen = yield from insist("looking at the workers", lambda: observe(hold.workers))
+    seen = yield from insist("looking at the workers", lambda: observe(hold.workers), hold.leases.hold)
     return all(isinstance(each, Drained) for each in _drain_progress(hold, seen))
 
 
@@ -105,8 +105,7 @@ def verify(hold: Hold) -> Steps[TargetSight]:
     limit = hold.orders.limits.verify.total_seconds()
     yield Tell(PhaseBegun(Phase.VERIFYING, hold.clock.now(), limit))
     while True:
-        yield from hold.leases.hold()
-        sight: TargetSight = yield from _look(hold)
+        sight = yield from _look(hold)
         yield Tell(Progress(Phase.VERIFYING, reference(hold.orders.target.workload), sight.why, sight.lines()))
         late = hold.clock.monotonic() - started >= limit
         sure = sight.stale and not hold.orders.target.reloads
@@ -119,7 +118,6 @@ def settle(hold: Hold) -> Steps[int | None]:
     """Wait until the issuance is old enough that no kubelet has the old Secret in its cache; return its revision."""
     told = False
     while True:
-        yield from hold.leases.hold()
         sight = yield from _look(hold, probe=False)
         age = None if sight.issued_at is None else hold.clock.now() - sight.issued_at
         left = timedelta(0) if age is None else hold.orders.limits.settle - age
@@ -225,15 +223,12 @@ def _until(
 
 def _look(hold: Hold, *, probe: bool = True) -> Steps[TargetSight]:
     """Look at what the target presents, through failures of the API."""
-    while True:
-        try:
-            sight: TargetSight = yield Look(probe=probe)
-        except ClusterError as error:
-            yield Tell(Remark(Level.WARNING, f"cannot look: {error}; trying on"))
-            yield from hold.leases.hold()
-            yield Wait(2.0, early=False)
-        else:
-            return sight
+
+    def attempt() -> Steps[TargetSight]:
+        sight: TargetSight = yield Look(probe=probe)
+        return sight
+
+    return (yield from insist("looking at what is presented", attempt, hold.leases.hold))
 
 
 def _mine(hold: Hold, seen: Observation) -> Iterable[PodState]:
