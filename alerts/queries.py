@@ -87,6 +87,7 @@ TARGETS_MISSING = f"max by ({TARGET}) (certlag_target_found{{{IN_NAMESPACE}}}) =
 # --- annotations and variables --------------------------------------------------------------------
 
 RENEWALS = f"changes(certlag_certificate_not_before_timestamp_seconds{{{IN_NAMESPACE}}}[2m]) > 0"
-RESTARTS = f"changes((min by ({USE}) (certlag_loaded_not_before_timestamp_seconds{{{CHOSEN}}}))[2m:30s]) > 0"
+_LOADED_FROM = f"min by ({USE}) (certlag_loaded_not_before_timestamp_seconds{{{CHOSEN}}}"
+RESTARTS = f"{_LOADED_FROM}) > {_LOADED_FROM} offset 1m)"
 NAMESPACES = "label_values(certlag_pods, namespace)"
 WORKLOADS = f"label_values(certlag_pods{{{IN_NAMESPACE}}}, workload)"

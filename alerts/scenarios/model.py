@@ -77,10 +77,9 @@ class World:
         return World(before).and_also(World(after).relabelled("instance", value="b", was="a"))
 
     def unscraped(self, at: int, minutes: int = 10) -> "World":
-        """Return it with a gap: Prometheus itself was not there."""
-        return World(
-            {key: (*points[:at], *[None] * minutes, *points[at + minutes :]) for key, points in self.series.items()}
-        )
+        """Return it with a gap: the exporter did not answer, or Prometheus was not there."""
+        gap = (STALE, *[None] * (minutes - 1))
+        return World({key: (*points[:at], *gap, *points[at + minutes :]) for key, points in self.series.items()})
 
     def input_series(self) -> Iterator[dict[str, str]]:
         """Yield it as promtool reads it."""

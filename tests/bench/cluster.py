@@ -20,6 +20,7 @@ from tests.bench.api import Api, ApiError
 from tests.bench.needs import Kind
 
 Object = dict[str, Any]
+CONFLICT = 409
 
 
 @dataclass(frozen=True)
@@ -158,7 +159,21 @@ class Cluster:
     def ask_renewal(self, namespace: str, certificate: str) -> int:
         """Do as `cmctl renew` does, which is only a status write; returns the revision so far."""
         path = f"/apis/cert-manager.io/v1/namespaces/{namespace}/certificates/{certificate}"
-        found = self.api("GET", path)
+
+        def asked() -> Object | None:
+            try:
+                return self._write_issuing(path)
+            except ApiError as error:
+                # cert-manager may be writing the same status.
+                if error.status != CONFLICT:
+                    raise
+                return None
+
+        return int(waiting.until(f"{path}/status to be written", asked, 10)["status"].get("revision", 0))
+
+    def _write_issuing(self, path: str) -> Object:
+        """Write the condition by which cert-manager renews, and return the Certificate as it was."""
+        found: Object = self.api("GET", path)
         now = dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         others = [each for each in found["status"].get("conditions", []) if each["type"] != "Issuing"]
         found["status"]["conditions"] = [
@@ -173,7 +188,7 @@ class Cluster:
             },
         ]
         self.api("PUT", f"{path}/status", found)
-        return int(found["status"].get("revision", 0))
+        return found
 
     def renew(self, namespace: str, certificate: str, seconds: float = 60) -> Object:
         """Renew a certificate and return its Certificate once the new revision is issued and in its Secret."""
