@@ -6,6 +6,7 @@ from rich.text import Text
 
 from exporter.judgement import Assessment, Verdict, WindowState
 from exporter.model import Issued
+from runbook.outcomes import MEANINGS
 from runbook.record import Run
 from runbook.reporters.answer import Answer, advise
 from runbook.reporters.layout import Cell, Command, Form, Part, cell, item, pairs, section, table, title
@@ -64,7 +65,7 @@ def _run(run: Run) -> Text:
     who = f"{run.operator.user} on {run.operator.host}"
     text = cell(f"{run.id} by {who}, since {moment(run.begun)}: {STEPS[run.step]}")
     if run.ended is not None:
-        text.append_text(cell(f"; stopped: {run.ended}", "bad"))
+        text.append_text(cell(f"; stopped: {MEANINGS[run.ended]}", "bad"))
     return text
 
 

@@ -8,8 +8,11 @@ from rich.text import Text
 from runbook.outcomes import Outcome
 from runbook.record import Operator, Past, Record, Run
 from runbook.reporters.layout import Form, Part, Signs, cell, item
-from runbook.reporters.summary import BRIEF, outcome_sign, outcome_style
+from runbook.reporters.summary import outcome_sign, outcome_style
 from runbook.reporters.wording import STEPS, length, moment
+
+NOTABLE = 1.0
+"""Seconds below which a step of a past run is not worth mentioning."""
 
 
 def history_parts(records: Mapping[str, Record], form: Form, now: datetime) -> list[Part]:
@@ -43,7 +46,7 @@ def _head(target: str, begun: datetime, lasted: timedelta, outcome: Outcome | No
 
 def _more(operator: Operator, detail: str, seconds: Iterable[tuple[str, float]]) -> Iterable[Text]:
     yield cell(f"by {operator.user} on {operator.host}" + (f": {operator.reason}" if operator.reason else ""))
-    steps = [f"{STEPS.get(step, step)} {length(took)}" for step, took in seconds if took >= BRIEF]
+    steps = [f"{STEPS.get(step, step)} {length(took)}" for step, took in seconds if took >= NOTABLE]
     if steps:
         yield cell(", ".join(steps), "faint")
     if detail:

@@ -57,6 +57,8 @@ Cell: TypeAlias = str | Text
 """What stands in a table or beside a label."""
 
 INDENT = 2
+WHOLE = 45
+"""Columns of so many characters are not broken: a pod's name is to be copied."""
 
 
 def cell(content: Cell, style: str = "") -> Text:
@@ -109,8 +111,9 @@ def table(
 
 def _in_columns(headers: Sequence[str], rows: Sequence[Sequence[Text]], used: Sequence[int]) -> RenderableType:
     shown = Table.grid(padding=(0, INDENT, 0, 0))
-    for _ in used:
-        shown.add_column(overflow="fold")
+    for number in used:
+        longest = max((row[number].cell_len for row in rows), default=0)
+        shown.add_column(no_wrap=number != used[-1] and longest <= WHOLE, overflow="fold")
     shown.add_row(*(Text(headers[number].upper(), style="label") for number in used))
     for row in rows:
         shown.add_row(*(row[number] for number in used))

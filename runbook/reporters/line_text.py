@@ -7,7 +7,7 @@ from typing import TypeAlias
 from runbook.events import Event, Level, PhaseBegun, PodLine, Progress, StepReached
 from runbook.reporters.event_text import lasting_line
 from runbook.reporters.picture import Picture
-from runbook.reporters.wording import PHASES, STEPS, length, ticking, time_of_day
+from runbook.reporters.wording import BRIEF, PHASES, STEPS, length, ticking, time_of_day
 
 Line: TypeAlias = tuple[Level, str]
 """How much it matters, and its words; it may hold foreign text."""
@@ -22,7 +22,7 @@ def changed_lines(before: Picture, event: Event, now: datetime) -> Iterator[Line
         case PhaseBegun(phase, _, limit):
             yield Level.INFO, PHASES[phase] + ("" if limit is None else f": at most {length(limit)}")
         case StepReached(step, _, seconds):
-            yield Level.INFO, f"reached: {STEPS[step]}, after {length(seconds)}"
+            yield Level.INFO, f"reached: {STEPS[step]}" + (f", after {length(seconds)}" if seconds >= BRIEF else "")
         case Progress():
             yield from _progress_lines(before.of(event.workload), event, now)
         case _:

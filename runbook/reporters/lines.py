@@ -36,6 +36,7 @@ class LineReporter:
         self._lock = threading.Lock()
         self._picture = Picture()
         self._spoke_at = clock.monotonic()
+        self._paused = False
         self._pulse = _Pulse(self.beat)
 
     def plan(self, plan: Plan) -> None:
@@ -58,18 +59,18 @@ class LineReporter:
     def beat(self) -> None:
         """Write what is being waited for, if nothing was written for a minute."""
         with self._lock:
-            if self._clock.monotonic() - self._spoke_at < SILENCE:
+            if self._paused or self._clock.monotonic() - self._spoke_at < SILENCE:
                 return
             if (line := heartbeat_line(self._picture, self._clock.now())) is not None:
                 self._say(line)
 
     def pause(self) -> None:
         """Write nothing of itself while a question stands."""
-        self._pulse.stop()
+        self._paused = True
 
     def resume(self) -> None:
         """Go on."""
-        self._pulse.start()
+        self._paused = False
 
     def close(self) -> None:
         """Write nothing more of itself."""
@@ -145,11 +146,11 @@ class _Pulse:
             self._thread.start()
 
     def stop(self) -> None:
-        """End, once what is being called has returned."""
+        """End, once what is being called has returned; not waited for long, as it may wait for whoever called this."""
         thread, self._thread = self._thread, None
         if thread is not None:
             self._stopped.set()
-            thread.join()
+            thread.join(BEAT)
 
     def _run(self) -> None:
         while not self._stopped.wait(BEAT):

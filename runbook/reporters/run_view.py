@@ -49,6 +49,8 @@ class RunView:
     def _parts(self, pods: int, *, whole: bool) -> Iterable[RenderableType]:
         """Yield what is shown: all, or only the present phase."""
         past = [stage for stage in self.picture.stages if stage.ended is not None]
+        if whole:
+            yield Text()
         if whole and past:
             yield grid(map(self._past, past), indent=0)
         if (present := self.picture.present) is not None:

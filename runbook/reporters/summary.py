@@ -7,16 +7,13 @@ from rich.text import Text
 from runbook.events import Ended
 from runbook.outcomes import EXIT_CODES, MEANINGS, Outcome
 from runbook.reporters.layout import Cell, Command, Form, Part, Signs, cell, item, pairs, section
-from runbook.reporters.wording import STEPS, length, sentence, visible
+from runbook.reporters.wording import BRIEF, STEPS, length, sentence, visible
 
 GOOD = frozenset({Outcome.DONE, Outcome.NOTHING_TO_DO, Outcome.ABORTED})
 AS_BEFORE = frozenset(
     {Outcome.REFUSED, Outcome.LOCKED, Outcome.DRAIN_TIMED_OUT, Outcome.OLD_CERTIFICATE, Outcome.INTERRUPTED}
 )
 """Not what was wanted, but the workers are not left drained by it."""
-
-BRIEF = 0.05
-"""Seconds below which a step is not worth a line."""
 
 
 def summary_parts(ended: Ended, form: Form) -> list[Part]:

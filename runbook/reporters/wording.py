@@ -13,6 +13,9 @@ from runbook.events import Phase
 LONGEST = 1000
 """Characters of one piece of foreign text that are shown: an error page of a proxy is not a message."""
 
+BRIEF = 0.05
+"""Seconds below which it is not worth saying how long something took."""
+
 
 def visible(text: str) -> str:
     """Make foreign text harmless on a terminal: one line, and nothing in it that a terminal obeys or hides.

@@ -1,0 +1,101 @@
+"""A program on a terminal that a test can read: a pseudo-terminal, and pyte as what shows it."""
+
+import fcntl
+import os
+import pty
+import struct
+import subprocess
+import termios
+import threading
+from collections.abc import Mapping, Sequence
+
+import pyte
+
+from tests.bench.waiting import until
+
+
+class PseudoTerminal:
+    """Runs a program on a terminal of its own."""
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        *,
+        columns: int = 120,
+        lines: int = 40,
+        environment: Mapping[str, str] | None = None,
+        pass_fds: Sequence[int] = (),
+    ) -> None:
+        self._screen = pyte.HistoryScreen(columns, lines, history=2000)
+        self._stream = pyte.ByteStream(self._screen)
+        self._lock = threading.Lock()
+        self._master, slave = pty.openpty()
+        self.raw = b""
+        self.resize(columns, lines)
+        self.process = subprocess.Popen(
+            command,
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+            env={**os.environ, "TERM": "xterm-256color", **(environment or {})},
+            pass_fds=pass_fds,
+            start_new_session=True,
+        )
+        os.close(slave)
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def resize(self, columns: int, lines: int) -> None:
+        """Change its size, as a person does with a window."""
+        fcntl.ioctl(self._master, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
+        with self._lock:
+            self._screen.resize(lines, columns)
+
+    @property
+    def lines(self) -> list[str]:
+        """What stands on the screen, without the empty lines at its end."""
+        with self._lock:
+            shown = [line.rstrip() for line in self._screen.display]
+        while shown and not shown[-1]:
+            shown.pop()
+        return shown
+
+    @property
+    def text(self) -> str:
+        """What stands on the screen."""
+        return "\n".join(self.lines)
+
+    @property
+    def cursor_hidden(self) -> bool:
+        """Whether the cursor can't be seen."""
+        with self._lock:
+            return bool(self._screen.cursor.hidden)
+
+    def shows(self, *texts: str, seconds: float = 30) -> str:
+        """Wait until all of these stand on the screen; return it."""
+        return until(
+            f"{texts} on the screen", lambda: self.text if all(each in self.text for each in texts) else "", seconds
+        )
+
+    def hides(self, text: str, seconds: float = 30) -> str:
+        """Wait until this stands on the screen no more; return it."""
+        return until(f"no {text!r} on the screen", lambda: "" if text in self.text else (self.text or " "), seconds)
+
+    def close(self) -> None:
+        """End the program and the terminal."""
+        self.process.kill()
+        self.process.wait()
+        self._reader.join()
+        os.close(self._master)
+
+    def _read(self) -> None:
+        while True:
+            try:
+                data = os.read(self._master, 65536)
+            except OSError:
+                return
+            if not data:
+                return
+            with self._lock:
+                self.raw += data
+                self._stream.feed(data)

@@ -1,0 +1,118 @@
+"""The live view on a real (pseudo) terminal, as a person sees it: drawn, resized, paused and left."""
+
+import os
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from tests.pseudo_terminal import PseudoTerminal
+from tests.scripted_run import NEW, PODS, SERVICE, WORKER
+
+
+class Steered(PseudoTerminal):
+    """A reporter on a terminal, and the pipe that steers it."""
+
+    def __init__(self, columns: int, lines: int) -> None:
+        orders, self._orders = os.pipe()
+        self._answers, answers = os.pipe()
+        command = [sys.executable, "-m", "tests.steered_reporter", str(orders), str(answers)]
+        super().__init__(command, columns=columns, lines=lines, pass_fds=(orders, answers))
+        os.close(orders)
+        os.close(answers)
+
+    def order(self, *orders: str | float) -> None:
+        """Have it do this, and wait until it is done."""
+        for each in orders:
+            os.write(self._orders, f"{each}\n".encode())
+            assert os.read(self._answers, 100) == b"done\n"
+
+    def close(self) -> None:
+        """End it."""
+        super().close()
+        os.close(self._orders)
+        os.close(self._answers)
+
+
+@pytest.fixture(params=[(120, 40), (60, 30)], ids=["wide", "narrow"])
+def terminal(request: pytest.FixtureRequest) -> Iterator[Steered]:
+    steered = Steered(*request.param)
+    yield steered
+    steered.close()
+
+
+@pytest.fixture
+def wide() -> Iterator[Steered]:
+    steered = Steered(120, 40)
+    yield steered
+    steered.close()
+
+
+def test_each_worker_is_shown_with_its_state_how_long_it_has_been_ending_and_its_latest_end(terminal: Steered) -> None:
+    terminal.order("plan", 301)
+    screen = " ".join(terminal.shows(*PODS, "55m left").split())
+    for number in range(len(PODS)):
+        assert f"node-{number}" in screen
+    assert screen.count("03:14:01Z") == len(PODS)
+    assert screen.count("ending") == len(PODS)
+    assert "5m" in screen
+    assert "let workers finish" in screen
+
+
+def test_a_new_pod_is_shown_with_what_it_presents(terminal: Steered) -> None:
+    terminal.order(752.05)
+    terminal.shows(NEW, "current", "9be1d2c3f4a5", SERVICE)
+
+
+def test_why_a_rollout_stalls_is_shown_and_obeyed_by_nobody(terminal: Steered) -> None:
+    terminal.order(742)
+    screen = terminal.shows("stalled", r"node\x1b[2J\u202e[bold]x[/bold]\nnext")
+    assert "restart" in screen
+    assert "\u202e".encode() not in terminal.raw
+    assert b"\x1b[2J" not in terminal.raw
+
+
+def test_warnings_and_writes_stay_on_the_screen_after_the_view_is_gone(terminal: Steered) -> None:
+    terminal.order(800)
+    screen = " ".join(terminal.shows("Restarted, verified, workers back", "How long it took", "12m 4s").split())
+    assert f"{PODS[2]} ended with 137" in screen
+    assert f"scale {WORKER} from 0 to 3" in screen
+    assert "Ctrl-C" not in screen
+    assert not terminal.cursor_hidden
+
+
+@pytest.mark.parametrize(("columns", "lines"), [(60, 30), (50, 16), (100, 24), (160, 50), (40, 8)])
+def test_a_terminal_that_is_resized_shows_the_view_once_and_whole(wide: Steered, columns: int, lines: int) -> None:
+    wide.order("plan", 100)
+    wide.shows("1m 39s")
+    wide.resize(columns, lines)
+    wide.order(200)
+    screen = wide.shows("3m 19s")
+    wide.hides("1m 39s")
+    assert screen.count("let workers finish") == 1
+    assert screen.count(WORKER) == 1
+    assert len(wide.lines) <= lines
+
+
+def test_a_question_has_the_terminal_to_itself(wide: Steered) -> None:
+    wide.order("plan", 100)
+    wide.shows("let workers finish", "Ctrl-C")
+    wide.order("pause")
+    screen = wide.hides("Ctrl-C")
+    assert "let workers finish" not in screen
+    assert "Plan of restart-build-service" in wide.raw.decode()
+    assert not wide.cursor_hidden
+    wide.order(110)
+    assert "let workers finish" not in wide.text
+    wide.order("resume")
+    wide.shows("let workers finish", "1m 49s")
+
+
+def test_leaving_gives_the_cursor_back_and_keeps_what_was_printed(wide: Steered) -> None:
+    wide.order(100)
+    wide.shows("let workers finish")
+    assert wide.cursor_hidden
+    wide.order("close", "close")
+    screen = wide.hides("let workers finish")
+    assert f"scale {WORKER} from 3 to 0" in screen
+    assert not wide.cursor_hidden

@@ -1,0 +1,176 @@
+"""What people are shown, word for word, on wide and narrow terminals and in files; and what holds for any text."""
+
+from datetime import timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exporter.judgement import Reason, WindowState
+from exporter.model import IssuedEvidence
+from exporter.run_record import Step
+from runbook.events import Phase
+from runbook.outcomes import MEANINGS, Outcome
+from runbook.plan import PlannedChange
+from runbook.reporters import wording
+from runbook.reporters.answer import Answer, advise, exit_code
+from runbook.reporters.check_text import check_parts
+from runbook.reporters.json_forms import check_document, history_document
+from runbook.reporters.plan_text import plan_parts
+from runbook.reporters.summary import summary_parts
+from tests import reporter_texts
+from tests.builders import RENEWED_AT
+from tests.reporter_texts import COMMANDS, a_history, a_left_run, an_answer, presenting, shown
+from tests.scripted_run import BEGUN, a_plan, an_end
+
+LOOKED_AT_GOOD = dict(reporter_texts.texts())
+
+
+@pytest.mark.parametrize("name", LOOKED_AT_GOOD)
+def test_people_are_shown_what_was_looked_at_and_found_good(name: str) -> None:
+    expected = (reporter_texts.TEXTS / name).read_text(encoding="utf-8")
+    assert LOOKED_AT_GOOD[name] == expected, "if it is better now: `python -m tests.reporter_texts`, and look at it"
+
+
+def test_no_text_is_left_that_nothing_shows() -> None:
+    assert {file.name for file in reporter_texts.TEXTS.iterdir()} == set(LOOKED_AT_GOOD)
+
+
+@pytest.mark.parametrize("name", LOOKED_AT_GOOD)
+def test_no_line_is_wider_than_the_terminal(name: str) -> None:
+    width = {"wide": 120, "narrow": 60}.get(name.rpartition("-")[2].removesuffix(".txt"), 10_000)
+    commands = (COMMANDS.restart, COMMANDS.resume, COMMANDS.abort)
+    lines = [line for line in LOOKED_AT_GOOD[name].splitlines() if line.strip() not in commands]
+    assert max(map(len, lines)) <= width
+
+
+@given(text=st.text())
+def test_foreign_text_is_printable_and_one_line(text: str) -> None:
+    assert wording.visible(text).isprintable()
+
+
+def test_very_long_foreign_text_is_cut_and_says_so() -> None:
+    assert wording.visible("x" * 5000).endswith("x (and 4000 more characters)")
+
+
+@given(text=st.text(max_size=300))
+def test_no_foreign_text_reaches_a_terminal_as_a_command_or_as_markup(text: str) -> None:
+    plan = a_plan(context=text, reason=text, changes=(PlannedChange(text, text, text),))
+    on_terminal = shown(lambda form: plan_parts(plan, form, BEGUN), 120)
+    assert all(char.isprintable() or char == "\n" for char in on_terminal)
+    in_file = shown(lambda form: plan_parts(plan, form, BEGUN), None)
+    assert wording.visible(text).strip() in in_file
+
+
+def test_a_command_to_be_copied_is_never_broken() -> None:
+    command = "runbook resume-build-service " + "--config /a/long/path/to/a/file.yaml " * 5 + "--yes"
+    end = an_end(Outcome.RESTART_FAILED, "late", command)
+    assert command in shown(lambda form: summary_parts(end, form), 60)
+
+
+@pytest.mark.parametrize(
+    ("length", "words"),
+    [
+        (0, "0 s"),
+        (0.0123, "12 ms"),
+        (0.9996, "1 s"),
+        (12.34, "12.3 s"),
+        (59.96, "1m"),
+        (185, "3m 5s"),
+        (3600, "1h"),
+        (3725, "1h 2m"),
+        (timedelta(days=19, hours=4, minutes=59), "19d 4h"),
+        (-5, "0 s"),
+    ],
+)
+def test_a_length_of_time_is_written_in_its_two_largest_units(length: float | timedelta, words: str) -> None:
+    assert wording.length(length) == words
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (19 * 86400 + 5, "in 19 days"),
+        (2 * 86400 - 1, "in 47 hours"),
+        (-3 * 3600, "3 hours ago"),
+        (90, "in 90 seconds"),
+        (1, "in 1 second"),
+        (0, "now"),
+    ],
+)
+def test_a_deadline_is_as_far_away_as_a_person_counts(seconds: float, words: str) -> None:
+    assert wording.distance(BEGUN + timedelta(seconds=seconds), BEGUN) == words
+
+
+def test_there_are_words_for_everything() -> None:
+    assert set(wording.PHASES) == set(Phase)
+    assert set(Step) <= set(wording.STEPS)
+    assert set(wording.REASONS) == set(Reason)
+    assert set(wording.STATES) == set(WindowState)
+    assert set(wording.EVIDENCE) == set(IssuedEvidence)
+    assert set(MEANINGS) == set(Outcome)
+
+
+# --- the answer of check -----------------------------------------------------------------------------
+
+
+def answers() -> dict[str, Answer]:
+    """An answer of each kind."""
+    return {
+        "settled": an_answer(presenting("second")),
+        "restart due": an_answer(presenting("second", "first")),
+        "expired": an_answer(presenting("first"), at=RENEWED_AT + timedelta(days=31)),
+        "renewal due": an_answer(presenting("first", revision=1)),
+        "unknown": an_answer(presenting("second", "")),
+        "never issued": an_answer(presenting("", revision=None)),
+        "left": an_answer(presenting("first"), a_left_run()),
+        "open": an_answer(presenting("first"), a_left_run(ended=None, ended_at=None)),
+        "missing": an_answer(presenting("second"), found=False),
+    }
+
+
+@pytest.mark.parametrize(
+    ("kind", "code", "words", "commands"),
+    [
+        ("settled", 0, "Nothing to do", ()),
+        ("restart due", 1, "Restart it before the deadline", (COMMANDS.restart,)),
+        ("expired", 2, "what it presents has expired", (COMMANDS.restart,)),
+        ("renewal due", 1, "why cert-manager has not renewed", ("cmctl status certificate build-service -n opschain",)),
+        ("unknown", 3, "why it cannot be told", ()),
+        ("never issued", 3, "why it cannot be told", ()),
+        ("left", 1, "go on with it, or undo it", (COMMANDS.resume, COMMANDS.abort)),
+        ("open", 1, "wait for it", (COMMANDS.resume,)),
+        ("missing", 0, "does not exist", ()),
+    ],
+)
+def test_check_says_what_to_do_in_words_as_commands_and_by_its_exit_code(
+    kind: str, code: int, words: str, commands: tuple[str, ...]
+) -> None:
+    answer = answers()[kind]
+    assert words in advise(answer).text
+    assert advise(answer).commands == commands
+    assert exit_code(answer) == code
+    text = shown(lambda form: check_parts(answer, form), 60)
+    assert all(command in text for command in commands)
+
+
+@pytest.mark.parametrize("kind", answers())
+def test_check_in_json_says_the_same_as_the_exporter_s_status_and_what_to_do(kind: str) -> None:
+    answer = answers()[kind]
+    document = check_document(answer)
+    (certificate,) = document["certificates"]
+    (use,) = certificate["uses"]
+    assert document["targets"][0]["name"] == "build-service"
+    assert (document["state"], document["needsRestart"]) == (use["state"], use["needsRestart"])
+    assert document["deadline"] == use["deadline"]
+    assert document["exitCode"] == exit_code(answer)
+    assert document["nextCommands"] == list(advise(answer).commands)
+
+
+def test_history_in_json_has_the_open_run_and_the_latest_first() -> None:
+    build_service, vault = history_document(a_history())["targets"]
+    assert build_service["open"]["step"] == "restarting"
+    assert build_service["open"]["workers"] == {"deployment/worker": 3}
+    assert [past["outcome"] for past in build_service["finished"]] == ["done", "drain_timed_out"]
+    assert [past["exit_code"] for past in build_service["finished"]] == [0, 5]
+    assert vault == {"name": "vault", "open": None, "finished": []}
