@@ -333,7 +333,7 @@ def _scale(document: Document) -> Document:
         "kind": "Scale",
         "apiVersion": "autoscaling/v1",
         "metadata": shown,
-        "spec": {"replicas": spec.get("replicas", 0)},
+        "spec": {"replicas": spec["replicas"]} if spec.get("replicas") else {},
         "status": {
             "replicas": document.get("status", {}).get("replicas", 0),
             "selector": ",".join(f"{name}={value}" for name, value in sorted(labels.items())),

@@ -106,9 +106,11 @@ class Verbs:
             raise refusals.invalid(resource, key.name, "metadata.resourceVersion", why)
         if metadata.get("name", key.name) != key.name:
             raise refusals.bad_request("the name of the object does not match the name on the URL")
-        return self._replace(
-            resource, self.get(resource, key), clone(document), Writer(manager, subresource), dry_run=dry_run
-        )
+        old = self.get(resource, key)
+        if metadata.get("uid", old["metadata"]["uid"]) != old["metadata"]["uid"]:
+            uids = f"UID in precondition: {metadata['uid']}, UID in object meta: {old['metadata']['uid']}"
+            raise refusals.conflict(resource, key.name, f"Precondition failed: {uids}")
+        return self._replace(resource, old, clone(document), Writer(manager, subresource), dry_run=dry_run)
 
     def patch(
         self,
@@ -156,11 +158,8 @@ class Verbs:
         metadata = new.setdefault("metadata", {})
         name = name_of(old)
         if metadata.get("uid", old["metadata"]["uid"]) != old["metadata"]["uid"]:
-            why = (
-                f"Precondition failed: UID in precondition: {metadata['uid']}, "
-                f"UID in object meta: {old['metadata']['uid']}"
-            )
-            raise refusals.conflict(resource, name, why)
+            why = f'Invalid value: "{metadata["uid"]}": field is immutable'
+            raise refusals.invalid(resource, name, "metadata.uid", why)
         if metadata.get("resourceVersion", old["metadata"]["resourceVersion"]) != old["metadata"]["resourceVersion"]:
             raise refusals.conflict(resource, name)
         if writer.subresource == "status":

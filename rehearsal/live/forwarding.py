@@ -61,8 +61,10 @@ class _Forward:
                 streams.append(stream)
                 from_pod.append(asyncio.create_task(self._carry(index, said)))
             await self._listen(received, streams)
-        except ConnectionRefusedError as error:
-            await self._say(2 * len(streams) + 1, f"error forwarding port: dial tcp: {error}".encode())
+        except ConnectionRefusedError:
+            port = self._ports[len(streams)]
+            why = f"error forwarding port {port}: dial tcp {self._address}:{port}: connect: connection refused"
+            await self._say(2 * len(streams) + 1, why.encode())
             await self._send(CloseConnection(CloseReason.NORMAL_CLOSURE))
         finally:
             for task in from_pod:

@@ -135,8 +135,8 @@ class _Conversation:
         """Stream a watch until its time is over, it is ended, or the client leaves."""
         headers = [("Content-Type", "application/json"), ("Transfer-Encoding", "chunked"), ("Date", self._api.date())]
         await self._send(h11.Response(status_code=200, headers=headers, reason="OK"))
-        # A client that watches sends nothing more; what comes is its end.
-        left = asyncio.ensure_future(self._reader.read(1))
+        # A client that watches sends nothing more; what comes is its end, or at the earliest its next request.
+        left = asyncio.ensure_future(self._reader.read(CHUNK))
         try:
             async for events in _events(watching, left):
                 lines = b"".join(json.dumps(event).encode() + b"\n" for event in events)
@@ -144,12 +144,9 @@ class _Conversation:
         finally:
             watching.end()
             left.cancel()
-            with suppress(asyncio.CancelledError, OSError):
-                await left
+            with suppress(asyncio.CancelledError):
+                self._http.receive_data(await left)
         await self._send(h11.EndOfMessage())
-        # What the client may have sent meanwhile was read away: this connection is of no more use.
-        self._writer.close()
-        raise ConnectionResetError("the watch is over")
 
     async def _forward(self, head: h11.Request, forwarding: Forwarding) -> None:
         remains = self._http.trailing_data[0]
