@@ -23,6 +23,8 @@ from alerts.scenarios.catalogue import OF_ALERT, OF_ALL
 
 RULES = Path(__file__).parent / "rules.yaml"
 PROCESSES = 2
+MEMORY = "[15m]"
+"""One setting: what it means for a rule is damaged as a whole."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,6 @@ DAMAGES = (
     Damage("arithmetic", r" - ", " + "),
     Damage("arithmetic", r" \* (?!0)", " / "),
     Damage("arithmetic: instant for age", r"timestamp\((?=certlag)", "abs("),
-    Damage("memory", r"\[15m(?=[:\]])", "[5m"),
     Damage("limit", r"clamp_max", "clamp_min"),
     Damage("metric", r"\bcertlag_\w+", "certlag_nothing"),
     Damage("job", r'job="certlag-exporter"', 'job=~".+"'),
@@ -93,6 +94,8 @@ def _dependents(rules: list[dict[str, Any]], record: str) -> Iterator[str]:
 
 
 def _damaged(rule: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    if MEMORY in rule["expr"]:
+        yield "memory", {**rule, "expr": rule["expr"].replace(MEMORY, "[5m]")}
     yield from ((what, {**rule, "expr": expression}) for what, expression in _damaged_expressions(rule["expr"]))
     if "for" in rule:
         yield from ((f"for: {wait}", {**rule, "for": wait}) for wait in _other_durations(rule["for"]))

@@ -87,9 +87,9 @@ or {held(NOT_AFTER.record)} - ({held(NOT_AFTER.record)} - {held(NOT_BEFORE.recor
 # --- the exporter itself --------------------------------------------------------------------------
 
 _OURS = f'{{job="{JOB}"}}'
-_CONTACT = f"certlag_watch_last_contact_timestamp_seconds{_OURS}"
+_CONTACT = "certlag_watch_last_contact_timestamp_seconds"
 WATCH_SILENCE = Recording(
-    "watch:certlag_watch_silence_seconds:max", f"max by ({WATCH}) (timestamp({_CONTACT}) - ({_CONTACT} > 0))"
+    "watch:certlag_watch_silence_seconds:max", f"max by ({WATCH}) (timestamp({_CONTACT}) - ({_CONTACT}{_OURS} > 0))"
 )
 WATCH_SYNCED = _aggregated("watch", "certlag_watch_synced", WATCH, by="min", of=f"certlag_watch_synced{_OURS}")
 PROBE_SUCCESS = _aggregated("job", "certlag_probe_success", "job", of=f"certlag_probe_success{_OURS}")

@@ -154,15 +154,41 @@ SCENARIOS = (
     ),
     Scenario(
         "is one alert for two replicas, by the earlier deadline",
-        renewed(left=14 * DAY + AT_30).and_also(renewed(left=20 * DAY).relabelled("instance", value="b", was="a")),
+        renewed(left=14 * DAY + AT_30).and_also(renewed(left=20 * DAY).told_by_another()),
         fires(ALERT, 32, said(WARNED)),
     ),
     Scenario(
         "holds through ten minutes without a scrape of two replicas, by the earlier deadline",
-        renewed(left=14 * DAY + AT_30)
-        .and_also(renewed(left=20 * DAY).relabelled("instance", value="b", was="a"))
-        .unscraped(25),
+        renewed(left=14 * DAY + AT_30).and_also(renewed(left=20 * DAY).told_by_another()).unscraped(25),
         fires(ALERT, 32, said(WARNED)),
+    ),
+    Scenario(
+        "goes by the longer of two windows that replicas tell",
+        renewed(left=10 * DAY).and_also(
+            renewed(left=10 * DAY).with_series("certlag_restart_window_seconds", always(DAY), **USE).told_by_another()
+        ),
+        fires(ALERT, 11, said("is accepted for 9d 23h 49m 0s more")),
+    ),
+    Scenario(
+        "goes by the longer of two budgets that replicas tell",
+        renewed(HOURS_24, left=130 * MINUTE + AT_30)
+        .with_series("certlag_restart_budget_seconds", LONG_RUN, **RUN)
+        .and_also(renewed(HOURS_24, left=130 * MINUTE + AT_30).told_by_another()),
+        fires(ALERT, 32, *both("is accepted for 2h 8m 0s more")),
+    ),
+    Scenario(
+        "remembers the budget through ten minutes without a scrape",
+        renewed(HOURS_24, left=130 * MINUTE + AT_30)
+        .with_series("certlag_restart_budget_seconds", LONG_RUN, **RUN)
+        .unscraped(23),
+        fires(ALERT, 32, *both("is accepted for 2h 8m 0s more")),
+    ),
+    Scenario(
+        "does not go by the budget of the same target in another namespace",
+        renewed(HOURS_24, left=130 * MINUTE + AT_30).and_also(
+            healthy(HOURS_24).with_series("certlag_restart_budget_seconds", LONG_RUN, **RUN).elsewhere()
+        ),
+        fires(ALERT, 32, said("is accepted for 2h 8m 0s more")),
     ),
     Scenario("is quiet while all is well", healthy(DAYS_90), quiet(ALERT, 12, 159)),
 )

@@ -114,10 +114,13 @@ SCENARIOS = (
         .with_series(SYNCED, steps((1, 0), (0, 21)), **PODS),
         quiet(ALERT, 35) + fires(ALERT, 36, UNSYNCED) + fires(ALERT, 37, UNSYNCED, silent("17m 0s")),
     ),
-    Scenario(
-        "of another job with such metrics says nothing",
-        SILENT.relabelled("job", value="another", was="certlag-exporter"),
-        quiet(ALERT, 37, 159),
+    *(
+        Scenario(
+            f"says nothing of {what} of another job",
+            world.relabelled("job", value="another", was="certlag-exporter"),
+            quiet(ALERT, 37, 159),
+        )
+        for what, world in (("a watch", SILENT), ("a list", NEVER_SYNCED), ("handshakes", NO_ANSWER))
     ),
     Scenario(
         "takes an instant of zero for none, as for a watch that has just begun",

@@ -44,6 +44,11 @@ SCENARIOS = (
         DOWN.with_series("up", always(1), **{**EXPORTER, "instance": "b"}),
         quiet(ALERT, 30, 159),
     ),
+    Scenario(
+        "is quiet while what another job scrapes is down",
+        World({}).with_series("up", always(1), **EXPORTER).with_series("up", always(0), job="another", instance="a"),
+        quiet(ALERT, 30, 159),
+    ),
     Scenario("is one alert when both are down", DOWN.with_replica(), fires(ALERT, 30, FIRING)),
     Scenario(
         "is quiet while the exporter restarts",

@@ -60,6 +60,24 @@ SCENARIOS = (
         WORLD.unscraped(30),
         fires(ALERT, 35, FIRING) + fires(ALERT, 39, FIRING),
     ),
+    Scenario(
+        "fires when one of two replicas tells it", WORLD.and_also(healthy().told_by_another()), fires(ALERT, 25, FIRING)
+    ),
+    Scenario(
+        "fires when one of two replicas knows that clients are checked",
+        WORLD.and_also(WORLD.with_series("certlag_target_client_auth", always(0), **RUN).told_by_another()),
+        fires(ALERT, 25, FIRING),
+    ),
+    Scenario(
+        "goes by what the exporter now says of clients",
+        WORLD.succeeded_by(WORLD.with_series("certlag_target_client_auth", always(0), **RUN), 40),
+        fires(ALERT, 39, FIRING) + quiet(ALERT, 42, 50),
+    ),
+    Scenario(
+        "is quiet where the same target of another namespace checks clients",
+        WORLD.with_series("certlag_target_client_auth", always(0), **RUN).and_also(healthy().elsewhere()),
+        quiet(ALERT, 25, 159),
+    ),
     Scenario("is one alert for two replicas", WORLD.with_replica(), fires(ALERT, 25, FIRING)),
     Scenario(
         "holds through probes that fail",

@@ -79,5 +79,8 @@ SCENARIOS = (
         WORLD.unscraped(46),
         fires(ALERT, 50, FIRING) + fires(ALERT, 55, FIRING),
     ),
+    Scenario(
+        "fires when one of two replicas tells it", WORLD.and_also(healthy().told_by_another()), fires(ALERT, 50, FIRING)
+    ),
     Scenario("is one alert for two replicas", WORLD.with_replica(), fires(ALERT, 50, FIRING)),
 )

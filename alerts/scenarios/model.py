@@ -68,13 +68,21 @@ class World:
 
     def with_replica(self) -> "World":
         """Return it as two replicas of the exporter tell it."""
-        return self.and_also(self.relabelled("instance", value="b", was="a"))
+        return self.and_also(self.told_by_another())
 
-    def restarted(self, at: int, *, away: int = 2) -> "World":
-        """Return it as told by an exporter that ends at a minute, and by its successor so many minutes later."""
+    def elsewhere(self) -> "World":
+        """Return it as it is in another namespace."""
+        return self.relabelled("namespace", value="staging", was="opschain")
+
+    def told_by_another(self) -> "World":
+        """Return it as another exporter tells it."""
+        return self.relabelled("instance", value="b", was="a")
+
+    def succeeded_by(self, other: "World", at: int, *, away: int = 2) -> "World":
+        """Return it until its exporter ends at a minute, and another world when the next one begins to tell."""
         before = {key: (*points[:at], STALE) for key, points in self.series.items()}
-        after = {key: (*[None] * (at + away), *points[at + away :]) for key, points in self.series.items()}
-        return World(before).and_also(World(after).relabelled("instance", value="b", was="a"))
+        after = {key: (*[None] * (at + away), *points[at + away :]) for key, points in other.series.items()}
+        return World(before).and_also(World(after).told_by_another())
 
     def unscraped(self, at: int, minutes: int = 10) -> "World":
         """Return it with a gap: the exporter did not answer, or Prometheus was not there."""

@@ -99,9 +99,14 @@ SCENARIOS = (
         fires(ALERT, 1093, said("it is late by 2h 12m 0s")),
     ),
     Scenario(
-        "is one alert for two replicas, by the later dates",
-        RENEWED_AT_14.and_also(HOUR_1.unscraped(15, 145).relabelled("instance", value="b", was="a")),
-        quiet(ALERT, 17, 22),
+        "goes by the later dates of two replicas",
+        RENEWED_AT_14.and_also(HOUR_1.told_by_another()),
+        quiet(ALERT, 17, 22, 30, 50),
+    ),
+    Scenario(
+        "without a renewal time goes by the later dates of two replicas",
+        WITHOUT_RENEWAL.and_also(dates(None, MINUTE + 24 * HOUR, 12 * HOUR, LONG).told_by_another()),
+        quiet(ALERT, 1083, 1200),
     ),
     Scenario("is one alert for two replicas", HOUR_1.with_replica(), fires(ALERT, 17, said("it is late by 7m 0s"))),
     Scenario(

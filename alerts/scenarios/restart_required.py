@@ -132,7 +132,7 @@ SCENARIOS = (
     Scenario(
         "ends when nothing has been told for longer",
         renewed().unscraped(72, 60),
-        fires(ALERT, 90, said("is accepted for 29d 22h 40m 0s more")) + quiet(ALERT, 92, 120),
+        fires(ALERT, 85, said("is accepted for 29d 22h 45m 0s more")) + quiet(ALERT, 87, 120),
     ),
     Scenario("is quiet without a verdict", renewed().without("certlag_needs_restart"), quiet(ALERT, 70, 159)),
     Scenario(
@@ -143,7 +143,7 @@ SCENARIOS = (
     Scenario("is one alert for two replicas of the exporter", renewed().with_replica(), fires(ALERT, 70, AT_70)),
     Scenario(
         "is one alert while one of two replicas is behind",
-        renewed().and_also(healthy().relabelled("instance", value="b", was="a")),
+        renewed().and_also(healthy().told_by_another()),
         fires(ALERT, 70, AT_70),
     ),
     Scenario("is neither delayed nor moved by a second renewal", renewed_again(renewed(), 40), fires(ALERT, 70, AT_70)),
@@ -155,7 +155,9 @@ SCENARIOS = (
     Scenario(
         "waits a tenth of the window of a certificate of 24 h",
         renewed(HOURS_24),
-        quiet(ALERT, 10, 56) + fires(ALERT, 57, said("is accepted for 7h 13m 0s more", "short")),
+        quiet(ALERT, 10, 56)
+        + fires(ALERT, 57, said("is accepted for 7h 13m 0s more", "short"))
+        + fires(ALERT, 75, said("is accepted for 6h 55m 0s more", "short")),
     ),
     Scenario(
         "waits a tenth of the window of a certificate of 1 h",
@@ -177,6 +179,36 @@ SCENARIOS = (
         "takes a window of ten hours as a long one",
         renewed(HOURS_24).with_series("certlag_restart_window_seconds", always(10 * HOUR), **USE),
         quiet(ALERT, 57, 69) + fires(ALERT, 70, said("is accepted for 7h 0m 0s more")),
+    ),
+    Scenario(
+        "is muted by a run that one of two replicas sees",
+        running(renewed(), "draining", 20, 150).and_also(renewed().told_by_another()),
+        quiet(ALERT, 70, 149),
+    ),
+    Scenario(
+        "is not muted by a run of the same target in another namespace",
+        renewed().and_also(running(renewed(), "draining", 20, 150).elsewhere()),
+        fires(ALERT, 70, AT_70),
+    ),
+    Scenario(
+        "of a short window is not muted by a run of the same target in another namespace",
+        renewed(HOURS_24).and_also(running(healthy(HOURS_24), "draining", 20, 150).elsewhere()),
+        fires(ALERT, 57, said("is accepted for 7h 13m 0s more", "short")),
+    ),
+    Scenario(
+        "of a short window is muted by a run through ten minutes without a scrape",
+        running(renewed(HOURS_24), "draining", 20, 150).unscraped(80),
+        quiet(ALERT, 79, 85, 89, 90, 91),
+    ),
+    Scenario(
+        "of a short window holds through ten minutes without a scrape",
+        renewed(HOURS_24).unscraped(60),
+        fires(ALERT, 69, said("is accepted for 7h 1m 0s more", "short")),
+    ),
+    Scenario(
+        "goes by what is told now, not by what was remembered of the exporter before",
+        renewed().succeeded_by(renewed().with_series("certlag_needs_restart", always(0), **USE), 80),
+        fires(ALERT, 79, said("is accepted for 29d 22h 51m 0s more")) + quiet(ALERT, 82, 90),
     ),
     Scenario("is quiet while all is well", healthy(DAYS_90), quiet(ALERT, RENEWED, 70, 159)),
 )

@@ -63,5 +63,15 @@ SCENARIOS = (
         OPEN.unscraped(102),
         fires(ALERT, 99, said("1h 9m 0s")) + quiet(ALERT, 100, 107, 109, 111, 113),
     ),
+    Scenario(
+        "goes by the later of two deadlines that replicas tell",
+        OPEN.and_also(running(renewed(), "restarting", 10, 100, overdue=80).told_by_another()),
+        quiet(ALERT, 62, 99),
+    ),
+    Scenario(
+        "is not hidden by the same target of another namespace",
+        OPEN.and_also(renewed().elsewhere()),
+        fires(ALERT, 62, said("32m 0s")),
+    ),
     Scenario("is one alert for two replicas", OPEN.with_replica(), fires(ALERT, 62, said("32m 0s"))),
 )

@@ -44,7 +44,7 @@ SCENARIOS = (
     Scenario("is one alert for two replicas", WORLD.with_replica(), fires(ALERT, 35, FIRING)),
     Scenario(
         "is quiet while one of two replicas finds it",
-        WORLD.and_also(healthy().relabelled("instance", value="b", was="a")),
+        WORLD.and_also(healthy().told_by_another()),
         quiet(ALERT, 35, 159),
     ),
     Scenario(

@@ -33,6 +33,10 @@ WORKER = {**RUN, "worker": "deployment/opschain-api-worker"}
 OTHER = {**RUN, "worker": "deployment/opschain-other-worker"}
 EXPECTED, REPLICAS = "certlag_workers_expected_replicas", "certlag_workers_replicas"
 HEARTBEAT = "certlag_runbook_heartbeat_timestamp_seconds"
+STARTED = "process_start_time_seconds"
+SECOND = {**EXPORTER, "instance": "b"}
+SECOND_RUN = {**RUN, "instance": "b"}
+"""As a second exporter tells it."""
 
 ALIVE = running(renewed(), "draining", 20, 150)
 DEAD = running(renewed(), "draining", 20, 150, dead_at=40)
@@ -49,6 +53,16 @@ def restarted_amid(world: World, at: int, *, alive: bool) -> World:
     )
     return exporter_restarted(world, at).with_series(
         HEARTBEAT, (*seen, "stale", *[None] * (MINUTES - 151)), **{**RUN, "instance": "b"}
+    )
+
+
+def beating_only(at: int) -> World:
+    """Return a world whose dead run beats once more, while the exporter is restarted at minute 60."""
+    beats = steps((None, 0), (at, 61), ("stale", 150), (None, 151))
+    return (
+        DEAD.succeeded_by(DEAD.without(HEARTBEAT), 58)
+        .with_series(HEARTBEAT, beats, **SECOND_RUN)
+        .with_series(STARTED, steps((None, 0), (60 * MINUTE, 60)), **SECOND)
     )
 
 
@@ -135,13 +149,33 @@ SCENARIOS = (
         running(renewed(), "draining", 20, 100, dead_at=40).unscraped(102),
         fires(ALERT, 99, FIRING) + quiet(ALERT, 100, 107, 109, 111, 113),
     ),
+    Scenario(
+        "is not hidden by the same target of another namespace",
+        LEFT.and_also(renewed().elsewhere()),
+        fires(ALERT, 22, FIRING),
+    ),
+    Scenario(
+        "is quiet for a run that lives while one of two replicas restarts",
+        ALIVE.with_series(HEARTBEAT, (*[None] * 60, *always(60 * MINUTE + 1, 50), "stale"), **SECOND_RUN).with_series(
+            STARTED, steps((None, 0), (60 * MINUTE, 60)), **SECOND
+        ),
+        quiet(ALERT, 61, 62, 63, 64, 65),
+    ),
+    Scenario(
+        "a beat within half a minute of the exporter's start is none",
+        beating_only(60 * MINUTE + 20),
+        fires(ALERT, 59, FIRING) + fires(ALERT, 63, FIRING) + fires(ALERT, 66, FIRING),
+    ),
+    Scenario(
+        "a beat later than half a minute after the exporter's start is one",
+        beating_only(60 * MINUTE + 45),
+        fires(ALERT, 59, FIRING) + quiet(ALERT, 63, 65, 66),
+    ),
     Scenario("is one alert for two replicas", DEAD.with_replica(), fires(ALERT, 47, FIRING)),
     Scenario(
         "is quiet for a run that one of two replicas sees alive",
         ALIVE.and_also(
-            World({key: points for key, points in DEAD.series.items() if key[0] == HEARTBEAT}).relabelled(
-                "instance", value="b", was="a"
-            )
+            World({key: points for key, points in DEAD.series.items() if key[0] == HEARTBEAT}).told_by_another()
         ).with_series("process_start_time_seconds", always(-MINUTE), **{**EXPORTER, "instance": "b"}),
         quiet(ALERT, 47, 149),
     ),

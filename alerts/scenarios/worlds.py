@@ -158,7 +158,7 @@ def running(world: World, state: str, begin: int, end: int, *, dead_at: int | No
 def exporter_restarted(world: World, at: int, *, away: int = 2) -> World:
     """Return a world in which the exporter ends at a minute; its successor knows when it began itself."""
     began = steps((None, 0), ((at + away) * MINUTE, at + away))
-    return world.restarted(at, away=away).with_series(
+    return world.succeeded_by(world, at, away=away).with_series(
         "process_start_time_seconds", began, **{**EXPORTER, "instance": "b"}
     )
 
