@@ -92,8 +92,7 @@ RUNNING: tuple[Decorator, ...] = (
     click.option("--alertmanager", metavar="URL", help="For --silence and --refuse-while-firing."),
 )
 
-RESTARTING: tuple[Decorator, ...] = (
-    click.option("--force", is_flag=True, default=None, help="Restart although nothing is known to be stale."),
+SETTLING: tuple[Decorator, ...] = (
     click.option(
         "--no-settle",
         "settle",
@@ -101,6 +100,10 @@ RESTARTING: tuple[Decorator, ...] = (
         default=None,
         help="Do not wait until the issuance is two minutes old: a pod may then mount the Secret of before.",
     ),
+)
+
+RESTARTING: tuple[Decorator, ...] = (
+    click.option("--force", is_flag=True, default=None, help="Restart although nothing is known to be stale."),
     click.option(
         "--pause-controllers",
         "pause",
@@ -131,8 +134,8 @@ RESTARTING: tuple[Decorator, ...] = (
 
 BY_VERB = {
     "check": COMMON,
-    "restart": COMMON + RUNNING + RESTARTING,
-    "resume": COMMON + RUNNING,
+    "restart": COMMON + RUNNING + SETTLING + RESTARTING,
+    "resume": COMMON + RUNNING + SETTLING,
     "abort": COMMON + RUNNING,
 }
 
