@@ -7,11 +7,11 @@ import struct
 import subprocess
 import termios
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import pyte
 
-from tests.bench.waiting import until
+from tests.bench.waiting import TooLateError, until
 
 
 class PseudoTerminal:
@@ -71,15 +71,28 @@ class PseudoTerminal:
         with self._lock:
             return bool(self._screen.cursor.hidden)
 
-    def shows(self, *texts: str, seconds: float = 30) -> str:
-        """Wait until all of these stand on the screen; return it."""
-        return until(
-            f"{texts} on the screen", lambda: self.text if all(each in self.text for each in texts) else "", seconds
-        )
+    def sees(self, what: str, condition: Callable[[str], bool], seconds: float = 60) -> str:
+        """Wait until a screen fulfils a condition, and return it. A screen may be seen half drawn: so all at once."""
+        screen = ""
 
-    def hides(self, text: str, seconds: float = 30) -> str:
-        """Wait until this stands on the screen no more; return it."""
-        return until(f"no {text!r} on the screen", lambda: "" if text in self.text else (self.text or " "), seconds)
+        def look() -> bool:
+            nonlocal screen
+            screen = self.text
+            return condition(screen)
+
+        try:
+            until(what, look, seconds)
+        except TooLateError as error:
+            raise TooLateError(f"{error}; the screen:\n{screen}") from error
+        return screen
+
+    def shows(self, *texts: str) -> str:
+        """Wait until all of these stand on the screen, and return it."""
+        return self.sees(f"{texts} on the screen", lambda screen: all(text in screen for text in texts))
+
+    def hides(self, *texts: str) -> str:
+        """Wait until none of these stands on the screen any more, and return it."""
+        return self.sees(f"no {texts} on the screen", lambda screen: not any(text in screen for text in texts))
 
     def close(self) -> None:
         """End the program and the terminal."""

@@ -66,17 +66,15 @@ class LiveReporter:
         self.pause()
 
     def _draw(self) -> None:
-        if self._paused or self._picture.present is None:
-            return
-        if self._view is None:
+        """Have the view there; it draws itself, a few times a second."""
+        if self._view is None and self._picture.present is not None and not self._paused:
             self._view = _View(self._console, self._drawing)
-            self._view.start()
-        self._view.refresh()
+            self._view.start(refresh=True)
 
     def _leave(self) -> None:
         view, self._view = self._view, None
         if view is not None:
-            view.leave()
+            view.stop()
 
     def _drawing(self) -> RenderableType:
         return RunView(self._picture, form(self._console), self._clock.now())
@@ -100,11 +98,6 @@ class _View(Live):
             console=console, get_renderable=drawing, refresh_per_second=PICTURES_PER_SECOND, transient=True
         )
         self._size = console.size
-
-    def leave(self) -> None:
-        """End, and leave nothing of it on the screen."""
-        self._get_renderable = Text
-        self.stop()
 
     def process_renderables(self, renderables: list[ConsoleRenderable]) -> list[ConsoleRenderable]:
         """Put the view below what is printed."""

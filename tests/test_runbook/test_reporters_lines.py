@@ -63,10 +63,7 @@ def test_a_change_is_one_line_and_looking_again_is_none() -> None:
     about = [line for line in lines_of(300) if WORKER in line or PODS[0] in line]
     assert [line.partition("Z ")[2] for line in about] == [
         f"done: scale {WORKER} from 3 to 0",
-        *(
-            f"{WORKER}: {pod} is ending, on node-{n}, for 0 s, until 03:14:01Z at the latest"
-            for n, pod in enumerate(PODS)
-        ),
+        *(f"{WORKER}: {pod} is ending, {latest.format(number)}" for number, pod in enumerate(PODS)),
         f"{WORKER}: waiting: 3 pods not ended",
     ]
 

@@ -50,13 +50,17 @@ def wide() -> Iterator[Steered]:
 
 def test_each_worker_is_shown_with_its_state_how_long_it_has_been_ending_and_its_latest_end(terminal: Steered) -> None:
     terminal.order("plan", 301)
-    screen = " ".join(terminal.shows(*PODS, "55m left").split())
-    for number in range(len(PODS)):
-        assert f"node-{number}" in screen
-    assert screen.count("03:14:01Z") == len(PODS)
-    assert screen.count("ending") == len(PODS)
-    assert "5m" in screen
-    assert "let workers finish" in screen
+
+    each_has = ("ending", "5m", "03:14:01Z", "(55m left)")
+    nodes = [f"node-{number}" for number in range(len(PODS))]
+
+    def whole(screen: str) -> bool:
+        words = " ".join(screen.rpartition("let workers finish 5m, 55m left")[2].split())
+        return all(words.count(text) >= len(PODS) for text in each_has) and all(
+            each in words for each in (*nodes, *PODS)
+        )
+
+    terminal.sees("every worker", lambda screen: whole(" ".join(screen.split())))
 
 
 def test_a_new_pod_is_shown_with_what_it_presents(terminal: Steered) -> None:
@@ -66,8 +70,7 @@ def test_a_new_pod_is_shown_with_what_it_presents(terminal: Steered) -> None:
 
 def test_why_a_rollout_stalls_is_shown_and_obeyed_by_nobody(terminal: Steered) -> None:
     terminal.order(742)
-    screen = terminal.shows("stalled", r"node\x1b[2J\u202e[bold]x[/bold]\nnext")
-    assert "restart" in screen
+    terminal.shows("stalled", r"node\x1b[2J\u202e[bold]x[/bold]\nnext")
     assert "\u202e".encode() not in terminal.raw
     assert b"\x1b[2J" not in terminal.raw
 
@@ -78,7 +81,7 @@ def test_warnings_and_writes_stay_on_the_screen_after_the_view_is_gone(terminal:
     assert f"{PODS[2]} ended with 137" in screen
     assert f"scale {WORKER} from 0 to 3" in screen
     assert "Ctrl-C" not in screen
-    assert not terminal.cursor_hidden
+    terminal.sees("a cursor", lambda _: not terminal.cursor_hidden)
 
 
 @pytest.mark.parametrize(("columns", "lines"), [(60, 30), (50, 16), (100, 24), (160, 50), (40, 8)])
@@ -87,23 +90,21 @@ def test_a_terminal_that_is_resized_shows_the_view_once_and_whole(wide: Steered,
     wide.shows("1m 39s")
     wide.resize(columns, lines)
     wide.order(200)
-    screen = wide.shows("3m 19s")
-    wide.hides("1m 39s")
-    assert screen.count("let workers finish") == 1
-    assert screen.count(WORKER) == 1
-    assert len(wide.lines) <= lines
+
+    def once(screen: str) -> bool:
+        return "1m 39s" not in screen and all(screen.count(text) == 1 for text in ("let workers finish", WORKER))
+
+    wide.sees("one view", lambda screen: "3m 19s" in screen and once(screen) and len(screen.splitlines()) <= lines)
 
 
 def test_a_question_has_the_terminal_to_itself(wide: Steered) -> None:
     wide.order("plan", 100)
     wide.shows("let workers finish", "Ctrl-C")
     wide.order("pause")
-    screen = wide.hides("Ctrl-C")
-    assert "let workers finish" not in screen
-    assert "Plan of restart-build-service" in wide.raw.decode()
-    assert not wide.cursor_hidden
-    wide.order(110)
-    assert "let workers finish" not in wide.text
+    wide.hides("Ctrl-C", "let workers finish")
+    wide.sees("a cursor", lambda _: not wide.cursor_hidden)
+    wide.order(110, "plan")
+    assert "let workers finish" not in wide.sees("a second plan", lambda _: wide.raw.count(b"Plan of") == 2)
     wide.order("resume")
     wide.shows("let workers finish", "1m 49s")
 
@@ -111,8 +112,8 @@ def test_a_question_has_the_terminal_to_itself(wide: Steered) -> None:
 def test_leaving_gives_the_cursor_back_and_keeps_what_was_printed(wide: Steered) -> None:
     wide.order(100)
     wide.shows("let workers finish")
-    assert wide.cursor_hidden
+    wide.sees("no cursor", lambda _: wide.cursor_hidden)
     wide.order("close", "close")
     screen = wide.hides("let workers finish")
     assert f"scale {WORKER} from 3 to 0" in screen
-    assert not wide.cursor_hidden
+    wide.sees("a cursor", lambda _: not wide.cursor_hidden)

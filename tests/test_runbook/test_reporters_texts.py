@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exporter.judgement import Reason, WindowState
@@ -44,6 +44,7 @@ def test_no_line_is_wider_than_the_terminal(name: str) -> None:
     assert max(map(len, lines)) <= width
 
 
+@settings(deadline=None)
 @given(text=st.text())
 def test_foreign_text_is_printable_and_one_line(text: str) -> None:
     assert wording.visible(text).isprintable()
@@ -53,6 +54,7 @@ def test_very_long_foreign_text_is_cut_and_says_so() -> None:
     assert wording.visible("x" * 5000).endswith("x (and 4000 more characters)")
 
 
+@settings(deadline=None, max_examples=30)
 @given(text=st.text(max_size=300))
 def test_no_foreign_text_reaches_a_terminal_as_a_command_or_as_markup(text: str) -> None:
     plan = a_plan(context=text, reason=text, changes=(PlannedChange(text, text, text),))
