@@ -22,6 +22,10 @@ class Contest:
         when = f" at {self.at:%Y-%m-%d %H:%M:%S}Z" if self.at else ""
         return f"{reference(self.workload)}: {self.what}{by}{when}"
 
+    def seen(self, now: datetime) -> str:
+        """Say it with a time: managedFields have none for a deletion, nor for a write through `scale`."""
+        return str(self) if self.at else f"{self}, seen at {now:%Y-%m-%d %H:%M:%S}Z"
+
 
 def contest(view: WorkloadView, what: str, *path: str) -> Contest:
     """Say what was done to an object, and who wrote the field at this path last."""

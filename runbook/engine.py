@@ -24,7 +24,7 @@ from runbook.observation import observe
 from runbook.outcomes import Outcome
 from runbook.record import Paused, Run
 from runbook.sight import TargetSight
-from runbook.workloads import RESTART_ANNOTATION, WorkloadView, reference
+from runbook.workloads import RESTART_ANNOTATION, RUN_ANNOTATION, WorkloadView, reference
 
 RESTARTED_AT = "kubectl.kubernetes.io/restartedAt"
 REVISION_ANNOTATION = "certlag.dev/certificate-revision"
@@ -105,20 +105,23 @@ class Engine:
             yield from hold.note(silence=(yield Silence(limit)))
 
     def _go_on(self) -> Steps[None]:
-        run = yield from self._open_run()
-        self._after_contest = run.ended is Outcome.CONTESTED
+        ended = (yield from self._open_run()).ended
+        self._after_contest = ended is Outcome.CONTESTED
         yield from self._hold.take_over()
-        undone = self._after_contest and run.step is Step.RESTARTING
-        invalid = run.ended is Outcome.RESTART_FAILED and run.step is Step.RESTARTED
-        if run.put_back is None and (undone or invalid):
-            # It was reverted, or did not help, and somebody has said to go on: it is asked for anew.
+        run = self._hold.run
+        if run.put_back is not None:
+            return
+        if self._after_contest and run.step in (Step.DRAINED, Step.RESTARTING):
+            # Workers were scaled up, or the restart was undone, and somebody has said to go on: drain and ask anew.
+            yield from self._hold.note(step=Step.SCALED_DOWN)
+        elif ended is Outcome.RESTART_FAILED and run.step is Step.RESTARTED:
             yield from self._hold.note(step=Step.DRAINED)
 
     def _undo(self) -> Steps[None]:
-        run = yield from self._open_run()
+        yield from self._open_run()
         self._after_contest = True
         yield from self._hold.take_over(lenient=True)
-        if run.step not in PUTTING_BACK:
+        if self._hold.run.step not in PUTTING_BACK:
             yield from self._hold.note(put_back=Outcome.ABORTED)
 
     def _open_run(self) -> Steps[Run]:
@@ -141,14 +144,14 @@ class Engine:
         except HeldError as held:
             return Ending(Outcome.LOCKED, str(held))
         except ClusterError as error:
+            yield from self._release()
             return Ending(Outcome.UNEXPECTED, f"the lock cannot be taken, nothing was changed: {error}")
         except Interrupted:
-            yield from hold.leases.release()
+            yield from self._release()
             return Ending(Outcome.INTERRUPTED, "interrupted, nothing was changed")
         try:
             yield from start()
-            yield from self._loop()
-            ending = yield from self._close()
+            ending = yield from self._loop()
         except (RefusedError, RecordError) as refused:
             ending = Ending(Outcome.REFUSED, str(refused))
         except LostError as lost:
@@ -161,13 +164,24 @@ class Engine:
             ending = yield from self._halted(halt)
         except (ClusterError, SilentError) as error:
             ending = yield from self._halted(_Halt(Outcome.UNEXPECTED, str(error)))
-        yield from hold.leases.release()
+        yield from self._release()
         return ending
 
-    def _loop(self) -> Steps[None]:
-        """Bring the run from step to step."""
-        while (onward := self._onward()) is not None:
+    def _release(self) -> Steps[None]:
+        """Give the lock back; whoever wants to stop meanwhile need not wait long."""
+        while True:
             try:
+                yield from self._hold.leases.release()
+            except Interrupted:
+                continue
+            return
+
+    def _loop(self) -> Steps[Ending]:
+        """Bring the run from step to step, and close it."""
+        while True:
+            try:
+                if (onward := self._onward()) is None:
+                    return (yield from self._close())
                 yield from onward()
             except phases.TimedOutError as late:
                 yield from self._late(str(late))
@@ -189,7 +203,7 @@ class Engine:
             Step.UNPAUSED: None,
         }
         if run.put_back is not None and run.step not in PUTTING_BACK | {Step.RESTARTING}:
-            return self._scale_up
+            return self._roll_out if _restart_pending(run) else self._scale_up
         return onward[run.step]
 
     def _close(self) -> Steps[Ending]:
@@ -212,7 +226,7 @@ class Engine:
         step = self._hold.run.step
         if step is Step.SCALED_DOWN:
             yield from self._turn_back(Outcome.DRAIN_TIMED_OUT, f"not drained in time: {why}")
-        elif step is Step.RESTARTING:
+        elif step in (Step.DRAINED, Step.RESTARTING):
             raise _Halt(Outcome.RESTART_FAILED, f"not rolled out in time: {why}")
         else:
             raise _Halt(Outcome.RESTORE_INCOMPLETE, f"workers are not ready in time: {why}")
@@ -228,7 +242,7 @@ class Engine:
             return
         question = (
             "Put the workers back, without a restart? Pods that are ending already go on to end"
-            if run.step in BEFORE_RESTART
+            if run.step in BEFORE_RESTART and not _restart_pending(run)
             else "The restart was asked for and is not undone. Wait for it, then put the workers back?"
         )
         if (yield Ask(question)):
@@ -256,7 +270,10 @@ class Engine:
             yield from self._unsilence()
             yield from hold.note(ended=halt.outcome, ended_at=self._clock.now(), detail=halt.message)
             yield from hold.announce("RunStopped", f"run {run.id}: {halt.outcome}: {halt.message}", warning=True)
-        except (ClusterError, SilentError, LostError, Interrupted, fence.ContestedError) as error:
+        except LostError as lost:
+            # What looked like a contest was the work of whoever has taken over.
+            return Ending(Outcome.LOCKED, f"{lost}; nothing more was changed", hold.journal.record.run)
+        except (ClusterError, SilentError, Interrupted, fence.ContestedError) as error:
             yield Tell(Remark(Level.WARNING, f"that could not be noted in the record: {error}"))
         return Ending(halt.outcome, halt.message, hold.journal.record.run)
 
@@ -265,7 +282,7 @@ class Engine:
     def _pause(self) -> Steps[None]:
         """Keep away the controllers that would fight, where that was asked for."""
         for paused in self._hold.run.paused:
-            yield from self._annotate(paused, paused.during, f"pause {_kind(paused)}")
+            yield from self._annotate(paused, paused.during, f"pause {fence.name_of(paused.path)}")
         yield from self._hold.reach(Step.PAUSED_AUTOSCALER)
 
     def _scale_down(self) -> Steps[None]:
@@ -353,13 +370,21 @@ class Engine:
             what = f"scale {reference(worker)} from 0 to {recorded.replicas}"
             # Before the drain they are what they were; after it, only a write of ours can have put them back.
             expected = self._after_contest or hold.run.wrote_before(what) or hold.run.step in BEFORE_DRAIN
+            sent: list[Change] = []
 
             def make(
-                view: WorkloadView, replicas: int = recorded.replicas, what: str = what, *, expected: bool = expected
+                view: WorkloadView,
+                replicas: int = recorded.replicas,
+                what: str = what,
+                sent: list[Change] = sent,
+                *,
+                expected: bool = expected,
             ) -> Change | None:
                 if view.replicas == 0 and replicas > 0:
-                    return fence.patch(view, what, {"spec": {"replicas": replicas}})
-                if view.replicas != 0 and not expected:
+                    sent.append(fence.patch(view, what, {"spec": {"replicas": replicas}}))
+                    return sent[-1]
+                ours = bool(sent) and view.replicas == replicas  # its answer was lost
+                if view.replicas != 0 and not (expected or ours):
                     found = f"was scaled to {view.replicas} while it was drained"
                     raise fence.ContestedError(contest(view, found, "spec", "replicas"))
                 return None
@@ -375,7 +400,7 @@ class Engine:
 
     def _unpause_all(self, run: Run) -> Steps[None]:
         for paused in run.paused:
-            yield from self._annotate(paused, paused.before, f"unpause {_kind(paused)}")
+            yield from self._annotate(paused, paused.before, f"unpause {fence.name_of(paused.path)}")
 
     # --- parts ----------------------------------------------------------------------------------------------
 
@@ -387,9 +412,13 @@ class Engine:
         def attempt() -> Steps[None]:
             document = yield Get(paused.path)
             if document is None:
-                yield Tell(Remark(Level.WARNING, f"{_kind(paused)} is gone: nothing to do there"))
+                yield Tell(Remark(Level.WARNING, f"{fence.name_of(paused.path)} is gone: nothing to do there"))
                 return
             metadata = document["metadata"]
+            mark = (metadata.get("annotations") or {}).get(RUN_ANNOTATION)
+            if mark != hold.run.fence:
+                yield from hold.confirm()
+                raise LostError(f"{fence.name_of(paused.path)} now belongs to {f'run {mark}' if mark else 'no run'}")
             content = {"resourceVersion": metadata["resourceVersion"], "annotations": annotations}
             try:
                 yield Change(what, Verb.PATCH, paused.path, {"metadata": content})
@@ -423,9 +452,5 @@ def _restart_pending(run: Run) -> bool:
 
 
 def _may_have_scaled(run: Run) -> bool:
-    """Tell whether a worker may have been scaled already: the write was at least intended."""
-    return any(writing.what.startswith("scale ") for writing in run.writes)
-
-
-def _kind(paused: Paused) -> str:
-    return "/".join(paused.path.split("/")[-2:])
+    """Tell whether a worker may have been scaled already: the write was intended, and did not fail for sure."""
+    return any(writing.what.startswith("scale ") and writing.state != "failed" for writing in run.writes)

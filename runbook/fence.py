@@ -40,6 +40,30 @@ def patch(view: WorkloadView, what: str, content: Mapping[str, Any]) -> Change:
     return Change(what, Verb.PATCH, workload_path(view.workload), {**content, "metadata": metadata})
 
 
+def mark_other(path: str, mark: str | None, *, guard: Guard, confirm: Guard) -> Steps[None]:
+    """Put the fence on an object that is no workload, or take it off (None); one that is gone needs none.
+
+    Raises:
+        ClusterError: it was refused for good.
+    """
+    what = f"{'fence' if mark else 'take the mark off'} {name_of(path)}"
+
+    def attempt() -> Steps[None]:
+        document: Document | None = yield Get(path)
+        if document is None or (document["metadata"].get("annotations") or {}).get(RUN_ANNOTATION) == mark:
+            return
+        yield from confirm()
+        metadata = {"resourceVersion": document["metadata"]["resourceVersion"], "annotations": {RUN_ANNOTATION: mark}}
+        yield Change(what, Verb.PATCH, path, {"metadata": metadata})
+
+    yield from insist(what, attempt, guard)
+
+
+def name_of(path: str) -> str:
+    """Return `resource/name` of an object's path."""
+    return "/".join(path.split("/")[-2:])
+
+
 def read(workload: Workload) -> Steps[WorkloadView]:
     """Read a workload once.
 
@@ -67,7 +91,8 @@ def change(
         workload: what to change.
         make: decides on the write.
         uid: what it must be.
-        fence: what must stand on it; None to look at it first (a take-over).
+        fence: what must stand on it; None to write it, which the lock alone must allow: then it is confirmed between
+            the read and the write, so that a take-over is either seen or has changed the resourceVersion.
         guard: keeps the lock before each try.
         confirm: reads record and lock again after a conflict, and raises LostError if they are not ours.
 
@@ -89,6 +114,8 @@ def change(
         wanted = make(view)
         if wanted is None:
             return view
+        if fence is None:
+            yield from confirm()
         try:
             return workload_view(workload, (yield wanted))
         except ClusterError as error:

@@ -17,9 +17,9 @@ from runbook import fence
 from runbook.effects import Change, Steps, Tell, Verb
 from runbook.events import Level, Remark, StepReached, Written
 from runbook.journal import Journal
-from runbook.leases import Leases
+from runbook.leases import Leases, LostError
 from runbook.outcomes import Outcome
-from runbook.record import Operator, Paused, Record, Run, WorkerRecord
+from runbook.record import Operator, Paused, Run, WorkerRecord
 from runbook.workloads import KINDS, REPLICAS_ANNOTATION, RUN_ANNOTATION, WorkloadView, reference
 
 
@@ -118,6 +118,7 @@ class Hold:
             views[workload] = yield from fence.change(
                 workload, make, uid=view.uid, fence=None, guard=self.leases.hold, confirm=self.leases.confirm
             )
+        yield from self._mark_others(self.orders.pause, mark)
         return views
 
     def take_over(self, *, lenient: bool = False) -> Steps[None]:
@@ -137,27 +138,32 @@ class Hold:
         target = views[self.orders.target.workload]
         if target.uid != run.workload_uid and not lenient:
             raise RefusedError(f"the record is of another {run.workload}: it was created anew since. Abort the run")
-        renewed = replace(
-            run,
-            epoch=1 + max(run.epoch, *(_epoch(view.fence, run.id) for view in views.values())),
-            operator=self.orders.operator,
-            workload_uid=target.uid,
-            workers=workers,
-            deadline=self.deadline(self.clock.now()),
-            ended=None,
-            ended_at=None,
-            detail="",
-        )
+        epoch = 1 + max(run.epoch, *(_epoch(view.fence, run.id) for view in views.values()))
+        mark = f"{run.id}/{epoch}"
         for workload, view in views.items():
             worker = workers.get(reference(workload))
 
             def make(view: WorkloadView, *, worker: WorkerRecord | None = worker) -> Change:
-                return _mark(view, renewed.fence, None if worker is None else str(worker.replicas))
+                return _mark(view, mark, None if worker is None else str(worker.replicas))
 
             yield from fence.change(
                 workload, make, uid=view.uid, fence=None, guard=self.leases.hold, confirm=self.leases.confirm
             )
-        yield from self.journal.update(lambda _: renewed)
+        yield from self._mark_others(run.paused, mark)
+        deadline = self.deadline(self.clock.now())
+        yield from self.journal.update(
+            lambda found: replace(
+                found,
+                epoch=epoch,
+                operator=self.orders.operator,
+                workload_uid=target.uid,
+                workers=workers,
+                deadline=deadline,
+                ended=None,
+                ended_at=None,
+                detail="",
+            )
+        )
         self.owned = True
 
     def unfence(self) -> Steps[None]:
@@ -167,6 +173,8 @@ class Hold:
             uid = worker.uid if worker else self.run.workload_uid
 
             def make(view: WorkloadView) -> Change | None:
+                if view.fence not in (None, self.run.fence):
+                    raise LostError(f"{reference(view.workload)} now belongs to run {view.fence}")
                 marks = {key: None for key in (RUN_ANNOTATION, REPLICAS_ANNOTATION) if key in view.annotations}
                 what = f"take the marks off {reference(view.workload)}"
                 return fence.patch(view, what, {"metadata": {"annotations": marks}}) if marks else None
@@ -177,6 +185,13 @@ class Hold:
                 )
             except fence.ContestedError as gone:
                 yield Tell(Remark(Level.WARNING, f"{gone}; nothing to clean up there"))
+        yield from self._mark_others(self.run.paused, None)
+
+    def _mark_others(self, paused: Iterable[Paused], mark: str | None) -> Steps[None]:
+        """Fence the objects that are no workloads but are written to: those that are paused."""
+        workloads = {fence.workload_path(workload) for workload in self.orders.workloads}
+        for path in sorted({each.path for each in paused} - workloads):
+            yield from fence.mark_other(path, mark, guard=self.leases.hold, confirm=self.leases.confirm)
 
     def confirm(self) -> Steps[None]:
         """Read record and lock again, after a conflict.
@@ -226,7 +241,8 @@ class Hold:
 
     def close(self, outcome: Outcome, detail: str = "") -> Steps[None]:
         """Finish the run in the record."""
-        yield from self.journal.write(self.journal.record.closed(outcome, self.clock.now(), detail))
+        now = self.clock.now()
+        yield from self.journal.write(lambda record: record.closed(outcome, now, detail))
 
     def open(self, views: Mapping[Workload, WorkloadView], pods: Mapping[Workload, Iterable[str]]) -> Steps[None]:
         """Open the run in the record, with all that is needed to undo it."""
@@ -249,8 +265,7 @@ class Hold:
             paused=orders.pause,
             steps=((Step.RECORDED, now),),
         )
-        before: Record = self.journal.record
-        yield from self.journal.write(replace(before, run=run))
+        yield from self.journal.write(lambda record: replace(record, run=run))
         self.owned = True
         yield Tell(StepReached(Step.RECORDED, now, 0.0))
 

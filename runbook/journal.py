@@ -29,9 +29,7 @@ class Journal:
     @property
     def run(self) -> Run:
         """The run that is open."""
-        if self.record.run is None:
-            raise AssertionError("no run is open")
-        return self.record.run
+        return _open(self.record)
 
     def read(self) -> Steps[Record]:
         """Read it.
@@ -43,17 +41,19 @@ class Journal:
         self.record = Record() if document is None else from_config_map(document)
         return self.record
 
-    def write(self, record: Record) -> Steps[None]:
-        """Write it, once and for certain.
+    def write(self, change: Callable[[Record], Record]) -> Steps[None]:
+        """Write it, changed, once and for certain.
+
+        `change` is applied again to what was found where a write did not land: while a take-over is not complete, the
+        process that is taken over may still have written to it.
 
         Raises:
             LostError: another run has written it since.
         """
-        before = self.record
-        record = replace(record, resource_version=before.resource_version)
 
         def attempt() -> Steps[Record]:
-            nonlocal record
+            before = self.record
+            record = replace(change(before), resource_version=before.resource_version)
             try:
                 document = yield self._change(record)
             except ClusterError as error:
@@ -64,7 +64,6 @@ class Journal:
                     return found
                 if not _same_owner(found, before):
                     raise LostError("the record is another run's now") from error
-                record = replace(record, resource_version=found.resource_version)
                 raise
             return from_config_map(document)
 
@@ -72,7 +71,7 @@ class Journal:
 
     def update(self, change: Callable[[Run], Run]) -> Steps[None]:
         """Write the open run, changed."""
-        yield from self.write(replace(self.record, run=change(self.run)))
+        yield from self.write(lambda record: replace(record, run=change(_open(record))))
 
     def confirm(self) -> Steps[None]:
         """Read it again, after a conflict elsewhere.
@@ -95,6 +94,12 @@ class Journal:
 def _get(path: str) -> Steps[Document | None]:
     document: Document | None = yield Get(path)
     return document
+
+
+def _open(record: Record) -> Run:
+    if record.run is None:
+        raise AssertionError("no run is open")
+    return record.run
 
 
 def _same_owner(found: Record, before: Record) -> bool:

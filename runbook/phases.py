@@ -25,6 +25,8 @@ POLL = 5.0
 """Seconds between looks when no watch says that something changed."""
 APART = 0.25
 """Seconds between the two looks that must both say drained."""
+TRIES_WHEN_LATE = 12
+"""Looks in a row that may fail, about 40 s, before a phase whose time is over is given up without an answer."""
 KILLED = 137
 
 
@@ -155,10 +157,12 @@ def _rolled_out(
             if seen.views[worker].replicas != 0:
                 what = f"was scaled to {seen.views[worker].replicas} while it was drained"
                 raise ContestedError(contest(seen.views[worker], what, "spec", "replicas"))
+        # Workers are back when new pods are Ready: one of before on a dead node may be ending for ever.
+        pods = [pod for pod in seen.pods if phase is not Phase.RESTORING or not pod.terminating]
         waiting: RollingOut | None = None
         for workload, uid in uids.items():
             view = seen.views[workload]
-            progress = rollout_progress(view, seen.replica_sets, seen.pods, uid=uid, restart_id=restart_id)
+            progress = rollout_progress(view, seen.replica_sets, pods, uid=uid, restart_id=restart_id)
             if isinstance(progress, Contest):
                 raise ContestedError(progress)
             why, stalled = (progress.why, progress.stalled) if isinstance(progress, RollingOut) else ("", None)
@@ -200,6 +204,7 @@ def _until(
     why, over_once, failures = "", False, 0
     while True:
         yield from hold.leases.hold()
+        late = hold.clock.monotonic() >= deadline
         try:
             waiting_for = yield from look()
         except ClusterError as error:
@@ -210,10 +215,11 @@ def _until(
             failures = 0
             if waiting_for is None and (over_once or not twice):
                 return
-        left = deadline - hold.clock.monotonic()
         why = waiting_for or why
-        if waiting_for is not None and left <= 0:
+        # A laptop that slept is late as it wakes up, without a network: it looks once more, with time to connect.
+        if waiting_for is not None and late and not 0 < failures < TRIES_WHEN_LATE:
             raise TimedOutError(why)
+        left = deadline - hold.clock.monotonic()
         over_once = waiting_for is None
         pause = APART if over_once else min(POLL, 0.2 * 2**failures if failures else POLL, max(left, APART))
         pods = yield Wait(pause, early=not over_once and not failures)

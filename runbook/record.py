@@ -61,7 +61,7 @@ class Writing:
 class Run:
     """An open run. `put_back` is set once it only brings the workers back, to end with that outcome.
 
-    `ended` says that no process works on it any more although workers may still be drained; `detail` says why.
+    `ended` says that no process works on it any more although workers may still be drained; `detail` says why either is so.
     """
 
     id: str
@@ -219,8 +219,9 @@ def _run_document(run: Run) -> dict[str, Any]:
         "begun": run.begun,
         "deadline": run.deadline,
         "workers": {name: worker.replicas for name, worker in run.workers.items()},
-        "ended": None if run.ended is None else {"at": run.ended_at, "outcome": run.ended, "detail": run.detail},
+        "ended": None if run.ended is None else {"at": run.ended_at, "outcome": run.ended},
         "put_back": run.put_back,
+        "detail": run.detail,
         "operator": asdict(run.operator),
         "workload": run.workload,
         "workload_uid": run.workload_uid,
@@ -264,7 +265,7 @@ def _run(document: Mapping[str, Any]) -> Run:
         put_back=None if document["put_back"] is None else Outcome(document["put_back"]),
         ended=None if ended is None else Outcome(ended["outcome"]),
         ended_at=None if ended is None else _instant(ended["at"]),
-        detail="" if ended is None else str(ended["detail"]),
+        detail=str(document["detail"]),
         writes=tuple(Writing(each["what"], each["state"], _instant(each["at"])) for each in document["writes"]),
         steps=tuple((Step(each["step"]), _instant(each["at"])) for each in document["steps"]),
     )

@@ -11,6 +11,8 @@ from typing import Any
 
 from exporter.model import Workload
 
+FIELD_MANAGER = "certlag"
+"""Under which managedFields name what we wrote."""
 RUN_ANNOTATION = "certlag.dev/run"
 """The fence: `<run id>/<epoch>` of the one run that may change this object."""
 REPLICAS_ANNOTATION = "certlag.dev/replicas"
@@ -98,8 +100,8 @@ class WorkloadView:
         return self.annotations.get(REPLICAS_ANNOTATION)
 
     def last_writer(self, *path: str) -> FieldManager | None:
-        """Return who wrote the field at this path last, if anybody is known to."""
-        writers = [manager for manager in self.managers if manager.wrote(*path)]
+        """Return who else than we wrote the field at this path last, if anybody is known to."""
+        writers = [manager for manager in self.managers if manager.name != FIELD_MANAGER and manager.wrote(*path)]
         return max(writers, key=lambda manager: manager.at or datetime.min.replace(tzinfo=UTC), default=None)
 
 

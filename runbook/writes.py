@@ -8,8 +8,8 @@ from typing import Any
 
 from exporter.cluster.connection import Connection
 from runbook.effects import Change, Verb
+from runbook.workloads import FIELD_MANAGER
 
-FIELD_MANAGER = "certlag"
 TIMEOUT = 10.0
 """Seconds for an answer. The lock is given up after 40 s without a renewal, so nothing may take longer."""
 
