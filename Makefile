@@ -10,7 +10,7 @@ STAMP  := $(VENV)/.made-$(PYTHON)
 UV := $(or $(shell command -v uv),build/uv/bin/uv)
 
 .DEFAULT_GOAL := help
-.PHONY: help env test proof check format lock docs wheel bench-build bench-missing test-pythons clean
+.PHONY: help env test proof check format lock mutants docs wheel bench-build bench-missing test-pythons clean
 
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,7 +34,10 @@ lock: env ## Take newer dependencies into the lock
 	$(UV) pip compile pyproject.toml --extra dev --universal --generate-hashes --python-version 3.11 \
 		--no-header --no-annotate --upgrade --quiet --output-file requirements.lock
 
-docs: env ## Write the generated parts of docs/ anew
+mutants: env ## Damage the alerts' rules one piece at a time: their scenarios must notice (some minutes)
+	$(BIN)/python -m alerts.mutants
+
+docs: env ## Write anew what is generated: parts of docs/, the alerts' rules, dashboard and chart values
 	$(BIN)/python -m docs.generate
 
 wheel: env ## Build the wheel into dist/

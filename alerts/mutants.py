@@ -10,7 +10,7 @@ import random
 import re
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -148,23 +148,30 @@ def noticed_by(mutant: Mutant) -> str | None:
         return None if promtool.run(needed, OF_ALL, Path(folder)).passed else "all"
 
 
+def survivors(chosen: Sequence[Mutant]) -> list[Mutant]:
+    """Run mutants, some at once, and return those that nothing noticed."""
+    with ThreadPoolExecutor(PROCESSES) as pool:
+        return [mutant for mutant, noticed in zip(chosen, pool.map(noticed_by, chosen), strict=True) if not noticed]
+
+
+def sampled(every: Sequence[Mutant], count: int, seed: int) -> list[Mutant]:
+    """Choose so many of them; the same for the same seed."""
+    return random.Random(seed).sample(every, min(count, len(every)))  # noqa: S311 - a choice, no secret
+
+
 def main() -> int:
     """Run all mutants, or a sample; 0 if each was noticed."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sample", type=int, metavar="N", help="only so many, chosen by the seed")
     parser.add_argument("--seed", type=int, default=1)
     asked = parser.parse_args()
-    chosen = list(mutants(yaml.safe_load(RULES.read_text(encoding="utf-8"))))
-    total = len(chosen)
-    if asked.sample is not None:
-        chosen = random.Random(asked.seed).sample(chosen, min(asked.sample, total))  # noqa: S311 - a choice, no secret
-    with ThreadPoolExecutor(PROCESSES) as pool:
-        outcomes = zip(chosen, pool.map(noticed_by, chosen), strict=True)
-        survivors = [mutant for mutant, noticed in outcomes if noticed is None]
-    for survivor in survivors:
-        sys.stdout.write(f"survived: {survivor.rule}: {survivor.damage}\n")
-    sys.stdout.write(f"mutants killed: {len(chosen) - len(survivors)}/{len(chosen)} (of {total})\n")
-    return 1 if survivors else 0
+    every = list(mutants(yaml.safe_load(RULES.read_text(encoding="utf-8"))))
+    chosen = every if asked.sample is None else sampled(every, asked.sample, asked.seed)
+    alive = survivors(chosen)
+    for mutant in alive:
+        sys.stdout.write(f"survived: {mutant.rule}: {mutant.damage}\n")
+    sys.stdout.write(f"mutants killed: {len(chosen) - len(alive)}/{len(chosen)} (of {len(every)})\n")
+    return 1 if alive else 0
 
 
 if __name__ == "__main__":

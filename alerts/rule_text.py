@@ -87,7 +87,7 @@ class Helm:
     def group_options(self) -> Iterator[str]:
         """Yield the evaluation interval, if one is set."""
         yield "{{- with .Values.rules.interval }}"
-        yield "      interval: {{ . }}"
+        yield "  interval: {{ . }}"
         yield "{{- end }}"
 
 

@@ -4,6 +4,8 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+from alerts import generate as alerts
+from alerts.alerting import ALERTS
 from exporter.configuration import json_schema
 from exporter.exposition import FAMILIES
 
@@ -20,6 +22,8 @@ def generated() -> dict[Path, str]:
     """Return what every generated file should hold."""
     return {
         DOCS / "metrics.md": _between(DOCS / "metrics.md", "".join(_metrics())),
+        DOCS / "alerting.md": _between(DOCS / "alerting.md", "".join(_alerts())),
+        **alerts.generated(),
         DOCS / "configuration.schema.json": json.dumps(json_schema(), indent=2) + "\n",
     }
 
@@ -37,6 +41,15 @@ def _metrics() -> Iterator[str]:
     yield "| metric | type | labels | meaning |\n| --- | --- | --- | --- |\n"
     for family in FAMILIES:
         yield f"| `{family.name}` | {family.type} | {', '.join(family.labels)} | {family.help} |\n"
+
+
+def _alerts() -> Iterator[str]:
+    yield "| alert | severity | waits | summary |\n| --- | --- | --- | --- |\n"
+    for alert in ALERTS:
+        kind = f" ({', '.join(value for _, value in alert.kind)})" if alert.kind else ""
+        wait = "W/10" if alert.immediate else alert.wait
+        page = f"[{alert.name}](../alerts/pages/{alert.name}.md)"
+        yield f"| {page}{kind} | {alert.severity} | {wait} | {alert.summary} |\n"
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """What the documentation promises is what the code does."""
 
 import json
+from pathlib import Path
 
 import pytest
 import yaml
@@ -11,9 +12,8 @@ from exporter.exposition import FAMILIES
 from exporter.judgement import Reason
 
 
-@pytest.mark.parametrize("name", [file.name for file in generate.generated()])
-def test_generated_documentation_is_up_to_date(name: str) -> None:
-    file = generate.DOCS / name
+@pytest.mark.parametrize("file", generate.generated(), ids=lambda file: file.name)
+def test_what_is_generated_is_up_to_date(file: Path) -> None:
     assert file.read_text(encoding="utf-8") == generate.generated()[file], "run `make docs`"
 
 

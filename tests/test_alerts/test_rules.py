@@ -1,0 +1,146 @@
+"""The rules do minute by minute what they must, in a rule file and in the chart alike."""
+
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from alerts import promtool, rule_text
+from alerts.alerting import ALERTS
+from alerts.generate import ALERTS as FOLDER
+from alerts.generate import CHART
+from alerts.recording import RECORDINGS
+from alerts.scenarios.catalogue import OF_ALERT, OF_ALL
+from exporter.exposition import FAMILIES
+from tests.bench import needs, parts
+
+NAMES = tuple(dict.fromkeys(alert.name for alert in ALERTS))
+NOT_OURS = {"up", "process_start_time_seconds"}
+
+
+def checked_in() -> dict[str, Any]:
+    """The rule file."""
+    loaded: dict[str, Any] = yaml.safe_load((FOLDER / "rules.yaml").read_text(encoding="utf-8"))
+    return loaded
+
+
+def rendered(*options: str) -> dict[str, Any]:
+    """The PrometheusRule that the chart makes."""
+    argv = (parts.binary("helm"), "template", "certlag", CHART, "--namespace", "certlag", "--set", "rules.enabled=true")
+    ran = subprocess.run((*argv, *options), capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    (document,) = (each for each in yaml.safe_load_all(ran.stdout) if each and each["kind"] == "PrometheusRule")
+    found: dict[str, Any] = document
+    return found
+
+
+def rules(document: dict[str, Any]) -> list[dict[str, Any]]:
+    """All rules of a document."""
+    return [rule for group in document["groups"] for rule in group["rules"]]
+
+
+def alerting(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Its alerts."""
+    yield from (rule for rule in rules(document) if "alert" in rule)
+
+
+@pytest.mark.tools
+@pytest.mark.parametrize("alert", NAMES)
+def test_an_alert_fires_when_it_must_and_is_quiet_when_it_must_be(alert: str, tmp_path: Path) -> None:
+    ran = promtool.run(promtool.only(checked_in(), [alert]), OF_ALERT[alert], tmp_path)
+    assert ran.passed, ran.output
+
+
+@pytest.mark.tools
+def test_nobody_is_woken_by_what_is_ordinary(tmp_path: Path) -> None:
+    ran = promtool.run(checked_in(), OF_ALL, tmp_path)
+    assert ran.passed, ran.output
+
+
+@pytest.mark.tools
+def test_promtool_finds_nothing_to_say_of_the_rules() -> None:
+    argv = (needs.tool("promtool"), "check", "rules", "--lint=all", "--lint-fatal", FOLDER / "rules.yaml")
+    ran = subprocess.run(argv, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+
+
+@pytest.mark.tools
+def test_the_chart_with_its_defaults_makes_the_rule_file() -> None:
+    assert rendered()["spec"] == checked_in()
+
+
+@pytest.mark.tools
+def test_the_chart_makes_no_rules_unless_it_is_asked_to() -> None:
+    argv = (parts.binary("helm"), "template", "certlag", CHART)
+    ran = subprocess.run(argv, capture_output=True, text=True, check=True)
+    assert "PrometheusRule" not in ran.stdout
+
+
+@pytest.mark.tools
+def test_every_setting_of_the_rules_reaches_the_chart() -> None:
+    default = rendered()
+    for setting in rule_text.SETTINGS.values():
+        if setting.path == "enabled":
+            continue
+        other = {
+            bool: str(not setting.default).lower(),
+            int: "77",
+            float: "0.77",
+            str: "77m" if setting.path.endswith((".for", "memory")) else "other",
+            dict: None,
+        }[type(setting.default)]
+        options = ("--set", f"rules.{setting.path}={other}" if other else f"rules.{setting.path}.team=builds")
+        assert rendered(*options) != default, setting.path
+
+
+@pytest.mark.tools
+def test_labels_of_an_installation_stand_on_every_alert_and_on_the_object() -> None:
+    made = rendered("--set", "rules.labels.team=builds", "--set", "rules.additionalLabels.release=stack")
+    assert {rule["labels"]["team"] for rule in alerting(made["spec"])} == {"builds"}
+    assert made["metadata"]["labels"]["release"] == "stack"
+
+
+@pytest.mark.tools
+def test_an_alert_about_the_exporter_has_the_namespace_of_the_release() -> None:
+    for rule in alerting(rendered("--namespace", "monitored")["spec"]):
+        if rule["alert"].startswith("CertlagExporter"):
+            assert rule["labels"]["namespace"] == "monitored"
+
+
+def test_a_setting_given_for_the_rule_file_takes_the_place_of_its_default() -> None:
+    quick = yaml.safe_load(rule_text.rules_file({"exporterDown.for": "3s", "targetMissing.enabled": False}))
+    waits = {rule["alert"]: rule.get("for") for rule in alerting(quick)}
+    assert waits["CertlagExporterDown"] == "3s"
+    assert "CertlagTargetMissing" not in waits
+
+
+def test_every_metric_of_the_rules_is_exported() -> None:
+    exported = {family.name for family in FAMILIES} | NOT_OURS
+    recorded = {recording.record for recording in RECORDINGS}
+    for rule in rules(checked_in()):
+        expression = rule["expr"]
+        for record in sorted(recorded, key=len, reverse=True):
+            expression = expression.replace(record, "")
+        assert set(re.findall(r"\bcertlag_\w+", expression)) <= exported, rule
+
+
+def test_every_alert_says_what_is_wrong_what_to_do_and_where_to_look() -> None:
+    for rule in alerting(checked_in()):
+        assert set(rule["annotations"]) == {"summary", "description", "runbook_url", "dashboard_url"}
+        assert "{{" not in rule["annotations"]["summary"], "a summary is a static sentence"
+        assert "`" in rule["annotations"]["description"] or "status page" in rule["annotations"]["description"]
+        assert rule["annotations"]["runbook_url"].endswith(f"/{rule['alert']}.md")
+        assert rule["labels"]["severity"] in {"warning", "critical"}
+
+
+def test_every_alert_has_scenarios() -> None:
+    assert tuple(OF_ALERT) == NAMES
+    names = [scenario.name for scenarios in OF_ALERT.values() for scenario in scenarios]
+    assert len(names) > len(NAMES)
+    for alert, scenarios in OF_ALERT.items():
+        assert len({scenario.name for scenario in scenarios}) == len(scenarios), alert
+        assert {check.alert for scenario in scenarios for check in scenario.checks} == {alert}
