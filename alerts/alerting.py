@@ -394,11 +394,11 @@ EXPORTER_DOWN = _exporter(
 ALERTS = (
     RESTART_REQUIRED,
     RESTART_REQUIRED_SHORT,
-    DEADLINE_NEAR,
     DEADLINE_NEAR_CRITICAL,
+    DEADLINE_NEAR,
     ISSUER_CHANGED_ALERT,
-    RENEWAL_OVERDUE,
     RENEWAL_OVERDUE_CRITICAL,
+    RENEWAL_OVERDUE,
     LOADED_UNKNOWN,
     TARGET_MISSING,
     WORKERS_LEFT_DRAINED,
@@ -408,3 +408,4 @@ ALERTS = (
     EXPORTER_BLIND_UNANSWERED,
     EXPORTER_DOWN,
 )
+"""In the order of evaluation, which is that of sending: what inhibits comes before what it inhibits."""
