@@ -297,7 +297,8 @@ def _run(way: Way, session: Session, target: Target, gathered: Gathered, reporte
     engine = Engine(
         orders,
         session.clock,
-        may_take_over=lambda holder: options.take_over or process.is_same_operator(holder),
+        # Who begins a run does not wait for another to end: what was planned is then no longer so.
+        may_take_over=lambda holder: options.take_over or (not way.opens and process.is_same_operator(holder)),
         is_dead=process.is_dead,
     )
     wakeup = Wakeup(orders.workloads, session.client, session.clock)

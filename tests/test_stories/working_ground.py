@@ -5,6 +5,7 @@ seen. A worker that is told to end finishes its job first, as a worker of OpsCha
 """
 
 import base64
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from pathlib import Path
 
 from cryptography import x509
 
+from exporter.run_record import RECORD_KEY, RECORD_LABEL
 from tests.api_proxy import ApiProxy, Reaction, Request, Rule, let_pass
 from tests.bench import servers
 from tests.bench.cluster import Object
@@ -74,11 +76,11 @@ class WorkingGround:
         """The command's words: without a question, and without waiting for the kubelet's cache."""
         return (f"{verb}-{TARGET}", "--yes", *(("--no-settle",) * (verb != "abort")), *options)
 
-    def go_on(self) -> Ran:
+    def go_on(self, *options: str) -> Ran:
         """Do as is told after a run that broke off: resume it, or begin anew if nothing was recorded yet."""
-        ran = self.run("resume")
+        ran = self.run("resume", *options)
         if ran.code == 3 and ran.ended["message"].endswith("no run is open"):
-            return self.run("restart")
+            return self.run("restart", *options)
         return ran
 
     def pods(self, name: str) -> list[Object]:
@@ -146,8 +148,9 @@ class WorkingGround:
 
     def _assert_recorded(self) -> None:
         """The replicas are in the cluster before the first write that would lose them."""
-        run = self.drained.open_run
-        assert run is not None
+        selected = f"{self.drained.ground.path('configmaps')}?labelSelector={RECORD_LABEL}"
+        maps = self.drained.cluster.api("GET", selected)["items"]
+        (run,) = filter(None, (json.loads(each["data"][RECORD_KEY])["run"] for each in maps))
         recorded = {name.partition("/")[2]: replicas for name, replicas in run["workers"].items()}
         assert recorded == REPLICAS
 
