@@ -8,10 +8,13 @@ import subprocess
 import termios
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 import pyte
 
 from tests.bench.waiting import TooLateError, until
+
+ROOT = Path(__file__).parents[1]
 
 
 class PseudoTerminal:
@@ -39,6 +42,7 @@ class PseudoTerminal:
             stderr=slave,
             env={**os.environ, "TERM": "xterm-256color", **(environment or {})},
             pass_fds=pass_fds,
+            cwd=ROOT,
             start_new_session=True,
         )
         os.close(slave)
@@ -93,6 +97,10 @@ class PseudoTerminal:
     def hides(self, *texts: str) -> str:
         """Wait until none of these stands on the screen any more, and return it."""
         return self.sees(f"no {texts} on the screen", lambda screen: not any(text in screen for text in texts))
+
+    def type(self, text: str) -> None:
+        """Type, as a person does with a keyboard."""
+        os.write(self._master, text.encode())
 
     def close(self) -> None:
         """End the program and the terminal."""

@@ -18,6 +18,7 @@ from runbook.reporters.live import LiveReporter
 from runbook.reporters.reporter import Reporter
 from tests.bench.waiting import until
 from tests.fake_clock import FakeClock
+from tests.pseudo_terminal import ROOT
 from tests.reporter_texts import Terminal, a_file
 from tests.scripted_run import BEGUN, HOSTILE, NEW, PODS, WORKER, a_plan, a_run, an_end, draining
 
@@ -221,7 +222,8 @@ def test_a_pipe_that_is_closed_in_the_middle_leaves_the_exit_code_as_it_is() -> 
         "from tests.fake_clock import FakeClock; reporter = JsonReporter(sys.stdout, FakeClock());"
         "[reporter.tell(Remark(Level.INFO, 'x' * 1000)) for _ in range(1000)]"
     )
-    process = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    command = [sys.executable, "-c", program]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT)
     assert process.stdout is not None
     process.stdout.readline()
     process.stdout.close()
