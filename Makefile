@@ -10,10 +10,13 @@ STAMP  := $(VENV)/.made-$(PYTHON)
 UV := $(or $(shell command -v uv),build/uv/bin/uv)
 
 .DEFAULT_GOAL := help
-.PHONY: help env test proof check format lock mutants docs wheel bench-build bench-missing test-pythons clean
+.PHONY: help demo env test proof check format lock mutants docs wheel bench-build bench-missing test-pythons clean
 
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: env ## Try it: an embedded cluster with a certificate that was never loaded, until Ctrl-C (Python only)
+	@$(BIN)/python -m rehearsal.demo --directory build/demo
 
 env: $(STAMP) ## Make the environment (.venv) from the lock
 

@@ -23,7 +23,8 @@ from rehearsal.objects import Document, name_of
 
 
 def fill_in(resource: Resource, document: Document) -> None:
-    """Set the defaults of a document that is about to be stored, in place."""
+    """Set the defaults of a document that is about to be stored, in place; maps that are empty are none."""
+    _drop_empty(document["metadata"])
     default = _DEFAULTS.get(resource)
     if default is not None:
         default(document.setdefault("spec", {}))
@@ -82,7 +83,7 @@ def _daemon_set(spec: Document) -> None:
 
 def _template(spec: Document) -> None:
     template = spec.setdefault("template", {})
-    template.setdefault("metadata", {})
+    _drop_empty(template.setdefault("metadata", {}))
     _pod(template.setdefault("spec", {}))
 
 
@@ -115,6 +116,13 @@ def _secret_volumes(spec: Document) -> Iterator[Document]:
 
 def _autoscaler(spec: Document) -> None:
     _defaults(spec, minReplicas=1)
+
+
+def _drop_empty(metadata: Document) -> None:
+    """Leave out labels and annotations of which there are none, as Go's `omitempty` does."""
+    for name in ("labels", "annotations"):
+        if not metadata.get(name, True):
+            del metadata[name]
 
 
 def _defaults(target: Document, **values: Any) -> None:

@@ -104,6 +104,7 @@ class Api:
         """End every open watch."""
         for watch in self.watches:
             watch.end()
+        self.storage.notify()
 
     # --- who and where ----------------------------------------------------------------------------
 

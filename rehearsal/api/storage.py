@@ -92,6 +92,11 @@ class Storage:
         self._listeners.append(listener)
         return lambda: self._listeners.remove(listener)
 
+    def notify(self) -> None:
+        """Have every listener look, though nothing was written."""
+        for listener in tuple(self._listeners):
+            listener()
+
     def _versioned(self, document: Document) -> Document:
         self.version += 1
         return {**document, "metadata": {**document["metadata"], "resourceVersion": str(self.version)}}
@@ -103,5 +108,4 @@ class Storage:
             dropped = len(self._events) - HISTORY // 2
             self._oldest = self._events[dropped - 1].version
             del self._events[:dropped]
-        for listener in tuple(self._listeners):
-            listener()
+        self.notify()

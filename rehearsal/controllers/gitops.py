@@ -50,9 +50,5 @@ def _holds(patch: Any, document: Any) -> bool:
     """Tell whether a merge patch would change nothing."""
     if not isinstance(patch, Mapping):
         return bool(patch == document)
-    if not isinstance(document, Mapping):
-        return False
-    return all(
-        name not in document if value is None else name in document and _holds(value, document[name])
-        for name, value in patch.items()
-    )
+    found = document if isinstance(document, Mapping) else {}
+    return all(_holds(value, found.get(name)) for name, value in patch.items())

@@ -14,6 +14,8 @@ from tests.cluster_contract.grounds import Ground, condition
 
 RESTART = {"spec": {"template": {"metadata": {"annotations": {"certlag.dev/restart-id": "r1"}}}}}
 
+UNDONE = {"spec": {"template": {"metadata": {"annotations": {"certlag.dev/restart-id": None}}}}}
+
 
 def ready(pods: list[Object]) -> list[Object]:
     return [pod for pod in pods if condition(pod, "Ready").get("status") == "True"]
@@ -286,7 +288,7 @@ def test_a_template_that_is_put_back_brings_the_old_replica_set_back(ground: Gro
     (first,) = ground.listed("replicasets")
     ground.patch("deployments", "probe", RESTART)
     ground.wait_rolled_out()
-    ground.patch("deployments", "probe", {"spec": {"template": {"metadata": {"annotations": None}}}})
+    ground.patch("deployments", "probe", UNDONE)
     ground.wait_rolled_out()
     sets = {each["metadata"]["uid"]: each["spec"]["replicas"] for each in ground.listed("replicasets")}
     assert len(sets) == 2

@@ -1,0 +1,119 @@
+"""The demo as a newcomer runs it."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.bench import waiting
+from tests.metrics import Metrics
+
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True)
+class Demo:
+    """A demo that is ready: what it printed, its folder, its process."""
+
+    printed: str
+    folder: Path
+    process: subprocess.Popen[bytes]
+
+    @property
+    def address(self) -> str:
+        found = re.search(r"http://([0-9.:]+)/metrics", self.printed)
+        assert found is not None, self.printed
+        return found.group(1)
+
+    def get(self, path: str) -> bytes:
+        with urllib.request.urlopen(f"http://{self.address}{path}", timeout=10) as answer:
+            body: bytes = answer.read()
+            return body
+
+    def metrics(self) -> Metrics:
+        return Metrics.parse(self.get("/metrics").decode())
+
+
+@contextmanager
+def running(folder: Path, *options: str) -> Iterator[Demo]:
+    """Run a demo on a free port, and end it as Ctrl-C does."""
+    output = folder / "output"
+    with output.open("wb") as stream:
+        argv = (sys.executable, "-m", "rehearsal.demo", "--port", "0", "--directory", str(folder), *options)
+        process = subprocess.Popen(argv, stdout=stream, stderr=subprocess.STDOUT, cwd=ROOT)
+    try:
+        waiting.until(
+            "the demo to be ready", lambda: process.poll() is not None or "kubectl get" in output.read_text(), 60
+        )
+        assert process.poll() is None, output.read_text()
+        yield Demo(output.read_text(), folder, process)
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGINT)
+            process.wait(timeout=20)
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
+    with running(tmp_path_factory.mktemp("demo")) as ready:
+        yield ready
+
+
+def test_it_shows_one_of_each_verdict(demo: Demo) -> None:
+    status = json.loads(demo.get("/api/v1/status"))
+    states = {each["target"]: each["state"] for each in workloads(status) if each["target"]}
+    assert states == {
+        "build-service": "restart_due",
+        "registry": "settled",
+        "vault": "renewal_due",
+        "cache": "unknown",
+    }
+
+
+def workloads(status: Any) -> list[dict[str, str]]:
+    """Every verdict in the status document, wherever it stands."""
+    match status:
+        case {"target": _, "state": _}:
+            return [status]
+        case dict():
+            return [found for part in status.values() for found in workloads(part)]
+        case list():
+            return [found for part in status for found in workloads(part)]
+    return []
+
+
+def test_what_it_says_to_type_is_there(demo: Demo) -> None:
+    found = re.search(r"export KUBECONFIG=(\S+) CERTLAG_CONFIG=(\S+)", demo.printed)
+    assert found is not None
+    assert all(Path(path).is_file() for path in found.groups())
+    command = re.search(r"(\S+/runbook) check-build-service", demo.printed)
+    assert command is not None
+    assert os.access(command.group(1), os.X_OK)
+
+
+def test_ctrl_c_ends_it_and_its_exporter_cleanly(tmp_path: Path) -> None:
+    with running(tmp_path) as demo:
+        demo.get("/livez")
+        demo.process.send_signal(signal.SIGINT)
+        assert demo.process.wait(timeout=20) == 0
+        assert "Traceback" not in (tmp_path / "output").read_text()
+        with pytest.raises(OSError, match="refused"):
+            demo.get("/livez")
+
+
+def test_a_port_that_is_taken_is_said(demo: Demo, tmp_path: Path) -> None:
+    port = demo.address.rpartition(":")[2]
+    argv = (sys.executable, "-m", "rehearsal.demo", "--port", port, "--directory", str(tmp_path))
+    ended = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert "cannot listen on" in ended.stderr
