@@ -1,0 +1,833 @@
+"""The engine against a cluster in memory: every ending of the design's table, and every fault at every effect of a run.
+
+A run asks for some 170 effects. The engine does no I/O, so each fault can be tried at each of them: a crash before and
+after, a lost answer, somebody else's write, a laptop that slept, a take-over, Ctrl-C, a contest. After each, what is so
+in the cluster is held against the promises, and what an operator would do next must reach the same end.
+"""
+
+import random
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from exporter.model import Evidence, Workload
+from exporter.run_record import Step
+from runbook.effects import Ask, Change, Effect, Interrupted, Look, Wait
+from runbook.engine import Ending
+from runbook.events import LostWork, Progress, Remark
+from runbook.fence import workload_path
+from runbook.hold import Limits
+from runbook.outcomes import Outcome
+from runbook.workloads import RESTART_ANNOTATION
+from tests.builders import a_leaf, a_target
+from tests.figures import Figures
+from tests.memory_api import failure
+from tests.memory_cluster import (
+    EVENTS,
+    LEASES,
+    RECORD,
+    REPLICAS,
+    SCALED_OBJECT,
+    TARGET,
+    WORKERS,
+    Driver,
+    Fault,
+    Killed,
+    MemoryCluster,
+    Perform,
+    engine,
+    finish,
+)
+
+UNCHANGED = {Outcome.UNEXPECTED, Outcome.INTERRUPTED, Outcome.CONTESTED}
+"""How a run can end that was disturbed before it changed anything that matters."""
+
+
+# --- what is done and what must hold ------------------------------------------------------------------
+
+
+def undisturbed() -> tuple[Effect, ...]:
+    driver = Driver(MemoryCluster())
+    assert driver.drive(engine(driver.cluster).restart()).outcome is Outcome.DONE
+    return tuple(driver.effects)
+
+
+EFFECTS = undisturbed()
+POINTS = range(len(EFFECTS))
+SEED = 20230113
+SOME = sorted(random.Random(SEED).sample(POINTS, len(POINTS) // 4))  # noqa: S311
+EVERYWHERE = pytest.mark.parametrize(
+    "points", [pytest.param(SOME, id="sample"), pytest.param(POINTS, id="all", marks=pytest.mark.proof)]
+)
+"""Crashes and failing requests are tried at every effect; what is dearer at a sample, at all in `make proof`."""
+
+
+def point(wanted: Callable[[Effect], bool], *, nth: int = 0, after: int = 0) -> int:
+    """Return the number of the first effect (or the nth after) in an undisturbed run that is so."""
+    return [number for number, effect in enumerate(EFFECTS) if wanted(effect)][nth] + after
+
+
+def writing(what: str) -> int:
+    """Return the number of the first write whose name begins so."""
+    return point(lambda effect: isinstance(effect, Change) and effect.what.startswith(what))
+
+
+@contextmanager
+def named(number: int) -> Iterator[None]:
+    """Name the point in whatever fails there."""
+    try:
+        yield
+    except BaseException as error:
+        error.add_note(f"at effect {number}: {EFFECTS[number] if number in POINTS else 'after the end'}")
+        raise
+
+
+def restart(cluster: MemoryCluster, number: int | None = None, fault: Fault | None = None, **driver: Any) -> Ending:
+    at = {} if number is None or fault is None else {number: fault}
+    return Driver(cluster, at, **driver).drive(engine(cluster).restart())
+
+
+def assert_clean(cluster: MemoryCluster) -> None:
+    """Nothing is left of any run: workers at their counts, no marks, no lock, nothing paused, no open record."""
+    assert cluster.replicas() == REPLICAS
+    assert cluster.record.run is None
+    assert cluster.marks() == set()
+    assert cluster.held() == set()
+    assert cluster.api.documents[SCALED_OBJECT]["metadata"]["annotations"] == {"mine": "stays"}
+
+
+def assert_done(cluster: MemoryCluster, ending: Ending) -> None:
+    assert ending.outcome is Outcome.DONE, ending
+    assert cluster.sight().verified, "done, and not every pod presents the issued certificate"
+    assert_clean(cluster)
+
+
+def assert_told(cluster: MemoryCluster, ending: Ending) -> None:
+    """However it ended, the workers are back at their counts, or the record and the command say that they are not."""
+    if cluster.replicas() != REPLICAS:
+        assert cluster.record.run is not None, "workers are not back, and no record says so"
+        assert ending.run is not None, "workers are not back, and no command is printed"
+        assert cluster.record.run.ended is ending.outcome, "nobody works on it, and the record does not say so"
+
+
+# --- faults ---------------------------------------------------------------------------------------------
+
+
+def killed_before(_: Perform, __: Effect) -> Any:
+    raise Killed
+
+
+def killed_after(perform: Perform, effect: Effect) -> Any:
+    perform(effect)
+    raise Killed
+
+
+def lost_answer(perform: Perform, effect: Effect) -> Any:
+    perform(effect)
+    raise failure(None, "the answer was lost")
+
+
+def lost_request(_: Perform, __: Effect) -> Any:
+    raise failure(None, "the request was lost")
+
+
+def unavailable(_: Perform, __: Effect) -> Any:
+    raise failure(503)
+
+
+def forbidden(perform: Perform, effect: Effect) -> Any:
+    if isinstance(effect, Wait):
+        return perform(effect)
+    raise failure(403)
+
+
+def interrupted(_: Perform, __: Effect) -> Any:
+    raise Interrupted
+
+
+def after(write: Callable[..., object], *arguments: object) -> Fault:
+    """Something is done by somebody else, and then the effect."""
+
+    def fault(perform: Perform, effect: Effect) -> Any:
+        write(*arguments)
+        return perform(effect)
+
+    return fault
+
+
+# --- nothing disturbs it ----------------------------------------------------------------------------------
+
+
+def test_a_run_drains_restarts_verifies_and_puts_everything_back(figures: Figures) -> None:
+    cluster = MemoryCluster()
+    ending = restart(cluster)
+    assert_done(cluster, ending)
+    assert cluster.restarts == 1
+    figures(f"an undisturbed run asks for {len(EFFECTS)} effects, {sum(isinstance(e, Change) for e in EFFECTS)} writes")
+
+
+def test_the_lock_comes_before_the_fence_and_the_fence_before_the_record() -> None:
+    lock, fence, record, scale = map(writing, ("create certlag-", "fence ", "create the record", "scale "))
+    assert lock < fence < record < scale
+
+
+def test_a_finished_run_stays_in_the_record_with_how_long_each_step_took() -> None:
+    cluster = MemoryCluster()
+    ending = restart(cluster)
+    past = cluster.record.finished[-1]
+    assert (past.id, past.outcome, past.operator.user) == ("run-1", Outcome.DONE, "ann")
+    assert dict(past.seconds)["drained"] > 0
+    assert ending.seconds == past.seconds
+
+
+def test_describe_tells_the_story_on_every_workload() -> None:
+    cluster = MemoryCluster()
+    restart(cluster)
+    told = [(event["involvedObject"]["name"], event["reason"]) for event in cluster.api.list(EVENTS)]
+    story = ["RunStarted", "WorkersScaledDown", "RestartAsked", "CertificateVerified", "WorkersScaledUp", "RunFinished"]
+    for workload in (TARGET.workload, *WORKERS):
+        assert [reason for name, reason in told if name == workload.name] == story
+
+
+def test_the_restart_says_why_in_the_rollout_history() -> None:
+    cluster = MemoryCluster()
+    restart(cluster)
+    deployment = cluster.workload(TARGET.workload)
+    template = deployment["spec"]["template"]["metadata"]["annotations"]
+    assert deployment["metadata"]["annotations"]["kubernetes.io/change-cause"].startswith("certlag run run-1 by ann")
+    assert template["certlag.dev/certificate-revision"] == "2"
+    assert template[RESTART_ANNOTATION] == "run-1-1"
+
+
+def test_an_event_that_may_not_be_written_is_only_a_remark() -> None:
+    cluster = MemoryCluster()
+    events = {number: forbidden for number, effect in enumerate(EFFECTS) if is_event(effect)}
+    driver = Driver(cluster, events)
+    assert_done(cluster, driver.drive(engine(cluster).restart()))
+    assert any(isinstance(event, Remark) and "no Event" in event.text for event in driver.told)
+
+
+def is_event(effect: Effect) -> bool:
+    return isinstance(effect, Change) and effect.path == EVENTS
+
+
+# --- R11: a crash before and after every effect -----------------------------------------------------------
+
+
+@pytest.mark.parametrize("crash", [killed_before, killed_after])
+def test_r11_after_a_crash_at_any_effect_going_on_reaches_the_same_end(crash: Fault, figures: Figures) -> None:
+    for number in POINTS:
+        with named(number):
+            cluster = MemoryCluster()
+            with pytest.raises(Killed):
+                restart(cluster, number, crash)
+            was_done = bool(cluster.record.finished)
+            assert_done(cluster, finish(cluster))
+            assert cluster.restarts == 1 + was_done, "restarted twice"
+    figures(f"{len(POINTS)} crash points, {crash.__name__}: replica counts lost: 0")
+
+
+def test_r11_a_resumed_run_that_crashes_too_is_resumed_again(figures: Figures) -> None:
+    pairs = [(first, second) for first in POINTS[::13] for second in range(0, 120, 11)]
+    for first, second in pairs:
+        with named(first):
+            cluster = MemoryCluster()
+            with pytest.raises(Killed):
+                restart(cluster, first, killed_after)
+            if cluster.record.finished:
+                continue
+            again = engine(cluster, "run-2")
+            steps = again.restart() if cluster.record.run is None else again.resume()
+            try:
+                Driver(cluster, {second: killed_after}).drive(steps)
+            except Killed:
+                if cluster.record.run is not None or not cluster.record.finished:
+                    assert_done(cluster, finish(cluster))
+            assert cluster.sight().verified
+            assert cluster.replicas() == REPLICAS
+            assert cluster.restarts == 1
+    figures(f"{len(pairs)} pairs of crashes")
+
+
+@pytest.mark.parametrize("crash", [killed_before, killed_after])
+def test_after_a_crash_at_any_effect_abort_puts_the_workers_back(crash: Fault, figures: Figures) -> None:
+    """The cluster itself checks that they are not put back while a restart goes on."""
+    aborted = 0
+    for number in POINTS:
+        with named(number):
+            cluster = MemoryCluster()
+            with pytest.raises(Killed):
+                restart(cluster, number, crash)
+            if cluster.record.run is None:
+                continue
+            ending = Driver(cluster).drive(engine(cluster, "run-2").abort())
+            assert ending.outcome in (Outcome.ABORTED, Outcome.DONE)
+            assert_clean(cluster)
+            aborted += 1
+    figures(f"{aborted} crash points, then abort")
+
+
+# --- R7, R9: requests that fail ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("fails", [lost_answer, lost_request, unavailable, forbidden])
+def test_r7_a_request_that_fails_once_anywhere_costs_nothing_but_time(fails: Fault, figures: Figures) -> None:
+    """Before anything was changed it may end at once; after that, only going on is right."""
+    tried = 0
+    for number in POINTS:
+        if isinstance(EFFECTS[number], Wait | Look):
+            continue
+        tried += 1
+        with named(number):
+            cluster = MemoryCluster()
+            ending = restart(cluster, number, fails)
+            assert_told(cluster, ending)
+            if ending.outcome is not Outcome.DONE:
+                assert ending.outcome is Outcome.UNEXPECTED
+                assert cluster.record.run is None
+                assert cluster.replicas() == REPLICAS
+                assert number < writing("scale ")
+                ending = finish(cluster)
+            assert cluster.restarts == 1
+            assert cluster.sight().verified
+            assert cluster.replicas() == REPLICAS
+            assert cluster.record.run is None
+    figures(f"{tried} requests, {fails.__name__}")
+
+
+def test_r7_an_api_server_that_refuses_during_the_drain_is_never_no_pods() -> None:
+    cluster = MemoryCluster()
+    looking = point(lambda effect: isinstance(effect, Wait), after=1)
+    refusals = dict.fromkeys(range(looking, looking + 60), forbidden)
+    driver = Driver(cluster, refusals)
+    assert_done(cluster, driver.drive(engine(cluster).restart()))
+    assert any(isinstance(event, Remark) and "nothing is concluded" in event.text for event in driver.told)
+
+
+# --- somebody else writes ------------------------------------------------------------------------------------
+
+
+@EVERYWHERE
+@pytest.mark.parametrize("workload", [TARGET.workload, WORKERS[0]], ids=lambda workload: workload.name)
+def test_a_harmless_write_of_others_between_any_two_requests_changes_nothing(
+    points: Sequence[int], workload: Workload, figures: Figures
+) -> None:
+    for number in points:
+        with named(number):
+            cluster = MemoryCluster()
+            label = {"metadata": {"labels": {"seen-by": "somebody"}}}
+            ending = restart(cluster, number, after(cluster.api.edit, workload_path(workload), label))
+            assert_done(cluster, ending)
+            assert cluster.restarts == 1
+            assert cluster.workload(workload)["metadata"]["labels"] == {"seen-by": "somebody"}
+    figures(f"{len(points)} of {len(POINTS)} foreign writes on {workload.name}")
+
+
+@EVERYWHERE
+def test_a_write_to_the_paused_autoscaler_at_any_time_is_kept(points: Sequence[int]) -> None:
+    for number in points:
+        with named(number):
+            cluster = MemoryCluster()
+            theirs = {"metadata": {"annotations": {"theirs": "stays"}}}
+            ending = restart(cluster, number, after(cluster.api.edit, SCALED_OBJECT, theirs))
+            assert ending.outcome is Outcome.DONE
+            assert cluster.api.documents[SCALED_OBJECT]["metadata"]["annotations"] == {
+                "mine": "stays",
+                "theirs": "stays",
+            }
+
+
+# --- contests: R16, R17 ------------------------------------------------------------------------------------
+
+
+def scaled_up(cluster: MemoryCluster) -> None:
+    cluster.api.edit(workload_path(WORKERS[0]), {"spec": {"replicas": 5}}, manager="hpa")
+
+
+def reverted(cluster: MemoryCluster) -> None:
+    annotations = {RESTART_ANNOTATION: None, "kubectl.kubernetes.io/restartedAt": "2020-01-01T00:00:00+00:00"}
+    template = {"template": {"metadata": {"annotations": annotations}}}
+    cluster.api.edit(workload_path(TARGET.workload), {"spec": template}, manager="gitops")
+
+
+def target_deleted(cluster: MemoryCluster) -> None:
+    cluster.api.delete(workload_path(TARGET.workload))
+
+
+def worker_deleted(cluster: MemoryCluster) -> None:
+    cluster.api.delete(workload_path(WORKERS[0]))
+
+
+def worker_recreated(cluster: MemoryCluster) -> None:
+    document = cluster.workload(WORKERS[0])
+    cluster.api.put(workload_path(WORKERS[0]), {"metadata": {}, "spec": {**document["spec"], "replicas": 2}})
+
+
+def unfenced(cluster: MemoryCluster) -> None:
+    cluster.api.edit(workload_path(WORKERS[0]), {"metadata": {"annotations": {"certlag.dev/run": None}}})
+
+
+CONTESTS = [scaled_up, reverted, target_deleted, worker_deleted, worker_recreated, unfenced]
+
+
+@EVERYWHERE
+@pytest.mark.parametrize("contested", CONTESTS)
+def test_a_contest_at_any_effect_makes_nothing_worse(
+    points: Sequence[int], contested: Callable[[MemoryCluster], None], figures: Figures
+) -> None:
+    """Never restarted with a worker alive (the cluster checks), and whatever is left is said."""
+    stopped = 0
+    for number in points:
+        with named(number):
+            cluster = MemoryCluster()
+            ending = restart(cluster, number, after(contested, cluster))
+            there = {worker: count for worker, count in REPLICAS.items() if worker in cluster.replicas()}
+            if ending.outcome is Outcome.DONE:
+                assert cluster.record.run is None
+            elif ending.run is not None:
+                assert cluster.record.run is not None
+                assert cluster.record.run.ended is ending.outcome
+                stopped += ending.outcome is Outcome.CONTESTED
+            else:
+                assert ending.outcome in {*UNCHANGED, Outcome.REFUSED}
+                found = cluster.replicas()
+                assert all(found[worker] in (count, 5) for worker, count in there.items()), "left drained, unsaid"
+    assert stopped > 0
+    figures(f"{len(points)} of {len(POINTS)} times {contested.__name__}, stopped as contested {stopped} times")
+
+
+@EVERYWHERE
+@pytest.mark.parametrize("contested", [scaled_up, reverted, unfenced])
+def test_after_a_contest_at_any_effect_whoever_resumes_knows_and_reaches_the_end(
+    points: Sequence[int],
+    contested: Callable[[MemoryCluster], None],
+) -> None:
+    for number in points:
+        with named(number):
+            cluster = MemoryCluster()
+            if restart(cluster, number, after(contested, cluster)).run is None:
+                continue
+            ending = finish(cluster)
+            assert ending.outcome is Outcome.DONE, ending
+            assert cluster.sight().verified
+            assert cluster.record.run is None
+            assert all(count > 0 for count in cluster.replicas().values())
+
+
+@EVERYWHERE
+@pytest.mark.parametrize("contested", [scaled_up, reverted, unfenced, worker_recreated])
+def test_after_a_contest_at_any_effect_abort_brings_the_workers_back(
+    points: Sequence[int],
+    contested: Callable[[MemoryCluster], None],
+) -> None:
+    for number in points:
+        with named(number):
+            cluster = MemoryCluster()
+            if restart(cluster, number, after(contested, cluster)).run is None:
+                continue
+            ending = Driver(cluster).drive(engine(cluster, "run-2").abort())
+            assert ending.outcome in (Outcome.ABORTED, Outcome.DONE), ending
+            assert cluster.record.run is None
+            assert all(count > 0 for count in cluster.replicas().values())
+
+
+def test_r17_a_reverted_restart_is_contested_with_who_and_when() -> None:
+    cluster = MemoryCluster()
+    rolling = writing("event RestartAsked") + 3
+    ending = restart(cluster, rolling, after(reverted, cluster))
+    assert ending.outcome is Outcome.CONTESTED
+    assert "the restart was reverted or superseded, by gitops (Update) at 2026-06-01 12:00:00Z" in ending.message
+    assert set(cluster.replicas().values()) == {0}, "left drained, under the record"
+    assert ending.run is not None
+
+
+def test_r16_workers_scaled_up_during_the_drain_are_contested_with_who_and_when() -> None:
+    cluster = MemoryCluster()
+    draining = point(lambda effect: isinstance(effect, Wait))
+    ending = restart(cluster, draining, after(scaled_up, cluster))
+    assert ending.outcome is Outcome.CONTESTED
+    assert "was scaled to 5 during the drain, by hpa" in ending.message
+    assert cluster.restarts == 0
+    assert cluster.replicas()[WORKERS[0]] == 5, "what somebody wants is left alone"
+
+
+# --- a laptop that slept --------------------------------------------------------------------------------------
+
+
+@EVERYWHERE
+def test_two_hours_of_suspend_at_any_effect_change_nothing(points: Sequence[int], figures: Figures) -> None:
+    for number in points:
+        with named(number):
+            cluster = MemoryCluster()
+            assert_done(cluster, restart(cluster, number, after(cluster.sleep, 7200)))
+            assert cluster.restarts == 1
+    figures(f"{len(points)} of {len(POINTS)} points at which the laptop slept for two hours")
+
+
+# --- R13: a take-over -----------------------------------------------------------------------------------------
+
+
+def take_over(cluster: MemoryCluster, way: str, left: dict[str, Any]) -> None:
+    """Go on with an open run as another process; `left` gets what the cluster is like afterwards."""
+    if cluster.record.run is not None:
+        other = engine(cluster, "run-2", dead=False)
+        Driver(cluster).drive(other.resume() if way == "resume" else other.abort())
+        left.update(cluster.api.documents)
+
+
+@EVERYWHERE
+@pytest.mark.parametrize("way", ["resume", "abort"])
+def test_r13_after_a_take_over_at_any_effect_the_old_holder_changes_nothing(
+    points: Sequence[int], way: str, figures: Figures
+) -> None:
+    """It is stopped, another takes over and goes on to its end; then it wakes up, and its next request is sent."""
+    taken = 0
+    for number in points:
+        with named(number):
+            cluster = MemoryCluster()
+            left: dict[str, Any] = {}
+            ending = restart(cluster, number, after(take_over, cluster, way, left))
+            if not left:
+                continue
+            taken += 1
+            now = cluster.api.documents
+            changed = {path for path in now if now[path] != left.get(path) and not path.startswith(EVENTS)}
+            moved = {path for path in changed if "/pods" not in path and "/replicasets" not in path}
+            assert moved == set(), "the old holder has changed something"
+            if cluster.restarts and way == "resume":
+                assert cluster.restarts == 1
+            assert cluster.replicas() == REPLICAS
+            if ending.outcome is not Outcome.DONE:
+                assert ending.outcome is Outcome.LOCKED, ending
+    figures(f"{taken} take-overs by {way}")
+
+
+def second_run(cluster: MemoryCluster, endings: list[Ending]) -> None:
+    """Start a run of another operator, without --take-over."""
+    other = engine(cluster, "run-2", dead=False, may_take_over=False, holder="bob@desk/machine/run-2")
+    endings.append(Driver(cluster).drive(other.restart()))
+
+
+@EVERYWHERE
+def test_r12_a_second_run_is_refused_while_the_first_one_holds_the_lock(
+    points: Sequence[int], figures: Figures
+) -> None:
+    """Whoever renews is seen to be alive: the second watches for up to 60 s, the first goes on."""
+    refused = 0
+    for number in points:
+        with named(number):
+            cluster = MemoryCluster()
+            endings: list[Ending] = []
+            ending = restart(cluster, number, after(second_run, cluster, endings))
+            if cluster.restarts == 1 and endings[0].outcome is Outcome.LOCKED:
+                refused += 1
+                assert "is held by ann@laptop/machine/run-1 since" in endings[0].message
+            assert {ending.outcome, endings[0].outcome} <= {Outcome.DONE, Outcome.LOCKED, Outcome.UNEXPECTED}
+            assert Outcome.DONE in (ending.outcome, endings[0].outcome)
+            assert cluster.replicas() == REPLICAS
+            assert cluster.record.run is None
+    assert refused > 0
+    figures(f"{len(points)} of {len(POINTS)} points at which a second run was started, refused {refused} times")
+
+
+# --- Ctrl-C ----------------------------------------------------------------------------------------------------
+
+
+@EVERYWHERE
+@pytest.mark.parametrize("says", [True, False, None], ids=["yes", "no", "nobody there"])
+def test_ctrl_c_at_any_effect_ends_as_the_table_says(
+    points: Sequence[int],
+    says: bool | None,  # noqa: FBT001 - an answer
+    figures: Figures,
+) -> None:
+    outcomes: dict[Outcome, int] = {}
+    for number in points:
+        with named(number):
+            cluster = MemoryCluster()
+            ending = restart(cluster, number, interrupted, says=says)
+            outcomes[ending.outcome] = outcomes.get(ending.outcome, 0) + 1
+            assert_told(cluster, ending)
+            assert cluster.held() == set(), "the lock is released"
+            assert ending.outcome in (Outcome.INTERRUPTED, Outcome.DONE)
+            if ending.outcome is Outcome.DONE or says:
+                assert cluster.replicas() == REPLICAS
+                assert cluster.record.run is None
+            if number < writing("scale ") - 1:
+                assert (ending.outcome, ending.run, cluster.restarts) == (Outcome.INTERRUPTED, None, 0)
+            if number >= writing("scale deployment/worker-a from 0"):
+                assert ending.outcome is Outcome.DONE, "restoring goes on"
+            if ending.run is not None:
+                assert_done(cluster, finish(cluster))
+    figures(f"answer {says}: " + ", ".join(f"{outcome} {count}" for outcome, count in sorted(outcomes.items())))
+
+
+def test_ctrl_c_before_the_drain_leaves_nothing_behind() -> None:
+    cluster = MemoryCluster()
+    ending = restart(cluster, writing("pause "), interrupted)
+    assert ending.outcome is Outcome.INTERRUPTED
+    assert "nothing was changed" in ending.message
+    assert_clean(cluster)
+
+
+def test_ctrl_c_during_the_drain_asks_and_puts_the_workers_back_without_a_restart() -> None:
+    cluster = MemoryCluster()
+    driver = Driver(cluster, {point(lambda effect: isinstance(effect, Wait)): interrupted}, says=True)
+    ending = driver.drive(engine(cluster).restart())
+    assert ending.outcome is Outcome.INTERRUPTED
+    assert [e.question for e in driver.effects if isinstance(e, Ask)] == [
+        "Put the workers back, without a restart? Pods that are ending already go on to end"
+    ]
+    assert cluster.restarts == 0
+    assert_clean(cluster)
+
+
+@pytest.mark.parametrize("number", [writing("restart ") + 1, writing("event RestartAsked")])
+def test_ctrl_c_once_the_restart_was_asked_for_waits_for_it_and_then_puts_the_workers_back(number: int) -> None:
+    cluster = MemoryCluster()
+    driver = Driver(cluster, {number: interrupted}, says=True)
+    ending = driver.drive(engine(cluster).restart())
+    assert ending.outcome is Outcome.INTERRUPTED
+    questions = [effect.question for effect in driver.effects if isinstance(effect, Ask)]
+    assert len(questions) == 1
+    assert "is not undone" in questions[0]
+    assert cluster.restarts == 1
+    assert cluster.sight().verified
+    assert_clean(cluster)
+
+
+def test_ctrl_c_where_nobody_can_be_asked_leaves_the_run_under_its_record() -> None:
+    cluster = MemoryCluster()
+    ending = restart(cluster, point(lambda effect: isinstance(effect, Wait)), interrupted)
+    assert (ending.outcome, cluster.replicas()) == (Outcome.INTERRUPTED, dict.fromkeys(WORKERS, 0))
+    assert ending.run is not None
+
+
+# --- the other endings of the table -----------------------------------------------------------------------------
+
+
+def test_r25_a_drain_that_is_not_over_in_time_puts_the_workers_back_without_a_restart() -> None:
+    cluster = MemoryCluster(never_ending=True)
+    ending = restart(cluster)
+    assert ending.outcome is Outcome.DRAIN_TIMED_OUT
+    assert "not drained in time: deployment/worker-a: 2 pods not ended" in ending.message
+    assert cluster.restarts == 0
+    assert_clean(cluster)
+
+
+def test_r5_a_pod_that_never_ends_is_not_deleted_by_us_nor_counted_as_gone() -> None:
+    cluster = MemoryCluster(never_ending=True)
+    before = {pod["metadata"]["name"] for pod in cluster.pods(WORKERS[0])}
+    restart(cluster)
+    assert before <= {pod["metadata"]["name"] for pod in cluster.pods(WORKERS[0])}
+
+
+def test_r25_a_restart_that_is_not_over_in_time_leaves_the_workers_drained_under_the_record() -> None:
+    cluster = MemoryCluster(never_ready=frozenset({"build-service"}))
+    ending = restart(cluster)
+    assert ending.outcome is Outcome.RESTART_FAILED
+    assert ending.run is not None
+    assert dict(cluster.replicas()) == dict.fromkeys(WORKERS, 0)
+    cluster.never_ready = frozenset()
+    assert_done(cluster, finish(cluster))
+    assert cluster.restarts == 1, "it has only to be waited for"
+
+
+def test_r22_a_pod_that_mounted_the_old_secret_is_restarted_once_more_while_still_drained() -> None:
+    cluster = MemoryCluster(old_mounts=1)
+    assert_done(cluster, restart(cluster))
+    assert cluster.restarts == 2
+
+
+def test_r22_the_old_certificate_after_one_more_restart_puts_the_workers_back() -> None:
+    cluster = MemoryCluster(old_mounts=9)
+    ending = restart(cluster)
+    assert ending.outcome is Outcome.OLD_CERTIFICATE
+    assert "stale" in ending.message
+    assert cluster.restarts == 2
+    assert_clean(cluster)
+
+
+def test_what_is_not_valid_after_one_more_restart_leaves_the_workers_drained() -> None:
+    cluster = MemoryCluster(old_mounts=9)
+    cluster.clock.set(a_leaf("first").not_after + timedelta(days=1))
+    ending = restart(cluster)
+    assert ending.outcome is Outcome.RESTART_FAILED
+    assert "not valid" in ending.message
+    assert dict(cluster.replicas()) == dict.fromkeys(WORKERS, 0)
+    cluster.old_mounts = 0
+    assert_done(cluster, finish(cluster))
+    assert cluster.restarts == 3, "who goes on wants it tried anew"
+
+
+def test_workers_that_do_not_come_back_in_time_are_said_to_be_missing() -> None:
+    cluster = MemoryCluster(never_ready=frozenset({"worker-a"}))
+    ending = restart(cluster)
+    assert ending.outcome is Outcome.RESTORE_INCOMPLETE
+    assert ending.run is not None
+    assert cluster.replicas() == REPLICAS, "asked for, and not there yet"
+    cluster.never_ready = frozenset()
+    assert_done(cluster, finish(cluster))
+
+
+def test_without_verification_nothing_is_claimed() -> None:
+    cluster = MemoryCluster(old_mounts=9)
+    driver = Driver(cluster)
+    assert driver.drive(engine(cluster, verify=False).restart()).outcome is Outcome.DONE
+    assert not any(isinstance(effect, Look) and effect.probe for effect in driver.effects)
+    assert any(isinstance(event, Remark) and "not verified, as asked" in event.text for event in driver.told)
+
+
+def test_a_target_without_workers_is_restarted_and_verified() -> None:
+    cluster = MemoryCluster(target=a_target(workers=()))
+    assert restart(cluster).outcome is Outcome.DONE
+    assert cluster.sight().verified
+    assert cluster.marks() == set()
+
+
+# --- R10: an unfinished run ---------------------------------------------------------------------------------------
+
+
+def test_r10_a_second_restart_never_overwrites_an_unfinished_run() -> None:
+    cluster = MemoryCluster()
+    with pytest.raises(Killed):
+        restart(cluster, point(lambda effect: isinstance(effect, Wait)), killed_before)
+    before = cluster.api.documents[RECORD]
+    ending = Driver(cluster).drive(engine(cluster, "run-2").restart())
+    assert ending.outcome is Outcome.REFUSED
+    assert "run run-1 is not finished" in ending.message
+    assert cluster.api.documents[RECORD] == before
+
+
+def test_r10_a_lost_record_never_becomes_one_of_zero_replicas() -> None:
+    """The annotation on the worker still says what it had: a new run refuses, and says so."""
+    cluster = MemoryCluster()
+    with pytest.raises(Killed):
+        restart(cluster, point(lambda effect: isinstance(effect, Wait)), killed_before)
+    cluster.api.delete(RECORD)
+    ending = Driver(cluster).drive(engine(cluster, "run-2").restart())
+    assert ending.outcome is Outcome.REFUSED
+    assert "certlag.dev/replicas says 2" in ending.message
+
+
+def test_a_record_and_an_annotation_that_disagree_are_refused() -> None:
+    cluster = MemoryCluster()
+    with pytest.raises(Killed):
+        restart(cluster, point(lambda effect: isinstance(effect, Wait)), killed_before)
+    path = workload_path(WORKERS[0])
+    cluster.api.edit(path, {"metadata": {"annotations": {"certlag.dev/replicas": "7"}}})
+    ending = finish(cluster)
+    assert ending.outcome is Outcome.REFUSED
+    assert "the record says 2 replicas" in ending.message
+    assert "says 7" in ending.message
+
+
+def test_resume_and_abort_without_an_open_run_are_refused() -> None:
+    cluster = MemoryCluster()
+    for steps in (engine(cluster).resume(), engine(cluster).abort()):
+        ending = Driver(cluster).drive(steps)
+        assert (ending.outcome, ending.message) == (Outcome.REFUSED, "no run is open")
+    assert cluster.held() == set()
+
+
+def test_the_record_of_another_workload_is_refused() -> None:
+    cluster = MemoryCluster()
+    with pytest.raises(Killed):
+        restart(cluster, point(lambda effect: isinstance(effect, Wait)), killed_before)
+    other = Workload(TARGET.workload.namespace, "deployment", "another")
+    ending = finish(cluster, target=a_target(workload=other, workers=WORKERS))
+    assert ending.outcome is Outcome.REFUSED
+    assert "the record is of deployment/build-service" in ending.message
+
+
+def test_the_lock_that_somebody_holds_is_named_with_its_holder_and_since_when() -> None:
+    cluster = MemoryCluster()
+    cluster.api.put(
+        f"{LEASES}/certlag-deployment-worker-b",
+        {"spec": {"holderIdentity": "bob@desk/m/1/x", "acquireTime": "2026-06-01T11:00:00Z", "leaseTransitions": 1}},
+    )
+    ending = Driver(cluster).drive(engine(cluster, dead=False, may_take_over=False).restart())
+    assert ending.outcome is Outcome.LOCKED
+    assert "certlag-deployment-worker-b is held by bob@desk/m/1/x since 2026-06-01T11:00:00Z" in ending.message
+    assert cluster.held() == {"bob@desk/m/1/x"}, "what was taken before is given back"
+
+
+def test_workers_left_at_zero_by_their_owner_stay_at_zero() -> None:
+    cluster = MemoryCluster()
+    cluster.api.edit(workload_path(WORKERS[0]), {"spec": {"replicas": 0}})
+    cluster.sleep(60)
+    assert restart(cluster).outcome is Outcome.DONE
+    assert cluster.replicas() == {WORKERS[0]: 0, WORKERS[1]: 1}
+
+
+# --- settling, reloading, lost work, silences ------------------------------------------------------------------------
+
+
+def test_the_restart_waits_until_the_issuance_is_two_minutes_old() -> None:
+    cluster = MemoryCluster()
+    cluster.clock.set(a_leaf("second").not_before + timedelta(seconds=10))
+    driver = Driver(cluster)
+    limits = Limits(timedelta(hours=1), timedelta(minutes=5))
+    assert driver.drive(engine(cluster, limits=limits).restart()).outcome is Outcome.DONE
+    restarted = cluster.workload(TARGET.workload)["spec"]["template"]["metadata"]["annotations"]
+    assert restarted["kubectl.kubernetes.io/restartedAt"] >= "2026-04-30T00:02:00"
+
+
+def test_whoever_reloads_by_itself_is_given_time() -> None:
+    cluster = MemoryCluster(target=a_target(workers=WORKERS, reloads=True, evidence=Evidence.HANDSHAKE), old_mounts=9)
+    driver = Driver(cluster)
+    driver.drive(engine(cluster).restart())
+    assert sum(isinstance(effect, Look) and effect.probe for effect in driver.effects) > 60
+
+
+def test_r6_a_worker_that_was_killed_is_reported_once_as_lost_work() -> None:
+    cluster = MemoryCluster()
+
+    def kill() -> None:
+        for path, pod in cluster.api.within(f"/api/v1/namespaces/{TARGET.workload.namespace}/pods"):
+            if pod["metadata"]["labels"]["app"] == "worker-b":
+                status = {"containerStatuses": [{"state": {"terminated": {"exitCode": 137}}}]}
+                cluster.api.edit(path, {"status": status})
+
+    driver = Driver(cluster, {point(lambda effect: isinstance(effect, Wait)): after(kill)})
+    assert_done(cluster, driver.drive(engine(cluster).restart()))
+    assert [event.exit_code for event in driver.told if isinstance(event, LostWork)] == [137]
+
+
+def test_a_silence_stands_in_the_record_and_is_ended_whatever_the_end() -> None:
+    cluster = MemoryCluster()
+    seen = set()
+    cluster.api.witnesses.append(lambda *_: seen.add(cluster.record.run and cluster.record.run.silence))
+    assert restart_silenced(cluster).outcome is Outcome.DONE
+    assert "silence-1" in seen
+    for number in (writing("pause "), point(lambda effect: isinstance(effect, Wait), after=3)):
+        driver = Driver(MemoryCluster(), {number: interrupted})
+        driver.drive(engine(driver.cluster, silence=True).restart())
+        assert [effect.id for effect in driver.effects if hasattr(effect, "id")] == [None, "silence-1"]
+
+
+def restart_silenced(cluster: MemoryCluster) -> Ending:
+    return Driver(cluster).drive(engine(cluster, silence=True).restart())
+
+
+def test_progress_names_each_worker_pod_that_is_waited_for() -> None:
+    driver = Driver(MemoryCluster())
+    driver.drive(engine(driver.cluster).restart())
+    first = next(event for event in driver.told if isinstance(event, Progress) and event.pods)
+    assert (first.workload, len(first.pods)) == ("deployment/worker-a", 2)
+
+
+def test_the_record_says_the_step_before_the_step_is_begun() -> None:
+    """A crash at the restart finds a record that knows its id already."""
+    cluster = MemoryCluster()
+    with pytest.raises(Killed):
+        restart(cluster, writing("restart "), killed_before)
+    run = cluster.record.run
+    assert run is not None
+    assert (run.step, run.attempts, run.restart_id) == (Step.DRAINED, 1, "run-1-1")
+    assert (run.writes[-1].what, run.writes[-1].state) == (
+        "restart deployment/build-service (restart-id run-1-1)",
+        "intended",
+    )

@@ -1,0 +1,206 @@
+"""Rolled out: every pod that is wanted is of the restart and Ready, and none of before runs: never Available alone."""
+
+from itertools import product
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exporter.model import Workload
+from runbook.contest import Contest
+from runbook.rollout import MAX_INT32, RolledOut, RollingOut, rollout_progress
+from runbook.workloads import pod_state, replica_set_view, workload_view
+from tests.builders import DEPLOYMENT
+from tests.workload_documents import (
+    DAEMON_SET,
+    ENDING,
+    RESTART_ID,
+    STATEFUL_SET,
+    Document,
+    a_daemon_set,
+    a_deployment,
+    a_pod,
+    a_replica_set,
+    a_stateful_set,
+)
+
+OLD_TEMPLATE = {"metadata": {"annotations": {"certlag.dev/restart-id": None}}}
+OLD_SET = a_replica_set(DEPLOYMENT, "old", 0, spec={"template": OLD_TEMPLATE})
+OLD_POD = a_pod("old-pod", "build-service-old", **OLD_TEMPLATE)
+UNREADY = {"conditions": [{"type": "Ready", "status": "False"}]}
+
+
+def judged(
+    *pods: Document,
+    of: Document | None = None,
+    replica_sets: tuple[Document, ...] = (OLD_SET, a_replica_set()),
+    workload: Workload = DEPLOYMENT,
+    restart_id: str | None = RESTART_ID,
+) -> RolledOut | RollingOut | Contest:
+    return rollout_progress(
+        workload_view(workload, of or a_deployment()),
+        [replica_set_view(each) for each in replica_sets],
+        [pod_state(pod) for pod in pods],
+        uid="uid-of-build-service",
+        restart_id=restart_id,
+    )
+
+
+def why(progress: RolledOut | RollingOut | Contest) -> str:
+    assert isinstance(progress, RollingOut), progress
+    return progress.why
+
+
+def test_a_restart_whose_only_pod_is_ready_is_rolled_out() -> None:
+    progress = judged(a_pod())
+    assert isinstance(progress, RolledOut)
+    assert [pod.name for pod in progress.pods] == ["pod-1"]
+
+
+def test_r18_available_with_no_new_pod_ready_is_not_rolled_out() -> None:
+    """One replica, maxUnavailable 1: Available stays True throughout."""
+    of = a_deployment(status={"readyReplicas": 0, "availableReplicas": 0})
+    assert why(judged(a_pod(status=UNREADY), of=of)) == "of 1 pods 1 new, 0 ready, 0 available"
+
+
+def test_r18_the_old_pod_that_is_ready_does_not_count_for_the_new_one() -> None:
+    of = a_deployment(status={"updatedReplicas": 0})
+    assert "0 new, 1 ready" in why(judged(OLD_POD, of=of))
+
+
+def test_r18_counts_that_are_right_do_not_make_up_for_pods_that_are_not_ready() -> None:
+    assert why(judged(a_pod(status=UNREADY))) == "0 of 1 pods are Ready"
+    assert why(judged()) == "0 of 1 pods are Ready"
+
+
+@pytest.mark.parametrize("ending", [{}, ENDING], ids=["running", "terminating"])
+def test_a_pod_of_before_that_still_runs_is_waited_for(ending: Document) -> None:
+    old = a_pod("old-pod", "build-service-old", **(ending or OLD_TEMPLATE))
+    assert why(judged(a_pod(), old)) == "pods of before still run: old-pod"
+
+
+def test_r4_a_pod_of_before_that_failed_is_not_waited_for() -> None:
+    assert isinstance(judged(a_pod(), a_pod("old", "build-service-old", phase="Failed")), RolledOut)
+
+
+def test_a_status_of_before_the_change_says_nothing() -> None:
+    assert why(judged(a_pod(), of=a_deployment(metadata={"generation": 4}))) == (
+        "its controller has not seen the change yet"
+    )
+
+
+def test_r19_a_progress_deadline_before_ours_is_reported_as_stalled_and_waited_on() -> None:
+    conditions = [
+        {"type": "Available", "status": "True"},
+        {"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded", "message": "timed out"},
+    ]
+    progress = judged(a_pod(status=UNREADY), of=a_deployment(status={"conditions": conditions}))
+    assert isinstance(progress, RollingOut)
+    assert progress.stalled == "timed out"
+
+
+def test_r19_one_that_recovers_later_is_rolled_out_only_when_its_controller_says_so() -> None:
+    late = {"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded"}
+    of = a_deployment(status={"conditions": [{"type": "Available", "status": "True"}, late]})
+    assert why(judged(a_pod(), of=of)) == "Progressing is False, ProgressDeadlineExceeded"
+    assert isinstance(judged(a_pod()), RolledOut)
+
+
+@pytest.mark.parametrize("deadline", [None, MAX_INT32])
+def test_a_deployment_without_a_progress_deadline_has_no_condition_progressing(deadline: int | None) -> None:
+    conditions = [{"type": "Available", "status": "True"}]
+    of = a_deployment(spec={"progressDeadlineSeconds": deadline}, status={"conditions": conditions})
+    assert isinstance(judged(a_pod(), of=of), RolledOut)
+
+
+def test_what_is_not_available_is_not_rolled_out() -> None:
+    of = a_deployment(spec={"progressDeadlineSeconds": None}, status={"conditions": []})
+    assert why(judged(a_pod(), of=of)) == "it is not Available"
+
+
+@pytest.mark.parametrize(
+    ("replica_sets", "count"), [((), 0), ((a_replica_set(), a_replica_set(DEPLOYMENT, "twin", 0)), 2)]
+)
+def test_exactly_one_replica_set_must_have_the_new_template(replica_sets: tuple[Document, ...], count: int) -> None:
+    assert why(judged(a_pod(), replica_sets=replica_sets)) == f"{count} ReplicaSets have the new template, not 1"
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"metadata": {"uid": "another"}}, "was deleted and created anew"),
+        ({"spec": {"template": OLD_TEMPLATE}}, "the restart was reverted or superseded"),
+        ({"spec": {"paused": True}}, "its rollout was paused"),
+        ({"spec": {"replicas": 0}}, "was scaled to 0"),
+    ],
+)
+def test_somebody_elses_change_is_contested(changes: Document, said: str) -> None:
+    progress = judged(a_pod(), of=a_deployment(**changes))
+    assert isinstance(progress, Contest)
+    assert said in str(progress)
+
+
+def test_r20_another_restart_in_the_same_second_is_another_one() -> None:
+    progress = judged(a_pod(), restart_id="run-1-2")
+    assert isinstance(progress, Contest)
+    assert "superseded" in str(progress)
+
+
+# --- R27: StatefulSets and DaemonSets -------------------------------------------------------------------------
+
+
+def a_stateful_pod(**changes: object) -> Document:
+    return a_pod("build-service-0", "build-service", "StatefulSet", **changes)
+
+
+def test_r27_a_stateful_set_is_rolled_out_when_its_pods_are_of_the_update_revision() -> None:
+    of = a_stateful_set()
+    assert isinstance(judged(a_stateful_pod(), of=of, workload=STATEFUL_SET), RolledOut)
+    before = a_stateful_pod(metadata={"labels": {"controller-revision-hash": "rev-1"}})
+    assert why(judged(before, of=of, workload=STATEFUL_SET)) == "0 of 1 pods are Ready"
+
+
+def test_r27_a_daemon_set_is_rolled_out_when_every_node_that_is_wanted_has_its_new_pod() -> None:
+    pods = [a_pod(f"pod-{number}", "build-service", "DaemonSet") for number in (1, 2)]
+    assert isinstance(judged(*pods, of=a_daemon_set(2), workload=DAEMON_SET), RolledOut)
+    assert "of 2 pods" in why(judged(pods[0], of=a_daemon_set(2, status={"numberReady": 1}), workload=DAEMON_SET))
+    assert why(judged(pods[0], of=a_daemon_set(2), workload=DAEMON_SET)) == "1 of 2 pods are Ready"
+    lagging = a_daemon_set(2, status={"updatedNumberScheduled": 1})
+    assert "1 new, 2 ready" in why(judged(*pods, of=lagging, workload=DAEMON_SET))
+
+
+def test_r27_a_daemon_set_that_wants_no_pod_is_no_success() -> None:
+    assert why(judged(of=a_daemon_set(0), workload=DAEMON_SET)) == "no pod of it is wanted yet"
+
+
+# --- without a restart: workers that come back ------------------------------------------------------------------
+
+
+def test_workers_are_back_when_their_pods_are_ready_whatever_their_template_says() -> None:
+    pod = a_pod(**OLD_TEMPLATE)
+    assert isinstance(judged(pod, restart_id=None), RolledOut)
+    assert why(judged(a_pod(status=UNREADY), restart_id=None)) == "0 of 1 pods are Ready"
+    assert isinstance(judged(of=a_deployment(replicas=0), restart_id=None), RolledOut)
+
+
+COUNTS = st.integers(0, 3)
+
+
+@given(replicas=st.integers(1, 3), current=COUNTS, updated=COUNTS, ready=COUNTS, available=COUNTS, pods=COUNTS)
+def test_it_is_rolled_out_only_if_every_count_and_every_pod_says_so(  # noqa: PLR0917 - one for each count
+    replicas: int, current: int, updated: int, ready: int, available: int, pods: int
+) -> None:
+    counts = {"replicas": current, "updatedReplicas": updated, "readyReplicas": ready, "availableReplicas": available}
+    progress = judged(
+        *(a_pod(f"pod-{number}") for number in range(pods)), of=a_deployment(replicas=replicas, status=counts)
+    )
+    all_there = {current, updated, ready, available, pods} == {replicas}
+    assert isinstance(progress, RolledOut) == all_there
+
+
+def test_every_state_between_two_templates_is_rolling_out() -> None:
+    """No mix of an old and a new pod, in any state, is said to be done while the old one has not ended."""
+    states: list[Document] = [{}, {"status": UNREADY}, ENDING]
+    for old, new in product(states, states):
+        before = a_pod("old-pod", "build-service-old", **old)
+        assert isinstance(judged(before, a_pod(**new)), RollingOut)
