@@ -17,7 +17,6 @@ import click
 from click.shell_completion import get_completion_class
 
 from exporter import configuration as configurations
-from exporter.clock import SystemClock
 from exporter.errors import ClusterConfigError, ClusterError
 from exporter.run_record import RecordError
 from exporter.version import VERSION
@@ -235,7 +234,7 @@ def _perform(way: Way, session: Session, name: str) -> int:
         stdout=sys.stdout,
         stderr=sys.stderr,
         environment=os.environ,
-        clock=SystemClock(),
+        clock=session.clock,
         quiet=options.quiet and options.yes,
         no_color=options.no_color,
     )

@@ -218,6 +218,7 @@ def _plan(way: Way, session: Session, target: Target, gathered: Gathered) -> Pla
         reason=reason,
         changes=changes,
         limits=gathered.limits,
+        phases=planning.phases_left(None if way.opens else run, abort=way is ABORT),
     )
 
 
@@ -310,7 +311,9 @@ def _run(way: Way, session: Session, target: Target, gathered: Gathered, reporte
         ask=_asker(reporter),
         silences=_silences(session, target, user, reporter),
     )
-    leaving = f"\n{session.program}: left at once; go on with: {session.command('resume', target)}\n"
+    # The live view hides the cursor, and there is no time to end it.
+    cursor = "\x1b[?25h" if sys.stderr.isatty() else ""
+    leaving = f"{cursor}\n{session.program}: left at once; go on with: {session.command('resume', target)}\n"
     with _Interrupts(driver.interrupt, leaving):
         try:
             return driver.drive(way.steps(engine))

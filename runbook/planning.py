@@ -4,7 +4,9 @@ from collections.abc import Iterable, Iterator
 from datetime import timedelta
 
 from exporter.model import Target
+from exporter.run_record import Step
 from runbook.engine import BEFORE_RESTART, PUTTING_BACK
+from runbook.events import Phase
 from runbook.facts import Facts
 from runbook.hold import Limits
 from runbook.plan import Busy, Check, CheckResult, Plan, PlannedChange
@@ -13,6 +15,18 @@ from runbook.workloads import reference
 
 END_MARGIN = timedelta(seconds=30)
 """What a kubelet may need beyond a grace period to report a pod's end."""
+
+_PUT_BACK = (Phase.SCALING_UP, Phase.RESTORING, Phase.CLOSING)
+_ALL = (Phase.SCALING_DOWN, Phase.DRAINING, Phase.RESTARTING, Phase.VERIFYING, *_PUT_BACK)
+_FIRST_LEFT = {
+    Step.SCALED_DOWN: Phase.DRAINING,
+    Step.DRAINED: Phase.RESTARTING,
+    Step.RESTARTING: Phase.RESTARTING,
+    Step.RESTARTED: Phase.VERIFYING,
+    Step.VERIFIED: Phase.SCALING_UP,
+    Step.SCALED_UP: Phase.RESTORING,
+    Step.UNPAUSED: Phase.CLOSING,
+}
 
 
 def limits(target: Target, facts: Facts, *, drain: timedelta | None, restart: timedelta | None) -> Limits:
@@ -65,6 +79,7 @@ def make_plan(
     reason: str,
     changes: Iterable[PlannedChange],
     limits: Limits,
+    phases: tuple[Phase, ...],
 ) -> Plan:
     """Put together what the operator should know."""
     return Plan(
@@ -91,7 +106,17 @@ def make_plan(
             "somebody else changes what this works on: it stops there (9)",
         ),
         nothing_to_do=nothing_to_do(checks),
+        phases=phases,
     )
+
+
+def phases_left(run: Run | None, *, abort: bool) -> tuple[Phase, ...]:
+    """Return what a command will be busy with: all of it for a new run, what is left of an open one."""
+    if run is None:
+        return _ALL
+    if abort or run.put_back is not None:
+        return _PUT_BACK
+    return _ALL[_ALL.index(_FIRST_LEFT.get(run.step, Phase.SCALING_DOWN)) :]
 
 
 def why_restart(facts: Facts) -> str:

@@ -61,7 +61,8 @@ class Writing:
 class Run:
     """An open run. `put_back` is set once it only brings the workers back, to end with that outcome.
 
-    `ended` says that no process works on it any more although workers may still be drained; `detail` says why either is so.
+    `ended` says that no process works on it any more although workers may still be drained; `detail` says why either
+    is so.
     """
 
     id: str
@@ -272,8 +273,8 @@ def _run(document: Mapping[str, Any]) -> Run:
 
 
 def _past_document(past: Past) -> dict[str, Any]:
-    document = asdict(past)
-    return document | {"seconds": dict(past.seconds)}
+    seconds = [{"step": name, "seconds": value} for name, value in past.seconds]  # one may be gone through twice
+    return asdict(past) | {"seconds": seconds}
 
 
 def _past(document: Mapping[str, Any]) -> Past:
@@ -283,7 +284,7 @@ def _past(document: Mapping[str, Any]) -> Past:
         finished=_instant(document["finished"]),
         outcome=Outcome(document["outcome"]),
         operator=Operator(**document["operator"]),
-        seconds=tuple((str(name), float(value)) for name, value in document["seconds"].items()),
+        seconds=tuple((str(each["step"]), float(each["seconds"])) for each in document["seconds"]),
         detail=str(document.get("detail", "")),
     )
 

@@ -46,7 +46,8 @@ EXIT_CODES = {
 
 def exit_code(answer: Answer) -> int:
     """Return 0 settled, 1 restart or renewal due, 2 expired, 3 anything else."""
-    return 3 if answer.sight.state is None else EXIT_CODES[answer.sight.state]
+    state = answer.sight.state
+    return 3 if state is None or not answer.assessment.found else EXIT_CODES[state]
 
 
 def advise(answer: Answer) -> Advice:

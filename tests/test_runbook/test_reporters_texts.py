@@ -142,7 +142,7 @@ def answers() -> dict[str, Answer]:
         ("never issued", 3, "why it cannot be told", ()),
         ("left", 1, "go on with it, or undo it", (COMMANDS.resume, COMMANDS.abort)),
         ("open", 1, "wait for it", (COMMANDS.resume,)),
-        ("missing", 0, "does not exist", ()),
+        ("missing", 3, "does not exist", ()),
     ],
 )
 def test_check_says_what_to_do_in_words_as_commands_and_by_its_exit_code(
