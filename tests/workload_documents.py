@@ -11,7 +11,7 @@ STATEFUL_SET = Workload(NAMESPACE, "statefulset", "build-service")
 DAEMON_SET = Workload(NAMESPACE, "daemonset", "build-service")
 WORKER = Workload(NAMESPACE, "deployment", "worker")
 RESTART_ID = "run-1-1"
-RESTARTED = {"annotations": {"certlag.dev/restart-id": RESTART_ID}}
+RESTARTED: Document = {"annotations": {"certlag.dev/restart-id": RESTART_ID}}
 
 
 def a_deployment(workload: Workload = DEPLOYMENT, replicas: int = 1, **changes: Any) -> Document:
@@ -103,5 +103,5 @@ def owner(kind: str, name: str) -> Document:
     return {"kind": kind, "name": name, "uid": f"uid-of-{name}", "controller": True}
 
 
-ENDING = {"metadata": {"deletionTimestamp": "2026-06-01T13:00:00Z", "deletionGracePeriodSeconds": 3600}}
+ENDING: Document = {"metadata": {"deletionTimestamp": "2026-06-01T13:00:00Z", "deletionGracePeriodSeconds": 3600}}
 """What a pod that was asked to end has more."""

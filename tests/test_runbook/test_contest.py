@@ -9,7 +9,7 @@ from tests.workload_documents import Document, a_deployment
 
 
 def managed(**entry: object) -> Document:
-    fields = {"f:spec": {"f:replicas": {}}}
+    fields: Document = {"f:spec": {"f:replicas": {}}}
     return a_deployment(
         metadata={"managedFields": [{"manager": "hpa", "operation": "Apply", "fieldsV1": fields, **entry}]}
     )

@@ -1,6 +1,7 @@
 """Rolled out: every pod that is wanted is of the restart and Ready, and none of before runs: never Available alone."""
 
 from itertools import product
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -24,10 +25,10 @@ from tests.workload_documents import (
     a_stateful_set,
 )
 
-OLD_TEMPLATE = {"metadata": {"annotations": {"certlag.dev/restart-id": None}}}
+OLD_TEMPLATE: Document = {"metadata": {"annotations": {"certlag.dev/restart-id": None}}}
 OLD_SET = a_replica_set(DEPLOYMENT, "old", 0, spec={"template": OLD_TEMPLATE})
 OLD_POD = a_pod("old-pod", "build-service-old", **OLD_TEMPLATE)
-UNREADY = {"conditions": [{"type": "Ready", "status": "False"}]}
+UNREADY: Document = {"conditions": [{"type": "Ready", "status": "False"}]}
 
 
 def judged(
@@ -149,7 +150,7 @@ def test_r20_another_restart_in_the_same_second_is_another_one() -> None:
 # --- R27: StatefulSets and DaemonSets -------------------------------------------------------------------------
 
 
-def a_stateful_pod(**changes: object) -> Document:
+def a_stateful_pod(**changes: Any) -> Document:
     return a_pod("build-service-0", "build-service", "StatefulSet", **changes)
 
 
