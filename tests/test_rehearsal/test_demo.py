@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from typing import Any
 import pytest
 
 from tests.bench import waiting
+from tests.figures import Figures
 from tests.metrics import Metrics
 
 ROOT = Path(__file__).parents[2]
@@ -117,3 +119,29 @@ def test_a_port_that_is_taken_is_said(demo: Demo, tmp_path: Path) -> None:
     ended = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
     assert (ended.returncode, ended.stdout) == (1, "")
     assert "cannot listen on" in ended.stderr
+
+
+def test_the_runbook_brings_it_from_1_to_0(tmp_path: Path, figures: Figures) -> None:
+    with running(tmp_path, "--change", "2") as demo:
+        assert needs_restart(demo) == 1
+        started = time.monotonic()
+        run_runbook(demo, "restart-build-service", "--yes")
+        waiting.until("the gauge to be 0", lambda: needs_restart(demo) == 0, 10)
+        figures(f"from the command to needs_restart 0: {time.monotonic() - started:.1f} s")
+        ready = re.search(r"Ready after ([0-9.]+) s", demo.printed)
+        assert ready is not None
+        figures(f"the demo was ready after {ready.group(1)} s")
+
+
+def run_runbook(demo: Demo, *arguments: str) -> None:
+    """Run the runbook as the demo says, with what it has written."""
+    where = {"KUBECONFIG": str(demo.folder / "kubeconfig"), "CERTLAG_CONFIG": str(demo.folder / "certlag.yaml")}
+    argv = (sys.executable, "-m", "runbook", *arguments)
+    ended = subprocess.run(
+        argv, cwd=ROOT, env=os.environ | where, capture_output=True, text=True, check=False, timeout=120
+    )
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+
+
+def needs_restart(demo: Demo) -> float | None:
+    return demo.metrics().value("certlag_needs_restart", target="build-service")
