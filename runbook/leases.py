@@ -65,6 +65,7 @@ class Leases:
         keys = sorted({lease_key(workload) for workload in workloads})
         self._names = {_path(namespace, name): (namespace, name) for namespace, name in keys}
         self._held: dict[str, LeaseView] = {}
+        self._seen: dict[LeaseView, float] = {}
         self._renewed_at = 0.0
 
     def take(self, *, may_take_over: Callable[[str], bool], is_dead: Callable[[str], bool]) -> Steps[None]:
@@ -153,9 +154,10 @@ class Leases:
         Raises:
             HeldError: its holder renewed it, so it is alive.
         """
-        text = f"{lease.holder} holds {_name(lease.path)}: watching {lease.duration} s whether it is alive"
-        yield Tell(Remark(Level.INFO, text))
-        deadline = self._clock.monotonic() + lease.duration
+        deadline = (yield from self._seen_since(lease)) + lease.duration
+        if (left := deadline - self._clock.monotonic()) > 0:
+            text = f"{lease.holder} holds {_name(lease.path)}: watching {left:.0f} s whether it is alive"
+            yield Tell(Remark(Level.INFO, text))
         while (left := deadline - self._clock.monotonic()) > 0:
             yield Wait(min(RETRY, left), early=False)
             document = yield Get(lease.path)
@@ -167,6 +169,17 @@ class Leases:
             if seen != lease:
                 raise HeldError(seen)
         return lease
+
+    def _seen_since(self, lease: LeaseView) -> Steps[float]:
+        """Return since when a Lease was seen as it is: all are looked at with the first, so that all are watched."""
+        if not self._seen:
+            views = []
+            for path in self._names:
+                document = yield Get(path)
+                views += [] if document is None else [lease_view(path, document)]
+            # Not before they were read: one may have been renewed until then.
+            self._seen = dict.fromkeys(views, self._clock.monotonic())
+        return self._seen.get(lease, self._clock.monotonic())
 
     def _create(self, path: str) -> Steps[LeaseView]:
         namespace, name = self._names[path]

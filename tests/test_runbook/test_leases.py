@@ -97,6 +97,16 @@ def test_one_that_shows_no_life_for_its_whole_duration_on_our_clock_is_taken_ove
     assert any(isinstance(event, Remark) and "whether it is alive" in event.text for event in driver.told)
 
 
+def test_all_that_one_holder_has_are_watched_at_once() -> None:
+    cluster = MemoryCluster()
+    hold_as(cluster, PATH_A)
+    hold_as(cluster, PATH_B)
+    began = cluster.clock.monotonic()
+    drive(cluster, leases(cluster, "ann", A, B).take(may_take_over=everybody, is_dead=nobody))
+    assert held_by(cluster, PATH_A) == held_by(cluster, PATH_B) == "ann"
+    assert DURATION <= cluster.clock.monotonic() - began <= DURATION + 1
+
+
 def test_its_own_timestamps_decide_nothing() -> None:
     """Renewed in the far future or long ago, by another machine's clock: it is watched all the same."""
     for renewed in ("2036-01-01T00:00:00.000000Z", "2016-01-01T00:00:00.000000Z"):
