@@ -37,7 +37,9 @@ class Alertmanager:
         """
         wanted = set(names)
         alerts = self._request("GET", "/api/v2/alerts?active=true&silenced=true&inhibited=true")
-        found = {alert["labels"].get("alertname", "") for alert in alerts}
+        if not isinstance(alerts, list):
+            raise AlertmanagerError(f"{self._url}: this is no list of alerts: {str(alerts)[:200]}")
+        found = {_name(alert) for alert in alerts}
         return tuple(sorted(found & wanted))
 
     def silence(self, body: dict[str, Any]) -> str:
@@ -46,7 +48,10 @@ class Alertmanager:
         Raises:
             AlertmanagerError: it was not made.
         """
-        return str(self._request("POST", "/api/v2/silences", body)["silenceID"])
+        made = self._request("POST", "/api/v2/silences", body)
+        if not isinstance(made, dict) or not made.get("silenceID"):
+            raise AlertmanagerError(f"{self._url}: no id of a silence: {str(made)[:200]}")
+        return str(made["silenceID"])
 
     def expire(self, silence: str) -> None:
         """End a silence.
@@ -64,8 +69,20 @@ class Alertmanager:
             if response.status != 200:
                 raise AlertmanagerError(f"{self._url}{path}: HTTP {response.status}: {response.data[:200]!r}")
             return json.loads(response.data) if response.data else None
-        except (HTTPError, ValueError, KeyError) as error:
+        except (HTTPError, ValueError) as error:
             raise AlertmanagerError(f"{self._url}{path}: {error}") from error
+
+
+def _name(alert: Any) -> str:
+    """Return the name of an alert, as Alertmanager lists it.
+
+    Raises:
+        AlertmanagerError: it is none.
+    """
+    try:
+        return str(alert["labels"].get("alertname", ""))
+    except (KeyError, TypeError, AttributeError) as error:
+        raise AlertmanagerError(f"this is no alert: {str(alert)[:200]}") from error
 
 
 class Silences:

@@ -1,0 +1,90 @@
+"""Alertmanager, against a real HTTP server: silences that are narrow and short, a gate that fails closed."""
+
+import json
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from runbook.alertmanager import Alertmanager, AlertmanagerError, Silences
+from tests.fake_clock import FakeClock
+from tests.scripted_api import Answer, ScriptedApi, answer, hang_up, html, scripted_api
+
+MADE = answer(b'{"silenceID": "s-1"}')
+FIRING = answer(json.dumps([{"labels": {"alertname": name}} for name in ("B", "A", "Else")]).encode())
+
+
+def silences(api: ScriptedApi, warnings: list[str]) -> Silences:
+    return Silences(
+        Alertmanager(f"{api.url}/"),
+        FakeClock(),
+        namespace="opschain",
+        alerts=("CertlagRestartRequired", "Certlag.X"),
+        by="ann",
+        warn=warnings.append,
+    )
+
+
+def test_a_silence_names_its_alerts_and_its_namespace_ends_by_itself_and_never_covers_a_critical_one() -> None:
+    warnings: list[str] = []
+    with scripted_api(MADE) as api:
+        assert silences(api, warnings).begin(3900.0) == "s-1"
+        request = api.next_request()
+    body = json.loads(request.body)
+    assert (request.method, request.path) == ("POST", "/api/v2/silences")
+    assert [(each["name"], each["value"], each["isRegex"], each["isEqual"]) for each in body["matchers"]] == [
+        ("alertname", r"CertlagRestartRequired|Certlag\.X", True, True),
+        ("namespace", "opschain", False, True),
+        ("severity", "critical", False, False),
+    ]
+    assert body["startsAt"] == "2026-06-01T12:00:00+00:00"
+    assert body["endsAt"] == (FakeClock().now() + timedelta(seconds=3900)).isoformat()
+    assert body["createdBy"] == "ann"
+    assert warnings == []
+
+
+def test_a_silence_is_ended_by_its_id() -> None:
+    with scripted_api(answer(b"")) as api:
+        silences(api, []).end("s-1")
+        request = api.next_request()
+    assert (request.method, request.path) == ("DELETE", "/api/v2/silence/s-1")
+
+
+BROKEN = [answer(b"no", status=500), html(), hang_up, answer(b"{}"), answer(b"[]")]
+
+
+@pytest.mark.parametrize("broken", BROKEN, ids=["500", "html", "hang up", "no id", "a list"])
+def test_failing_to_silence_is_a_warning_and_not_an_end(broken: Answer) -> None:
+    warnings: list[str] = []
+    with scripted_api(broken) as api:
+        assert silences(api, warnings).begin(60.0) is None
+    assert len(warnings) == 1
+    assert warnings[0].startswith("no silence: ")
+
+
+def test_failing_to_end_a_silence_is_a_warning_too() -> None:
+    warnings: list[str] = []
+    with scripted_api(answer(b"gone", status=404)) as api:
+        silences(api, warnings).end("s-1")
+    assert "ends by itself" in warnings[0]
+
+
+def test_the_gate_names_those_of_its_alerts_that_fire_silenced_or_not() -> None:
+    with scripted_api(FIRING) as api:
+        assert Alertmanager(api.url).firing(("A", "B", "C")) == ("A", "B")
+        request = api.next_request()
+    assert request.path == "/api/v2/alerts"
+    assert request.query == {"active": "true", "silenced": "true", "inhibited": "true"}
+
+
+@pytest.mark.parametrize("broken", [*BROKEN[:4], answer(b"[1]")], ids=["500", "html", "hang up", "no list", "no alert"])
+def test_a_gate_that_cannot_be_asked_is_an_error_and_never_nothing_fires(broken: Answer) -> None:
+    with scripted_api(broken) as api, pytest.raises(AlertmanagerError):
+        Alertmanager(api.url).firing(("A",))
+
+
+def test_a_server_that_is_not_there_is_an_error(tmp_path: Path) -> None:
+    with scripted_api() as api:
+        gone = api.url
+    with pytest.raises(AlertmanagerError):
+        Alertmanager(gone).firing(("A",))
