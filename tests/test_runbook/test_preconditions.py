@@ -300,7 +300,7 @@ def test_an_automatic_restarter_is_warned_of() -> None:
     assert (found.result, "Reloader watches deployment/build-service" in found.text) == (CheckResult.WARNED, True)
 
 
-# --- going on ----------------------------------------------------------------------------------------------------------
+# --- going on -------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("preconditions", [FOR_RESUME, FOR_ABORT])
