@@ -111,18 +111,25 @@ class Engine:
         run = self._hold.run
         if run.put_back is not None:
             return
-        if self._after_contest and run.step in (Step.DRAINED, Step.RESTARTING):
+        if self._after_contest and run.step in (Step.DRAINED, Step.RESTARTING, Step.RESTARTED):
             # Workers were scaled up, or the restart was undone, and somebody has said to go on: drain and ask anew.
             yield from self._hold.note(step=Step.SCALED_DOWN)
         elif ended is Outcome.RESTART_FAILED and run.step is Step.RESTARTED:
             yield from self._hold.note(step=Step.DRAINED)
+        elif self._after_contest and run.step is Step.SCALED_UP:
+            yield from self._hold.note(step=Step.VERIFIED)
 
     def _undo(self) -> Steps[None]:
-        yield from self._open_run()
+        ended = (yield from self._open_run()).ended
         self._after_contest = True
-        yield from self._hold.take_over(lenient=True)
-        if self._hold.run.step not in PUTTING_BACK:
-            yield from self._hold.note(put_back=Outcome.ABORTED)
+        found = yield from self._hold.take_over(lenient=True)
+        step = self._hold.run.step
+        if step is Step.RESTARTING and self._orders.target.workload not in found:
+            step = Step.RESTARTED  # what is gone has no restart that could be waited for
+        if step not in PUTTING_BACK:
+            yield from self._hold.note(put_back=Outcome.ABORTED, step=step)
+        elif step is Step.SCALED_UP and ended is Outcome.CONTESTED:
+            yield from self._hold.note(step=Step.VERIFIED)
 
     def _open_run(self) -> Steps[Run]:
         record = yield from self._hold.journal.read()
@@ -159,7 +166,7 @@ class Engine:
         except Interrupted:
             ending = yield from self._halted(_Halt(Outcome.INTERRUPTED, "interrupted"))
         except fence.ContestedError as contested:
-            ending = yield from self._halted(_Halt(Outcome.CONTESTED, str(contested)))
+            ending = yield from self._halted(_Halt(Outcome.CONTESTED, contested.contest.seen(self._clock.now())))
         except _Halt as halt:
             ending = yield from self._halted(halt)
         except (ClusterError, SilentError) as error:
@@ -350,8 +357,10 @@ class Engine:
             )
             yield from hold.reach(Step.VERIFIED)
             return
-        sight: TargetSight = yield from phases.verify(hold)
-        if sight.verified:
+        sight: TargetSight | None = yield from phases.verify(hold)
+        if sight is None:
+            yield from hold.note(step=Step.RESTARTING)
+        elif sight.verified:
             yield from hold.reach(Step.VERIFIED)
             yield from hold.announce("CertificateVerified", f"run {hold.run.id}: every pod presents the issued one")
         elif hold.run.attempts < MAX_RESTARTS and (sight.stale or not sight.valid):

@@ -121,24 +121,33 @@ class Hold:
         yield from self._mark_others(self.orders.pause, mark)
         return views
 
-    def take_over(self, *, lenient: bool = False) -> Steps[None]:
+    def take_over(self, *, lenient: bool = False) -> Steps[frozenset[Workload]]:
         """Put a later epoch of the open run on each workload and into the record, so that older holders' writes die.
 
         Args:
-            lenient: for an abort: what was created anew is left alone, or taken as it is.
+            lenient: for an abort: what is gone or was created anew is left alone, or taken as it is.
+
+        Returns:
+            The workloads that exist.
 
         Raises:
             RefusedError: the cluster contradicts the record.
+            ContestedError: one of them is gone.
         """
         run = self.run
         views = {}
         for workload in self.orders.workloads:
-            views[workload] = yield from fence.read(workload)
+            try:
+                views[workload] = yield from fence.read(workload)
+            except fence.ContestedError:
+                if not lenient:
+                    raise
         workers = dict(_still_recorded(run, views, lenient=lenient))
-        target = views[self.orders.target.workload]
-        if target.uid != run.workload_uid and not lenient:
+        target = views.get(self.orders.target.workload)
+        uid = target.uid if target else run.workload_uid
+        if uid != run.workload_uid and not lenient:
             raise RefusedError(f"the record is of another {run.workload}: it was created anew since. Abort the run")
-        epoch = 1 + max(run.epoch, *(_epoch(view.fence, run.id) for view in views.values()))
+        epoch = 1 + max((run.epoch, *(_epoch(view.fence, run.id) for view in views.values())))
         mark = f"{run.id}/{epoch}"
         for workload, view in views.items():
             worker = workers.get(reference(workload))
@@ -156,7 +165,7 @@ class Hold:
                 found,
                 epoch=epoch,
                 operator=self.orders.operator,
-                workload_uid=target.uid,
+                workload_uid=uid,
                 workers=workers,
                 deadline=deadline,
                 ended=None,
@@ -165,6 +174,7 @@ class Hold:
             )
         )
         self.owned = True
+        return frozenset(views)
 
     def unfence(self) -> Steps[None]:
         """Take our marks off each workload that still is what it was."""
@@ -318,9 +328,7 @@ def _still_recorded(
     seen = {reference(workload): view for workload, view in views.items()}
     for name, worker in run.workers.items():
         view = seen.get(name)
-        if view is None:
-            raise RefusedError(f"the record names the worker {name}, the configuration does not")
-        if view.uid != worker.uid:
+        if view is None or view.uid != worker.uid:
             if not lenient:
                 raise RefusedError(f"the record is of another {name}: it was created anew since. Abort the run")
             continue

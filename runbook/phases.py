@@ -9,7 +9,7 @@ from datetime import timedelta
 
 from exporter.errors import ClusterError
 from exporter.model import Workload
-from runbook.contest import Contest, contest
+from runbook.contest import Contest, contest, recreated
 from runbook.drain import Drained, Draining, drain_progress
 from runbook.effects import Look, Steps, Tell, Wait
 from runbook.events import Level, LostWork, Phase, PhaseBegun, PodLine, Progress, Remark
@@ -17,9 +17,10 @@ from runbook.fence import ContestedError
 from runbook.hold import Hold
 from runbook.insistence import insist
 from runbook.observation import Observation, observe
+from runbook.record import WorkerRecord
 from runbook.rollout import RolledOut, RollingOut, rollout_progress
 from runbook.sight import TargetSight
-from runbook.workloads import PodState, reference
+from runbook.workloads import PodState, WorkloadView, reference
 
 POLL = 5.0
 """Seconds between looks when no watch says that something changed."""
@@ -90,18 +91,21 @@ def restore(hold: Hold) -> Steps[None]:
 
     Raises:
         TimedOutError: they did not in time.
-        ContestedError: one of them was replaced.
+        ContestedError: one of them was replaced, or scaled to 0 again.
     """
     uids = {worker: recorded.uid for worker, recorded in hold.workers.items()}
     if uids:
         yield from _rolled_out(hold, Phase.RESTORING, uids, None)
 
 
-def verify(hold: Hold) -> Steps[TargetSight]:
+def verify(hold: Hold) -> Steps[TargetSight | None]:
     """Look until every pod of the target presents the issued certificate, or one surely presents another.
 
     A daemon that has read the old one will not read again, so there waiting cannot help; whoever reloads by itself, or
-    did not answer yet, gets time.
+    did not answer yet, gets time. None if the target is not rolled out any more: then that comes first again.
+
+    Raises:
+        ContestedError: the restart was reverted meanwhile, the workers were scaled up, or one of them was replaced.
     """
     started = hold.clock.monotonic()
     limit = hold.orders.limits.verify.total_seconds()
@@ -109,8 +113,10 @@ def verify(hold: Hold) -> Steps[TargetSight]:
     while True:
         sight = yield from _look(hold)
         yield Tell(Progress(Phase.VERIFYING, reference(hold.orders.target.workload), sight.why, sight.lines()))
+        if not (yield from _still_rolled_out(hold)):
+            return None
         late = hold.clock.monotonic() - started >= limit
-        sure = sight.stale and not hold.orders.target.reloads
+        sure = (sight.stale or sight.other) and not hold.orders.target.reloads
         if sight.verified or late or sure:
             return sight
         yield Wait(1.0, early=False)
@@ -149,32 +155,63 @@ def _rolled_out(
     hold: Hold, phase: Phase, uids: dict[Workload, str], restart_id: str | None
 ) -> Steps[tuple[PodState, ...]]:
     found: dict[Workload, tuple[PodState, ...]] = {}
-    drained = hold.workers if restart_id is not None else {}
 
     def look() -> Steps[str | None]:
-        seen = yield from observe({**uids, **drained})
-        for worker in drained:
-            if seen.views[worker].replicas != 0:
-                what = f"was scaled to {seen.views[worker].replicas} while it was drained"
-                raise ContestedError(contest(seen.views[worker], what, "spec", "replicas"))
-        # Workers are back when new pods are Ready: one of before on a dead node may be ending for ever.
-        pods = [pod for pod in seen.pods if phase is not Phase.RESTORING or not pod.terminating]
         waiting: RollingOut | None = None
-        for workload, uid in uids.items():
-            view = seen.views[workload]
-            progress = rollout_progress(view, seen.replica_sets, pods, uid=uid, restart_id=restart_id)
-            if isinstance(progress, Contest):
-                raise ContestedError(progress)
+        for progress in (yield from _rollout_progress(hold, uids, restart_id, restoring=phase is Phase.RESTORING)):
             why, stalled = (progress.why, progress.stalled) if isinstance(progress, RollingOut) else ("", None)
-            yield Tell(Progress(phase, reference(workload), why, tuple(map(_starting, progress.pods)), stalled))
+            name, pods = reference(progress.workload), tuple(map(_starting, progress.pods))
+            yield Tell(Progress(phase, name, why, pods, stalled))
             if isinstance(progress, RolledOut):
-                found[workload] = progress.pods
+                found[progress.workload] = progress.pods
             else:
                 waiting = waiting or progress
         return None if waiting is None else f"{reference(waiting.workload)}: {waiting.why}"
 
     yield from _until(hold, phase, hold.orders.limits.restart, look)
     return tuple(pod for pods in found.values() for pod in pods)
+
+
+def _still_rolled_out(hold: Hold) -> Steps[bool]:
+    """Look once more at what was restarted, while its workers are at 0."""
+    uids = {hold.orders.target.workload: hold.run.workload_uid}
+    found = yield from insist(
+        "looking at the restart", lambda: _rollout_progress(hold, uids, hold.run.restart_id), hold.leases.hold
+    )
+    return all(isinstance(each, RolledOut) for each in found)
+
+
+def _rollout_progress(
+    hold: Hold, uids: dict[Workload, str], restart_id: str | None, *, restoring: bool = False
+) -> Steps[list[RolledOut | RollingOut]]:
+    """Look at some rollouts: at one that we asked for, while the workers must be at 0, or at the workers' own."""
+    drained = hold.workers if restart_id is not None else {}
+    seen = yield from observe({**uids, **drained})
+    for worker, recorded in hold.workers.items():
+        if (found := _meddled_with(seen.views.get(worker), recorded, drained=worker in drained)) is not None:
+            raise ContestedError(found)
+    # Workers are back when new pods are Ready: one of before on a dead node may be ending for ever.
+    pods = [pod for pod in seen.pods if not (restoring and pod.terminating)]
+    progress: list[RolledOut | RollingOut] = []
+    for workload, uid in uids.items():
+        judged = rollout_progress(seen.views[workload], seen.replica_sets, pods, uid=uid, restart_id=restart_id)
+        if isinstance(judged, Contest):
+            raise ContestedError(judged)
+        progress.append(judged)
+    return progress
+
+
+def _meddled_with(view: WorkloadView | None, recorded: WorkerRecord, *, drained: bool) -> Contest | None:
+    """Say what somebody did to a worker that is to be at 0, or to be put back."""
+    if view is None:
+        return None
+    if view.uid != recorded.uid:
+        return recreated(view)
+    if drained and view.replicas != 0:
+        return contest(view, f"was scaled to {view.replicas} while it was drained", "spec", "replicas")
+    if not drained and view.replicas == 0 and recorded.replicas > 0:
+        return contest(view, "was scaled to 0 again", "spec", "replicas")
+    return None
 
 
 def _until(

@@ -48,6 +48,11 @@ class TargetSight:
         return any(pod.verdict is Verdict.STALE for pod in self.pods)
 
     @property
+    def other(self) -> bool:
+        """Whether some pod was seen to present a certificate that is not the target's at all."""
+        return any(pod.reason is Reason.OTHER_CERTIFICATE for pod in self.pods)
+
+    @property
     def valid(self) -> bool:
         """Whether all that is presented is at worst the old certificate, not expired, of an unchanged issuer."""
         known = all(
