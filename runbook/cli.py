@@ -64,7 +64,10 @@ class Duration(click.ParamType[timedelta]):
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 COMMON: tuple[Decorator, ...] = (
-    click.option("--config", metavar="FILE", help="Default: $CERTLAG_CONFIG, else OpsChain's build service."),
+    # Eager: the list of commands that --help shows follows from it.
+    click.option(
+        "--config", metavar="FILE", is_eager=True, help="Default: $CERTLAG_CONFIG, else OpsChain's build service."
+    ),
     click.option("--kubeconfig", metavar="FILE", help="Default: in a pod its own account, else as kubectl."),
     click.option("--context", metavar="NAME", help="Context of the kubeconfig."),
     click.option("--namespace", "-n", metavar="NAME", help="Namespace of targets that name none."),

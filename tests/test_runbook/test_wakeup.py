@@ -11,7 +11,6 @@ from exporter.clock import SystemClock
 from exporter.cluster.client import ClusterClient
 from runbook.wakeup import Wakeup
 from runbook.workloads import PodState
-from tests.bench import waiting
 from tests.builders import DEPLOYMENT
 from tests.scripted_api import Answer, Request, after, event, page, refusal, scripted_api, watch
 from tests.workload_documents import ENDING, a_pod
@@ -97,10 +96,9 @@ def test_being_woken_from_a_signal_ends_the_wait(tmp_path: Path) -> None:
         assert time.monotonic() - began < LONG
 
 
-def test_closing_ends_its_watches(tmp_path: Path) -> None:
+def test_closing_holds_nobody_up_whatever_its_watches_do(tmp_path: Path) -> None:
     held = watch(hold=True)
     with waking(tmp_path, EMPTY, held, held, held) as (wakeup, _):
-        watching = [thread for thread in threading.enumerate() if thread.name.startswith("watch ")]
-        assert len(watching) == 3
+        began = time.monotonic()
         wakeup.close()
-        waiting.until("the watches to end", lambda: not any(thread.is_alive() for thread in watching), LONG)
+        assert time.monotonic() - began < LONG

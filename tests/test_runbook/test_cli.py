@@ -1,0 +1,241 @@
+"""The command line: bad usage is exit code 2 and one clear message, options stand where kubectl has them."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from runbook import cli
+from runbook.preconditions import OVERRIDES
+from tests.scripted_api import answer, refusal, scripted_api
+
+TARGET = """
+targets:
+  - name: vault
+    namespace: secrets
+    workload: statefulset/vault
+"""
+UNANSWERED = refusal(503)
+
+
+def run(*words: str, environment: Mapping[str, str] | None = None) -> Result:
+    """Run it without a terminal, and without a cluster or a configuration of this machine's."""
+    empty = {"KUBECONFIG": os.devnull, "CERTLAG_CONFIG": "", "KUBERNETES_SERVICE_HOST": ""}
+    return CliRunner().invoke(cli.main, words, env={**empty, **(environment or {})}, prog_name="runbook")
+
+
+@pytest.fixture
+def configuration(tmp_path: Path) -> str:
+    path = tmp_path / "certlag.yaml"
+    path.write_text(TARGET)
+    return str(path)
+
+
+@pytest.fixture
+def kubeconfig(tmp_path: Path) -> str:
+    """The way to a server that is not there."""
+    with scripted_api() as api:
+        return api.kubeconfig(tmp_path)
+
+
+# --- bad usage --------------------------------------------------------------------------------------------------------
+
+
+def test_an_unknown_target_is_told_with_those_that_there_are(kubeconfig: str, configuration: str) -> None:
+    result = run("restart-nothing", "--yes", "--kubeconfig", kubeconfig, "--config", configuration)
+    assert result.exit_code == 2
+    assert result.stderr == "runbook: the configuration has no target 'nothing'; it has: vault\n"
+    assert result.stdout == ""
+
+
+def test_an_unknown_command_is_told(kubeconfig: str) -> None:
+    result = run("restore-build-service", "--kubeconfig", kubeconfig)
+    assert result.exit_code == 2
+    assert "No such" in result.stderr
+
+
+def test_a_configuration_that_is_not_there_is_told(kubeconfig: str) -> None:
+    result = run("check-build-service", "--kubeconfig", kubeconfig, "--config", "/nowhere.yaml")
+    assert result.exit_code == 2
+    assert result.stderr.startswith("runbook: /nowhere.yaml: cannot be read")
+    assert result.stderr.count("\n") == 1
+
+
+def test_a_configuration_that_is_wrong_is_told_with_its_line(tmp_path: Path, kubeconfig: str) -> None:
+    wrong = tmp_path / "wrong.yaml"
+    wrong.write_text(TARGET.replace("statefulset/vault", "job/vault"))
+    result = run("check-vault", "--kubeconfig", kubeconfig, "--config", str(wrong))
+    assert result.exit_code == 2
+    assert f"{wrong}:5" in result.stderr
+
+
+def test_r27_a_job_as_a_worker_is_refused_with_what_would_be_right(tmp_path: Path, kubeconfig: str) -> None:
+    wrong = tmp_path / "wrong.yaml"
+    wrong.write_text(f"{TARGET}    workers: [job/worker]\n")
+    result = run("restart-vault", "--yes", "--kubeconfig", kubeconfig, "--config", str(wrong))
+    assert result.exit_code == 2
+    assert "job/worker" in result.stderr
+    assert "deployment" in result.stderr.lower()
+
+
+def test_without_a_way_to_a_cluster_it_is_told() -> None:
+    result = run("check-build-service")
+    assert result.exit_code == 2
+    assert result.stderr.startswith("runbook: ")
+    assert result.stderr.count("\n") == 1
+
+
+def test_a_context_that_does_not_exist_is_told(kubeconfig: str) -> None:
+    result = run("check-build-service", "--kubeconfig", kubeconfig, "--context", "nowhere")
+    assert result.exit_code == 2
+    assert "nowhere" in result.stderr
+
+
+def test_r26_without_a_terminal_it_asks_for_yes_instead_of_prompting(kubeconfig: str) -> None:
+    for command in ("restart", "resume", "abort"):
+        result = run(f"{command}-build-service", "--kubeconfig", kubeconfig)
+        assert result.exit_code == 2
+        assert "--yes" in result.stderr
+        assert "--dry-run" in result.stderr
+
+
+@pytest.mark.parametrize("value", ["soon", "-1h", "0s", "1 hour", ""])
+def test_a_bad_duration_is_told_with_good_ones(kubeconfig: str, value: str) -> None:
+    result = run("restart-build-service", "--kubeconfig", kubeconfig, f"--drain-timeout={value}")
+    assert result.exit_code == 2
+    assert "as in 1h, 90s or 1h30m" in result.stderr
+
+
+@pytest.mark.parametrize("option", ["--output=yaml", "--reach=walk", "--accept-everything", "--frobnicate"])
+def test_an_option_that_does_not_exist_is_told(option: str) -> None:
+    result = run("restart-build-service", option)
+    assert result.exit_code == 2
+    assert option.partition("=")[0] in result.stderr
+
+
+def test_an_override_cannot_be_given_to_resume() -> None:
+    assert run("resume-build-service", "--accept-grace").exit_code == 2
+
+
+# --- a cluster that does not answer -----------------------------------------------------------------------------------
+
+
+def test_a_cluster_that_does_not_answer_is_no_usage_error(kubeconfig: str) -> None:
+    assert run("check-build-service", "--kubeconfig", kubeconfig).exit_code == 3
+    assert run("history", "--kubeconfig", kubeconfig).exit_code == 1
+    result = run("restart-build-service", "--yes", "--kubeconfig", kubeconfig)
+    assert result.exit_code == 1
+    assert "nothing was changed" in result.stdout + result.stderr
+
+
+# --- options before and after the command -----------------------------------------------------------------------------
+
+
+def asked_of(tmp_path: Path, *words: str) -> str:
+    """Return the path that `history` asked an API server for."""
+    with scripted_api(refusal(404)) as api:
+        path = api.kubeconfig(tmp_path)
+        result = run(*(word.replace("KUBECONFIG", path) for word in words))
+        assert result.exit_code == 0, result.stderr
+        return api.next_request().path
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("history", "--kubeconfig", "KUBECONFIG", "-n", "prod"),
+        ("--kubeconfig", "KUBECONFIG", "--namespace", "prod", "history"),
+        ("--kubeconfig", "KUBECONFIG", "-n", "test", "history", "-n", "prod"),
+        ("-n", "prod", "history", "--kubeconfig=KUBECONFIG"),
+    ],
+    ids=["after", "before", "the nearer counts", "both"],
+)
+def test_kubectls_options_stand_before_the_command_or_after_it(tmp_path: Path, words: tuple[str, ...]) -> None:
+    assert asked_of(tmp_path, *words) == "/api/v1/namespaces/prod/configmaps/certlag-run-build-service"
+
+
+def test_the_configuration_is_also_found_by_its_variable(tmp_path: Path, configuration: str) -> None:
+    with scripted_api(refusal(404)) as api:
+        path = api.kubeconfig(tmp_path)
+        assert run("history", "--kubeconfig", path, environment={"CERTLAG_CONFIG": configuration}).exit_code == 0
+        assert api.next_request().path == "/api/v1/namespaces/secrets/configmaps/certlag-run-vault"
+
+
+def test_json_goes_to_stdout_and_nothing_else_does(tmp_path: Path) -> None:
+    with scripted_api(answer(b'{"metadata": {"resourceVersion": "1"}}')) as api:
+        result = run("history", "-o", "json", "--kubeconfig", api.kubeconfig(tmp_path))
+    assert result.exit_code == 0
+    json.loads(result.stdout)
+    assert result.stderr == ""
+
+
+# --- help, completion, plugin -----------------------------------------------------------------------------------------
+
+
+def test_help_lists_the_commands_of_each_configured_target(configuration: str) -> None:
+    text = run("--config", configuration, "--help").stdout
+    assert all(f"{verb}-vault" in text for verb in ("check", "restart", "resume", "abort"))
+    assert "build-service" not in text.partition("Commands:")[2]
+
+
+def test_every_override_has_its_flag_and_its_help() -> None:
+    text = " ".join(run("restart-build-service", "--help").stdout.split())
+    assert all(f"--accept-{name}" in text for name in OVERRIDES)
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_is_a_script_for_the_shell(shell: str) -> None:
+    result = run("completion", shell)
+    assert result.exit_code == 0
+    assert "_RUNBOOK_COMPLETE" in result.stdout
+
+
+@pytest.mark.parametrize(("shell", "answers"), [("bash", "plain,"), ("zsh", "plain\n"), ("fish", "plain,")])
+def test_each_shell_is_given_the_commands_of_the_configured_targets(
+    configuration: str, shell: str, answers: str
+) -> None:
+    environment = {
+        **os.environ,
+        "_RUNBOOK_COMPLETE": f"{shell}_complete",
+        "COMP_WORDS": "runbook res",
+        "COMP_CWORD": "res" if shell == "fish" else "1",
+        "CERTLAG_CONFIG": configuration,
+    }
+    program = "from runbook.cli import main; main(prog_name='runbook')"
+    completed = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
+    )
+    assert answers in completed.stdout
+    assert "restart-vault" in completed.stdout
+    assert "resume-vault" in completed.stdout
+    assert "abort-vault" not in completed.stdout
+
+
+def python(program: str, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", program, *words],
+        env={**os.environ, "KUBECONFIG": os.devnull, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_as_a_kubectl_plugin_it_calls_itself_kubectl_certlag(tmp_path: Path, kubeconfig: str) -> None:
+    ran = python("from runbook.cli import plugin; plugin()", "restart-nothing", "--yes", "--kubeconfig", kubeconfig)
+    assert ran.returncode == 2
+    assert ran.stderr.startswith("kubectl certlag: the configuration has no target 'nothing'")
+
+
+def test_kubectl_completes_the_plugin(configuration: str) -> None:
+    completing = "from runbook.cli import complete_plugin; complete_plugin()"
+    ran = python(completing, "check-", CERTLAG_CONFIG=configuration)
+    assert ran.stdout.splitlines() == ["check-vault", ":4"]
+    options = python(completing, "restart-vault", "--drain", CERTLAG_CONFIG=configuration)
+    assert options.stdout.splitlines() == ["--drain-timeout", ":4"]
+    assert python(completing, CERTLAG_CONFIG=configuration).stdout.splitlines()[-1] == ":4"
