@@ -17,7 +17,7 @@ from typing import Any
 from exporter.run_record import RECORD_KEY, Step
 from tests.api_proxy import ApiProxy, Pass, Reaction, Request, Rule, api_proxy
 from tests.bench import servers
-from tests.bench.api import MERGE_PATCH, ApiError
+from tests.bench.api import MERGE_PATCH
 from tests.bench.cluster import Cluster, Object
 from tests.runbook_process import Ran, Runbook, operator
 from tests.test_stories.ground import Ground, a_target
@@ -115,13 +115,9 @@ class DrainedGround:
     @property
     def record(self) -> dict[str, Any]:
         """The document in the record's ConfigMap; with no run in it where there is none."""
-        path = self.ground.path("configmaps", f"certlag-run-{self.target['name']}")
-        try:
-            document: dict[str, Any] = json.loads(self.cluster.api("GET", path)["data"][RECORD_KEY])
-        except ApiError as error:
-            assert error.status == 404
-            return {"run": None, "finished": []}
-        return document
+        collection, name = self.ground.path("configmaps"), f"certlag-run-{self.target['name']}"
+        listed = self.cluster.api("GET", f"{collection}?fieldSelector=metadata.name%3D{name}")["items"]
+        return next((json.loads(each["data"][RECORD_KEY]) for each in listed), {"run": None, "finished": []})
 
     @property
     def open_run(self) -> dict[str, Any] | None:
@@ -234,7 +230,13 @@ def with_faults(workload: Object) -> Object:
 
 @contextmanager
 def drained_ground(
-    ground: Ground, workloads: Iterable[Object] | None = None, *, renewed: bool = True, **target: Any
+    ground: Ground,
+    workloads: Iterable[Object] | None = None,
+    *,
+    renewed: bool = True,
+    certificate: Object | None = None,
+    when_issued: Callable[[], object] = lambda: None,
+    **target: Any,
 ) -> Iterator[DrainedGround]:
     """Put a target and its workers into a namespace, by default with a renewal that is not loaded yet.
 
@@ -242,6 +244,8 @@ def drained_ground(
         ground: the namespace.
         workloads: the target first, then the workers; by default one Deployment each.
         renewed: whether a newer certificate than the one that is loaded is issued at the end.
+        certificate: the target's Certificate, if it is not one of 90 days.
+        when_issued: done when it was issued first, before anything uses it.
         target: changes to the target's configuration.
     """
     deployed = [serving(), working()] if workloads is None else list(workloads)
@@ -250,6 +254,9 @@ def drained_ground(
     served, *workers = (f"{each['kind'].lower()}/{each['metadata']['name']}" for each in deployed)
     configured = a_target(TARGET, workload=served, workers=workers, namespace=ground.namespace) | target
     try:
+        ground.apply(certificate or servers.certificate(TARGET), servers.certificate(OTHER))
+        ground.wait_issued(TARGET, OTHER)
+        when_issued()
         _deploy(ground, deployed, faults)
         if renewed:
             ground.renew(TARGET)
@@ -265,8 +272,6 @@ def drained_ground(
 
 
 def _deploy(ground: Ground, workloads: list[Object], faults: Path) -> None:
-    ground.apply(servers.certificate(TARGET), servers.certificate(OTHER))
-    ground.wait_issued(TARGET, OTHER)
     issued = ground.cluster.api("GET", ground.path("secrets", TARGET))
     copy = {"metadata": {"name": BEFORE}, "type": issued["type"], "data": issued["data"]}
     ground.cluster.api("POST", ground.path("secrets"), copy)
