@@ -39,10 +39,11 @@ def test_the_schema_knows_every_key_of_the_documented_example() -> None:
     assert set(example["targets"][0]) == set(properties)
 
 
-def test_the_architecture_names_every_module() -> None:
+@pytest.mark.parametrize(("package", "pattern"), [("exporter", "**/[a-z]*.py"), ("runbook", "[a-z]*.py")])
+def test_the_architecture_names_every_module(package: str, pattern: str) -> None:
     text = (generate.DOCS / "architecture.md").read_text(encoding="utf-8")
-    package = generate.DOCS.parent / "exporter"
-    modules = {str(file.relative_to(package).with_suffix("")) for file in package.glob("**/[a-z]*.py")}
+    root = generate.DOCS.parent / package
+    modules = {str(file.relative_to(root).with_suffix("")) for file in root.glob(pattern)}
     assert [name for name in sorted(modules) if f"`{name}`" not in text] == []
 
 
