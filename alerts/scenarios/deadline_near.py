@@ -107,7 +107,7 @@ SCENARIOS = (
     Scenario(
         "clears in the evaluation after the restart",
         restarted_at(renewed(left=2 * DAY), 60),
-        fires(ALERT, 59, *both("is accepted for 1d 23h 1m 0s more")) + quiet(ALERT, 60, 61, 159),
+        fires(ALERT, 59, *both("is accepted for 1d 23h 1m 0s more")) + quiet(ALERT, 60, 61, 75),
     ),
     Scenario(
         "does not come back when nothing is scraped after the restart",
@@ -125,8 +125,8 @@ SCENARIOS = (
     Scenario(
         "tells what to do without a target", discovered(renewed(left=14 * DAY + AT_30)), fires(ALERT, 32, DISCOVERED)
     ),
-    Scenario("is quiet after a fresh renewal", renewed(), quiet(ALERT, 10, 12, 159)),
-    Scenario("of 24 h is quiet after a fresh renewal", renewed(HOURS_24), quiet(ALERT, 10, 12, 159)),
+    Scenario("is quiet after a fresh renewal", renewed(), quiet(ALERT, 10, 12, 75)),
+    Scenario("of 24 h is quiet after a fresh renewal", renewed(HOURS_24), quiet(ALERT, 10, 12, 75)),
     Scenario(
         "holds through probes that fail",
         renewed(left=3 * DAY + AT_30).with_series(
@@ -146,11 +146,11 @@ SCENARIOS = (
         + fires(ALERT, 32, *both(URGENT))
         + fires(ALERT, 33, *both("is accepted for 2d 23h 57m 0s more")),
     ),
-    Scenario("is quiet without a deadline", renewed(left=DAY).without(DEADLINE), quiet(ALERT, 32, 159)),
+    Scenario("is quiet without a deadline", renewed(left=DAY).without(DEADLINE), quiet(ALERT, 32, 75)),
     Scenario(
         "is quiet while the deadline is no date",
         renewed(left=DAY).with_series(DEADLINE, always(0), **USE),
-        quiet(ALERT, 32, 159),
+        quiet(ALERT, 32, 75),
     ),
     Scenario(
         "is one alert for two replicas, by the earlier deadline",
@@ -190,5 +190,5 @@ SCENARIOS = (
         ),
         fires(ALERT, 32, said("is accepted for 2h 8m 0s more")),
     ),
-    Scenario("is quiet while all is well", healthy(DAYS_90), quiet(ALERT, 12, 159)),
+    Scenario("is quiet while all is well", healthy(DAYS_90), quiet(ALERT, 12, 75)),
 )

@@ -70,7 +70,7 @@ SCENARIOS = (
     Scenario(
         "an exporter that knows nothing yet",
         World({}).with_series("up", always(1), **EXPORTER),
-        nobody_is_woken(30, 159),
+        nobody_is_woken(30, 75),
     ),
     Scenario(
         "every instant is zero",
@@ -80,6 +80,6 @@ SCENARIOS = (
                 for key, points in healthy().series.items()
             }
         ),
-        nobody_is_woken(10, 60, 159),
+        nobody_is_woken(10, 60, 75),
     ),
 )

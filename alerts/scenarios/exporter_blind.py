@@ -77,17 +77,17 @@ SCENARIOS = (
     Scenario(
         "is quiet while some handshakes succeed",
         NO_ANSWER.with_series(SUCCESS, always(1), **{**PLACE, "pod": "q"}),
-        quiet(ALERT, 35, 159),
+        quiet(ALERT, 35, 75),
     ),
     Scenario(
         "is quiet when probes fail for ten minutes",
         healthy().with_series(SUCCESS, steps((1, 0), (0, 20), (1, 30)), **PLACE),
         quiet(ALERT, 29, 35, 45),
     ),
-    Scenario("is quiet while there is nothing to probe", healthy().without(SUCCESS), quiet(ALERT, 35, 159)),
-    Scenario("is quiet while all is well", healthy(), quiet(ALERT, 1, 37, 159)),
-    Scenario("is quiet after a renewal", renewed(), quiet(ALERT, 37, 159)),
-    Scenario("is quiet without series", healthy().without(CONTACT, SYNCED, SUCCESS), quiet(ALERT, 37, 159)),
+    Scenario("is quiet while there is nothing to probe", healthy().without(SUCCESS), quiet(ALERT, 35, 75)),
+    Scenario("is quiet while all is well", healthy(), quiet(ALERT, 1, 37, 75)),
+    Scenario("is quiet after a renewal", renewed(), quiet(ALERT, 37, 75)),
+    Scenario("is quiet without series", healthy().without(CONTACT, SYNCED, SUCCESS), quiet(ALERT, 37, 75)),
     Scenario("is quiet while the exporter restarts", exporter_restarted(healthy(), 30), quiet(ALERT, 31, 32, 37, 48)),
     Scenario("is quiet through ten minutes without a scrape", healthy().unscraped(30), quiet(ALERT, 35, 39, 40, 46)),
     Scenario(
@@ -118,13 +118,13 @@ SCENARIOS = (
         Scenario(
             f"says nothing of {what} of another job",
             world.relabelled("job", value="another", was="certlag-exporter"),
-            quiet(ALERT, 37, 159),
+            quiet(ALERT, 37, 75),
         )
         for what, world in (("a watch", SILENT), ("a list", NEVER_SYNCED), ("handshakes", NO_ANSWER))
     ),
     Scenario(
         "takes an instant of zero for none, as for a watch that has just begun",
         healthy().with_series(CONTACT, always(0), **PODS),
-        quiet(ALERT, 37, 159),
+        quiet(ALERT, 37, 75),
     ),
 )

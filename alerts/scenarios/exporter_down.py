@@ -42,12 +42,12 @@ SCENARIOS = (
     Scenario(
         "is quiet while one of two replicas answers",
         DOWN.with_series("up", always(1), **{**EXPORTER, "instance": "b"}),
-        quiet(ALERT, 30, 159),
+        quiet(ALERT, 30, 75),
     ),
     Scenario(
         "is quiet while what another job scrapes is down",
         World({}).with_series("up", always(1), **EXPORTER).with_series("up", always(0), job="another", instance="a"),
-        quiet(ALERT, 30, 159),
+        quiet(ALERT, 30, 75),
     ),
     Scenario("is one alert when both are down", DOWN.with_replica(), fires(ALERT, 30, FIRING)),
     Scenario(
@@ -56,8 +56,8 @@ SCENARIOS = (
         quiet(ALERT, 23, 30),
     ),
     Scenario("is quiet through ten minutes without a scrape", healthy().unscraped(30), quiet(ALERT, 39, 40, 45)),
-    Scenario("is quiet while all is well", healthy(), quiet(ALERT, 10, 159)),
-    Scenario("is quiet after a renewal", renewed(), quiet(ALERT, 10, 159)),
+    Scenario("is quiet while all is well", healthy(), quiet(ALERT, 10, 75)),
+    Scenario("is quiet after a renewal", renewed(), quiet(ALERT, 10, 75)),
     Scenario(
         "comes before the memory of a restart that is needed ends",
         renewed().unscraped(80, 60).with_series("up", steps((1, 0), (0, 80)), **EXPORTER),

@@ -43,13 +43,13 @@ SCENARIOS = (
     Scenario(
         "is quiet where clients are not checked",
         WORLD.with_series("certlag_target_client_auth", always(0), **RUN),
-        quiet(ALERT, 25, 159),
+        quiet(ALERT, 25, 75),
     ),
-    Scenario("is quiet where no target says whether they are", discovered(WORLD), quiet(ALERT, 25, 159)),
+    Scenario("is quiet where no target says whether they are", discovered(WORLD), quiet(ALERT, 25, 75)),
     Scenario("is not muted by a run", running(WORLD, "draining", 15, 150), fires(ALERT, 25, FIRING)),
-    Scenario("is quiet after an ordinary renewal", renewed(), quiet(ALERT, 15, 159)),
-    Scenario("is quiet while all is well", healthy(), quiet(ALERT, 15, 159)),
-    Scenario("is quiet while it is not known", WORLD.without(CHANGED), quiet(ALERT, 25, 159)),
+    Scenario("is quiet after an ordinary renewal", renewed(), quiet(ALERT, 15, 75)),
+    Scenario("is quiet while all is well", healthy(), quiet(ALERT, 15, 75)),
+    Scenario("is quiet while it is not known", WORLD.without(CHANGED), quiet(ALERT, 25, 75)),
     Scenario(
         "is not delayed by a restart of the exporter",
         exporter_restarted(WORLD, 22, away=8),
@@ -76,7 +76,7 @@ SCENARIOS = (
     Scenario(
         "is quiet where the same target of another namespace checks clients",
         WORLD.with_series("certlag_target_client_auth", always(0), **RUN).and_also(healthy().elsewhere()),
-        quiet(ALERT, 25, 159),
+        quiet(ALERT, 25, 75),
     ),
     Scenario("is one alert for two replicas", WORLD.with_replica(), fires(ALERT, 25, FIRING)),
     Scenario(

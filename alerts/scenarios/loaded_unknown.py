@@ -58,17 +58,17 @@ SCENARIOS = (
         WORLD.with_series(PODS, always(0), state="unknown", **USE)
         .with_series(PODS, always(2), state="unprobed", **USE)
         .with_series(PODS, always(2), state="stale", **USE),
-        quiet(ALERT, 50, 159),
+        quiet(ALERT, 50, 75),
     ),
     Scenario(
         "is quiet when probes of what was known fail",
         healthy().with_series("certlag_probe_success", always(0), pod="p", container="c", port="1", **USE),
-        quiet(ALERT, 50, 159),
+        quiet(ALERT, 50, 75),
     ),
-    Scenario("is quiet after a renewal", renewed(), quiet(ALERT, 50, 159)),
-    Scenario("is quiet after a renewal of a certificate of 1 h", renewed(HOUR_1), quiet(ALERT, 50, 159)),
+    Scenario("is quiet after a renewal", renewed(), quiet(ALERT, 50, 75)),
+    Scenario("is quiet after a renewal of a certificate of 1 h", renewed(HOUR_1), quiet(ALERT, 50, 75)),
     Scenario("is not muted by a run", running(WORLD, "verifying", 15, 150), fires(ALERT, 50, FIRING)),
-    Scenario("is quiet without the series", WORLD.without(PODS), quiet(ALERT, 50, 159)),
+    Scenario("is quiet without the series", WORLD.without(PODS), quiet(ALERT, 50, 75)),
     Scenario(
         "is not delayed by a restart of the exporter",
         exporter_restarted(WORLD, 45, away=10),

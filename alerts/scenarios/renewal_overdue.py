@@ -4,7 +4,6 @@ from alerts.scenarios.model import DAY, HOUR, MINUTE, Firing, Scenario, World, f
 from alerts.scenarios.worlds import CERTIFICATE, always, exporter_restarted, healthy, renewed, running, steps
 
 ALERT = "CertlagRenewalOverdue"
-LONG = 1600
 NAME = "certlag_certificate_{}_timestamp_seconds"
 
 
@@ -32,7 +31,8 @@ DUE_AT_10 = 10 * MINUTE
 HOUR_1 = dates(DUE_AT_10, DUE_AT_10 + 20 * MINUTE)
 """A certificate of an hour that is due at minute 10 and expires at minute 30."""
 HOURS_24 = dates(DUE_AT_10, DUE_AT_10 + 8 * HOUR, minutes=500)
-WITHOUT_RENEWAL = dates(None, MINUTE + 24 * HOUR, MINUTE, LONG)
+WITHOUT_RENEWAL = dates(None, MINUTE + HOUR, MINUTE)
+"""A certificate of an hour, issued at minute 1: two thirds of its life have passed at minute 41."""
 RENEWED_AT_14 = HOUR_1
 for what, old, new in (("renewal", DUE_AT_10, 54 * MINUTE), ("not_after", 30 * MINUTE, 74 * MINUTE)):
     RENEWED_AT_14 = RENEWED_AT_14.with_series(NAME.format(what), steps((old, 0), (new, 14)), **CERTIFICATE)
@@ -40,8 +40,9 @@ for what, old, new in (("renewal", DUE_AT_10, 54 * MINUTE), ("not_after", 30 * M
 SCENARIOS = (
     Scenario(
         "of 90 days: warns a day after it was due",
-        dates(DUE_AT_10, DUE_AT_10 + 30 * DAY, minutes=LONG),
-        quiet(ALERT, 11, 1451) + fires(ALERT, 1452, said("it is late by 1d 0h 2m 0s")),
+        dates(8 * MINUTE, 8 * MINUTE + 30 * DAY, minutes=400),
+        quiet(ALERT, 12, 1452) + fires(ALERT, 1456, said("it is late by 1d 0h 8m 0s")),
+        step=4,
     ),
     Scenario(
         "is critical when less than seven days are left",
@@ -70,19 +71,17 @@ SCENARIOS = (
     Scenario(
         "without a renewal time: from two thirds of the lifetime on",
         WITHOUT_RENEWAL,
-        quiet(ALERT, 962, 1082)
-        + fires(ALERT, 1083, said("it is late by 2h 2m 0s"))
-        + fires(ALERT, 1202, said("it is late by 4h 1m 0s"))
-        + fires(ALERT, 1203, said("it is late by 4h 2m 0s"), said("it expires in 3h 58m 0s", "critical")),
+        quiet(ALERT, 42, 47)
+        + fires(ALERT, 48, said("it is late by 7m 0s"))
+        + fires(ALERT, 52, said("it is late by 11m 0s"))
+        + fires(ALERT, 53, said("it is late by 12m 0s"), said("it expires in 8m 0s", "critical")),
     ),
     Scenario("clears at once when it is renewed", RENEWED_AT_14, quiet(ALERT, 14, 17, 22, 58)),
-    Scenario("is quiet after a fresh renewal", renewed(), quiet(ALERT, 10, 12, 159)),
-    Scenario("is quiet while all is well", healthy(), quiet(ALERT, 12, 159)),
-    Scenario("takes a date of zero for none", dates(0, 0, 0), quiet(ALERT, 2, 159)),
-    Scenario(
-        "takes a renewal time of zero for none", dates(0, MINUTE + 24 * HOUR, MINUTE, LONG), quiet(ALERT, 2, 962, 1082)
-    ),
-    Scenario("knows nothing without the dates", World({}), quiet(ALERT, 2, 159)),
+    Scenario("is quiet after a fresh renewal", renewed(), quiet(ALERT, 10, 12, 75)),
+    Scenario("is quiet while all is well", healthy(), quiet(ALERT, 12, 75)),
+    Scenario("takes a date of zero for none", dates(0, 0, 0), quiet(ALERT, 2, 75)),
+    Scenario("takes a renewal time of zero for none", dates(0, MINUTE + HOUR, MINUTE), quiet(ALERT, 2, 42, 47)),
+    Scenario("knows nothing without the dates", World({}), quiet(ALERT, 2, 75)),
     Scenario(
         "is not delayed by a restart of the exporter",
         exporter_restarted(HOUR_1, 12, away=6),
@@ -95,8 +94,8 @@ SCENARIOS = (
     ),
     Scenario(
         "without a renewal time holds through ten minutes without a scrape",
-        WITHOUT_RENEWAL.unscraped(1084),
-        fires(ALERT, 1093, said("it is late by 2h 12m 0s")),
+        WITHOUT_RENEWAL.unscraped(49),
+        fires(ALERT, 58, said("it is late by 17m 0s"), said("it expires in 3m 0s", "critical")),
     ),
     Scenario(
         "goes by the later dates of two replicas",
@@ -105,8 +104,8 @@ SCENARIOS = (
     ),
     Scenario(
         "without a renewal time goes by the later dates of two replicas",
-        WITHOUT_RENEWAL.and_also(dates(None, MINUTE + 24 * HOUR, 12 * HOUR, LONG).told_by_another()),
-        quiet(ALERT, 1083, 1200),
+        WITHOUT_RENEWAL.and_also(dates(None, MINUTE + HOUR, 30 * MINUTE).told_by_another()),
+        quiet(ALERT, 48, 53),
     ),
     Scenario("is one alert for two replicas", HOUR_1.with_replica(), fires(ALERT, 17, said("it is late by 7m 0s"))),
     Scenario(

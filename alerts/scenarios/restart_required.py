@@ -6,7 +6,6 @@ from alerts.scenarios.worlds import (
     DAYS_90,
     HOUR_1,
     HOURS_24,
-    MINUTES,
     RENEWED,
     RUN_STATES,
     USE,
@@ -80,7 +79,7 @@ SCENARIOS = (
     Scenario(
         "clears in the evaluation after the restart",
         restarted_at(renewed(), 90),
-        fires(ALERT, 89, said("is accepted for 29d 22h 41m 0s more")) + quiet(ALERT, 90, 91, 159),
+        fires(ALERT, 89, said("is accepted for 29d 22h 41m 0s more")) + quiet(ALERT, 90, 91, 120),
     ),
     Scenario(
         "does not come back when nothing is scraped after the restart",
@@ -134,11 +133,11 @@ SCENARIOS = (
         renewed().unscraped(72, 60),
         fires(ALERT, 85, said("is accepted for 29d 22h 45m 0s more")) + quiet(ALERT, 87, 120),
     ),
-    Scenario("is quiet without a verdict", renewed().without("certlag_needs_restart"), quiet(ALERT, 70, 159)),
+    Scenario("is quiet without a verdict", renewed().without("certlag_needs_restart"), quiet(ALERT, 70, 75)),
     Scenario(
         "is quiet while the deadline is no date",
         renewed().with_series("certlag_restart_deadline_timestamp_seconds", always(0), **USE),
-        quiet(ALERT, 70, 159),
+        quiet(ALERT, 70, 75),
     ),
     Scenario("is one alert for two replicas of the exporter", renewed().with_replica(), fires(ALERT, 70, AT_70)),
     Scenario(
@@ -169,7 +168,7 @@ SCENARIOS = (
         running(renewed(HOURS_24), "draining", 40, 100),
         quiet(ALERT, 60, 99) + fires(ALERT, 100, said("is accepted for 6h 30m 0s more", "short")),
     ),
-    Scenario("of a short window clears at once", restarted_at(renewed(HOUR_1), 20), quiet(ALERT, 20, 21, MINUTES - 1)),
+    Scenario("of a short window clears at once", restarted_at(renewed(HOUR_1), 20), quiet(ALERT, 20, 21, 75)),
     Scenario(
         "of a short window is not delayed by a restart of the exporter",
         exporter_restarted(renewed(HOURS_24), 30, away=12),
@@ -210,5 +209,5 @@ SCENARIOS = (
         renewed().succeeded_by(renewed().with_series("certlag_needs_restart", always(0), **USE), 80),
         fires(ALERT, 79, said("is accepted for 29d 22h 51m 0s more")) + quiet(ALERT, 82, 90),
     ),
-    Scenario("is quiet while all is well", healthy(DAYS_90), quiet(ALERT, RENEWED, 70, 159)),
+    Scenario("is quiet while all is well", healthy(DAYS_90), quiet(ALERT, RENEWED, 70, 75)),
 )

@@ -39,8 +39,8 @@ SCENARIOS = (
     ),
     Scenario("clears when the run ends", OPEN, fires(ALERT, 99, said("1h 9m 0s")) + quiet(ALERT, 100, 101, 120)),
     Scenario("is quiet for a run within its time", running(renewed(), "draining", 10, 100), quiet(ALERT, 62, 99, 130)),
-    Scenario("is quiet without a run", renewed(), quiet(ALERT, 62, 159)),
-    Scenario("is quiet while all is well", healthy(), quiet(ALERT, 62, 159)),
+    Scenario("is quiet without a run", renewed(), quiet(ALERT, 62, 75)),
+    Scenario("is quiet while all is well", healthy(), quiet(ALERT, 62, 75)),
     Scenario("is quiet while the deadline is no date", OPEN.with_series(DEADLINE, always(0), **RUN), quiet(ALERT, 62)),
     Scenario("is quiet without a deadline", OPEN.without(DEADLINE), quiet(ALERT, 62, 99)),
     Scenario(

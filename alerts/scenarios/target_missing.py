@@ -27,9 +27,9 @@ SCENARIOS = (
         healthy().with_series(FOUND, steps((1, 0), (0, 20), (1, 30)), **WHERE),
         quiet(ALERT, 29, 35, 60),
     ),
-    Scenario("is quiet while all is well", healthy(), quiet(ALERT, 35, 159)),
-    Scenario("is quiet after a renewal", renewed(), quiet(ALERT, 35, 159)),
-    Scenario("is quiet without the series", WORLD.without(FOUND), quiet(ALERT, 35, 159)),
+    Scenario("is quiet while all is well", healthy(), quiet(ALERT, 35, 75)),
+    Scenario("is quiet after a renewal", renewed(), quiet(ALERT, 35, 75)),
+    Scenario("is quiet without the series", WORLD.without(FOUND), quiet(ALERT, 35, 75)),
     Scenario("is not muted by a run", running(WORLD, "draining", 10, 150), fires(ALERT, 35, FIRING)),
     Scenario(
         "is not delayed by a restart of the exporter",
@@ -45,7 +45,7 @@ SCENARIOS = (
     Scenario(
         "is quiet while one of two replicas finds it",
         WORLD.and_also(healthy().told_by_another()),
-        quiet(ALERT, 35, 159),
+        quiet(ALERT, 35, 75),
     ),
     Scenario(
         "is one for each target",

@@ -102,12 +102,12 @@ SCENARIOS = (
     ),
     Scenario("fires for a worker that no longer exists", DEAD.without(REPLICAS), fires(ALERT, 47, FIRING)),
     Scenario("fires when nothing was ever seen of its Lease", DEAD.without(HEARTBEAT), fires(ALERT, 22, FIRING)),
-    Scenario("is quiet without a run", renewed(), quiet(ALERT, 22, 159)),
-    Scenario("is quiet while all is well", healthy(), quiet(ALERT, 22, 159)),
+    Scenario("is quiet without a run", renewed(), quiet(ALERT, 22, 75)),
+    Scenario("is quiet while all is well", healthy(), quiet(ALERT, 22, 75)),
     Scenario(
         "is quiet without series",
         LEFT.without("certlag_runbook_state").without(EXPECTED, REPLICAS, HEARTBEAT),
-        quiet(ALERT, 22, 159),
+        quiet(ALERT, 22, 75),
     ),
     Scenario(
         "a run that lives is not taken for dead when the exporter restarts",
