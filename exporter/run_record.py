@@ -9,7 +9,8 @@ Written by the runbook only, read by both. One JSON document under the key `reco
              "ended": {"at": "…", "outcome": "restart_failed"}},        (null while a process works on it)
      "finished": [{"id": "…", "begun": "…", "finished": "…", "outcome": "done"}]}    (the last ten, oldest first)
 
-`run` is null while none is open. One that stopped while workers are still drained stays open with `ended`. Readers ignore keys that they do not know.
+`run` is null while none is open. One that stopped while workers are still drained stays open with `ended`. Readers
+ignore keys that they do not know.
 """
 
 import json
