@@ -135,7 +135,9 @@ def test_the_request_of_the_revision_holds_the_leaf_and_its_authority(control_pl
     assert found.chain.authority_not_after is not None
     secret = control_plane.get("secrets", NAME)["data"]
     assert request["status"]["certificate"] == secret["tls.crt"]
-    assert request["status"]["ca"] == secret["ca.crt"]
+    assert (
+        request["status"]["ca"] == secret["ca.crt"] == control_plane.get("secrets", servers.ISSUER)["data"]["tls.crt"]
+    )
 
 
 def test_the_secret_is_named_after_its_certificate_and_holds_a_pair(control_plane: Ground) -> None:

@@ -49,3 +49,9 @@ def test_percentages_are_rounded_as_kubernetes_does() -> None:
     assert of(1, "25%", "25%") == Bounds(1, 0)
     assert of(4, "25%", "25%") == Bounds(1, 1)
     assert of(3, 0, 0) == Bounds(0, 1)
+
+
+def test_old_pods_stay_while_the_new_one_is_not_available() -> None:
+    limits = Bounds(surge=1, unavailable=0)
+    assert next_old(2, limits, Size(1, 0), (Size(2, 1),)) == (2,)
+    assert next_old(2, limits, Size(1, 1), (Size(2, 1),)) == (1,)
