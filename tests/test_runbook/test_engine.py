@@ -15,6 +15,7 @@ import pytest
 
 from exporter.model import Evidence, Workload
 from exporter.run_record import Step
+from runbook import phases
 from runbook.effects import Ask, Change, Effect, Interrupted, Look, Wait
 from runbook.engine import Ending
 from runbook.events import LostWork, Progress, Remark
@@ -28,7 +29,9 @@ from tests.memory_api import failure
 from tests.memory_cluster import (
     EVENTS,
     LEASES,
+    PODS,
     RECORD,
+    REPLICA_SETS,
     REPLICAS,
     SCALED_OBJECT,
     TARGET,
@@ -810,6 +813,31 @@ def test_a_silence_stands_in_the_record_and_is_ended_whatever_the_end() -> None:
 
 def restart_silenced(cluster: MemoryCluster) -> Ending:
     return Driver(cluster).drive(engine(cluster, silence=True).restart())
+
+
+def test_r3_drained_is_believed_only_when_it_was_seen_twice() -> None:
+    """A pod that is made between the two looks is waited for before the record says drained."""
+    cluster = MemoryCluster()
+    replica_set = next(each for each in cluster.api.list(REPLICA_SETS) if "worker-a" in each["metadata"]["name"])
+    late = {
+        "metadata": {
+            "labels": {"app": "worker-a"},
+            "ownerReferences": [{"kind": "ReplicaSet", "controller": True, **replica_set["metadata"]}],
+        },
+        "spec": {},
+        "status": {"phase": "Running"},
+    }
+    alive: list[bool] = []
+
+    def look(*_: object) -> None:
+        if cluster.record.run is not None and cluster.record.run.step is Step.DRAINED:
+            alive.append(bool(cluster.pods(WORKERS[0])))
+
+    cluster.api.witnesses.append(look)
+    between = point(lambda effect: isinstance(effect, Wait) and effect.seconds == phases.APART)
+    assert restart(cluster, between, after(cluster.api.put, f"{PODS}/late", late)).outcome is Outcome.DONE
+    assert alive
+    assert not any(alive)
 
 
 def test_progress_names_each_worker_pod_that_is_waited_for() -> None:
