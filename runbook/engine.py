@@ -160,7 +160,7 @@ class Engine:
             yield from start()
             ending = yield from self._loop()
         except (RefusedError, RecordError) as refused:
-            ending = Ending(Outcome.REFUSED, str(refused))
+            ending = Ending(Outcome.REFUSED, str(refused), hold.journal.record.run)
         except LostError as lost:
             return Ending(Outcome.LOCKED, f"{lost}; nothing more was changed", hold.journal.record.run)
         except Interrupted:
