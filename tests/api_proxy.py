@@ -123,6 +123,11 @@ def let_pass(_: Request) -> Reaction:
     return Pass()
 
 
+def as_it_came(head: bytes) -> bytes:
+    """Leave the head of an answer as it is."""
+    return head
+
+
 # --- the proxy ------------------------------------------------------------------------------------
 
 
@@ -133,6 +138,8 @@ class ApiProxy:
     port: int
     before: Rule = let_pass
     after: Rule = let_pass
+    head: Callable[[bytes], bytes] = as_it_came
+    """What the client gets of an answer's first bytes: status line, headers, and what came with them."""
     requests: list[Request] = field(default_factory=list)
 
     @property
@@ -269,7 +276,7 @@ class _Serving:
             answer = self._read_head(upstream)
             request.status, request.answered = int(answer.split(b" ", 2)[1]), time.monotonic()
             if self._goes_on(self._proxy.after(request), client):
-                client.sendall(answer)
+                client.sendall(self._proxy.head(answer))
                 self._relay(client, upstream)
 
     def _goes_on(self, reaction: Reaction, client: socket.socket) -> bool:

@@ -86,7 +86,7 @@ class DrainedGround:
 
     def words(self, verb: str, *options: str) -> tuple[str, ...]:
         """The command's words."""
-        settled = ("--no-settle",) if verb == "restart" else ()
+        settled = ("--no-settle",) if verb in ("restart", "resume") else ()
         asked = () if verb == "check" else ("--yes",)
         return (f"{verb}-{self.target['name']}", *asked, *settled, *options)
 
