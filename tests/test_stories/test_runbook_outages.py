@@ -51,8 +51,9 @@ def test_r7_reads_that_fail_during_the_drain_are_waited_out_and_never_taken_for_
     drained.proxy.before = fail
     waiting.until("several reads to have failed", lambda: len(failed) >= 3, 90)
     assert process.is_running, process.output
+    drained.proxy.before, failures = let_pass, len(drained.proxy.requests)
+    waiting.until("it to look again", lambda: looks(drained.proxy.requests[failures:]) >= 3)
     assert drained.get("one")["spec"]["template"]["metadata"].get("annotations") is None, "not restarted"
-    drained.proxy.before = let_pass
     busy.unlink()
     ran = process.wait()
     assert ran.code == 0, ran
@@ -76,3 +77,8 @@ def test_r11_a_network_that_is_lost_for_longer_than_the_lock_lasts_is_waited_out
     ran = process.wait()
     assert ran.code == 0, ran
     drained.assert_settled(worker=2)
+
+
+def looks(requests: list[Request]) -> int:
+    """How often all pods were listed, and an answer came."""
+    return sum(request.path.endswith("/pods") and request.status == 200 for request in requests)
