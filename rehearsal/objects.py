@@ -21,7 +21,7 @@ def clone(value: Any) -> Any:
 
 def timestamp(at: datetime) -> str:
     """Write an instant as metav1.Time does: UTC, whole seconds."""
-    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return at.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="seconds") + "Z"
 
 
 def instant(text: str) -> datetime:

@@ -23,7 +23,10 @@ from rehearsal.objects import Document, name_of
 
 
 def fill_in(resource: Resource, document: Document) -> None:
-    """Set the defaults of a document that is about to be stored, in place; maps that are empty are none."""
+    """Set the defaults of a document that is about to be stored, in place; maps that are empty are none.
+
+    Parts of it may be shared with the document that it replaces: that one lacks nothing, so nothing is changed in it.
+    """
     _drop_empty(document["metadata"])
     default = _DEFAULTS.get(resource)
     if default is not None:

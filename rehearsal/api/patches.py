@@ -29,7 +29,7 @@ _MERGE_KEYS = {
 
 
 def patched(document: Document, patch: Any, content_type: str) -> Document:
-    """Apply a patch of a content type.
+    """Apply a patch of a content type. What it leaves alone is shared with the document, which stays as it is.
 
     Raises:
         Refusal: the type is not known (415), or the patch is no patch of that type (400).
@@ -37,7 +37,7 @@ def patched(document: Document, patch: Any, content_type: str) -> Document:
     apply = _KINDS.get(content_type.partition(";")[0].strip())
     if apply is None:
         raise unsupported_media_type(content_type)
-    result = apply(clone(document), patch)
+    result = apply(document, patch)
     if not isinstance(result, dict):
         raise bad_request("the patch does not leave an object")
     return result
@@ -85,6 +85,7 @@ def _merged_list(target: list[Any], patch: list[Any], key: str) -> list[Any]:
 
 
 def _json_patched(document: Any, operations: Any) -> Any:
+    document = clone(document)
     try:
         for operation in operations:
             document = _operated(document, operation)

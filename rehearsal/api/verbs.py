@@ -183,9 +183,9 @@ class Verbs:
     def _store(
         self, resource: Resource, old: Document | None, new: Document, writer: Writer, *, dry_run: bool
     ) -> Document:
-        now = timestamp(self._clock.now())
         if old is not None and _same(old, new):
             return old
+        now = timestamp(self._clock.now())
         new = {**new, "metadata": {**new["metadata"], "managedFields": managed_fields(old, new, writer, now)}}
         if dry_run:
             version = {} if old is None else {"resourceVersion": old["metadata"]["resourceVersion"]}

@@ -126,7 +126,10 @@ class DeploymentController:
         return made
 
     def _resize(self, deployment: Document, replica_set: Document, replicas: int) -> None:
-        patch: Document = {"metadata": {"annotations": _counts(deployment)}, "spec": {"replicas": replicas}}
+        counts = _counts(deployment)
+        if replica_set["spec"]["replicas"] == replicas and counts.items() <= annotations_of(replica_set).items():
+            return
+        patch: Document = {"metadata": {"annotations": counts}, "spec": {"replicas": replicas}}
         key = Key(namespace_of(replica_set), name_of(replica_set))
         self._api.patch(REPLICA_SETS, key, patch, MERGE_PATCH, MANAGER)
 
