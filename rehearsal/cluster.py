@@ -23,10 +23,11 @@ from rehearsal.controllers.deployments import DeploymentController
 from rehearsal.controllers.garbage import EventExpiry, GarbageCollector
 from rehearsal.controllers.gitops import GitOps
 from rehearsal.controllers.loop import Loop
+from rehearsal.controllers.nodes import NodeLifecycle, Scheduler
 from rehearsal.controllers.replica_sets import ReplicaSetController
 from rehearsal.controllers.stateful_sets import StatefulSetController
 from rehearsal.faults import Faults
-from rehearsal.node.kubelet import Kubelet, NodeLifecycle, Scheduler
+from rehearsal.node.kubelet import Kubelet
 from rehearsal.node.network import Network, SimulatedNetwork
 from rehearsal.node.programs import Programs
 from rehearsal.objects import Document

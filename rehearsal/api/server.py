@@ -14,10 +14,13 @@ from typing import Any
 
 from exporter.clock import Clock
 from rehearsal.api import discovery, printing, refusals
-from rehearsal.api.access import GROUPS, Access, Attempt
+from rehearsal.api.access import Access, Attempt
+from rehearsal.api.patches import MERGE_PATCH
 from rehearsal.api.paths import Paths, Place
 from rehearsal.api.refusals import Refusal
 from rehearsal.api.resources import PODS, Resource
+from rehearsal.api.reviews import REVIEWS
+from rehearsal.api.scale import patch_of, scale_of
 from rehearsal.api.selectors import Selects, selects
 from rehearsal.api.storage import Key, Storage
 from rehearsal.api.verbs import Deletion, Verbs
@@ -116,7 +119,7 @@ class Api:
             raise refusals.unauthorized()
         if request.method == "GET" and (found := discovery.document(request.path, self._paths.resources)):
             return Answer(200, found)
-        if review := _REVIEWS.get(request.path):
+        if review := REVIEWS.get(request.path):
             return Answer(201, {**request.body, "status": review(self.access, user, request.body.get("spec") or {})})
         place = self._paths.place(request.path)
         if place is None:
@@ -161,7 +164,7 @@ class Api:
     def _get(self, place: Place, request: Request) -> Answer:
         found = self.objects.get(place.resource, _key(place))
         if place.subresource == "scale":
-            return Answer(200, _scale(found))
+            return Answer(200, scale_of(found))
         return Answer(200, printing.one(place.resource, request.headers.get("accept", ""), found, self._clock.now()))
 
     def _list(self, place: Place, request: Request) -> Answer:
@@ -250,19 +253,16 @@ class Api:
 
     def _rescale(self, place: Place, request: Request, scale: Any) -> Answer:
         """Write the number of replicas: of a Scale, or of a patch of one."""
-        patch: Document = {"spec": {"replicas": (scale.get("spec") or {}).get("replicas", 0)}}
-        if version := (scale.get("metadata") or {}).get("resourceVersion"):
-            patch["metadata"] = {"resourceVersion": version}
         changed = self.objects.patch(
             place.resource,
             _key(place),
-            patch,
-            "application/merge-patch+json",
+            patch_of(scale),
+            MERGE_PATCH,
             request.manager,
             subresource="scale",
             dry_run=request.dry_run,
         )
-        return Answer(200, _scale(changed))
+        return Answer(200, scale_of(changed))
 
     def _delete(self, place: Place, request: Request) -> Answer:
         deleted = self.objects.delete(place.resource, _key(place), _deletion(request), dry_run=request.dry_run)
@@ -323,42 +323,6 @@ def _deletion(request: Request) -> Deletion:
         resource_version=preconditions.get("resourceVersion"),
         uid=preconditions.get("uid"),
     )
-
-
-def _scale(document: Document) -> Document:
-    """Return a workload's Scale (autoscaling/v1)."""
-    metadata, spec = document["metadata"], document["spec"]
-    shown = {name: metadata[name] for name in ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")}
-    labels = (spec.get("selector") or {}).get("matchLabels") or {}
-    return {
-        "kind": "Scale",
-        "apiVersion": "autoscaling/v1",
-        "metadata": shown,
-        "spec": {"replicas": spec["replicas"]} if spec.get("replicas") else {},
-        "status": {
-            "replicas": document.get("status", {}).get("replicas", 0),
-            "selector": ",".join(f"{name}={value}" for name, value in sorted(labels.items())),
-        },
-    }
-
-
-def _access_review(access: Access, user: str, spec: Document) -> Document:
-    asked = spec.get("resourceAttributes") or {}
-    resource = "/".join(filter(None, (asked.get("resource", ""), asked.get("subresource", ""))))
-    attempt = Attempt(
-        asked.get("verb", ""), asked.get("group", ""), resource, asked.get("namespace", ""), asked.get("name", "")
-    )
-    return {"allowed": access.allows(user, attempt)}
-
-
-def _self_review(_access: Access, user: str, _spec: Document) -> Document:
-    return {"userInfo": {"username": user, "groups": list(GROUPS)}}
-
-
-_REVIEWS = {
-    "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews": _access_review,
-    "/apis/authentication.k8s.io/v1/selfsubjectreviews": _self_review,
-}
 
 
 def parsed(body: bytes, content_type: str) -> Any:

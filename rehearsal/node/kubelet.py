@@ -1,4 +1,4 @@
-"""The kubelet of every node, and the scheduler: pods are placed, started, watched, told to end, and gone.
+"""The kubelet of every node: pods are started, watched, told to end, and gone.
 
 Touches the API like any controller, and the network: a container that serves TLS loads its key pair from the mounted
 Secret when it starts, once. As the real kubelet does, it writes a pod's terminal phase only when all containers have
@@ -8,11 +8,11 @@ ended, and lets the object go after that.
 import base64
 import random
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
-from rehearsal.api.resources import NODES, PODS, SECRETS
+from rehearsal.api.resources import PODS, SECRETS
 from rehearsal.api.storage import Key
 from rehearsal.api.verbs import Deletion, Verbs
 from rehearsal.controllers.loop import earliest
@@ -20,34 +20,10 @@ from rehearsal.faults import Faults, concerns
 from rehearsal.node.containers import KILLED, Container, PodRun, pod_status
 from rehearsal.node.network import KeyPair, Network
 from rehearsal.node.programs import CRASHING, IDLE, Program, Programs
-from rehearsal.objects import Document, condition, is_ending, name_of, namespace_of, uid_of, with_condition
+from rehearsal.objects import Document, is_ending, name_of, namespace_of, uid_of
 
 KUBELET = "kubelet"
 HOST_ADDRESS = "127.0.0.1"
-
-
-class Scheduler:
-    """Gives every pod a node, in turn; a dead one gets none."""
-
-    watches = (PODS, NODES)
-
-    def __init__(self, api: Verbs, faults: Faults) -> None:
-        self._api = api
-        self._faults = faults
-        self._turn = 0
-
-    def run(self, now: datetime) -> None:
-        """Bind what is not bound."""
-        nodes = sorted(name_of(node) for node in self._api.storage.all(NODES).values())
-        alive = [node for node in nodes if node not in self._faults.dead_nodes]
-        for pod in tuple(self._api.storage.all(PODS).values()):
-            if alive and not pod["spec"].get("nodeName"):
-                self._turn += 1
-                scheduled = {"type": "PodScheduled", "status": "True", "lastProbeTime": None}
-                conditions = with_condition(pod["status"].get("conditions") or (), scheduled, now)
-                spec = {**pod["spec"], "nodeName": alive[self._turn % len(alive)]}
-                status = {**pod["status"], "conditions": conditions}
-                self._api.storage.put(PODS, {**pod, "spec": spec, "status": status})
 
 
 class Kubelet:
@@ -244,58 +220,6 @@ class Kubelet:
             self._close(run, container)
         self._network.release(run.address)
         self._runs.pop(run.uid, None)
-
-
-class NodeLifecycle:
-    """What the control plane makes of a silent node: not ready after 40 s, its pods to be deleted 300 s later."""
-
-    watches = (NODES, PODS)
-
-    SILENT = timedelta(seconds=40)
-    TOLERATED = timedelta(seconds=300)
-
-    def __init__(self, api: Verbs, faults: Faults) -> None:
-        self._api = api
-        self._faults = faults
-        self._since: dict[str, datetime] = {}
-
-    def run(self, now: datetime) -> datetime | None:
-        """Judge each node by how long it has been silent."""
-        return earliest(*(self._sync(node, now) for node in tuple(self._api.storage.all(NODES).values())))
-
-    def _sync(self, node: Document, now: datetime) -> datetime | None:
-        name = name_of(node)
-        if name not in self._faults.dead_nodes:
-            self._since.pop(name, None)
-            self._say(node, "True", "KubeletReady", now)
-            return None
-        since = self._since.setdefault(name, now)
-        if now < since + self.SILENT:
-            return since + self.SILENT
-        self._say(node, "Unknown", "NodeStatusUnknown", now)
-        pods = [pod for pod in self._api.storage.all(PODS).values() if pod["spec"].get("nodeName") == name]
-        self._unready(pods, now)
-        if now < since + self.SILENT + self.TOLERATED:
-            return since + self.SILENT + self.TOLERATED
-        for pod in pods:
-            if not is_ending(pod):
-                self._api.delete(PODS, Key(namespace_of(pod), name_of(pod)))
-        return None
-
-    def _say(self, node: Document, status: str, reason: str, now: datetime) -> None:
-        ready = {"type": "Ready", "status": status, "reason": reason, "message": ""}
-        if (condition(node, "Ready") or {}).get("status") != status:
-            conditions = with_condition(node["status"].get("conditions") or (), ready, now)
-            body = {"status": {**node["status"], "conditions": conditions}}
-            self._api.update(NODES, Key("", name_of(node)), body, KUBELET, subresource="status")
-
-    def _unready(self, pods: Iterable[Document], now: datetime) -> None:
-        for pod in pods:
-            ready = {"type": "Ready", "status": "False", "lastProbeTime": None, "reason": "NodeNotReady"}
-            conditions = with_condition(pod["status"].get("conditions") or (), ready, now)
-            body = {"status": {**pod["status"], "conditions": conditions}}
-            key = Key(namespace_of(pod), name_of(pod))
-            self._api.update(PODS, key, body, "kube-controller-manager", subresource="status")
 
 
 def _end(run: PodRun, container: Container) -> tuple[datetime, int] | None:
