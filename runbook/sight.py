@@ -9,6 +9,7 @@ from exporter.model import Certificate, Issued, ObjectKey, Target
 from runbook.events import PodLine
 
 _VALID_BUT_OLD = frozenset({Verdict.STALE, Verdict.CURRENT})
+_OTHERS = frozenset({Reason.OTHER_CERTIFICATE, Reason.PRESENTS_SIBLING})
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,7 @@ class TargetSight:
     @property
     def other(self) -> bool:
         """Whether some pod was seen to present a certificate that is not the target's at all."""
-        return any(pod.reason is Reason.OTHER_CERTIFICATE for pod in self.pods)
+        return any(pod.verdict is Verdict.UNKNOWN and pod.reason in _OTHERS for pod in self.pods)
 
     @property
     def valid(self) -> bool:
