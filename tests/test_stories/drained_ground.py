@@ -40,7 +40,6 @@ from=/tls/{target}
 exec tlsserve {port}:any:$from
 """
 WORK = """
-[ -e {faults}/crash-worker ] && exit 1
 trap 'while [ -e {faults}/busy ]; do sleep 0.1; done; exit 0' TERM
 while true; do sleep 1000 & wait $!; done
 """
@@ -53,8 +52,6 @@ class Fault(StrEnum):
     """A worker that is told to end goes on until it is gone."""
     CRASH = "crash"
     """The target ends as soon as it starts."""
-    CRASH_WORKER = "crash-worker"
-    """A worker ends as soon as it starts."""
     HANG = "hang"
     """The target does not serve until it is gone."""
     SERVE_BEFORE = "serve-before"
@@ -118,6 +115,11 @@ class DrainedGround:
         collection, name = self.ground.path("configmaps"), f"certlag-run-{self.target['name']}"
         listed = self.cluster.api("GET", f"{collection}?fieldSelector=metadata.name%3D{name}")["items"]
         return next((json.loads(each["data"][RECORD_KEY]) for each in listed), {"run": None, "finished": []})
+
+    @property
+    def revision(self) -> int:
+        """The revision of the target's certificate."""
+        return int(self.cluster.api("GET", self.ground.path("certificates", TARGET))["status"]["revision"])
 
     @property
     def open_run(self) -> dict[str, Any] | None:
