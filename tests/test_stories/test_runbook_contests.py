@@ -19,7 +19,7 @@ from tests.figures import Figures
 from tests.runbook_process import Ran
 from tests.test_stories.drained_ground import TARGET, WORKER, DrainedGround, drained_ground
 from tests.test_stories.ground import Ground
-from tests.test_stories.matrix import SEED, sampled
+from tests.test_stories.matrix import Matrix
 
 pytestmark = pytest.mark.cluster
 
@@ -93,15 +93,14 @@ class Cell:
         return f"{self.deed}-at-{self.step}-then-{self.then}"
 
 
-CELLS = [Cell(deed, step, then) for deed, steps in STEPS.items() for step in steps for then in Next]
-SAMPLE = 7
+MATRIX = Matrix((Cell(deed, step, then) for deed, steps in STEPS.items() for step in steps for then in Next), sample=7)
 
 
-@pytest.mark.parametrize("cell", sampled(CELLS, SAMPLE))
+@pytest.mark.parametrize("cell", MATRIX.parameters)
 def test_somebody_elses_deed_during_a_run_is_contested_and_then_resumed_or_aborted(
     cell: Cell, ground: Ground, figures: Figures
 ) -> None:
-    figures(f"contests: {SAMPLE} of {len(CELLS)} drawn with seed {SEED}, all in `make proof`")
+    MATRIX.state(cell, figures)
     with drained_ground(ground) as drained:
         drained.once_at(cell.step, lambda: DOINGS[cell.deed](drained))
         ran = drained.run("restart")
