@@ -16,7 +16,7 @@ import pytest
 from exporter.model import Evidence, Workload
 from exporter.run_record import Step
 from runbook import phases
-from runbook.effects import Ask, Change, Effect, Interrupted, Look, Wait
+from runbook.effects import Ask, Change, Effect, Interrupted, List, Look, Wait
 from runbook.engine import Ending
 from runbook.events import LostWork, Progress, Remark
 from runbook.fence import workload_path
@@ -147,6 +147,24 @@ def forbidden(perform: Perform, effect: Effect) -> Any:
     raise failure(403)
 
 
+def offline(perform: Perform, effect: Effect) -> Any:
+    if isinstance(effect, Wait):
+        return perform(effect)
+    raise failure(None)
+
+
+def unlisted_while_draining(cluster: MemoryCluster) -> Fault:
+    """Pods may not be listed while the drain goes on; all else may."""
+
+    def fault(perform: Perform, effect: Effect) -> Any:
+        run = cluster.record.run
+        if isinstance(effect, List) and effect.path == PODS and run is not None and run.put_back is None:
+            raise failure(403)
+        return perform(effect)
+
+    return fault
+
+
 def interrupted(_: Perform, __: Effect) -> Any:
     raise Interrupted
 
@@ -228,6 +246,7 @@ def test_r11_after_a_crash_at_any_effect_going_on_reaches_the_same_end(crash: Fa
             with pytest.raises(Killed):
                 restart(cluster, number, crash)
             was_done = bool(cluster.record.finished)
+            cluster.sleep(60)  # until somebody has seen it; what was asked for goes on meanwhile
             assert_done(cluster, finish(cluster))
             assert cluster.restarts == 1 + was_done, "restarted twice"
     figures(f"{len(POINTS)} crash points, {crash.__name__}: replica counts lost: 0")
@@ -470,6 +489,24 @@ def test_two_hours_of_suspend_at_any_effect_change_nothing(points: Sequence[int]
     figures(f"{len(points)} of {len(POINTS)} points at which the laptop slept for two hours")
 
 
+def test_a_laptop_that_wakes_up_late_and_without_a_network_looks_before_it_gives_up() -> None:
+    """The drain's time is over, and its first requests fail: that is no answer, and the drain was done long ago."""
+    cluster = MemoryCluster()
+    asleep = point(lambda effect: isinstance(effect, Wait))
+    at: dict[int, Fault] = dict.fromkeys(range(asleep + 1, asleep + 9), offline)
+    at[asleep] = after(cluster.sleep, 7200)
+    assert_done(cluster, Driver(cluster, at).drive(engine(cluster).restart()))
+
+
+def test_r7_a_drain_of_which_nothing_can_be_seen_is_given_up_at_its_deadline() -> None:
+    cluster = MemoryCluster()
+    forever = dict.fromkeys(range(10_000), unlisted_while_draining(cluster))
+    ending = Driver(cluster, forever).drive(engine(cluster).restart())
+    assert ending.outcome is Outcome.DRAIN_TIMED_OUT
+    assert "not known: forbidden" in ending.message
+    assert cluster.restarts == 0
+
+
 # --- R13: a take-over -----------------------------------------------------------------------------------------
 
 
@@ -565,6 +602,12 @@ def test_ctrl_c_at_any_effect_ends_as_the_table_says(
             if ending.run is not None:
                 assert_done(cluster, finish(cluster))
     figures(f"answer {says}: " + ", ".join(f"{outcome} {count}" for outcome, count in sorted(outcomes.items())))
+
+
+@pytest.mark.parametrize("of", ["certlag-deployment-build-service", "certlag-deployment-worker-b"])
+def test_ctrl_c_while_the_lock_is_given_back_changes_no_ending(of: str) -> None:
+    cluster = MemoryCluster()
+    assert_done(cluster, restart(cluster, writing(f"release Lease {of}"), interrupted))
 
 
 def test_ctrl_c_before_the_drain_leaves_nothing_behind() -> None:
