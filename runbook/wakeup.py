@@ -21,6 +21,8 @@ from runbook.workloads import PodState, pod_state
 
 GATHER = 0.05
 """Seconds after a first change in which more are taken along: changes come in bursts."""
+ENDING = 1.0
+"""Seconds that the watches are given to end in, all together."""
 
 
 class Wakeup:
@@ -58,11 +60,12 @@ class Wakeup:
         self._changes.put(None)
 
     def close(self) -> None:
-        """End the watches."""
+        """End the watches; what does not end at once is left to end with the process."""
         self._stopping.set()
         self._client.close()
+        deadline = self._clock.monotonic() + ENDING
         for thread in self._threads:
-            thread.join(1.0)
+            thread.join(max(deadline - self._clock.monotonic(), 0.0))
 
     def _begin(self) -> None:
         for watch in sorted({each for workload in self._workloads for each in _watches(workload)}, key=str):
