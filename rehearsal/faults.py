@@ -20,7 +20,6 @@ class Faults:
         broken_issuers: issuers that sign nothing.
         secret_lag: how old the Secret may be that a container finds mounted (the kubelet's cache).
         issuing_pause: time between two writes of cert-manager: under load they lie minutes apart.
-        mute_watches: watches stay open and say nothing.
     """
 
     stuck: set[str] = field(default_factory=set)
@@ -29,7 +28,6 @@ class Faults:
     broken_issuers: set[str] = field(default_factory=set)
     secret_lag: timedelta = timedelta(0)
     issuing_pause: timedelta = timedelta(0)
-    mute_watches: bool = False
 
 
 def concerns(names: set[str], pod: Document) -> bool:

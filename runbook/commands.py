@@ -294,6 +294,7 @@ def _run(way: Way, session: Session, target: Target, gathered: Gathered, reporte
         pause=gathered.pause,
         silence=options.silence and options.alertmanager is not None,
         ignored_pods=options.ignored_pods,
+        planned_after=_last_finished(gathered.facts),
     )
     engine = Engine(
         orders,
@@ -387,6 +388,10 @@ class _Interrupts:
 
 def _open_run(facts: Facts) -> Run | None:
     return None if isinstance(facts.record, RecordError) else facts.record.run
+
+
+def _last_finished(facts: Facts) -> str | None:
+    return None if isinstance(facts.record, RecordError) else facts.record.last_finished
 
 
 def _is_interactive() -> bool:

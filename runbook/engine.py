@@ -94,6 +94,8 @@ class Engine:
         record = yield from hold.journal.read()
         if record.run is not None:
             raise RefusedError(f"run {record.run.id} is not finished: resume or abort it")
+        if self._orders.planned_after not in (None, record.last_finished):
+            raise RefusedError(f"run {record.last_finished} has ended since this was planned: look again")
         views = yield from hold.fence_new()
         seen = yield from observe(self._orders.workers)
         pods = {worker: [pod.uid for pod in seen.pods_of(worker)] for worker in self._orders.workers}

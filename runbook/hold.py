@@ -51,6 +51,8 @@ class Orders:
     pause: tuple[Paused, ...] = ()
     silence: bool = False
     ignored_pods: frozenset[str] = frozenset()
+    planned_after: str | None = None
+    """The finished run that the plan saw last, empty if none; another one since makes the plan outdated. None: any."""
 
     @property
     def workers(self) -> tuple[Workload, ...]:

@@ -141,6 +141,11 @@ class Record:
     finished: tuple[Past, ...] = ()
     resource_version: str | None = field(default=None, compare=False)
 
+    @property
+    def last_finished(self) -> str:
+        """The id of the run that finished last, empty if none has."""
+        return self.finished[-1].id if self.finished else ""
+
     def closed(self, outcome: Outcome, now: datetime, detail: str = "") -> "Record":
         """Return it with the open run finished."""
         run = self.run

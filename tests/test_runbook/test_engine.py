@@ -903,3 +903,14 @@ def test_the_record_says_the_step_before_the_step_is_begun() -> None:
         "restart deployment/build-service (restart-id run-1-1)",
         "intended",
     )
+
+
+def test_a_plan_that_another_run_has_outdated_changes_nothing() -> None:
+    cluster = MemoryCluster()
+    assert Driver(cluster).drive(engine(cluster).restart()).outcome is Outcome.DONE
+    outdated = Driver(cluster).drive(engine(cluster, "second", planned_after="").restart())
+    assert outdated.outcome is Outcome.REFUSED
+    assert "run-1 has ended since this was planned" in outdated.message
+    assert cluster.restarts == 1
+    assert cluster.marks() == set()
+    assert Driver(cluster).drive(engine(cluster, "third", planned_after="run-1").restart()).outcome is Outcome.DONE
