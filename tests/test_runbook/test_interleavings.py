@@ -20,7 +20,7 @@ from runbook.outcomes import Outcome
 from tests.figures import Figures
 from tests.memory_cluster import REPLICAS, Driver, MemoryCluster, engine, finish
 
-SAMPLE = 150
+SAMPLE = 500
 SEED = 20261124
 MOST = 400
 """More effects than any command has here."""
