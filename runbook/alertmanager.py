@@ -1,7 +1,8 @@
 """Alertmanager: a silence for what a drain causes, and a gate on what fires. Touches its API v2 over HTTP.
 
 A silence is narrow (the matchers name the alerts and the namespace), short (it ends by itself with the run's own
-deadline) and never covers a critical alert. Failing to silence is only a warning; failing to ask the gate closes it.
+deadline) and never covers a critical alert. It is kept in the run's record by its address, id and all, so that whoever
+resumes the run can end it, wherever they are. Failing to silence is only a warning; failing to ask the gate closes it.
 """
 
 import json
@@ -16,6 +17,7 @@ from urllib3.exceptions import HTTPError
 from exporter.clock import Clock
 
 TIMEOUT = 5.0
+SILENCE_PATH = "/api/v2/silence/"
 
 
 class AlertmanagerError(Exception):
@@ -43,7 +45,7 @@ class Alertmanager:
         return tuple(sorted(found & wanted))
 
     def silence(self, body: dict[str, Any]) -> str:
-        """Make a silence and return its id.
+        """Make a silence and return its address, which ends with its id.
 
         Raises:
             AlertmanagerError: it was not made.
@@ -51,18 +53,20 @@ class Alertmanager:
         made = self._request("POST", "/api/v2/silences", body)
         if not isinstance(made, dict) or not made.get("silenceID"):
             raise AlertmanagerError(f"{self._url}: no id of a silence: {str(made)[:200]}")
-        return str(made["silenceID"])
+        return f"{self._url}{SILENCE_PATH}{made['silenceID']}"
 
     def expire(self, silence: str) -> None:
-        """End a silence.
+        """End a silence, by its id.
 
         Raises:
             AlertmanagerError: it was not ended.
         """
-        self._request("DELETE", f"/api/v2/silence/{silence}")
+        self._request("DELETE", f"{SILENCE_PATH}{silence}")
 
     def _request(self, method: str, path: str, body: Any = None) -> Any:
         headers = {"Content-Type": "application/json"}
+        if not self._url.startswith(("http://", "https://")):
+            raise AlertmanagerError(f"{self._url!r} is no http:// or https:// address")
         try:
             encoded = None if body is None else json.dumps(body).encode()
             response = self._pool.request(method, self._url + path, body=encoded, headers=headers)
@@ -86,11 +90,14 @@ def _name(alert: Any) -> str:
 
 
 class Silences:
-    """The silence of one run: begun with it, ended with it."""
+    """The silence of one run: begun with it, ended with it.
+
+    Without an Alertmanager none is begun, and one of the record is ended where it was made.
+    """
 
     def __init__(
         self,
-        alertmanager: Alertmanager,
+        alertmanager: Alertmanager | None,
         clock: Clock,
         *,
         namespace: str,
@@ -106,7 +113,9 @@ class Silences:
         self._warn = warn
 
     def begin(self, seconds: float) -> str | None:
-        """Silence the alerts for at most so long; return the silence's id, None if that failed."""
+        """Silence the alerts for at most so long; return the silence's address, None if there is none."""
+        if self._alertmanager is None:
+            return None
         now = self._clock.now()
         names = "|".join(map(re.escape, self._alerts))
         body = {
@@ -127,8 +136,9 @@ class Silences:
             return None
 
     def end(self, silence: str) -> None:
-        """End it; failing to is only a remark, since it ends by itself."""
+        """End the silence of this address; failing to is only a remark, since it ends by itself."""
+        url, _, number = silence.rpartition(SILENCE_PATH)
         try:
-            self._alertmanager.expire(silence)
+            (self._alertmanager or Alertmanager(url)).expire(number)
         except AlertmanagerError as error:
             self._warn(f"silence {silence} is not ended, it ends by itself: {error}")

@@ -64,6 +64,8 @@ def perform(way: Way, session: Session, name: str, reporter: Reporter) -> int:
     """
     options = session.options
     target = session.target(name)
+    if options.silence and options.alertmanager is None:
+        raise UsageError("--silence needs --alertmanager URL: which one is to be silent")
     if not (options.yes or options.dry_run or _is_interactive()):
         raise UsageError("there is no terminal to ask on: --yes goes on without the question, --dry-run only plans")
     try:
@@ -292,7 +294,7 @@ def _run(way: Way, session: Session, target: Target, gathered: Gathered, reporte
         limits=gathered.limits,
         verify=options.verify,
         pause=gathered.pause,
-        silence=options.silence and options.alertmanager is not None,
+        silence=options.silence,
         ignored_pods=options.ignored_pods,
         planned_after=_last_finished(gathered.facts),
     )
@@ -322,12 +324,10 @@ def _run(way: Way, session: Session, target: Target, gathered: Gathered, reporte
             wakeup.close()
 
 
-def _silences(session: Session, target: Target, user: str, reporter: Reporter) -> Silences | None:
+def _silences(session: Session, target: Target, user: str, reporter: Reporter) -> Silences:
     url = session.options.alertmanager
-    if url is None:
-        return None
     return Silences(
-        Alertmanager(url),
+        None if url is None else Alertmanager(url),
         session.clock,
         namespace=target.workload.namespace,
         alerts=SILENCED,

@@ -36,7 +36,7 @@ class Driver:
         *,
         tell: Callable[[Event], None],
         ask: Asker,
-        silences: Silences | None,
+        silences: Silences,
     ) -> None:
         self._connection = connection
         self._client = ClusterClient(connection)
@@ -87,9 +87,9 @@ class Driver:
             case Ask(question):
                 return self._ask(question)
             case Silence(seconds, None):
-                return self._silences.begin(seconds) if self._silences else None
+                return self._silences.begin(seconds)
             case Silence(_, str() as silence):
-                return self._silences.end(silence) if self._silences else None
+                return self._silences.end(silence)
             case Tell(event):
                 return self._tell(event)
 

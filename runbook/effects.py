@@ -81,7 +81,7 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Silence:
-    """Silence alerts for so long, or end the silence of this id: the answer is an id, None if it failed."""
+    """Silence alerts for so long, or end this silence: the answer is its address, None if there is none."""
 
     seconds: float
     id: str | None = None

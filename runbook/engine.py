@@ -103,8 +103,8 @@ class Engine:
         restart = f"restart of {reference(self._orders.target.workload)} by {self._orders.operator.user}"
         yield from hold.announce("RunStarted", f"{restart} (run {hold.run.id}): workers are drained first")
         if self._orders.silence:
-            limit = self._orders.limits.budget.total_seconds()
-            yield from hold.note(silence=(yield Silence(limit)))
+            left = hold.run.deadline - self._clock.now()
+            yield from hold.note(silence=(yield Silence(left.total_seconds())))
 
     def _go_on(self) -> Steps[None]:
         ended = (yield from self._open_run()).ended

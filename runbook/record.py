@@ -62,7 +62,7 @@ class Run:
     """An open run. `put_back` is set once it only brings the workers back, to end with that outcome.
 
     `ended` says that no process works on it any more although workers may still be drained; `detail` says why either
-    is so.
+    is so. `silence` is the address of the silence that was made for it.
     """
 
     id: str

@@ -14,9 +14,9 @@ MADE = answer(b'{"silenceID": "s-1"}')
 FIRING = answer(json.dumps([{"labels": {"alertname": name}} for name in ("B", "A", "Else")]).encode())
 
 
-def silences(api: ScriptedApi, warnings: list[str]) -> Silences:
+def silences(api: ScriptedApi | None, warnings: list[str]) -> Silences:
     return Silences(
-        Alertmanager(f"{api.url}/"),
+        None if api is None else Alertmanager(f"{api.url}/"),
         FakeClock(),
         namespace="opschain",
         alerts=("CertlagRestartRequired", "Certlag.X"),
@@ -28,7 +28,7 @@ def silences(api: ScriptedApi, warnings: list[str]) -> Silences:
 def test_a_silence_names_its_alerts_and_its_namespace_ends_by_itself_and_never_covers_a_critical_one() -> None:
     warnings: list[str] = []
     with scripted_api(MADE) as api:
-        assert silences(api, warnings).begin(3900.0) == "s-1"
+        assert silences(api, warnings).begin(3900.0) == f"{api.url}/api/v2/silence/s-1"
         request = api.next_request()
     body = json.loads(request.body)
     assert (request.method, request.path) == ("POST", "/api/v2/silences")
@@ -43,11 +43,15 @@ def test_a_silence_names_its_alerts_and_its_namespace_ends_by_itself_and_never_c
     assert warnings == []
 
 
-def test_a_silence_is_ended_by_its_id() -> None:
-    with scripted_api(answer(b"")) as api:
-        silences(api, []).end("s-1")
+@pytest.mark.parametrize("named", [True, False], ids=["named", "not named"])
+def test_a_silence_is_ended_at_the_alertmanager_that_is_named_else_where_it_was_made(named: bool) -> None:  # noqa: FBT001
+    with scripted_api(answer(b"")) as api, scripted_api() as gone:
+        made_at = gone if named else api
+        warnings: list[str] = []
+        silences(api if named else None, warnings).end(f"{made_at.url}/api/v2/silence/s-1")
         request = api.next_request()
     assert (request.method, request.path) == ("DELETE", "/api/v2/silence/s-1")
+    assert warnings == []
 
 
 BROKEN = [answer(b"no", status=500), html(), hang_up, answer(b"{}"), answer(b"[]")]
@@ -65,7 +69,15 @@ def test_failing_to_silence_is_a_warning_and_not_an_end(broken: Answer) -> None:
 def test_failing_to_end_a_silence_is_a_warning_too() -> None:
     warnings: list[str] = []
     with scripted_api(answer(b"gone", status=404)) as api:
-        silences(api, warnings).end("s-1")
+        silences(api, warnings).end(f"{api.url}/api/v2/silence/s-1")
+    assert "ends by itself" in warnings[0]
+
+
+@pytest.mark.parametrize("address", ["s-1", "", "file:///etc/passwd", "http://", "http://[/api/v2/silence/s-1"])
+def test_what_is_no_address_of_a_silence_is_a_warning_too(address: str) -> None:
+    """It stands in a ConfigMap, which others can write."""
+    warnings: list[str] = []
+    silences(None, warnings).end(address)
     assert "ends by itself" in warnings[0]
 
 

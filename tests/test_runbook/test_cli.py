@@ -118,6 +118,12 @@ def test_an_option_that_does_not_exist_is_told(option: str) -> None:
     assert option.partition("=")[0] in result.stderr
 
 
+def test_a_silence_without_an_alertmanager_is_told(kubeconfig: str) -> None:
+    result = run("restart-build-service", "--yes", "--silence", "--kubeconfig", kubeconfig)
+    assert result.exit_code == 2
+    assert "--silence needs --alertmanager" in result.stderr
+
+
 def test_an_override_cannot_be_given_to_resume() -> None:
     assert run("resume-build-service", "--accept-grace").exit_code == 2
 
