@@ -1,22 +1,32 @@
 """Measured figures: a test states them, and they are printed together at the end of the run, also under xdist.
 
-Loaded as a pytest plugin. A figure travels with the test's report, so that it is shown whether the test passed.
+Loaded as a pytest plugin. A figure travels with the test's report, so that it is shown whether the test passed. What
+is tallied is counted over all tests that passed.
 """
 
 import statistics
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 import pytest
 
 PROPERTY = "figure"
+TALLIED = "tallied"
 
 Figures = Callable[[str], None]
+Tally = Callable[[str, int], None]
 
 
 @pytest.fixture
 def figures(request: pytest.FixtureRequest) -> Figures:
     """State a figure: call it with one line of text."""
     return lambda text: request.node.user_properties.append((PROPERTY, text))
+
+
+@pytest.fixture
+def tally(request: pytest.FixtureRequest) -> Tally:
+    """Count one of so many: call it with what it is and how many there are, the same in each test."""
+    return lambda what, of: request.node.user_properties.append((TALLIED, (what, of)))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -28,9 +38,16 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         for name, text in report.user_properties
         if name == PROPERTY and report.when == "call"
     ]
-    if lines:
+    counted = Counter(
+        tuple(value)
+        for report in terminalreporter.stats.get("passed", [])
+        for name, value in report.user_properties
+        if name == TALLIED and report.when == "call"
+    )
+    totals = [f"{what}: {count}/{of}" for (what, of), count in counted.items()]
+    if lines or totals:
         terminalreporter.section("measured")
-        for line in sorted(lines):
+        for line in sorted(lines) + sorted(totals):
             terminalreporter.line(line)
 
 

@@ -1,11 +1,10 @@
 """A real Prometheus and Alertmanager in a cluster's network, with short intervals, and a webhook that they page.
 
-Each has a loopback address of its own, so that the usual ports are free whatever else runs there.
+All three share a loopback address of their own.
 """
 
 import http.client
 import json
-import secrets
 import subprocess
 import threading
 import time
@@ -19,6 +18,7 @@ from typing import Any
 
 from alerts import rule_text
 from alerts.settings import Value
+from tests import alertmanager
 from tests.bench import needs, waiting
 from tests.bench.cluster import Cluster
 
@@ -142,46 +142,44 @@ def monitoring(
         exporter: host and port to scrape.
         values: settings of the rules, besides a `for` of a second.
     """
-    address = f"127.{secrets.randbelow(200) + 20}.{secrets.randbelow(250) + 2}.{secrets.randbelow(250) + 2}"
+    address = alertmanager.loopback()
     pager = Pager()
-    with _webhook(cluster, address, pager):
-        rules = folder / "rules.yaml"
-        rules.write_text(rule_text.rules_file({**QUICK, **(values or {})}))
-        prometheus = _write(folder / "prometheus.json", _prometheus(address, exporter, rules))
-        alertmanager = _write(folder / "alertmanager.json", _alertmanager(address))
-        programs = (
-            (
-                *("prometheus-alertmanager", "--config.file", alertmanager, "--storage.path", folder / "alertmanager"),
-                *("--cluster.listen-address=", f"--web.listen-address={address}:9093"),
-            ),
-            (
-                *("prometheus", "--config.file", prometheus, "--storage.tsdb.path", folder / "prometheus"),
-                f"--web.listen-address={address}:9090",
-            ),
-        )
-        processes = [_start(cluster, folder, argv) for argv in programs]
+    rules = folder / "rules.yaml"
+    rules.write_text(rule_text.rules_file({**QUICK, **(values or {})}))
+    # JSON is YAML too.
+    file = folder / "prometheus.json"
+    file.write_text(json.dumps(_prometheus(address, exporter, rules)))
+    argv = [
+        *(str(needs.tool("prometheus")), "--config.file", str(file)),
+        *("--storage.tsdb.path", str(folder / "prometheus"), f"--web.listen-address={address}:9090"),
+    ]
+    with (
+        _webhook(cluster, address, pager),
+        alertmanager.running(folder, _routes(address), inside=cluster, address=address),
+        (folder / "prometheus.log").open("wb") as log,
+    ):
+        process = subprocess.Popen(cluster.inside(argv), stdout=log, stderr=subprocess.STDOUT)
         try:
             made = Monitoring(cluster, address, pager)
             made.wait("Prometheus to have scraped the exporter", lambda: made.values("up") == [1.0])
             yield made
         finally:
-            for process in processes:
-                process.kill()
-                process.wait()
+            process.kill()
+            process.wait()
 
 
 def _prometheus(address: str, exporter: str, rules: Path) -> dict[str, Any]:
     return {
         "global": {"scrape_interval": f"{SCRAPE * 1000:g}ms", "evaluation_interval": f"{EVALUATION * 1000:g}ms"},
         "rule_files": [str(rules)],
-        "alerting": {"alertmanagers": [{"static_configs": [{"targets": [f"{address}:9093"]}]}]},
+        "alerting": {"alertmanagers": [{"static_configs": [{"targets": [f"{address}:{alertmanager.PORT}"]}]}]},
         "scrape_configs": [
             {"job_name": "certlag-exporter", "honor_labels": True, "static_configs": [{"targets": [exporter]}]}
         ],
     }
 
 
-def _alertmanager(address: str) -> dict[str, Any]:
+def _routes(address: str) -> dict[str, Any]:
     """The route by namespace and the inhibition are those that kube-prometheus-stack comes with."""
     return {
         "route": {
@@ -201,19 +199,6 @@ def _alertmanager(address: str) -> dict[str, Any]:
             {"name": "pager", "webhook_configs": [{"url": f"http://{address}:9999/", "send_resolved": True}]}
         ],
     }
-
-
-def _write(file: Path, document: Mapping[str, Any]) -> Path:
-    """Write a configuration: JSON is YAML too."""
-    file.write_text(json.dumps(document))
-    return file
-
-
-def _start(cluster: Cluster, folder: Path, argv: tuple[str | Path, ...]) -> subprocess.Popen[bytes]:
-    name, *options = argv
-    program = needs.tool(str(name))
-    with (folder / f"{name}.log").open("wb") as log:
-        return subprocess.Popen(cluster.inside([program, *options]), stdout=log, stderr=subprocess.STDOUT)
 
 
 @contextmanager

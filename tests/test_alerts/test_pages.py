@@ -6,32 +6,16 @@ import subprocess
 import pytest
 
 from alerts.alerting import ALERTS, Alert
-from alerts.generate import ALERTS as FOLDER
+from tests.alert_pages import FOLDER, NAMES, commands, diagnosis, mitigation, page
 
-NAMES = tuple(dict.fromkeys(alert.name for alert in ALERTS))
 SECTIONS = ["Meaning", "Impact", "Diagnosis", "Mitigation"]
 PLACEHOLDERS = {"TARGET", "NAMESPACE", "EXPORTER_NAMESPACE", "WORKLOAD", "CERTIFICATE", "POD", "MANIFEST"}
 """What a page leaves to fill in: an alert's labels, and what its diagnosis shows."""
 PROGRAMS = {"runbook", "kubectl", "cmctl"}
 
 
-def page(name: str) -> str:
-    """The text of a page."""
-    return (FOLDER / "pages" / f"{name}.md").read_text(encoding="utf-8")
-
-
-def commands(text: str) -> list[str]:
-    """The commands in a text, one for each block of shell."""
-    return [found.strip() for found in re.findall(r"```sh\n(.*?)```", text, re.DOTALL)]
-
-
-def mitigation(text: str) -> str:
-    """What stands under Mitigation."""
-    return text.partition("\n## Mitigation\n")[2]
-
-
 def test_there_is_a_page_for_each_alert_and_no_other() -> None:
-    assert {file.stem for file in (FOLDER / "pages").iterdir()} == set(NAMES)
+    assert {file.stem for file in FOLDER.iterdir()} == set(NAMES)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -44,7 +28,7 @@ def test_a_page_has_the_four_sections_in_order(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_a_page_gives_commands_for_diagnosis_and_mitigation(name: str) -> None:
     text = page(name)
-    assert commands(text.partition("\n## Diagnosis\n")[2].partition("\n## ")[0])
+    assert commands(diagnosis(text))
     assert commands(mitigation(text))
     for command in commands(text):
         assert command.split()[0] in PROGRAMS
@@ -61,4 +45,4 @@ def test_what_a_description_tells_to_do_stands_on_its_page(alert: Alert) -> None
 @pytest.mark.parametrize("name", NAMES)
 def test_links_between_pages_lead_somewhere(name: str) -> None:
     for link in re.findall(r"\]\((\w+\.md)\)", page(name)):
-        assert (FOLDER / "pages" / link).exists()
+        assert (FOLDER / link).exists()

@@ -1,0 +1,43 @@
+"""The alerts' pages as a reader takes them: sections, and the commands to copy from them."""
+
+import re
+
+from alerts.alerting import ALERTS
+from alerts.generate import ALERTS as ALERTS_FOLDER
+
+FOLDER = ALERTS_FOLDER / "pages"
+NAMES = tuple(dict.fromkeys(alert.name for alert in ALERTS))
+"""The names of all alerts: each has a page."""
+
+
+def page(name: str) -> str:
+    """The text of a page."""
+    return (FOLDER / f"{name}.md").read_text(encoding="utf-8")
+
+
+def diagnosis(text: str) -> str:
+    """What stands under Diagnosis."""
+    return _section(text, "Diagnosis")
+
+
+def mitigation(text: str) -> str:
+    """What stands under Mitigation."""
+    return _section(text, "Mitigation")
+
+
+def commands(text: str) -> list[str]:
+    """The commands in a text, one for each block of shell."""
+    return [found.strip() for found in re.findall(r"```sh\n(.*?)```", text, re.DOTALL)]
+
+
+def filled(command: str, values: dict[str, str]) -> str:
+    """A command with its placeholders replaced.
+
+    Raises:
+        KeyError: one of them has no value.
+    """
+    return re.sub(r"\$\{(\w+)\}", lambda found: values[found[1]], command)
+
+
+def _section(text: str, title: str) -> str:
+    return text.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
