@@ -203,7 +203,8 @@ def _plan(way: Way, session: Session, target: Target, gathered: Gathered) -> Pla
     checks: tuple[Check, ...] = preconditions.check(to_check, facts, gathered.asked)
     run = _open_run(facts)
     if way.opens:
-        reason, changes = planning.why_restart(facts), planning.restart_changes(target, facts, gathered.pause)
+        reason = planning.why_restart(facts)
+        changes = planning.restart_changes(target, facts, gathered.pause, silence=session.options.silence)
     elif run is None:
         reason, changes = "no run is open", iter(())
     else:

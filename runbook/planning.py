@@ -42,8 +42,13 @@ def nothing_to_do(checks: Iterable[Check]) -> bool:
     return any(check.name == "certificate" and check.result is CheckResult.NOTED for check in checks)
 
 
-def restart_changes(target: Target, facts: Facts, pause: Iterable[Paused]) -> Iterator[PlannedChange]:
+def restart_changes(
+    target: Target, facts: Facts, pause: Iterable[Paused], *, silence: bool = False
+) -> Iterator[PlannedChange]:
     """Yield what a restart will change, in its order."""
+    if silence:
+        where = f"alerts in {target.workload.namespace}"
+        yield PlannedChange(where, "as they are", "what a drain causes silenced until its end, critical ones never")
     for paused in pause:
         name = "/".join(paused.path.split("/")[-2:])
         yield PlannedChange(name, "as it is", "kept away meanwhile, then as it is")
@@ -58,6 +63,8 @@ def restart_changes(target: Target, facts: Facts, pause: Iterable[Paused]) -> It
 
 def remaining_changes(target: Target, facts: Facts, run: Run, *, abort: bool) -> Iterator[PlannedChange]:
     """Yield what is left to be changed of an open run."""
+    if run.silence is not None:
+        yield PlannedChange("silence", run.silence, "ended with the run")
     views = {reference(workload): view for workload, view in facts.views.items()}
     onward = not abort and run.put_back is None and run.step not in PUTTING_BACK
     for name, worker in run.workers.items():

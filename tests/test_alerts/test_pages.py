@@ -36,6 +36,13 @@ def test_a_page_gives_commands_for_diagnosis_and_mitigation(name: str) -> None:
         assert subprocess.run(("sh", "-n", "-c", command), check=False).returncode == 0, command
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_a_page_tells_what_a_script_answers_to_a_command_that_asks(name: str) -> None:
+    told = mitigation(page(name))
+    if re.search(r"^runbook (restart|resume|abort)-", told, re.MULTILINE):
+        assert "`--yes`" in told
+
+
 @pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: f"{alert.key}-{alert.immediate}")
 def test_what_a_description_tells_to_do_stands_on_its_page(alert: Alert) -> None:
     for verb in re.findall(r"`runbook (\w+)", alert.description):

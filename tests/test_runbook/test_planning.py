@@ -87,6 +87,14 @@ def test_what_is_paused_is_named_before_anything_else() -> None:
     assert first.what == "scaledobjects/workers"
 
 
+def test_a_silence_is_part_of_the_plan_its_making_and_its_end() -> None:
+    first, *_ = planning.restart_changes(TARGET, facts(), (), silence=True)
+    assert (first.what, "critical ones never" in first.after) == ("alerts in opschain", True)
+    silence = "http://alertmanager:9093/api/v2/silence/s-1"
+    first, *_ = planning.remaining_changes(TARGET, facts(), replace(RUN, silence=silence), abort=True)
+    assert (first.what, first.before, first.after) == ("silence", silence, "ended with the run")
+
+
 def test_what_does_not_exist_is_not_promised() -> None:
     assert list(planning.restart_changes(TARGET, facts(views={}), ())) == []
 
