@@ -27,6 +27,12 @@ SCRAPE, EVALUATION, GROUP_WAIT, GROUP_INTERVAL = 0.5, 0.5, 0.2, 0.3
 HOLD = 1.0
 """The `for` of every alert here, in seconds."""
 QUICK: Mapping[str, Value] = {path: "1s" for path in rule_text.SETTINGS if path.endswith(".for")}
+EVERY_STALE_ONE_IS_URGENT: Mapping[str, Value] = {
+    f"restartDeadlineNear.{tier}.{limit}": value
+    for tier in ("warning", "critical")
+    for limit, value in (("windowFraction", 10), ("maximumDays", 1000))
+}
+"""Settings by which the deadline is near, in both tiers, as soon as it is known."""
 
 
 @dataclass(frozen=True)

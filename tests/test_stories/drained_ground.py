@@ -33,6 +33,7 @@ PLURALS = {"Deployment": "deployments", "StatefulSet": "statefulsets", "DaemonSe
 
 SERVE = """
 [ -e {faults}/crash ] && exit 1
+[ -e {faults}/mute ] && exec sleep 1000000
 while [ -e {faults}/hang ]; do sleep 0.1; done
 from=/tls/{target}
 [ -e {faults}/serve-before ] && from=/tls/{before}
@@ -54,6 +55,8 @@ class Fault(StrEnum):
     """The target ends as soon as it starts."""
     HANG = "hang"
     """The target does not serve until it is gone."""
+    MUTE = "mute"
+    """The target runs and never serves, also when it is gone."""
     SERVE_BEFORE = "serve-before"
     """The target starts with the certificate that was first issued."""
     SERVE_OTHER = "serve-other"

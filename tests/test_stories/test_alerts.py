@@ -1,33 +1,33 @@
 """From a renewal to a page on call: real Prometheus and Alertmanager, and the command that the page brings."""
 
-import os
 import re
-import subprocess
 
 import pytest
 
-from tests.bench import parts, servers
-from tests.bench.cluster import Cluster
+from tests.bench import servers
 from tests.figures import Figures, distribution
-from tests.monitoring import EVALUATION, GROUP_WAIT, HOLD, SCRAPE, Delivery, monitoring
+from tests.monitoring import (
+    EVALUATION,
+    EVERY_STALE_ONE_IS_URGENT,
+    GROUP_WAIT,
+    HOLD,
+    SCRAPE,
+    Delivery,
+    monitoring,
+)
+from tests.on_call import on_call
+from tests.test_stories.drained_ground import Fault, drained_ground
 from tests.test_stories.ground import Ground, a_target
-from tests.test_stories.test_run_seen import RUN, write_record
 
 REQUIRED, NEAR, DOWN = "CertlagRestartRequired", "CertlagRestartDeadlineNear", "CertlagExporterDown"
 WITHIN = SCRAPE + 2 * EVALUATION + HOLD + GROUP_WAIT + 2.0
 """Seconds from `status.revision` to the page."""
-EVERY_STALE_ONE_IS_URGENT = {
-    f"restartDeadlineNear.{tier}.{limit}": value
-    for tier in ("warning", "critical")
-    for limit, value in (("windowFraction", 10), ("maximumDays", 1000))
-}
 
 
-def run_the_command(cluster: Cluster, delivery: Delivery) -> None:
-    """Run the last command that stands in an alert's description, as it stands there."""
-    command = re.findall(r"`([^`]+)`", delivery.annotations["description"])[-1]
-    path = f"{parts.binary('kubectl').parent}:{os.environ['PATH']}"
-    subprocess.run(cluster.inside(["sh", "-ec", command]), env={**cluster.environment, "PATH": path}, check=True)
+def told_to_run(delivery: Delivery) -> str:
+    """The last command that stands in an alert's description."""
+    found: str = re.findall(r"`([^`]+)`", delivery.annotations["description"])[-1]
+    return found
 
 
 @pytest.mark.cluster
@@ -42,6 +42,7 @@ def test_a_renewal_pages_somebody_in_time_and_the_command_of_the_page_resolves_i
     with (
         ground.watched(discover=True) as exporter,
         monitoring(ground.cluster, ground.folder, f"{exporter.host}:{exporter.port}") as watch,
+        on_call(ground.cluster, ground.folder / "on-call", ground.folder / "certlag.yaml") as shell,
     ):
         for _ in range(runs):
             announced = ground.announced_renewal("one")
@@ -49,7 +50,7 @@ def test_a_renewal_pages_somebody_in_time_and_the_command_of_the_page_resolves_i
             until_paged.append(paged.at - announced)
             assert watch.was_pending(REQUIRED)
             assert paged.labels["namespace"] == ground.namespace
-            run_the_command(ground.cluster, paged)
+            assert shell.run(told_to_run(paged)).code == 0
             resolved = watch.pager.wait(REQUIRED, "resolved", after=paged.at)
             until_resolved.append(resolved.at - paged.at)
             watch.wait("nothing to fire", lambda: not watch.firing())
@@ -59,36 +60,42 @@ def test_a_renewal_pages_somebody_in_time_and_the_command_of_the_page_resolves_i
 
 
 @pytest.mark.cluster
-def test_critical_inhibits_warning_and_a_run_mutes_only_what_it_is_about_to_mend(ground: Ground) -> None:
-    worker = servers.Server(("/bin/sh", "-c", "exec sleep 1000000"), (), (), name="worker")
-    ground.apply(
-        servers.certificate("one"),
-        servers.deployment("one", [servers.go("one")]),
-        servers.deployment("worker", [worker], replicas=0),
-    )
-    ground.wait_available("one")
-    target = a_target("one", workers=["deployment/worker"])
+def test_critical_inhibits_warning_a_run_mutes_only_what_it_mends_and_the_command_of_the_page_resolves_all(
+    ground: Ground,
+) -> None:
     with (
-        ground.watched([target]) as exporter,
+        drained_ground(ground, renewed=False) as drained,
+        ground.watched([drained.target]) as exporter,
         monitoring(
             ground.cluster, ground.folder, f"{exporter.host}:{exporter.port}", EVERY_STALE_ONE_IS_URGENT
         ) as watch,
+        on_call(ground.cluster, ground.folder / "on-call", ground.folder / "certlag.yaml") as shell,
     ):
         ground.renew("one")
         urgent = {(NEAR, "warning"), (NEAR, "critical")}
         watch.wait("both tiers to fire", lambda: watch.firing() == {*urgent, (REQUIRED, "warning")})
-        watch.pager.wait(NEAR, "firing", severity="critical")
+        critical = watch.pager.wait(NEAR, "firing", severity="critical")
         required = watch.pager.wait(REQUIRED, "firing")
         assert watch.pager.status(NEAR, severity="warning") is None, "critical inhibits warning of the same name"
-        assert f"`runbook restart-one -n {ground.namespace}`" in required.annotations["description"]
 
-        write_record(ground, {"schema": 1, "run": {**RUN, "workers": {"deployment/worker": 0}}, "finished": []})
+        busy = drained.fault(Fault.BUSY)
+        given_up = drained.runbook.start(*drained.words("restart"))
         muted = watch.pager.wait(REQUIRED, "resolved", after=required.at)
+        assert given_up.is_running
         assert urgent <= watch.firing()
         assert watch.pager.status(NEAR, severity="critical") == "firing", "no run mutes the critical tier"
+        given_up.kill()
+        busy.unlink()
+        assert drained.run("abort").code == 0
+        again = watch.pager.wait(REQUIRED, "firing", after=muted.at)
 
-        write_record(ground, {"schema": 1, "run": None, "finished": []})
-        watch.pager.wait(REQUIRED, "firing", after=muted.at)
+        assert told_to_run(again) == told_to_run(critical) == f"runbook restart-one -n {ground.namespace}"
+        ran = shell.run(told_to_run(again))
+        assert ran.code == 0, ran
+        watch.pager.wait(NEAR, "resolved", after=again.at, severity="critical")
+        watch.pager.wait(REQUIRED, "resolved", after=again.at)
+        watch.wait("nothing to fire", lambda: not watch.firing())
+        drained.assert_settled(worker=2)
 
 
 @pytest.mark.cluster

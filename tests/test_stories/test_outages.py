@@ -7,7 +7,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 
@@ -18,6 +17,7 @@ from tests.exporter_process import ExporterProcess
 from tests.figures import Figures
 from tests.metrics import Metrics
 from tests.test_stories.ground import Ground, a_target
+from tests.test_stories.pod_process import process_of
 
 OUTAGE = 60.0
 CLOSELY = 0.05
@@ -132,7 +132,7 @@ def probes(metrics: Metrics) -> set[float]:
 @contextmanager
 def frozen(ground: Ground, *names: str) -> Iterator[None]:
     """Stop the processes of these servers: the kernel still takes their connections, and nobody answers."""
-    pids = [_pid(ground, name) for name in names]
+    pids = [process_of(pod, "tlsserve") for name in names for pod in ground.pods(name)]
     for pid in pids:
         os.kill(pid, signal.SIGSTOP)
     try:
@@ -140,21 +140,6 @@ def frozen(ground: Ground, *names: str) -> Iterator[None]:
     finally:
         for pid in pids:
             os.kill(pid, signal.SIGCONT)
-
-
-def _pid(ground: Ground, name: str) -> int:
-    """The process of a pod's first container, as this machine numbers it, found by the pod's own cgroup."""
-    (pod,) = ground.pods(name)
-    uid = pod["metadata"]["uid"]
-    for folder in Path("/proc").iterdir():
-        try:
-            in_pod = uid in (folder / "cgroup").read_text().replace("_", "-")
-            command = (folder / "cmdline").read_bytes()
-        except OSError:  # no process, or one that has ended meanwhile
-            continue
-        if in_pod and command.startswith(b"tlsserve"):
-            return int(folder.name)
-    raise LookupError(f"no process of pod {uid} on this machine")
 
 
 @pytest.mark.cluster
