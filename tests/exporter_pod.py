@@ -14,17 +14,21 @@ from tests.runbook_process import ROOT
 
 NAME = "certlag-exporter"
 PORT = 9871
-PYTHON = (Path("/usr"), Path("/lib"), Path("/lib64"), Path(sys.base_prefix), Path(sys.prefix), ROOT)
+PYTHON = (
+    *(Path("/usr"), Path("/lib"), Path("/lib64"), Path("/etc/ld.so.cache")),
+    *(Path(sys.base_prefix), Path(sys.prefix), ROOT),
+)
 """What a Python needs to run this tree."""
 
 
-def exporter_pod(configuration: Path, kubeconfig: Path, address: str) -> Object:
+def exporter_pod(address: str, configuration: Path, kubeconfig: Path, authority: Path) -> Object:
     """The Deployment of an exporter.
 
     Args:
+        address: the address of the node's that it serves on.
         configuration: its file.
         kubeconfig: its way to the API server.
-        address: the address of the node's that it serves on.
+        authority: whose certificate the API server has, as the kubeconfig says.
     """
     argv = (
         *(sys.executable, "-m", "exporter", "--config", str(configuration), "--kubeconfig", str(kubeconfig)),
@@ -37,7 +41,7 @@ def exporter_pod(configuration: Path, kubeconfig: Path, address: str) -> Object:
     pod = made["spec"]["template"]["spec"]
     pod["hostNetwork"] = True
     (container,) = pod["containers"]
-    for number, path in enumerate(_outermost((*PYTHON, configuration.parent, kubeconfig.parent))):
+    for number, path in enumerate(_outermost((*PYTHON, configuration, kubeconfig, authority))):
         pod["volumes"].append({"name": f"machine-{number}", "hostPath": {"path": str(path)}})
         container["volumeMounts"].append({"name": f"machine-{number}", "mountPath": str(path), "readOnly": True})
     return made

@@ -295,7 +295,8 @@ def deployed_exporter(ground: Ground) -> str:
     configuration.write_text(json.dumps({"targets": [a_target(TARGET)]}))
     host = alertmanager.loopback()
     ground.wait_available(TARGET)
-    ground.apply(exporter_pod.exporter_pod(configuration, kubeconfig, host))
+    authority = ground.cluster.client.authority
+    ground.apply(exporter_pod.exporter_pod(host, configuration, kubeconfig, authority))
     ground.wait_available(exporter_pod.NAME)
     return f"{host}:{exporter_pod.PORT}"
 
