@@ -12,8 +12,9 @@ import urllib.parse
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
+from socketserver import ThreadingTCPServer
 from typing import Any
 
 from alerts import rule_text
@@ -219,7 +220,8 @@ def _webhook(cluster: Cluster, address: str, pager: Pager) -> Iterator[None]:
             """Say nothing."""
 
     with cluster.entered():
-        server = ThreadingHTTPServer((address, 9999), Handler)
+        # No HTTPServer: it asks for its address's name, and waits six seconds for a resolver that is not there.
+        server = ThreadingTCPServer((address, 9999), Handler)
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
