@@ -5,7 +5,7 @@ disagree. Each look lists anew, and once more after the probes: a pod that was r
 its predecessor presented. The `World` is kept from look to look: it remembers what was issued, as the exporter does.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -19,7 +19,6 @@ from exporter.cluster.watch import Changed, Listed
 from exporter.configuration import Configuration
 from exporter.errors import ClusterError, ClusterErrorReason
 from exporter.model import Discovery, Endpoint, Probe, Target
-from exporter.probe import Connect, probe
 from exporter.runs import TargetAssessment
 from exporter.state import World
 from exporter.targets import wanted
@@ -33,11 +32,12 @@ TIMEOUT = 10.0
 class Looker:
     """Looks at one target, again and again."""
 
-    def __init__(self, target: Target, client: ClusterClient, clock: Clock, connect: Connect) -> None:
+    def __init__(self, target: Target, client: ClusterClient, clock: Clock, ask: Callable[[Endpoint], Probe]) -> None:
+        """Be ready to look; `ask` shakes hands with one endpoint, and is called from several threads."""
         self._target = target
         self._client = client
         self._clock = clock
-        self._connect = connect
+        self._ask = ask
         configuration = Configuration((target,), Discovery())
         self._world = World(configuration)
         self._watches = watches(configuration)
@@ -89,12 +89,8 @@ class Looker:
 
     def _probe(self) -> None:
         endpoints = {place for subject in self._world.snapshot().values() for place in wanted(subject)}
-
-        def ask(endpoint: Endpoint) -> Probe:
-            return probe(endpoint, self._clock, connect=self._connect)
-
         with ThreadPoolExecutor(PROBERS) as probers:
-            for finished in probers.map(ask, endpoints):
+            for finished in probers.map(self._ask, endpoints):
                 self._world.observe(finished)
 
 

@@ -6,6 +6,7 @@
 import secrets
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 
 from exporter import configuration as configurations
 from exporter.clock import SystemClock
@@ -13,6 +14,7 @@ from exporter.cluster.client import ClusterClient
 from exporter.cluster.connection import Connection
 from exporter.configuration import Configuration
 from exporter.model import Target
+from exporter.probe import probe
 from runbook.look import Looker
 from runbook.outcomes import Outcome
 from runbook.reach import Reach, chosen, connect_by
@@ -41,6 +43,7 @@ class Options:
     dry_run: bool = False
     drain_timeout: timedelta | None = None
     restart_timeout: timedelta | None = None
+    routing_delay: timedelta | None = None
     force: bool = False
     take_over: bool = False
     verify: bool = True
@@ -89,7 +92,8 @@ class Session:
 
     def looker(self, target: Target) -> Looker:
         """Return what looks at a target."""
-        return Looker(target, self.client, self.clock, connect_by(self.options.reach, self.connection))
+        ask = partial(probe, clock=self.clock, connect=connect_by(self.options.reach, self.connection))
+        return Looker(target, self.client, self.clock, ask)
 
     def command(self, verb: str, target: Target, *more: str) -> str:
         """Return what to type for a target, with the options that led to this cluster."""

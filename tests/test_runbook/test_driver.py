@@ -5,6 +5,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from exporter.clock import SystemClock
 from exporter.cluster.client import ClusterClient
 from exporter.cluster.connection import Connection
 from exporter.errors import ClusterError
-from exporter.probe import directly
+from exporter.probe import probe
 from runbook.alertmanager import Alertmanager, Silences
 from runbook.driver import Driver
 from runbook.effects import Ask, Change, Get, Interrupted, List, Look, Silence, Steps, Tell, Verb, Wait
@@ -56,7 +57,7 @@ def bench(directory: Path, *script: Answer, says: bool | None = True, silences: 
         wakeup = Wakeup([], client, clock)
         driver = Driver(
             connection,
-            Looker(a_target(), client, clock, directly),
+            Looker(a_target(), client, clock, partial(probe, clock=clock)),
             wakeup,
             tell=told.append,
             ask=ask,

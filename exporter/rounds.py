@@ -1,0 +1,200 @@
+"""One round of the main loop: what came in, what is judged anew, what is published, who is to be probed.
+
+Touches nothing but the publication that it is given, and has no thread and no queue: `service` feeds it from its
+threads, and a simulation from whatever clock and network it has. Nothing is judged before every watch has handed over
+its complete first list.
+"""
+
+import heapq
+import logging
+import random
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+
+from exporter import exposition
+from exporter.assess import assess_certificate
+from exporter.clock import Clock
+from exporter.cluster.resources import FOR_CERTIFICATES, Watch
+from exporter.cluster.watch import Change, Listed, WatchHealth
+from exporter.configuration import Configuration
+from exporter.judgement import Assessment, Subject
+from exporter.model import Endpoint, Issued, ObjectKey, Presented, Probe, ProbeFailure, Unanswered
+from exporter.publication import Judged, Publication
+from exporter.runs import TargetAssessment
+from exporter.schedule import Schedule
+from exporter.state import World
+from exporter.targets import wanted
+from exporter.text_format import Page
+
+PROBERS = 16
+"""Handshakes that may be under way at once."""
+STEP = 60.0
+"""Seconds that the loop waits at most, so that a clock that was set is noticed."""
+CLOCK_TOLERANCE = 1.0
+"""Seconds by which wall time may drift between two rounds before everything is judged anew."""
+
+log = logging.getLogger("certlag")
+
+
+class Rounds:
+    """Everything that the main loop owns: the world, the schedule, the page."""
+
+    def __init__(
+        self,
+        configuration: Configuration,
+        publication: Publication,
+        clock: Clock,
+        health: Mapping[Watch, WatchHealth],
+        *,
+        interval: float,
+        jitter: random.Random,
+    ) -> None:
+        """Begin with nothing known.
+
+        Args:
+            configuration: targets and discovery.
+            publication: where what was judged is published.
+            clock: what time it is.
+            health: of every watch whose changes will come.
+            interval: seconds between two probes of an endpoint that answers.
+            jitter: spreads probes.
+        """
+        self._configuration = configuration
+        self._publication = publication
+        self._clock = clock
+        self._in_flight = 0
+        self._probe_failures: Counter[ProbeFailure] = Counter()
+        self._world = World(configuration)
+        self._schedule: Schedule[ObjectKey] = Schedule(interval=interval, jitter=jitter)
+        self._page = Page(exposition.JUDGED)
+        self._assessments: dict[ObjectKey, Assessment] = {}
+        self._target_assessments: dict[str, TargetAssessment] = {}
+        self._changes: list[tuple[datetime, ObjectKey]] = []
+        self._clock_offset = clock.now().timestamp() - clock.monotonic()
+        self._listed: set[Watch] = set()
+        self._judging = False
+        self._watches = frozenset(health)
+        self._for_certificates = {watch for watch in health if watch.resource in FOR_CERTIFICATES}
+        publication.watch(health, self._probe_failures)
+
+    @property
+    def patience(self) -> float:
+        """Seconds until the next round is due if nothing comes before."""
+        waits = [STEP]
+        if self._changes:
+            waits.append((self._changes[0][0] - self._clock.now()) / timedelta(seconds=1))
+        if self._in_flight < PROBERS and (due := self._schedule.next_due) is not None:
+            waits.append(due - self._clock.monotonic())
+        return max(0.0, min(waits))
+
+    def round(self, messages: Iterable[Change | Probe]) -> list[Endpoint]:
+        """Take what came, judge what it concerns, publish, and return who is to be probed now."""
+        dirty = self._fold(messages)
+        self._publication.looped()
+        if not self._can_judge():
+            return []
+        if not self._judging or self._clock_was_set():
+            self._judging = True
+            self._changes.clear()
+            self._assessments.clear()
+            dirty = self._world.keys()
+            log.info("judging anew", extra={"certificates": len(dirty)})
+        changed = self._judge(dirty | self._fallen_due())
+        changed |= self._judge_targets()
+        due = self._schedule.take(self._clock.monotonic(), PROBERS - self._in_flight)
+        self._in_flight += len(due)
+        if changed:
+            self._publication.publish(self._judged())
+        if not self._publication.ready and self._schedule.first_round_ended:
+            self._publication.ready = True
+            log.info("ready")
+        return due
+
+    def _judged(self) -> Judged:
+        assessments = tuple(self._assessments.values())
+        return Judged(self._page.text(), assessments, tuple(self._target_assessments.values()))
+
+    # --- folding ----------------------------------------------------------------------------------
+
+    def _fold(self, messages: Iterable[Change | Probe]) -> set[ObjectKey]:
+        dirty: set[ObjectKey] = set()
+        for message in messages:
+            match message:
+                case Probe():
+                    dirty |= self._probed(message)
+                case change:
+                    if isinstance(change, Listed):
+                        self._listed.add(change.watch)
+                    dirty |= self._world.apply(change, self._clock.now())
+        return dirty
+
+    def _probed(self, finished: Probe) -> set[ObjectKey]:
+        self._in_flight -= 1
+        if isinstance(finished.outcome, Unanswered):
+            self._probe_failures[finished.outcome.failure] += 1
+        success = isinstance(finished.outcome, Presented)
+        self._schedule.done(finished.endpoint, self._clock.monotonic(), success=success)
+        return self._world.observe(finished)
+
+    # --- judging ----------------------------------------------------------------------------------
+
+    def _fallen_due(self) -> set[ObjectKey]:
+        """Return what time alone has changed."""
+        due: set[ObjectKey] = set()
+        while self._changes and self._changes[0][0] <= self._clock.now():
+            due.add(heapq.heappop(self._changes)[1])
+        return due
+
+    def _can_judge(self) -> bool:
+        """Tell whether every watch that certificates are judged by has handed over its first complete list."""
+        return self._listed.issuperset(self._for_certificates)
+
+    def _clock_was_set(self) -> bool:
+        """Tell whether wall time has moved against the monotonic clock since it was last asked."""
+        offset = self._clock.now().timestamp() - self._clock.monotonic()
+        moved = abs(offset - self._clock_offset) > CLOCK_TOLERANCE
+        self._clock_offset = offset
+        return moved
+
+    def _judge(self, keys: Iterable[ObjectKey]) -> bool:
+        changed = False
+        for key in keys:
+            subject = self._world.subject(key)
+            if subject is None:
+                self._assessments.pop(key, None)
+                self._schedule.want(key, {}, self._clock.monotonic())
+                changed |= self._page.put(key, ())
+                continue
+            assessment = assess_certificate(subject, self._clock.now())
+            before = self._assessments.get(key)
+            self._assessments[key] = assessment
+            self._plan_probes(subject, assessment, before)
+            if assessment.changes_at is not None and (not before or before.changes_at != assessment.changes_at):
+                heapq.heappush(self._changes, (assessment.changes_at, key))
+            changed |= self._page.put(key, exposition.of_certificate(assessment))
+        return changed
+
+    def _judge_targets(self) -> bool:
+        """Judge the targets; what single objects tell of them may come later, or be forbidden."""
+        if not self._listed.issuperset(self._watches):
+            return False
+        changed = False
+        for target in self._configuration.targets:
+            judged = self._world.target(target)
+            if judged != self._target_assessments.get(target.name):
+                self._target_assessments[target.name] = judged
+                changed |= self._page.put(f"target {target.name}", exposition.of_target(judged))
+        return changed
+
+    def _plan_probes(self, subject: Subject, assessment: Assessment, before: Assessment | None) -> None:
+        self._schedule.want(subject.key, wanted(subject), self._clock.monotonic())
+        if before is not None and _identity(assessment.issued) != _identity(before.issued):
+            self._schedule.hurry(subject.key, self._clock.monotonic())
+
+
+def _identity(issued: Issued | None) -> object:
+    """Return what makes one issued certificate another one."""
+    if issued is None:
+        return None
+    return issued.chain.leaf.fingerprint_sha256 if issued.chain else (issued.not_before, issued.not_after)
