@@ -87,6 +87,12 @@ RUNNING: tuple[Decorator, ...] = (
     click.option("--drain-timeout", type=Duration(), help="How long the workers may take to finish."),
     click.option("--restart-timeout", type=Duration(), help="How long the workload may take to come back."),
     click.option(
+        "--routing-delay",
+        type=Duration(),
+        help="How long after the rollout the workers come back at the earliest, so that Services lead to the new pods "
+        "by then. Default: 1s; more in large clusters.",
+    ),
+    click.option(
         "--take-over", is_flag=True, default=None, help="Take the lock of a holder that shows no life for 60 s."
     ),
     click.option("--no-verify", "verify", flag_value=False, default=None, help="Do not look at what is presented."),

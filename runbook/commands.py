@@ -108,6 +108,8 @@ def _gather(way: Way, session: Session, target: Target) -> Gathered:
     denied = gatherer.denied(needed)
     facts = _facts_of_rights(session, user, denied) if denied else _facts(way, session, target, user, keda=keda)
     limits = planning.limits(target, facts, drain=options.drain_timeout, restart=options.restart_timeout)
+    if options.routing_delay is not None:
+        limits = replace(limits, routing=options.routing_delay)
     if not options.settle:
         limits = replace(limits, settle=limits.settle * 0)
     asked = Asked(

@@ -376,6 +376,7 @@ class Engine:
 
     def _scale_up(self) -> Steps[None]:
         hold = self._hold
+        yield from phases.routed(hold)
         yield Tell(PhaseBegun(Phase.SCALING_UP, self._clock.now()))
         for worker, recorded in hold.workers.items():
             what = f"scale {reference(worker)} from 0 to {recorded.replicas}"

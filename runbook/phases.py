@@ -9,6 +9,7 @@ from datetime import timedelta
 
 from exporter.errors import ClusterError
 from exporter.model import Workload
+from exporter.run_record import Step
 from runbook.contest import Contest, contest, recreated
 from runbook.drain import Drained, Draining, drain_progress
 from runbook.effects import Look, Steps, Tell, Wait
@@ -120,6 +121,16 @@ def verify(hold: Hold) -> Steps[TargetSight | None]:
         if sight.verified or late or sure:
             return sight
         yield Wait(1.0, early=False)
+
+
+def routed(hold: Hold) -> Steps[None]:
+    """Wait until Services have had time to lead to the pods of the rollout, if there was one."""
+    rolled_out_at = next((at for step, at in reversed(hold.run.steps) if step is Step.RESTARTED), None)
+    if rolled_out_at is not None:
+        routing = hold.orders.limits.routing
+        left = min(routing - (hold.clock.now() - rolled_out_at), routing)
+        if left > timedelta(0):
+            yield Wait(left.total_seconds(), early=False)
 
 
 def settle(hold: Hold) -> Steps[int | None]:

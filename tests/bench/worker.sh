@@ -1,13 +1,13 @@
 #!/bin/sh
 # A worker of the build service: runs one build after the other, as its own certificate allows.
 #
-# On SIGTERM it finishes the build in progress, writes down its outcome and only then exits 0: the shell runs a
-# trap after the command in the foreground has ended. Each outcome is one line, to stdout and to a file on the
+# Told to stop, it finishes the build in progress, writes down its outcome and only then exits 0. It is told by a file that
+# the pod's preStop hook makes: a SIGTERM that comes before the shell has set its trap is lost, since the kernel keeps
+# signals without a handler from process 1. The shell runs a trap after the command in the foreground has ended. Each outcome is one line, to stdout and to a file on the
 # node that outlives the pod: pod, start and end in seconds, exit code, and whether it was told to stop meanwhile.
-stopping=no
-trap 'stopping=yes' TERM
+trap 'touch /tmp/stopping' TERM
 number=0
-while [ "$stopping" = no ]; do
+while [ ! -e /tmp/stopping ]; do
 	number=$((number + 1))
 	start=$(date +%s)
 	echo "begin $POD_NAME $number $start" >>"$OUTCOMES/begun"
@@ -19,6 +19,8 @@ while [ "$stopping" = no ]; do
 		--opt build-arg:SECONDS="$BUILD_SECONDS" --opt build-arg:NONCE="$POD_NAME-$number" \
 		--progress plain >/tmp/build.log 2>&1
 	code=$?
+	stopping=no
+	[ ! -e /tmp/stopping ] || stopping=yes
 	outcome="{\"pod\":\"$POD_NAME\",\"start\":$start,\"end\":$(date +%s),\"exit\":$code,\"stopping\":\"$stopping\"}"
 	echo "$outcome" | tee -a "$OUTCOMES/outcomes"
 	if [ "$code" -ne 0 ]; then
