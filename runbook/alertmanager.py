@@ -9,7 +9,7 @@ its own end. Failing to silence is only a warning; failing to ask the gate close
 import json
 import re
 from collections.abc import Callable, Iterable, Sequence
-from datetime import timedelta
+from datetime import datetime
 from typing import Any
 
 import urllib3
@@ -113,11 +113,10 @@ class Silences:
         self._by = by
         self._warn = warn
 
-    def begin(self, seconds: float) -> str | None:
-        """Silence the alerts for at most so long; return the silence's address, None if there is none."""
+    def begin(self, until: datetime) -> str | None:
+        """Silence the alerts until then at the latest; return the silence's address, None if there is none."""
         if self._alertmanager is None:
             return None
-        now = self._clock.now()
         names = "|".join(map(re.escape, self._alerts))
         body = {
             "matchers": [
@@ -125,8 +124,8 @@ class Silences:
                 {"name": "namespace", "value": self._namespace, "isRegex": False, "isEqual": True},
                 {"name": "severity", "value": "critical", "isRegex": False, "isEqual": False},
             ],
-            "startsAt": now.isoformat(),
-            "endsAt": (now + timedelta(seconds=seconds)).isoformat(),
+            "startsAt": self._clock.now().isoformat(),
+            "endsAt": until.isoformat(),
             "createdBy": self._by,
             "comment": "drained restart by certlag",
         }

@@ -13,7 +13,7 @@ from exporter.cluster.connection import Connection
 from exporter.errors import ClusterError, ClusterErrorReason
 from runbook import writes
 from runbook.alertmanager import Silences
-from runbook.effects import Ask, Change, Effect, Get, Interrupted, List, Look, Silence, Steps, T, Tell, Wait
+from runbook.effects import Ask, Change, Effect, EndSilence, Get, Interrupted, List, Look, Silence, Steps, T, Tell, Wait
 from runbook.events import Event
 from runbook.look import Looker, list_all
 from runbook.wakeup import Wakeup
@@ -86,10 +86,10 @@ class Driver:
                 return self._looker.look(probe=probe)
             case Ask(question):
                 return self._ask(question)
-            case Silence(seconds, None):
-                return self._silences.begin(seconds)
-            case Silence(_, str() as silence):
-                return self._silences.end(silence)
+            case Silence(until):
+                return self._silences.begin(until)
+            case EndSilence(address):
+                return self._silences.end(address)
             case Tell(event):
                 return self._tell(event)
 

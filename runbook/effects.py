@@ -7,6 +7,7 @@ whatever it likes, in any order, with a crash between any two. A request that fa
 
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from typing import Any, TypeAlias, TypeVar
 
@@ -81,10 +82,16 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Silence:
-    """Silence alerts for so long, or end this silence: the answer is its address, None if there is none."""
+    """Silence what a drain causes, until then at the latest: the answer is the silence's address, None if it failed."""
 
-    seconds: float
-    id: str | None = None
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class EndSilence:
+    """End the silence of this address; there is no answer."""
+
+    address: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +101,7 @@ class Tell:
     event: Event
 
 
-Effect: TypeAlias = Get | List | Change | Wait | Look | Ask | Silence | Tell
+Effect: TypeAlias = Get | List | Change | Wait | Look | Ask | Silence | EndSilence | Tell
 
 Steps: TypeAlias = Generator[Effect, Any, T]
 """Part of the engine: yields effects, returns a T."""

@@ -15,7 +15,7 @@ from exporter.errors import ClusterError
 from exporter.run_record import RecordError, Step
 from runbook import fence, phases
 from runbook.contest import contest
-from runbook.effects import Ask, Change, Get, Interrupted, Silence, Steps, Tell, Verb
+from runbook.effects import Ask, Change, EndSilence, Get, Interrupted, Silence, Steps, Tell, Verb
 from runbook.events import Level, Phase, PhaseBegun, Remark
 from runbook.hold import Hold, Orders, RefusedError
 from runbook.insistence import insist
@@ -103,8 +103,7 @@ class Engine:
         restart = f"restart of {reference(self._orders.target.workload)} by {self._orders.operator.user}"
         yield from hold.announce("RunStarted", f"{restart} (run {hold.run.id}): workers are drained first")
         if self._orders.silence:
-            left = hold.run.deadline - self._clock.now()
-            yield from hold.note(silence=(yield Silence(left.total_seconds())))
+            yield from hold.note(silence=(yield Silence(hold.run.deadline)))
 
     def _go_on(self) -> Steps[None]:
         ended = (yield from self._open_run()).ended
@@ -444,7 +443,7 @@ class Engine:
     def _unsilence(self) -> Steps[None]:
         silence = self._hold.run.silence
         if silence is not None:
-            yield Silence(0.0, silence)
+            yield EndSilence(silence)
             yield from self._hold.note(silence=None)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from exporter.assess import assess
 from exporter.model import Leaf, Target, Workload
 from exporter.run_record import RECORD_KEY, record_name
-from runbook.effects import Ask, Change, Effect, Get, List, Look, Silence, Steps, T, Tell, Wait
+from runbook.effects import Ask, Change, Effect, EndSilence, Get, List, Look, Silence, Steps, T, Tell, Wait
 from runbook.engine import Ending, Engine
 from runbook.events import Event
 from runbook.fence import workload_path
@@ -349,8 +349,10 @@ class Driver:
                 return self.cluster.sight()
             case Ask():
                 return self.says
-            case Silence(_, silence):
-                return None if silence else "silence-1"
+            case Silence():
+                return "silence-1"
+            case EndSilence():
+                return None
             case _:
                 raise AssertionError(effect)
 

@@ -10,6 +10,7 @@ from runbook.alertmanager import Alertmanager, AlertmanagerError, Silences
 from tests.fake_clock import FakeClock
 from tests.scripted_api import Answer, ScriptedApi, answer, hang_up, html, scripted_api
 
+UNTIL = FakeClock().now() + timedelta(seconds=3900)
 MADE = answer(b'{"silenceID": "s-1"}')
 FIRING = answer(json.dumps([{"labels": {"alertname": name}} for name in ("B", "A", "Else")]).encode())
 
@@ -28,7 +29,7 @@ def silences(api: ScriptedApi | None, warnings: list[str]) -> Silences:
 def test_a_silence_names_its_alerts_and_its_namespace_ends_by_itself_and_never_covers_a_critical_one() -> None:
     warnings: list[str] = []
     with scripted_api(MADE) as api:
-        assert silences(api, warnings).begin(3900.0) == f"{api.url}/api/v2/silence/s-1"
+        assert silences(api, warnings).begin(UNTIL) == f"{api.url}/api/v2/silence/s-1"
         request = api.next_request()
     body = json.loads(request.body)
     assert (request.method, request.path) == ("POST", "/api/v2/silences")
@@ -38,7 +39,7 @@ def test_a_silence_names_its_alerts_and_its_namespace_ends_by_itself_and_never_c
         ("severity", "critical", False, False),
     ]
     assert body["startsAt"] == "2026-06-01T12:00:00+00:00"
-    assert body["endsAt"] == (FakeClock().now() + timedelta(seconds=3900)).isoformat()
+    assert body["endsAt"] == UNTIL.isoformat()
     assert body["createdBy"] == "ann"
     assert warnings == []
 
@@ -61,7 +62,7 @@ BROKEN = [answer(b"no", status=500), html(), hang_up, answer(b"{}"), answer(b"[]
 def test_failing_to_silence_is_a_warning_and_not_an_end(broken: Answer) -> None:
     warnings: list[str] = []
     with scripted_api(broken) as api:
-        assert silences(api, warnings).begin(60.0) is None
+        assert silences(api, warnings).begin(UNTIL) is None
     assert len(warnings) == 1
     assert warnings[0].startswith("no silence: ")
 

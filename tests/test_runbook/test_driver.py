@@ -5,6 +5,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,13 +19,14 @@ from exporter.errors import ClusterError
 from exporter.probe import probe
 from runbook.alertmanager import Alertmanager, Silences
 from runbook.driver import Driver
-from runbook.effects import Ask, Change, Get, Interrupted, List, Look, Silence, Steps, Tell, Verb, Wait
+from runbook.effects import Ask, Change, EndSilence, Get, Interrupted, List, Look, Silence, Steps, Tell, Verb, Wait
 from runbook.events import Event, Level, Remark
 from runbook.look import Looker
 from runbook.wakeup import Wakeup
 from tests.builders import a_target
 from tests.scripted_api import Answer, ScriptedApi, answer, page, refusal, scripted_api
 
+UNTIL = datetime(2026, 6, 1, tzinfo=UTC)
 PATCH = Change("scale", Verb.PATCH, "/x", {"metadata": {"resourceVersion": "7"}, "spec": {"replicas": 0}})
 
 
@@ -130,13 +132,13 @@ def test_a_question_gets_the_operators_answer(tmp_path: Path, says: bool | None)
 
 def test_silences_are_made_and_ended_where_there_is_an_alertmanager(tmp_path: Path) -> None:
     with bench(tmp_path, answer(b'{"silenceID": "s-1"}'), answer(b""), silences=True) as here:
-        here.driver.drive(one(Silence(0.0, here.driver.drive(one(Silence(60.0))))))
+        here.driver.drive(one(EndSilence(here.driver.drive(one(Silence(UNTIL))))))
         assert [here.api.next_request().method for _ in range(2)] == ["POST", "DELETE"]
 
 
 def test_without_an_alertmanager_there_are_none(tmp_path: Path) -> None:
     with bench(tmp_path) as here:
-        assert here.driver.drive(one(Silence(60.0))) is None
+        assert here.driver.drive(one(Silence(UNTIL))) is None
         assert here.api.requests.empty()
 
 

@@ -16,7 +16,7 @@ import pytest
 from exporter.model import Evidence, Workload
 from exporter.run_record import Step
 from runbook import phases
-from runbook.effects import Ask, Change, Effect, Get, Interrupted, List, Look, Wait
+from runbook.effects import Ask, Change, Effect, EndSilence, Get, Interrupted, List, Look, Silence, Wait
 from runbook.engine import Ending
 from runbook.events import LostWork, Progress, Remark
 from runbook.fence import workload_path
@@ -852,7 +852,8 @@ def test_a_silence_stands_in_the_record_and_is_ended_whatever_the_end() -> None:
     for number in (writing("pause "), point(lambda effect: isinstance(effect, Wait), after=3)):
         driver = Driver(MemoryCluster(), {number: interrupted})
         driver.drive(engine(driver.cluster, silence=True).restart())
-        assert [effect.id for effect in driver.effects if hasattr(effect, "id")] == [None, "silence-1"]
+        begun, ended = (effect for effect in driver.effects if isinstance(effect, Silence | EndSilence))
+        assert (type(begun), ended) == (Silence, EndSilence("silence-1"))
 
 
 def restart_silenced(cluster: MemoryCluster) -> Ending:
