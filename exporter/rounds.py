@@ -79,14 +79,19 @@ class Rounds:
         publication.watch(health, self._probe_failures)
 
     @property
-    def patience(self) -> float:
-        """Seconds until the next round is due if nothing comes before."""
-        waits = [STEP]
+    def due_in(self) -> float:
+        """Seconds until something falls due by itself: a judgement that time changes, or a probe; infinite if never."""
+        waits = [float("inf")]
         if self._changes:
             waits.append((self._changes[0][0] - self._clock.now()) / timedelta(seconds=1))
         if self._in_flight < PROBERS and (due := self._schedule.next_due) is not None:
             waits.append(due - self._clock.monotonic())
         return max(0.0, min(waits))
+
+    @property
+    def patience(self) -> float:
+        """Seconds until the next round must come if no message does before."""
+        return min(STEP, self.due_in)
 
     def round(self, messages: Iterable[Change | Probe]) -> list[Endpoint]:
         """Take what came, judge what it concerns, publish, and return who is to be probed now."""

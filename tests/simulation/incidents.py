@@ -1,0 +1,334 @@
+"""What may happen: deeds of people and programs, faults that heal after a while, misfortunes of commands. Two tables.
+
+A fault is set, and what heals it is put on the agenda. None of these knows what the runbook promises or the gauges say.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Protocol
+
+from rehearsal.api.refusals import Refusal
+from rehearsal.api.resources import AUTOSCALERS, CERTIFICATES, DEPLOYMENTS, LEASES, PODS, Resource
+from rehearsal.api.server import Request
+from rehearsal.api.storage import Key
+from rehearsal.api.verbs import Deletion
+from rehearsal.objects import Document, name_of, with_condition
+from tests.simulation.line import Loss
+from tests.simulation.operators import Command
+from tests.simulation.place import NAMESPACE, NODES, RESOURCES, WORKLOADS, Place, workload_document
+
+KUBECTL = "kubectl-edit"
+EXPORTER = "certlag-exporter"
+"""What the exporter's requests are known by."""
+RESTART_ID = "certlag.dev/restart-id"
+
+MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
+
+
+class World(Protocol):
+    """What incidents can get at."""
+
+    place: Place
+
+    def later(self, after: timedelta, what: Callable[[], None]) -> None:
+        """Have something happen after a while."""
+        ...
+
+    def cut_off(self, *, is_cut_off: bool) -> None:
+        """Cut the exporter off from the API server, or let it in again."""
+        ...
+
+    def restart_exporter(self) -> None:
+        """Have the exporter begin anew, with no memory."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Deed:
+    """Something that happens, and how often against others."""
+
+    name: str
+    weight: float
+    do: Callable[[World], None]
+    fault: bool = False
+
+
+# --- certificates -----------------------------------------------------------------------------------
+
+
+def renew(*names: str) -> Callable[[World], None]:
+    """Ask for a renewal, as `cmctl renew` does."""
+
+    def do(world: World) -> None:
+        name = world.place.chance.choice(names)
+        found = world.place.get(CERTIFICATES, name)
+        if found is None:
+            return
+        issuing = {"type": "Issuing", "status": "True", "reason": "ManuallyTriggered", "message": "renewed by hand"}
+        conditions = with_condition(found["status"].get("conditions") or (), issuing, world.place.clock.now())
+        status = {"status": {"conditions": conditions}}
+        world.place.patch(CERTIFICATES, name, status, "cmctl", subresource="status")
+
+    return do
+
+
+def break_issuer(world: World) -> None:
+    """Have an issuer sign nothing for a while."""
+    issuer = world.place.chance.choice(("authority", "intermediate", "self-signed"))
+    _fault(world, world.place.cluster.faults.broken_issuers, issuer, _between(world, DAY, 40 * DAY))
+
+
+def slow_issuing(world: World) -> None:
+    """Have cert-manager's writes lie apart."""
+    faults = world.place.cluster.faults
+    faults.issuing_pause = _between(world, timedelta(seconds=2), 3 * MINUTE)
+    _heal(world, _between(world, DAY, 10 * DAY), lambda: setattr(faults, "issuing_pause", timedelta(0)))
+
+
+def old_mounts(world: World) -> None:
+    """Have containers mount what Secrets held a while ago."""
+    faults = world.place.cluster.faults
+    faults.secret_lag = _between(world, timedelta(seconds=5), 100 * timedelta(seconds=1))
+    _heal(world, _between(world, DAY, 10 * DAY), lambda: setattr(faults, "secret_lag", timedelta(0)))
+
+
+# --- other people ------------------------------------------------------------------------------------
+
+
+def restart(world: World) -> None:
+    """Restart a target, as `kubectl rollout restart` does."""
+    kind, name = world.place.chance.choice((("deployment", "service"), ("statefulset", "registry")))
+    _annotate_template(world, kind, name, "kubectl.kubernetes.io/restartedAt", world.place.clock.now().isoformat())
+
+
+def undo(world: World) -> None:
+    """Take back whatever restart the runbook made, as `kubectl rollout undo` does."""
+    kind, name = world.place.chance.choice((("deployment", "service"), ("statefulset", "registry")))
+    _annotate_template(world, kind, name, RESTART_ID, None)
+
+
+def delete_pod(world: World) -> None:
+    """Delete some pod."""
+    pod = world.place.chance.choice(world.place.everything(PODS))
+    world.place.cluster.api.objects.delete(PODS, Key(NAMESPACE, name_of(pod)))
+
+
+def force_delete_pod(world: World) -> None:
+    """Delete some pod by force, as people do with what does not go."""
+    pod = world.place.chance.choice(world.place.everything(PODS))
+    world.place.cluster.api.objects.delete(PODS, Key(NAMESPACE, name_of(pod)), Deletion(grace=0))
+
+
+def scale(world: World) -> None:
+    """Scale some worker."""
+    kind, name = world.place.chance.choice((("deployment", "builder"), ("statefulset", "tester")))
+    replicas = world.place.chance.randrange(1, 5)
+    world.place.patch(RESOURCES[kind], name, {"spec": {"replicas": replicas}}, KUBECTL)
+
+
+def recreate(world: World) -> None:
+    """Delete a workload and create it anew."""
+    kind, name = world.place.chance.choice(tuple(WORKLOADS))
+    resource = RESOURCES[kind]
+    if world.place.get(resource, name) is None:
+        return
+    world.place.cluster.api.objects.delete(resource, Key(NAMESPACE, name))
+    made = workload_document(name, WORKLOADS[kind, name])
+    _heal(world, _between(world, timedelta(seconds=1), MINUTE), lambda: _create(world, resource, made))
+
+
+def unmark(world: World) -> None:
+    """Take the runbook's fence off a workload."""
+    kind, name = world.place.chance.choice(tuple(WORKLOADS))
+    world.place.patch(RESOURCES[kind], name, {"metadata": {"annotations": {"certlag.dev/run": None}}}, KUBECTL)
+
+
+def delete_lease(world: World) -> None:
+    """Delete a Lease, as people do with what seems to be in the way."""
+    if leases := world.place.everything(LEASES):
+        lease = world.place.chance.choice(leases)
+        world.place.cluster.api.objects.delete(LEASES, Key(NAMESPACE, name_of(lease)))
+
+
+def autoscale(world: World) -> None:
+    """Have an autoscaler on a worker for some minutes."""
+    if world.place.get(AUTOSCALERS, "builder") is not None:
+        return
+    spec = {
+        "scaleTargetRef": {"kind": "Deployment", "name": "builder"},
+        "minReplicas": world.place.chance.randrange(1, 4),
+        "maxReplicas": 4,
+    }
+    world.place.cluster.apply(AUTOSCALERS, NAMESPACE, {"metadata": {"name": "builder"}, "spec": spec})
+    key = Key(NAMESPACE, "builder")
+    _heal(world, 10 * MINUTE, lambda: _remove(world, AUTOSCALERS, key))
+
+
+def sync(world: World) -> None:
+    """Have a GitOps tool keep replicas, or templates without a restart of ours, for some hours."""
+    gitops, builder, service = world.place.cluster.gitops, Key(NAMESPACE, "builder"), Key(NAMESPACE, "service")
+    undone = {"spec": {"template": {"metadata": {"annotations": {RESTART_ID: None}}}}}
+    key, kept = world.place.chance.choice(((builder, {"spec": {"replicas": 3}}), (service, undone)))
+    gitops.declare(DEPLOYMENTS, key, kept)
+    _heal(world, _between(world, 10 * MINUTE, 5 * HOUR), lambda: gitops.declare(DEPLOYMENTS, key, {}))
+
+
+# --- machines ------------------------------------------------------------------------------------------
+
+
+def stick(world: World) -> None:
+    """Have pods of a workload not end when they are told to."""
+    name = world.place.chance.choice(("builder", "tester", "service"))
+    _fault(world, world.place.cluster.faults.stuck, name, _between(world, 10 * MINUTE, 3 * HOUR))
+
+
+def crash(world: World) -> None:
+    """Have the containers of a workload crash."""
+    name = world.place.chance.choice(("service", "registry", "builder"))
+    _fault(world, world.place.cluster.faults.crashing, name, _between(world, MINUTE, 15 * MINUTE))
+
+
+def kill_node(world: World) -> None:
+    """Have a node die, and come back."""
+    node = world.place.chance.choice(NODES)
+    _fault(world, world.place.cluster.faults.dead_nodes, node, _between(world, MINUTE, 3 * HOUR))
+
+
+def bad_weather(world: World) -> None:
+    """Have the API server refuse a part of all requests but the exporter's, who is cut off as a whole or not at all."""
+    place = world.place
+    share = place.chance.uniform(0.05, 0.6)
+    refusals = ((500, "InternalError", None), (503, "ServiceUnavailable", None), (429, "TooManyRequests", 3))
+
+    def fault(request: Request) -> Refusal | None:
+        if request.headers["user-agent"] == EXPORTER or place.chance.random() >= share:
+            return None
+        code, reason, wait = place.chance.choice(refusals)
+        return Refusal(code, reason, "bad weather", retry_after=wait)
+
+    place.cluster.api.fault = fault
+    _heal(world, _between(world, MINUTE, 20 * MINUTE), lambda: setattr(place.cluster.api, "fault", _no_fault))
+
+
+def compact(world: World) -> None:
+    """Have the API server forget the past: every watch has to list again."""
+    world.place.cluster.api.storage.compact()
+
+
+def cut_off_exporter(world: World) -> None:
+    """Have the exporter see nothing for a while."""
+    world.cut_off(is_cut_off=True)
+    _heal(world, _between(world, MINUTE, 10 * HOUR), lambda: world.cut_off(is_cut_off=False))
+
+
+def restart_exporter(world: World) -> None:
+    """Have the exporter begin anew."""
+    world.restart_exporter()
+
+
+DEEDS: tuple[Deed, ...] = (
+    Deed("renewal asked for", 4, renew("service", "registry")),
+    Deed("CA rotated", 2, renew("authority", "intermediate")),
+    Deed("issuer broken", 1, break_issuer, fault=True),
+    Deed("issuing slow", 2, slow_issuing, fault=True),
+    Deed("old Secret mounted", 1.5, old_mounts, fault=True),
+    Deed("restarted by others", 2, restart),
+    Deed("restart undone", 1, undo),
+    Deed("pod deleted", 2, delete_pod),
+    Deed("pod deleted by force", 1, force_delete_pod),
+    Deed("worker scaled", 1.5, scale),
+    Deed("workload recreated", 0.7, recreate),
+    Deed("fence removed", 0.4, unmark),
+    Deed("Lease deleted", 0.4, delete_lease),
+    Deed("autoscaler", 0.5, autoscale),
+    Deed("GitOps", 0.5, sync),
+    Deed("pods stuck", 1, stick, fault=True),
+    Deed("crash loop", 1, crash, fault=True),
+    Deed("node died", 1, kill_node, fault=True),
+    Deed("API errors", 1, bad_weather, fault=True),
+    Deed("compaction", 2, compact, fault=True),
+    Deed("exporter cut off", 1, cut_off_exporter, fault=True),
+    Deed("exporter restarted", 2, restart_exporter, fault=True),
+)
+
+
+# --- what befalls a command -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Misfortune:
+    """Something that befalls a command right before one of its effects."""
+
+    name: str
+    weight: float
+    befall: Callable[[Command], None]
+
+
+def _lose(loss: Loss) -> Callable[[Command], None]:
+    return lambda command: setattr(command.line, "loses", loss)
+
+
+def _sleep(command: Command) -> None:
+    command.suspend(command.place.chance.choice((20.0, 50.0, 90.0, 1800.0, 9000.0)))
+
+
+MISFORTUNES: tuple[Misfortune, ...] = (
+    Misfortune("killed", 3, Command.kill),
+    Misfortune("killed before the answer", 2, lambda command: setattr(command, "dies_after", True)),
+    Misfortune("suspended", 2, _sleep),
+    Misfortune("Ctrl-C", 2, Command.interrupt),
+    Misfortune("request lost", 1.5, _lose(Loss.REQUEST)),
+    Misfortune("answer lost", 1.5, _lose(Loss.ANSWER)),
+)
+
+
+# --- parts -------------------------------------------------------------------------------------------------
+
+
+def heal_everything(place: Place) -> None:
+    """End all faults, and all that others keep doing."""
+    faults = place.cluster.faults
+    for switched in (faults.stuck, faults.crashing, faults.dead_nodes, faults.broken_issuers):
+        switched.clear()
+    faults.secret_lag = faults.issuing_pause = timedelta(0)
+    place.cluster.api.fault = _no_fault
+    for name in ("builder", "service"):
+        place.cluster.gitops.declare(DEPLOYMENTS, Key(NAMESPACE, name), {})
+    if place.get(AUTOSCALERS, "builder") is not None:
+        place.cluster.api.objects.delete(AUTOSCALERS, Key(NAMESPACE, "builder"))
+    for (kind, name), workload in WORKLOADS.items():
+        if place.get(RESOURCES[kind], name) is None:
+            place.cluster.apply(RESOURCES[kind], NAMESPACE, workload_document(name, workload))
+
+
+def _no_fault(_: Request) -> None:
+    return None
+
+
+def _fault(world: World, switched: set[str], name: str, length: timedelta) -> None:
+    switched.add(name)
+    _heal(world, length, lambda: switched.discard(name))
+
+
+def _heal(world: World, after: timedelta, heal: Callable[[], None]) -> None:
+    world.later(after, heal)
+
+
+def _between(world: World, least: timedelta, most: timedelta) -> timedelta:
+    return least + (most - least) * world.place.chance.random()
+
+
+def _annotate_template(world: World, kind: str, name: str, annotation: str, value: str | None) -> None:
+    patch = {"spec": {"template": {"metadata": {"annotations": {annotation: value}}}}}
+    world.place.patch(RESOURCES[kind], name, patch, KUBECTL)
+
+
+def _create(world: World, resource: Resource, document: Document) -> None:
+    if world.place.get(resource, name_of(document)) is None:
+        world.place.cluster.apply(resource, NAMESPACE, document)
+
+
+def _remove(world: World, resource: Resource, key: Key) -> None:
+    if world.place.cluster.api.storage.get(resource, key) is not None:
+        world.place.cluster.api.objects.delete(resource, key)

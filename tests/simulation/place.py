@@ -1,0 +1,155 @@
+"""Where it happens: an embedded cluster with two targets, workers to drain, and certificates that are renewed often."""
+
+import json
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from exporter.configuration import Configuration, parse
+from rehearsal.api.patches import MERGE_PATCH
+from rehearsal.api.resources import CERTIFICATES, DEPLOYMENTS, ISSUERS, STATEFUL_SETS, Resource
+from rehearsal.api.storage import Key
+from rehearsal.cluster import EmbeddedCluster
+from rehearsal.node.network import KeyPair, SimulatedNetwork
+from rehearsal.node.programs import BUILD_SERVICE, Program
+from rehearsal.objects import Document
+from tests.fake_clock import FakeClock
+
+NAMESPACE = "opschain"
+PORT = 1234
+TOKEN = "token"
+NODES = ("node-1", "node-2", "node-3")
+PROGRAMS = {
+    "service": BUILD_SERVICE,
+    "builder": Program(change=timedelta(minutes=10)),
+    "tester": Program(change=timedelta(minutes=3)),
+    "registry": BUILD_SERVICE,
+}
+RESOURCES = {"deployment": DEPLOYMENTS, "statefulset": STATEFUL_SETS}
+CONFIGURATION = {
+    "targets": [
+        {
+            "name": "build-service",
+            "namespace": NAMESPACE,
+            "workload": "deployment/service",
+            "certificate": "service",
+            "port": PORT,
+            "workers": ["deployment/builder", "statefulset/tester"],
+        },
+        {
+            "name": "registry",
+            "namespace": NAMESPACE,
+            "workload": "statefulset/registry",
+            "certificate": "registry",
+            "port": PORT,
+        },
+    ]
+}
+
+
+class RememberingNetwork(SimulatedNetwork):
+    """A network that remembers what is served at each address: no address is given out twice."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.served: dict[str, bytes] = {}
+        """The certificates (PEM) of each address where something listens at present."""
+        self.loaded: dict[str, bytes] = {}
+        """What was loaded at each address last, whether or not it still answers."""
+
+    def listen(self, address: str, port: int, pair: KeyPair) -> None:
+        """Serve there."""
+        super().listen(address, port, pair)
+        self.served[address] = self.loaded[address] = pair.certificate
+
+    def close(self, address: str, port: int) -> None:
+        """Serve there no longer."""
+        super().close(address, port)
+        self.served.pop(address, None)
+
+
+@dataclass
+class Place:
+    """The cluster with its clock and network, and what certlag is configured for there."""
+
+    clock: FakeClock
+    network: RememberingNetwork
+    cluster: EmbeddedCluster
+    configuration: Configuration
+    chance: random.Random = field(repr=False)
+
+    def get(self, resource: Resource, name: str) -> Document | None:
+        """Return an object as it stands."""
+        return self.cluster.api.storage.get(resource, Key(NAMESPACE, name))
+
+    def patch(self, resource: Resource, name: str, patch: Mapping[str, Any], by: str, *, subresource: str = "") -> None:
+        """Change an object as somebody with kubectl does; what is not there is left alone."""
+        if self.get(resource, name) is not None:
+            key = Key(NAMESPACE, name)
+            self.cluster.api.objects.patch(resource, key, patch, MERGE_PATCH, by, subresource=subresource)
+
+    def everything(self, resource: Resource) -> list[Document]:
+        """Return all objects of a resource, by name."""
+        return [document for _, document in sorted(self.cluster.api.storage.all(resource).items())]
+
+
+def found(seed: int) -> Place:
+    """Make the place, and let a minute pass: all is issued, all runs, all is settled."""
+    clock, network, chance = FakeClock(), RememberingNetwork(), random.Random(seed)  # noqa: S311 - fate, no secret
+    cluster = EmbeddedCluster(
+        clock, network=network, programs=PROGRAMS, nodes=("node-1", "node-2", "node-3"), seed=seed
+    )
+    cluster.api.access.users[TOKEN] = "simulation"
+    cluster.create_namespace(NAMESPACE)
+    for name, spec in ISSUER_SPECS.items():
+        cluster.apply(ISSUERS, NAMESPACE, {"metadata": {"name": name}, "spec": spec})
+    for name, (issuer, spec) in CERTIFICATE_SPECS.items():
+        cluster.apply(CERTIFICATES, NAMESPACE, certificate(name, issuer, spec))
+    cluster.step()
+    for (kind, name), workload in WORKLOADS.items():
+        cluster.apply(RESOURCES[kind], NAMESPACE, workload_document(name, workload))
+    cluster.advance(clock, timedelta(minutes=1))
+    configuration = parse(json.dumps(CONFIGURATION), source="simulation", default_namespace=NAMESPACE)
+    return Place(clock, network, cluster, configuration, chance)
+
+
+ISSUER_SPECS: dict[str, Document] = {
+    "self-signed": {"selfSigned": {}},
+    "authority": {"ca": {"secretName": "authority"}},
+    "intermediate": {"ca": {"secretName": "intermediate"}},
+}
+CERTIFICATE_SPECS: dict[str, tuple[str, Document]] = {
+    "authority": ("self-signed", {"isCA": True, "commonName": "authority", "duration": "8760h"}),
+    "intermediate": ("authority", {"isCA": True, "commonName": "intermediate", "duration": "4380h"}),
+    "service": ("authority", {"dnsNames": ["service"], "duration": "2160h", "renewBefore": "720h"}),
+    "registry": ("intermediate", {"dnsNames": ["registry"], "duration": "480h", "renewBeforePercentage": 25}),
+}
+WORKLOADS: dict[tuple[str, str], Document] = {
+    ("deployment", "service"): {"replicas": 2, "secret": "service"},
+    ("deployment", "builder"): {"replicas": 3, "grace": 3600},
+    ("statefulset", "tester"): {"replicas": 2, "grace": 900},
+    ("statefulset", "registry"): {"replicas": 2, "secret": "registry"},
+}
+
+
+def certificate(name: str, issuer: str, spec: Mapping[str, Any]) -> Document:
+    """Return a Certificate whose Secret has its name."""
+    return {"metadata": {"name": name}, "spec": {"secretName": name, "issuerRef": {"name": issuer}, **spec}}
+
+
+def workload_document(name: str, workload: Mapping[str, Any]) -> Document:
+    """Return a workload of one container whose image has its name."""
+    container: Document = {"name": name, "image": name}
+    pod: Document = {"terminationGracePeriodSeconds": workload.get("grace", 30), "containers": [container]}
+    if "secret" in workload:
+        container["ports"] = [{"containerPort": PORT}]
+        container["volumeMounts"] = [{"name": "tls", "mountPath": "/tls"}]
+        pod["volumes"] = [{"name": "tls", "secret": {"secretName": workload["secret"]}}]
+    template = {"metadata": {"labels": {"app": name}}, "spec": pod}
+    selector = {"matchLabels": {"app": name}}
+    return {
+        "metadata": {"name": name},
+        "spec": {"replicas": workload["replicas"], "selector": selector, "template": template, "serviceName": name},
+    }

@@ -1,0 +1,236 @@
+"""The runbook's promises (design, section 7), held against every write at the moment when it lands.
+
+Whoever writes is known: a command of ours, or somebody else. What nobody can be blamed for is left out: a change that
+a command cannot have seen, because the answer to its own write was lost.
+"""
+
+import json
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from exporter.model import Target, Workload
+from rehearsal.api.resources import CONFIG_MAPS
+from rehearsal.objects import Document, annotations_of, uid_of
+from runbook.effects import Change
+from runbook.outcomes import Outcome
+from runbook.sight import TargetSight
+from tests.simulation import truth
+from tests.simulation.operators import Command
+from tests.simulation.place import NAMESPACE, RESOURCES, Place
+
+RESTART_ID = "certlag.dev/restart-id"
+MARKS = ("certlag.dev/run", "certlag.dev/replicas")
+ENDED = ("Succeeded", "Failed")
+OBSERVED = (CONFIG_MAPS, *RESOURCES.values())
+
+
+class Looks(NamedTuple):
+    """How a workload looks, as far as anybody may change it."""
+
+    uid: str
+    replicas: int
+    template: Document
+
+    @property
+    def restart_id(self) -> str | None:
+        """Which restart of the runbook made its template."""
+        annotations: dict[str, str] = self.template["metadata"].get("annotations") or {}
+        return annotations.get(RESTART_ID)
+
+
+@dataclass
+class Promises:
+    """Watches every write. A promise that is broken is an AssertionError, raised where it is broken."""
+
+    place: Place
+    ledger: truth.Ledger
+    commands: list[Command]
+    writer: Command | None = None
+    checked: int = 0
+    foreign: int = 0
+    meddled: defaultdict[int, set[str]] = field(default_factory=lambda: defaultdict(set))
+    """By the pid of a command: what somebody else has changed while it was at work."""
+    unsure: set[int] = field(default_factory=set)
+    """Commands that lost an answer: what they have done they may take for undone."""
+    acceptable: dict[str, set[int]] = field(default_factory=dict)
+    """What each worker may be scaled to once no run is open."""
+    _looks: dict[str, Looks | None] = field(default_factory=dict)
+    _records: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._targets = self.place.configuration.targets
+        self._workloads = {
+            reference(each): each for target in self._targets for each in (target.workload, *target.workers)
+        }
+        self._looks = {name: self._look(each) for name, each in self._workloads.items()}
+        for target in self._targets:
+            for worker in target.workers:
+                self.acceptable[reference(worker)] = {self._replicas(worker)}
+            self._records[target.name] = {}
+        self.place.cluster.api.storage.on_change(self._written)
+
+    # --- what operators do --------------------------------------------------------------------------------
+
+    def writes(self, command: Command, change: Change, send: Callable[[], Any]) -> Any:
+        """Be there while a command writes."""
+        self.writer = command
+        if command.line.loses is not None:
+            self.unsure.add(command.pid)
+        try:
+            return send()
+        finally:
+            self.writer = None
+
+    def looked(self, command: Command, sight: TargetSight) -> None:
+        """Promise 5, first half: what a command believes to be verified is so."""
+        command.saw_current = truth.all_current(self.place, self.ledger, command.order.target)
+        assert not sight.verified or command.saw_current, f"{command.what} sees a certificate that is not served"
+        self.checked += 1
+
+    # --- every write ----------------------------------------------------------------------------------------
+
+    def _written(self) -> None:
+        """Look at what has changed with a write."""
+        storage = self.place.cluster.api.storage
+        resource = next((each for each in OBSERVED if storage.changed(each) == storage.version), None)
+        for name, workload in self._workloads.items() if resource in RESOURCES.values() else ():
+            before, after = self._looks[name], self._look(workload)
+            if before != after:
+                self._looks[name] = after
+                self._changed(name, before, after)
+        for target in self._targets if resource is CONFIG_MAPS else ():
+            before_record, after_record = self._records[target.name], self._record(target)
+            if before_record != after_record:
+                self._records[target.name] = after_record
+                self._recorded(target, before_record, after_record)
+
+    def _changed(self, name: str, before: Looks | None, after: Looks | None) -> None:
+        if self.writer is None:
+            self._meddle(name, after)
+            return
+        assert before is not None, f"{self.writer.what} made {name}"
+        assert after is not None, f"{self.writer.what} deleted {name}"
+        self.checked += 1
+        record = self._records[self.writer.order.target.name]
+        run = record.get("run")
+        assert run is not None, f"{self.writer.what} changed {name} without a record"
+        owner = run["operator"]["pid"]
+        assert owner == self.writer.pid, f"promise 4: {self.writer.what} changed {name}, which is run{owner}'s"
+        if before.replicas != after.replicas:
+            self._scaled(self.writer, name, run, before.replicas, after.replicas)
+        if before.template != after.template:
+            self._restarted(self.writer, name, run)
+
+    def _meddle(self, name: str, after: Looks | None) -> None:
+        """Note what somebody else did."""
+        self.foreign += 1
+        for command in self.commands:
+            if not command.over:
+                self.meddled[command.pid].add(name)
+        if name in self.acceptable and after is not None:
+            is_open = any(
+                name in (record.get("run") or {"workers": ()})["workers"] for record in self._records.values()
+            )
+            self.acceptable[name] = (self.acceptable[name] if is_open else set()) | {after.replicas}
+
+    def _scaled(self, command: Command, name: str, run: dict[str, Any], before: int, after: int) -> None:
+        """Promises 1, 4 and 6, of a worker."""
+        recorded = run["workers"].get(name)
+        assert recorded is not None, f"promise 1: {command.what} scaled {name} before it was recorded"
+        if after == 0:
+            assert recorded == before or run["epoch"] > 1, f"promise 1: {name} was at {before}, recorded is {recorded}"
+        else:
+            assert (before, after) == (0, recorded), f"promise 3: {name} from {before} to {after}, not to {recorded}"
+            assert run["step"] != "restarting", f"promise 2: {name} is put back while the restart goes on"
+        excused = command.order.verb != "restart" or command.pid in self.unsure
+        assert excused or name not in self.meddled[command.pid], f"promise 6: {command.what} scaled {name} over others"
+
+    def _restarted(self, command: Command, name: str, run: dict[str, Any]) -> None:
+        """Promise 2, and what the record must say."""
+        target = command.order.target
+        assert name == reference(target.workload), f"{command.what} changed the template of {name}"
+        assert run["step"] == "drained", f"promise 2: restarted in step {run['step']}"
+        for worker in target.workers:
+            pods = truth.pods_of(self.place, worker.name)
+            alive = [pod["metadata"]["name"] for pod in pods if pod["status"].get("phase") not in ENDED]
+            strangers = reference(worker) in self.meddled[command.pid]
+            assert not alive or strangers, f"promise 2: restarted while {alive} still run"
+
+    # --- the record -------------------------------------------------------------------------------------------
+
+    def _recorded(self, target: Target, before: dict[str, Any], after: dict[str, Any]) -> None:
+        assert self.writer is not None, "somebody else wrote the record"
+        command, old, new = self.writer, before.get("run"), after.get("run")
+        assert old is None or new is None or old["id"] == new["id"], "promise 1: an unfinished record is overwritten"
+        self.checked += 1
+        if old is None and new is not None:
+            for name, replicas in new["workers"].items():
+                looks = self._looks[name]
+                same = looks is not None and looks.replicas == replicas
+                assert same or name in self.meddled[command.pid], f"promise 1: {replicas} is recorded for {name}"
+        if new is not None and new["step"] == "verified" and (old is None or old["step"] == "restarted"):
+            assert command.saw_current or new["put_back"], f"promise 5: {command.what} verified what is not served"
+        if old is not None and new is None:
+            self._closed(target, command, old, after["finished"][-1]["outcome"])
+
+    def _closed(self, target: Target, command: Command, run: dict[str, Any], outcome: str) -> None:
+        """Promise 3: a run that is closed has left nothing behind."""
+        for worker in target.workers:
+            name = reference(worker)
+            looks = self._looks[name]
+            back = looks is not None and looks.replicas == run["workers"].get(name)
+            excused = looks is None or looks.replicas in self.acceptable[name]
+            assert back or excused, f"promise 3: {outcome}, and {name} is at {looks and looks.replicas}"
+            if looks is not None:
+                self.acceptable[name] = {looks.replicas}
+        for workload in (target.workload, *target.workers):
+            found = self.place.get(RESOURCES[workload.type], workload.name)
+            marks = {mark for mark in MARKS if mark in annotations_of(found)} if found else set()
+            same = found is not None and uid_of(found) in {run["workload_uid"], *run["worker_uids"].values()}
+            assert not marks or not same, f"promise 3: {outcome}, and {workload.name} still has {marks}"
+        if outcome == Outcome.DONE:
+            assert run["put_back"] is None, "promise 5: done, although it only put the workers back"
+
+    # --- at any time -----------------------------------------------------------------------------------------
+
+    def hold_now(self) -> None:
+        """Promise 3, at any time: workers are what they were, or an open record says that they are not."""
+        for name, acceptable in self.acceptable.items():
+            looks = self._looks[name]
+            if looks is not None and looks.replicas not in acceptable:
+                runs = [record.get("run") for record in self._records.values()]
+                told = [run for run in runs if run is not None and name in run["workers"]]
+                assert told, f"promise 3: {name} is at {looks.replicas}, not {acceptable}, and no record says so"
+        self.checked += 1
+
+    def is_open(self, target: Target) -> bool:
+        """Tell whether a run of a target is open."""
+        return self._records[target.name].get("run") is not None
+
+    def is_done(self, target: Target) -> bool:
+        """Tell whether nothing of any run is left: no record that is open, no mark, workers as they should be."""
+        documents = [self.place.get(RESOURCES[each.type], each.name) for each in (target.workload, *target.workers)]
+        marks = [mark for each in documents if each is not None for mark in MARKS if mark in annotations_of(each)]
+        return not self.is_open(target) and not marks
+
+    def _look(self, workload: Workload) -> Looks | None:
+        found = self.place.get(RESOURCES[workload.type], workload.name)
+        return None if found is None else Looks(uid_of(found), found["spec"]["replicas"], found["spec"]["template"])
+
+    def _replicas(self, workload: Workload) -> int:
+        looks = self._look(workload)
+        assert looks is not None
+        return looks.replicas
+
+    def _record(self, target: Target) -> dict[str, Any]:
+        found = self.place.get(CONFIG_MAPS, f"certlag-run-{target.name}")
+        document: dict[str, Any] = json.loads(found["data"]["record.json"]) if found else {}
+        return document
+
+
+def reference(workload: Workload) -> str:
+    """Return `type/name`."""
+    assert workload.namespace == NAMESPACE
+    return f"{workload.type}/{workload.name}"

@@ -1,0 +1,126 @@
+"""The exporter without its threads: its own reflectors and rounds, taken one step further whenever it is told to.
+
+What a step does is what the real one would have done by the time that nothing is left to do at this instant: every
+watch has handed over what there is, all of it is judged and published, and every endpoint that is due was probed.
+"""
+
+import random
+import threading
+from dataclasses import dataclass
+from datetime import timedelta
+
+from exporter.cluster.client import ClusterClient
+from exporter.cluster.resources import Watch, watches
+from exporter.cluster.watch import Change, Reflector
+from exporter.errors import ClusterError, ClusterErrorReason
+from exporter.model import Probe
+from exporter.publication import Judged, Publication
+from exporter.rounds import Rounds
+from tests.simulation.place import Place
+
+INTERVAL = timedelta(days=2)
+"""Between two probes of a pod that answers: nothing can be learnt from more, and each is an event."""
+MOST_ROUNDS = 50
+RETRY = timedelta(seconds=20)
+"""When a watch that failed is tried again."""
+
+
+class Steady(random.Random):
+    """Jitter that is none: instants are the same in every walk of the same seed."""
+
+    def uniform(self, a: float, b: float) -> float:
+        """Return the middle."""
+        return (a + b) / 2
+
+
+class Pause(threading.Event):
+    """The stop signal of reflectors that never wait: where they would, they stop."""
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Stop instead of waiting."""
+        self.set()
+        return True
+
+
+class Published(Publication):
+    """A publication that can be read."""
+
+    text = ""
+
+    def publish(self, judged: Judged) -> None:
+        """Keep the text that a scrape would get."""
+        super().publish(judged)
+        self.text = judged.plain.decode()
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """One watch of the exporter, and what went wrong with it in the present step."""
+
+    reflector: Reflector
+    errors: list[ClusterErrorReason]
+
+
+class SteppedExporter:
+    """One exporter process; a restart is a new one.
+
+    Attributes:
+        published: what it serves.
+        sees: whether it reached the API server with every watch at its last step.
+    """
+
+    def __init__(self, place: Place, client: ClusterClient) -> None:
+        self._place = place
+        self._messages: list[Change | Probe] = []
+        self._pause = Pause()
+        self._watched = [self._watch(watch, client) for watch in watches(place.configuration)]
+        health = {each.reflector.watch: each.reflector.health for each in self._watched}
+        self.published = Published(place.clock, version="0", revision="simulation")
+        interval = INTERVAL.total_seconds()
+        self._rounds = Rounds(
+            place.configuration, self.published, place.clock, health, interval=interval, jitter=Steady()
+        )
+        self._version = -1
+        self.sees = False
+
+    @property
+    def due_in(self) -> float:
+        """Seconds until it would do something by itself."""
+        return self._rounds.due_in if self.sees else min(RETRY.total_seconds(), self._rounds.due_in)
+
+    def step(self) -> None:
+        """Do all that is to be done now."""
+        version = self._place.cluster.api.storage.version
+        if version != self._version or not self.sees:
+            seen = [self._reflect(each) for each in self._watched]
+            self.sees = all(seen)
+            self._version = version
+        for _ in range(MOST_ROUNDS):
+            taken, self._messages = self._messages, []
+            due = self._rounds.round(taken)
+            if not due:
+                return
+            self._messages += [self._place.network.shake_hands(endpoint, self._place.clock) for endpoint in due]
+        raise AssertionError("the exporter does not come to rest")
+
+    def _reflect(self, watched: Watched) -> bool:
+        """Let one watch hand over all that there is; tell whether it could."""
+        for _ in range(2):
+            watched.errors.clear()
+            self._pause.clear()
+            watched.reflector.run()
+            if ClusterErrorReason.EXPIRED not in watched.errors:
+                break
+        return set(watched.errors) <= {ClusterErrorReason.SHORT_WATCH}
+
+    def _watch(self, watch: Watch, client: ClusterClient) -> Watched:
+        errors: list[ClusterErrorReason] = []
+
+        def failed(_watch: Watch, error: ClusterError, _delay: float) -> None:
+            errors.append(error.reason)
+
+        clock = self._place.clock
+        return Watched(Reflector(watch, client, self._take, clock, self._pause, jitter=Steady(), log=failed), errors)
+
+    def _take(self, change: Change) -> None:
+        self._messages.append(change)

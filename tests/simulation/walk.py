@@ -1,0 +1,272 @@
+"""The walk: from event to event through simulated time, looking after each whether all is as it must be.
+
+An event is whatever is due next: the cluster's controllers, the exporter, an effect of a command, something on the
+agenda. Time stands still between two. Once in a season all faults are healed and no more happen: then the operators
+must be able to bring everything to rest, by the commands that they are told.
+"""
+
+import heapq
+import itertools
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from functools import partial
+
+from exporter.cluster.client import ClusterClient
+from exporter.model import Target
+from runbook.outcomes import Outcome
+from tests.simulation import gauges, truth
+from tests.simulation.incidents import DEEDS, EXPORTER, MISFORTUNES, Deed, heal_everything
+from tests.simulation.line import Line
+from tests.simulation.operators import Command, Order
+from tests.simulation.place import Place, found
+from tests.simulation.promises import Promises
+from tests.simulation.stepped_exporter import SteppedExporter
+
+SEASON = timedelta(days=30)
+BETWEEN_DEEDS = timedelta(days=1.5)
+ON_CALL = timedelta(hours=10)
+"""How often somebody looks whether a restart is needed, on average."""
+ON_CALL_OPEN = timedelta(minutes=20)
+"""How often somebody looks after a run that is open."""
+LONGEST = 160
+"""Effects within which misfortunes befall a command; a whole run has about as many."""
+COMMANDS_TO_REST = 8
+"""Commands within which all must be at rest once nothing goes wrong any more."""
+
+
+@dataclass
+class Figures:
+    """What was walked through."""
+
+    days: float = 0.0
+    events: int = 0
+    compared: int = 0
+    deeds: Counter[str] = field(default_factory=Counter)
+    misfortunes: Counter[str] = field(default_factory=Counter)
+    commands: Counter[str] = field(default_factory=Counter)
+    endings: Counter[str] = field(default_factory=Counter)
+
+
+class Walk:
+    """One world, one seed."""
+
+    def __init__(self, seed: int) -> None:
+        self.place: Place = found(seed)
+        self.figures = Figures()
+        self.ledger = truth.Ledger(self.place)
+        self.ledger.read()
+        self.commands: list[Command] = []
+        self.promises = Promises(self.place, self.ledger, self.commands)
+        self._exporter_line = Line(self.place.cluster.api, EXPORTER)
+        self._pids = itertools.count(100)
+        self._agenda: list[tuple[float, int, Callable[[], None]]] = []
+        self._numbers = itertools.count()
+        self.restart_exporter()
+
+    # --- what incidents can do -----------------------------------------------------------------------------
+
+    def later(self, after: timedelta, what: Callable[[], None]) -> None:
+        """Put something on the agenda."""
+        at = self.place.clock.monotonic() + after.total_seconds()
+        heapq.heappush(self._agenda, (at, next(self._numbers), what))
+
+    def cut_off(self, *, is_cut_off: bool) -> None:
+        """Cut the exporter off from the API server, or let it in again."""
+        self._exporter_line.down = is_cut_off
+
+    def restart_exporter(self) -> None:
+        """Have the exporter begin anew, with no memory."""
+        self.exporter = SteppedExporter(self.place, ClusterClient(self._exporter_line))
+        self.known = truth.Acquaintance(self.place)
+
+    # --- seasons -------------------------------------------------------------------------------------------
+
+    def live(self, length: timedelta) -> None:
+        """Live through so much time, season by season, each with its rest at the end."""
+        until = self.place.clock.now() + length
+        while self.place.clock.now() < until:
+            started = self.place.clock.now()
+            self.later(self._exponential(BETWEEN_DEEDS), self._do_something)
+            self.later(self._exponential(ON_CALL), self._be_on_call)
+            self._pass(SEASON)
+            self._rest()
+            self.figures.days += (self.place.clock.now() - started) / timedelta(days=1)
+
+    def _rest(self) -> None:
+        """Heal everything; then operators can bring all to rest."""
+        self._agenda.clear()
+        heal_everything(self.place)
+        self.cut_off(is_cut_off=False)
+        self.place.cluster.nudge()
+        self._finish_commands()
+        self._pass(timedelta(hours=2))
+        for target in self.place.configuration.targets:
+            self._settle(target)
+        for target in self.place.configuration.targets:
+            shown = gauges.shown(gauges.read(self.exporter.published.text), target)
+            assert shown.runbook_state == "idle"
+            assert self.promises.is_done(target), f"something of a run of {target.name} is left"
+
+    def _settle(self, target: Target) -> None:
+        """Do what an operator is told to, until nothing is left to do."""
+        verb = "resume" if self.promises.is_open(target) else "restart"
+        told: list[str] = []
+        for _ in range(COMMANDS_TO_REST):
+            command = self._begin(Order(verb, target, force=True, take_over=True), fated=False)
+            self._finish_commands()
+            assert command.ending is not None
+            told.append(f"{verb}: {command.ending.outcome}: {command.ending.message}")
+            if command.ending.outcome is Outcome.DONE and verb == "restart":
+                return
+            stuck = command.ending.outcome in (Outcome.REFUSED, Outcome.CONTESTED)
+            verb = "restart" if not self.promises.is_open(target) else "abort" if stuck else "resume"
+        raise AssertionError(f"promise 7: {target.name} does not come to rest: {told}")
+
+    def _finish_commands(self) -> None:
+        """Let time pass until no command is at work."""
+        for _ in range(100):
+            if all(command.over for command in self.commands):
+                return
+            self._pass(timedelta(hours=1), until=lambda: all(command.over for command in self.commands))
+        raise AssertionError(f"commands do not end: {[command.what for command in self.commands if not command.over]}")
+
+    # --- from event to event -----------------------------------------------------------------------------------
+
+    def _pass(self, length: timedelta, until: Callable[[], bool] = lambda: False) -> None:
+        """Let time pass, event by event."""
+        end = self.place.clock.monotonic() + length.total_seconds()
+        while self.place.clock.monotonic() < end and not until():
+            self._advance(min(end, self._next_at()))
+            self._look()
+            self.place.cluster.step()
+            self._act()
+            self.place.cluster.step()
+            self._look()
+            self.figures.events += 1
+
+    def _next_at(self) -> float:
+        """Return when the next event is, by the monotonic clock."""
+        now = self.place.clock.monotonic()
+        instants = [now + self.exporter.due_in]
+        if (due := self.place.cluster.due_at) is not None:
+            instants.append(now + (due - self.place.clock.now()).total_seconds())
+        if self._agenda:
+            instants.append(self._agenda[0][0])
+        instants.extend(command.goes_on_at for command in self.commands)
+        return max(now, min(instants))
+
+    def _advance(self, at: float) -> None:
+        self.place.clock.advance(at - self.place.clock.monotonic())
+
+    def _act(self) -> None:
+        """Do what is due: what is on the agenda, and the next effect of each command."""
+        now = self.place.clock.monotonic()
+        while self._agenda and self._agenda[0][0] <= now:
+            heapq.heappop(self._agenda)[2]()
+            self.place.cluster.nudge()  # a fault may have healed
+        for command in tuple(self.commands):
+            if not command.over and command.goes_on_at <= now:
+                command.go_on()
+            if command.over:
+                self._bury(command)
+
+    def _look(self) -> None:
+        """Hold what is shown against what is so."""
+        self.exporter.step()
+        self.ledger.read()
+        self.promises.hold_now()
+        if not self.exporter.sees:
+            return
+        self.known.look()
+        series = gauges.read(self.exporter.published.text)
+        for target in self.place.configuration.targets:
+            shown, expected = gauges.shown(series, target), truth.gauges(self.place, self.ledger, self.known, target)
+            assert shown == expected, f"{target.name}:\n shown {shown}\n truth {expected}"
+        self.figures.compared += 1
+
+    # --- people -----------------------------------------------------------------------------------------------
+
+    def _do_something(self) -> None:
+        """Have one deed done, and the next one later."""
+        chance = self.place.chance
+        deed = chance.choices(DEEDS, [each.weight for each in DEEDS])[0]
+        self.figures.deeds[deed.name] += 1
+        self._do(deed)
+        self.later(self._exponential(BETWEEN_DEEDS), self._do_something)
+
+    def _do(self, deed: Deed, _: Command | None = None) -> None:
+        """Have something happen, and the cluster notice."""
+        deed.do(self)
+        self.place.cluster.nudge()
+
+    def _be_on_call(self) -> None:
+        """Have somebody look now, and again later."""
+        self._look_after()
+        is_open = any(self.promises.is_open(each) for each in self.place.configuration.targets)
+        self.later(self._exponential(ON_CALL_OPEN if is_open else ON_CALL), self._be_on_call)
+
+    def _look_after(self) -> None:
+        """Have somebody look at the gauges, and do what they say, more or less."""
+        chance, target = self.place.chance, self.place.chance.choice(self.place.configuration.targets)
+        at_work = [command for command in self.commands if not command.over]
+        shown = gauges.shown(gauges.read(self.exporter.published.text), target)
+        verb = "restart"
+        if self.promises.is_open(target):
+            verb = chance.choice(("resume", "resume", "resume", "abort", "restart"))
+        wanted = shown.needs_restart == 1 or verb != "restart" or chance.random() < 0.2
+        if wanted and len(at_work) < 2 and (not at_work or chance.random() < 0.4):
+            user, host = chance.choice((("ann", "laptop"), ("ann", "laptop"), ("ben", "desk")))
+            order = Order(
+                verb,
+                target,
+                user,
+                host,
+                force=chance.random() < 0.3,
+                take_over=chance.random() < 0.5,
+                accept=chance.random() < 0.8,
+            )
+            self._begin(order, fated=True)
+
+    def _begin(self, order: Order, *, fated: bool) -> Command:
+        command = Command(order, next(self._pids), self.place, self.promises, self._runs)
+        if fated:
+            self._draw_fate(command)
+        command.wake_at = self.place.clock.monotonic()
+        self.commands.append(command)
+        self.figures.commands[order.verb] += 1
+        return command
+
+    def _runs(self, pid: int) -> bool:
+        """Tell whether a process exists."""
+        return any(command.pid == pid for command in self.commands)
+
+    def _draw_fate(self, command: Command) -> None:
+        """Say what will befall a command, and at which of its effects."""
+        chance = self.place.chance
+        for _ in range(chance.choice((0, 0, 1, 1, 2, 3))):
+            at = chance.randrange(1, LONGEST)
+            if chance.random() < 0.6:
+                misfortune = chance.choices(MISFORTUNES, [each.weight for each in MISFORTUNES])[0]
+                command.incidents[at] = self._counted(misfortune.name, misfortune.befall)
+            else:
+                deed = chance.choices(DEEDS, [each.weight for each in DEEDS])[0]
+                command.incidents[at] = self._counted(deed.name, partial(self._do, deed))
+
+    def _counted(self, name: str, befall: Callable[[Command], None]) -> Callable[[Command], None]:
+        def befallen(command: Command) -> None:
+            self.figures.misfortunes[name] += 1
+            befall(command)
+
+        return befallen
+
+    def _bury(self, command: Command) -> None:
+        """Take a command that is over off the list, and have somebody look after it soon."""
+        self.commands.remove(command)
+        outcome = "killed" if command.killed or command.ending is None else str(command.ending.outcome)
+        self.figures.endings[outcome] += 1
+        self.later(self._exponential(ON_CALL_OPEN), self._look_after)
+
+    def _exponential(self, mean: timedelta) -> timedelta:
+        return timedelta(seconds=1 + self.place.chance.expovariate(1 / mean.total_seconds()))
