@@ -29,7 +29,7 @@ class Limits:
 
     `settle` is how old an issuance must be before the restart; `routing` how long after the rollout the workers come
     back at the earliest, since every node's kube-proxy has to learn of the new pods: a worker that connects before is
-    sent to a pod that is gone, and waits for nobody (docs/decisions/0010-runbook.md; iptables mode syncs once a second).
+    sent to a pod that is gone, and waits for nobody (docs/decisions/0010-runbook.md: iptables mode syncs each second).
     """
 
     drain: timedelta

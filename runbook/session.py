@@ -44,7 +44,6 @@ class Options:
     drain_timeout: timedelta | None = None
     restart_timeout: timedelta | None = None
     routing_delay: timedelta | None = None
-    routing_delay: timedelta | None = None
     force: bool = False
     take_over: bool = False
     verify: bool = True
