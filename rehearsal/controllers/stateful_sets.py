@@ -92,6 +92,8 @@ class StatefulSetController:
         template = self._templates.get(f"{uid_of(stateful_set)}/{revision}", stateful_set["spec"]["template"])
         owner = {**stateful_set, "spec": {**stateful_set["spec"], "template": template}}
         name = f"{name_of(stateful_set)}-{ordinal}"
+        if self._api.storage.get(PODS, Key(namespace_of(stateful_set), name)) is not None:
+            return  # it was a set's that is gone, and its name is free when it has ended
         labels = {
             REVISION_LABEL: revision,
             "statefulset.kubernetes.io/pod-name": name,
