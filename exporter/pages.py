@@ -1,15 +1,37 @@
-"""What is served under which path. Touches nothing but the publication."""
+"""What is served under which path, and with which headers. Touches nothing but the publication."""
 
 from collections.abc import Mapping
 from http import HTTPStatus
 
 from exporter.publication import Publication
 from exporter.server import PageFunction, Request, Response
+from exporter.status_page.assets import ASSETS, Asset
+from exporter.status_page.served import ServedPage
 from exporter.text_format import CONTENT_TYPE
+
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+"""The page's Content-Security-Policy: nothing but its own assets, and nothing that stands in it is run."""
+FOR_EVER = "public, max-age=31536000, immutable"
+"""Of what stands under a path that changes with its content."""
 
 
 def pages(publication: Publication) -> Mapping[str, PageFunction]:
     """Return the pages by path."""
+    page = ServedPage(publication.document, publication.clock.monotonic)
+
+    def for_people(request: Request) -> Response:
+        served = page.get()
+        headers = [("ETag", served.etag), ("Cache-Control", "no-cache"), ("Vary", "Accept-Encoding")]
+        if request.headers.get("if-none-match") == served.etag:
+            return Response(HTTPStatus.NOT_MODIFIED, b"", headers=tuple(headers))
+        headers += [("Content-Security-Policy", POLICY), ("Referrer-Policy", "no-referrer")]
+        if request.accepts_gzip:
+            headers.append(("Content-Encoding", "gzip"))
+        body = served.gzip if request.accepts_gzip else served.plain
+        return Response(HTTPStatus.OK, body, "text/html; charset=utf-8", tuple(headers))
 
     def metrics(request: Request) -> Response:
         headers = [("Vary", "Accept-Encoding")]
@@ -28,13 +50,20 @@ def pages(publication: Publication) -> Mapping[str, PageFunction]:
     def status(_: Request) -> Response:
         return Response(HTTPStatus.OK, publication.status(), "application/json")
 
-    return {"/": _index, "/metrics": metrics, "/api/v1/status": status, "/livez": livez, "/readyz": readyz}
+    return {
+        "/": for_people,
+        "/metrics": metrics,
+        "/api/v1/status": status,
+        "/livez": livez,
+        "/readyz": readyz,
+        **{f"/{asset.path}": _kept(asset) for asset in ASSETS},
+    }
 
 
-def _index(_: Request) -> Response:
-    links = "".join(f"<li><a href={path}>{path}</a>" for path in ("/metrics", "/api/v1/status"))
-    body = f"<!doctype html><html lang=en><title>certlag</title><h1>certlag</h1><ul>{links}</ul>\n"
-    return Response(HTTPStatus.OK, body.encode(), "text/html; charset=utf-8")
+def _kept(asset: Asset) -> PageFunction:
+    """Serve an asset, to be kept for ever."""
+    response = Response(HTTPStatus.OK, asset.body, asset.content_type, (("Cache-Control", FOR_EVER),))
+    return lambda _: response
 
 
 def _plain(text: str, status: HTTPStatus = HTTPStatus.OK) -> Response:

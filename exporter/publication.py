@@ -11,6 +11,7 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import prometheus_client
 
@@ -71,7 +72,7 @@ class Publication:
 
     def __init__(self, clock: Clock, *, version: str, revision: str) -> None:
         self.ready = False
-        self._clock = clock
+        self.clock = clock
         self._version = (version, revision)
         self._judged = Judged("")
         self._live = _Live(b"", float("-inf"))
@@ -92,28 +93,31 @@ class Publication:
 
     def looped(self) -> None:
         """Say that the main loop has come round."""
-        self._looped_at = self._clock.monotonic()
+        self._looped_at = self.clock.monotonic()
 
     @property
     def alive(self) -> bool:
         """Whether the main loop still comes round."""
-        return self._clock.monotonic() - self._looped_at < LOOP_SECONDS
+        return self.clock.monotonic() - self._looped_at < LOOP_SECONDS
 
     def scrape(self, *, gzip: bool) -> bytes:
         """Return the whole exposition."""
         judged, live = self._judged, self._own()
         return judged.gzip_with(live) if gzip else judged.plain + live
 
+    def document(self) -> dict[str, Any]:
+        """Return the status as of now."""
+        judged = self._judged
+        return status.document(
+            judged.assessments, judged.targets, self._watches, ready=self.ready, now=self.clock.now()
+        )
+
     def status(self) -> bytes:
         """Return the status as JSON."""
-        judged = self._judged
-        document = status.document(
-            judged.assessments, judged.targets, self._watches, ready=self.ready, now=self._clock.now()
-        )
-        return json.dumps(document, separators=(",", ":")).encode()
+        return json.dumps(self.document(), separators=(",", ":")).encode()
 
     def _own(self) -> bytes:
-        now = self._clock.monotonic()
+        now = self.clock.monotonic()
         if now >= self._live.until:
             samples = exposition.of_exporter(self._watches, self._probe_failures, *self._version)
             own = render(exposition.LIVE, samples).encode()

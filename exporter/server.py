@@ -211,12 +211,10 @@ async def _read_request(connection: h11.Connection, reader: asyncio.StreamReader
 async def _answer(connection: h11.Connection, writer: asyncio.StreamWriter, response: Response, *, head: bool) -> None:
     if connection.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
         return
-    headers = [
-        ("Content-Type", response.content_type),
-        ("Content-Length", str(len(response.body))),
-        ("X-Content-Type-Options", "nosniff"),
-        *response.headers,
-    ]
+    described = [("Content-Type", response.content_type), ("Content-Length", str(len(response.body)))]
+    if response.status is HTTPStatus.NOT_MODIFIED:
+        described = []  # they would be taken for those of what has not been modified (RFC 9110 §15.4.5)
+    headers = [*described, ("X-Content-Type-Options", "nosniff"), *response.headers]
     started = h11.Response(status_code=response.status, reason=response.status.phrase, headers=headers)
     writer.write(connection.send(started) or b"")
     if not head:

@@ -43,6 +43,7 @@ def _watch(watch: Watch, health: WatchHealth) -> dict[str, Any]:
         "name": watch.name,
         "synced": health.synced,
         "lastContactAt": _instant(health.last_contact_at),
+        "failure": health.failure,
     }
 
 
@@ -51,6 +52,9 @@ def _target(assessment: TargetAssessment) -> dict[str, Any]:
     return {
         "name": target.name,
         "workload": _workload(target.workload),
+        "clientAuth": target.client_auth,
+        "reloads": target.reloads,
+        "workers": [_workload(worker) for worker in target.workers],
         "found": assessment.found,
         "budgetSeconds": assessment.budget.total_seconds() if assessment.budget is not None else None,
         "state": assessment.state,

@@ -75,6 +75,8 @@ class WatchHealth:
 
     synced: bool = False
     last_contact_at: datetime | None = None
+    failure: ClusterErrorReason | None = None
+    """Why the last request failed; None once the server has answered again."""
     relists: Counter[str] = field(default_factory=Counter)
     errors: Counter[ClusterErrorReason] = field(default_factory=Counter)
     skipped: Counter[SkipReason] = field(default_factory=Counter)
@@ -210,10 +212,12 @@ class Reflector:
 
     def _contact(self) -> None:
         self.health.last_contact_at = self._clock.now()
+        self.health.failure = None
 
     def _fail(self, error: ClusterError) -> None:
         """Count a failure and wait before the next try."""
         self.health.errors[error.reason] += 1
+        self.health.failure = error.reason
         ceiling = min(BACKOFF_MOST, BACKOFF_FIRST * 2**self._failures)
         delay = self._jitter.uniform(BACKOFF_FIRST / 2, ceiling) if ceiling > BACKOFF_FIRST else ceiling
         delay = max(delay, min(error.retry_after or 0.0, RETRY_AFTER_MOST))

@@ -38,6 +38,11 @@ def test_the_wheel_holds_the_three_packages_and_nothing_else(wheel: Path) -> Non
     }
     assert {"exporter/py.typed", "runbook/py.typed", "rehearsal/py.typed"} <= set(names)
     on_disk = {str(file.relative_to(ROOT)) for file in ROOT.glob("exporter/**/*.py")}
+    on_disk |= {
+        str(file.relative_to(ROOT))
+        for folder in ("templates", "assets")
+        for file in (ROOT / "exporter/status_page" / folder).iterdir()
+    }
     assert on_disk <= set(names), "a package is missing in pyproject.toml"
 
 

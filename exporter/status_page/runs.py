@@ -1,0 +1,115 @@
+"""A target's run as the page shows it: which of its four parts it is in, its workers, does it show life? Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from exporter.run_record import RunState
+from exporter.status_page.words import RUN_STATES, Moment, instant, moment, span
+
+NO_LIFE = timedelta(minutes=1)
+"""A run whose Lease has not changed for so long may have lost its process: Leases are renewed every few seconds."""
+
+_PARTS = (RunState.DRAINING, RunState.RESTARTING, RunState.VERIFYING, RunState.RESTORING)
+_PART_NAMES = ("Drain", "Restart", "Verify", "Put back")
+_OUTCOMES = {"done": "done", "nothing_to_do": "nothing to do"}
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One of the four parts of a run; `progress` is done, now or next."""
+
+    name: str
+    progress: str
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerLine:
+    """A worker's replicas: as recorded before the drain, and now."""
+
+    workload: str
+    expected: int
+    current: str
+    short: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RunView:
+    """An open run. `alive` says whether somebody still works on it."""
+
+    id: str
+    state: RunState
+    title: str
+    step: str
+    parts: tuple[Part, ...]
+    begun: Moment
+    lasts: str
+    deadline: Moment
+    overdue: bool
+    heartbeat: str
+    alive: bool
+    workers: tuple[WorkerLine, ...]
+
+
+def open_run(target: Mapping[str, Any], now: datetime) -> RunView | None:
+    """Show the open run of a target, None if there is none."""
+    run = target["run"]
+    if run is None:
+        return None
+    state, begun, deadline = RunState(target["state"]), instant(run["begunAt"]), instant(run["deadlineAt"])
+    heartbeat = instant(run["heartbeatAt"])
+    if begun is None or deadline is None:
+        return None
+    return RunView(
+        id=run["id"],
+        state=state,
+        title=RUN_STATES.get(state, "Run open"),
+        step=run["step"].replace("_", " "),
+        parts=_parts(state),
+        begun=moment(begun, now),
+        lasts=span(max(now - begun, timedelta(0))),
+        deadline=moment(deadline, now),
+        overdue=deadline <= now,
+        heartbeat=_heartbeat(heartbeat, now),
+        alive=state is not RunState.LEFT_DRAINED and heartbeat is not None and now - heartbeat < NO_LIFE,
+        workers=tuple(_worker(worker) for worker in run["workers"]),
+    )
+
+
+def last_run(target: Mapping[str, Any], now: datetime) -> str:
+    """Say how the last finished run ended; empty if there was none."""
+    last = target["lastRun"]
+    if last is None:
+        return ""
+    begun, finished = instant(last["begunAt"]), instant(last["finishedAt"])
+    if begun is None or finished is None:
+        return ""
+    outcome = _OUTCOMES.get(last["outcome"], last["outcome"].replace("_", " "))
+    at = moment(finished, now)
+    return f"Last run: {outcome}, {at.date}, took {span(finished - begun)}"
+
+
+def _parts(state: RunState) -> tuple[Part, ...]:
+    if state not in _PARTS:
+        return ()
+    at = _PARTS.index(state)
+    progress = ("done",) * at + ("now",) + ("next",) * (len(_PARTS) - at - 1)
+    return tuple(Part(name, how) for name, how in zip(_PART_NAMES, progress, strict=True))
+
+
+def _heartbeat(at: datetime | None, now: datetime) -> str:
+    if at is None:
+        return "no sign of life seen yet"
+    silent = now - at
+    return "alive" if silent < NO_LIFE else f"no sign of life for {span(silent)}"
+
+
+def _worker(worker: Mapping[str, Any]) -> WorkerLine:
+    current = worker["current"]
+    return WorkerLine(
+        workload=f"{worker['type']}/{worker['name']}",
+        expected=worker["expected"],
+        current="gone" if current is None else f"{current:,}",
+        short=current is None or current < worker["expected"],
+    )

@@ -1,0 +1,47 @@
+"""The page's bytes: made when somebody asks, at most once a second, however many do. Holds the last of them."""
+
+import gzip
+import hashlib
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from exporter.status_page.render import page
+
+SECONDS = 1.0
+GZIP_LEVEL = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """The page as it stands, and the ETag (weak: the same for both encodings) by which a browser knows it again."""
+
+    etag: str
+    plain: bytes
+    gzip: bytes
+
+
+class ServedPage:
+    """The page, from a function that gives the status document."""
+
+    def __init__(self, document: Callable[[], dict[str, Any]], monotonic: Callable[[], float]) -> None:
+        self._document = document
+        self._monotonic = monotonic
+        self._making = threading.Lock()
+        self._until = float("-inf")
+        self._served = Served("", b"", b"")
+
+    def get(self) -> Served:
+        """Return the page, not older than a second."""
+        with self._making:  # who comes meanwhile gets what the first has made
+            now = self._monotonic()
+            if now >= self._until:
+                self._take(page(self._document()).encode())
+                self._until = now + SECONDS
+            return self._served
+
+    def _take(self, plain: bytes) -> None:
+        etag = f'W/"{hashlib.sha256(plain).hexdigest()[:32]}"'
+        if etag != self._served.etag:
+            self._served = Served(etag, plain, gzip.compress(plain, GZIP_LEVEL, mtime=0))
