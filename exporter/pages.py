@@ -20,18 +20,6 @@ FOR_EVER = "public, max-age=31536000, immutable"
 
 def pages(publication: Publication) -> Mapping[str, PageFunction]:
     """Return the pages by path."""
-    page = ServedPage(publication.document, publication.clock.monotonic)
-
-    def for_people(request: Request) -> Response:
-        served = page.get()
-        headers = [("ETag", served.etag), ("Cache-Control", "no-cache"), ("Vary", "Accept-Encoding")]
-        if request.headers.get("if-none-match") == served.etag:
-            return Response(HTTPStatus.NOT_MODIFIED, b"", headers=tuple(headers))
-        headers += [("Content-Security-Policy", POLICY), ("Referrer-Policy", "no-referrer")]
-        if request.accepts_gzip:
-            headers.append(("Content-Encoding", "gzip"))
-        body = served.gzip if request.accepts_gzip else served.plain
-        return Response(HTTPStatus.OK, body, "text/html; charset=utf-8", tuple(headers))
 
     def metrics(request: Request) -> Response:
         headers = [("Vary", "Accept-Encoding")]
@@ -50,14 +38,25 @@ def pages(publication: Publication) -> Mapping[str, PageFunction]:
     def status(_: Request) -> Response:
         return Response(HTTPStatus.OK, publication.status(), "application/json")
 
-    return {
-        "/": for_people,
-        "/metrics": metrics,
-        "/api/v1/status": status,
-        "/livez": livez,
-        "/readyz": readyz,
-        **{f"/{asset.path}": _kept(asset) for asset in ASSETS},
-    }
+    own = {"/metrics": metrics, "/api/v1/status": status, "/livez": livez, "/readyz": readyz}
+    return own | for_people(ServedPage(publication.document, publication.clock.monotonic))
+
+
+def for_people(page: ServedPage) -> dict[str, PageFunction]:
+    """Return the status page and its assets, by path."""
+
+    def index(request: Request) -> Response:
+        served = page.get()
+        headers = [("ETag", served.etag), ("Cache-Control", "no-cache"), ("Vary", "Accept-Encoding")]
+        if request.headers.get("if-none-match") == served.etag:
+            return Response(HTTPStatus.NOT_MODIFIED, b"", headers=tuple(headers))
+        headers += [("Content-Security-Policy", POLICY), ("Referrer-Policy", "no-referrer")]
+        if request.accepts_gzip:
+            headers.append(("Content-Encoding", "gzip"))
+        body = served.gzip if request.accepts_gzip else served.plain
+        return Response(HTTPStatus.OK, body, "text/html; charset=utf-8", tuple(headers))
+
+    return {"/": index, **{f"/{asset.path}": _kept(asset) for asset in ASSETS}}
 
 
 def _kept(asset: Asset) -> PageFunction:

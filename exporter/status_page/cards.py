@@ -27,8 +27,8 @@ class Level(StrEnum):
     """How much of a problem it is, the worst first."""
 
     CRITICAL = "critical"
-    WARNING = "warning"
     BUSY = "busy"
+    WARNING = "warning"
     UNKNOWN = "unknown"
     WAITING = "waiting"
     GOOD = "good"

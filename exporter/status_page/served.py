@@ -1,4 +1,4 @@
-"""The page's bytes: made when somebody asks, at most once a second, however many do. Holds the last of them."""
+"""The page's bytes: made when somebody asks, at most twice a second, however many do. Holds the last of them."""
 
 import gzip
 import hashlib
@@ -9,7 +9,7 @@ from typing import Any
 
 from exporter.status_page.render import page
 
-SECONDS = 1.0
+SECONDS = 0.5
 GZIP_LEVEL = 5
 
 
@@ -33,7 +33,7 @@ class ServedPage:
         self._served = Served("", b"", b"")
 
     def get(self) -> Served:
-        """Return the page, not older than a second."""
+        """Return the page, not older than half a second."""
         with self._making:  # who comes meanwhile gets what the first has made
             now = self._monotonic()
             if now >= self._until:

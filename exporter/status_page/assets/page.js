@@ -3,6 +3,7 @@
 "use strict";
 
 const EVERY = 2000; // milliseconds between two looks while the page is seen
+const EVERY_STEP = 500; // the same while a run is open
 const SLOWEST = 30000; // at most, when the exporter does not answer
 const PATIENCE = 10000; // for one answer
 const SHARE = 20; // of the time at most one part in so many is spent on taking over changes
@@ -164,7 +165,8 @@ async function look() {
     failures += 1;
     if (failures > 1) say("lost", `Lost contact with the exporter since ${lastContact.toLocaleTimeString()}`);
   }
-  const wait = failures ? Math.min(SLOWEST, EVERY * 2 ** (failures - 1)) : Math.max(EVERY, working * SHARE);
+  const every = document.querySelector(".run") ? EVERY_STEP : EVERY;
+  const wait = failures ? Math.min(SLOWEST, EVERY * 2 ** (failures - 1)) : Math.max(every, working * SHARE);
   if (document.visibilityState === "visible") timer = setTimeout(look, Math.max(0, wait - (performance.now() - started)));
 }
 
