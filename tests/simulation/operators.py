@@ -238,7 +238,10 @@ class Command:
             return Ending(Outcome.REFUSED, "; ".join(check.text for check in refused), run)
         if order.verb == "restart" and planning.nothing_to_do(checks) and not order.force:
             return Ending(Outcome.NOTHING_TO_DO, "every pod presents it")
-        yield Wait(self._chance.uniform(*READING), early=False)
+        try:
+            yield Wait(self._chance.uniform(*READING), early=False)
+        except Interrupted:
+            return Ending(Outcome.INTERRUPTED, "nothing was changed")
         process = ProcessIdentity(order.user, order.host, order.host, self.pid)
         told = Orders(
             target=order.target,

@@ -58,16 +58,20 @@ class RememberingNetwork(SimulatedNetwork):
         """The certificates (PEM) of each address where something listens at present."""
         self.loaded: dict[str, bytes] = {}
         """What was loaded at each address last, whether or not it still answers."""
+        self.version = 0
+        """How often something began or ceased to listen."""
 
     def listen(self, address: str, port: int, pair: KeyPair) -> None:
         """Serve there."""
         super().listen(address, port, pair)
         self.served[address] = self.loaded[address] = pair.certificate
+        self.version += 1
 
     def close(self, address: str, port: int) -> None:
         """Serve there no longer."""
         super().close(address, port)
         self.served.pop(address, None)
+        self.version += 1
 
 
 @dataclass
@@ -124,7 +128,7 @@ CERTIFICATE_SPECS: dict[str, tuple[str, Document]] = {
     "authority": ("self-signed", {"isCA": True, "commonName": "authority", "duration": "8760h"}),
     "intermediate": ("authority", {"isCA": True, "commonName": "intermediate", "duration": "4380h"}),
     "service": ("authority", {"dnsNames": ["service"], "duration": "2160h", "renewBefore": "720h"}),
-    "registry": ("intermediate", {"dnsNames": ["registry"], "duration": "480h", "renewBeforePercentage": 25}),
+    "registry": ("intermediate", {"dnsNames": ["registry"], "duration": "1440h", "renewBeforePercentage": 25}),
 }
 WORKLOADS: dict[tuple[str, str], Document] = {
     ("deployment", "service"): {"replicas": 2, "secret": "service"},

@@ -170,6 +170,8 @@ class Promises:
                 looks = self._looks[name]
                 same = looks is not None and looks.replicas == replicas
                 assert same or name in self.meddled[command.pid], f"promise 1: {replicas} is recorded for {name}"
+                if same:
+                    self.meddled[command.pid].discard(name)  # what was done before is what the run goes by
         if new is not None and new["step"] == "verified" and (old is None or old["step"] == "restarted"):
             assert command.saw_current or new["put_back"], f"promise 5: {command.what} verified what is not served"
         if old is not None and new is None:

@@ -16,6 +16,7 @@ from exporter.errors import ClusterError, ClusterErrorReason
 from exporter.model import Probe
 from exporter.publication import Judged, Publication
 from exporter.rounds import Rounds
+from rehearsal.api.resources import ALWAYS
 from tests.simulation.place import Place
 
 INTERVAL = timedelta(days=2)
@@ -23,6 +24,8 @@ INTERVAL = timedelta(days=2)
 MOST_ROUNDS = 50
 RETRY = timedelta(seconds=20)
 """When a watch that failed is tried again."""
+STORED = {resource.plural: resource for resource in ALWAYS}
+"""What the embedded cluster stores, by the names that paths have."""
 
 
 class Steady(random.Random):
@@ -91,8 +94,10 @@ class SteppedExporter:
     def step(self) -> None:
         """Do all that is to be done now."""
         version = self._place.cluster.api.storage.version
+        if self.sees and version == self._version and self._rounds.due_in > 0:
+            return
         if version != self._version or not self.sees:
-            seen = [self._reflect(each) for each in self._watched]
+            seen = [self._reflect(each) for each in self._watched if not self.sees or self._has_news(each)]
             self.sees = all(seen)
             self._version = version
         for _ in range(MOST_ROUNDS):
@@ -102,6 +107,10 @@ class SteppedExporter:
                 return
             self._messages += [self._place.network.shake_hands(endpoint, self._place.clock) for endpoint in due]
         raise AssertionError("the exporter does not come to rest")
+
+    def _has_news(self, watched: Watched) -> bool:
+        """Tell whether a watch that is open would have something to say."""
+        return self._place.cluster.api.storage.changed(STORED[watched.reflector.watch.resource.name]) > self._version
 
     def _reflect(self, watched: Watched) -> bool:
         """Let one watch hand over all that there is; tell whether it could."""

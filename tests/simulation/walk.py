@@ -7,7 +7,7 @@ must be able to bring everything to rest, by the commands that they are told.
 
 import heapq
 import itertools
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -24,16 +24,31 @@ from tests.simulation.place import Place, found
 from tests.simulation.promises import Promises
 from tests.simulation.stepped_exporter import SteppedExporter
 
-SEASON = timedelta(days=30)
-BETWEEN_DEEDS = timedelta(days=1.5)
-ON_CALL = timedelta(hours=10)
-"""How often somebody looks whether a restart is needed, on average."""
 ON_CALL_OPEN = timedelta(minutes=20)
-"""How often somebody looks after a run that is open."""
+"""How often somebody looks after a run that is open, on average."""
+DIARY = 40
+"""What happened last, that is told of a walk that fails."""
 LONGEST = 160
 """Effects within which misfortunes befall a command; a whole run has about as many."""
+UNCHANGED = 60.0
+"""Seconds after which it is looked anew though nothing was written and no text published: time changes things too."""
 COMMANDS_TO_REST = 8
 """Commands within which all must be at rest once nothing goes wrong any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How much happens: time from rest to rest, between two deeds, between two looks of whoever is on call."""
+
+    season: timedelta
+    between_deeds: timedelta
+    on_call: timedelta
+
+
+CALM = Pace(season=timedelta(days=180), between_deeds=timedelta(days=10), on_call=timedelta(days=6))
+"""As it is: what is long takes long, and years pass quickly."""
+BUSY = Pace(season=timedelta(days=20), between_deeds=timedelta(hours=15), on_call=timedelta(hours=8))
+"""As it never is: misfortunes meet."""
 
 
 @dataclass
@@ -52,7 +67,10 @@ class Figures:
 class Walk:
     """One world, one seed."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, pace: Pace) -> None:
+        self.seed = seed
+        self.diary: deque[str] = deque(maxlen=DIARY)
+        self._pace = pace
         self.place: Place = found(seed)
         self.figures = Figures()
         self.ledger = truth.Ledger(self.place)
@@ -63,6 +81,8 @@ class Walk:
         self._pids = itertools.count(100)
         self._agenda: list[tuple[float, int, Callable[[], None]]] = []
         self._numbers = itertools.count()
+        self._news: object = None
+        self._looked_at = 0.0
         self.restart_exporter()
 
     # --- what incidents can do -----------------------------------------------------------------------------
@@ -83,16 +103,29 @@ class Walk:
 
     # --- seasons -------------------------------------------------------------------------------------------
 
-    def live(self, length: timedelta) -> None:
-        """Live through so much time, season by season, each with its rest at the end."""
+    def live(self, length: timedelta) -> Figures:
+        """Live through so much time, season by season, each with its rest at the end; return what that was.
+
+        Raises:
+            AssertionError: a gauge is wrong, or a promise is broken.
+        """
         until = self.place.clock.now() + length
-        while self.place.clock.now() < until:
-            started = self.place.clock.now()
-            self.later(self._exponential(BETWEEN_DEEDS), self._do_something)
-            self.later(self._exponential(ON_CALL), self._be_on_call)
-            self._pass(SEASON)
-            self._rest()
-            self.figures.days += (self.place.clock.now() - started) / timedelta(days=1)
+        try:
+            while self.place.clock.now() < until:
+                self._live_a_season()
+        except Exception as error:
+            error.add_note("\n".join(("", *self.diary, f"seed {self.seed}, at {self.place.clock.now()}")))
+            raise
+        return self.figures
+
+    def _live_a_season(self) -> None:
+        started = self.place.clock.now()
+        self.later(self._exponential(self._pace.between_deeds), self._do_something)
+        self.later(self._exponential(self._pace.on_call), self._be_on_call)
+        self._pass(self._pace.season)
+        self._note("all is healed")
+        self._rest()
+        self.figures.days += (self.place.clock.now() - started) / timedelta(days=1)
 
     def _rest(self) -> None:
         """Heal everything; then operators can bring all to rest."""
@@ -173,17 +206,31 @@ class Walk:
                 self._bury(command)
 
     def _look(self) -> None:
-        """Hold what is shown against what is so."""
+        """Hold what is so against the promises, and what is shown against what is so."""
         self.exporter.step()
+        if not self._has_news():
+            return
         self.ledger.read()
         self.promises.hold_now()
-        if not self.exporter.sees:
-            return
-        self.known.look()
+        if self.exporter.sees:
+            self.known.look()
+            self._compare()
+
+    def _has_news(self) -> bool:
+        """Tell whether anything could be otherwise than at the last look."""
+        exporter, now = self.exporter, self.place.clock.monotonic()
+        versions = (self.place.cluster.api.storage.version, self.place.network.version)
+        news = (exporter, exporter.sees, exporter.published.text, versions)
+        if news == self._news and now - self._looked_at < UNCHANGED:
+            return False
+        self._news, self._looked_at = news, now
+        return True
+
+    def _compare(self) -> None:
         series = gauges.read(self.exporter.published.text)
         for target in self.place.configuration.targets:
             shown, expected = gauges.shown(series, target), truth.gauges(self.place, self.ledger, self.known, target)
-            assert shown == expected, f"{target.name}:\n shown {shown}\n truth {expected}"
+            assert shown == expected, f"gauges of {target.name}:\n shown {shown}\n truth {expected}"
         self.figures.compared += 1
 
     # --- people -----------------------------------------------------------------------------------------------
@@ -193,8 +240,9 @@ class Walk:
         chance = self.place.chance
         deed = chance.choices(DEEDS, [each.weight for each in DEEDS])[0]
         self.figures.deeds[deed.name] += 1
+        self._note(deed.name)
         self._do(deed)
-        self.later(self._exponential(BETWEEN_DEEDS), self._do_something)
+        self.later(self._exponential(self._pace.between_deeds), self._do_something)
 
     def _do(self, deed: Deed, _: Command | None = None) -> None:
         """Have something happen, and the cluster notice."""
@@ -205,7 +253,7 @@ class Walk:
         """Have somebody look now, and again later."""
         self._look_after()
         is_open = any(self.promises.is_open(each) for each in self.place.configuration.targets)
-        self.later(self._exponential(ON_CALL_OPEN if is_open else ON_CALL), self._be_on_call)
+        self.later(self._exponential(ON_CALL_OPEN if is_open else self._pace.on_call), self._be_on_call)
 
     def _look_after(self) -> None:
         """Have somebody look at the gauges, and do what they say, more or less."""
@@ -236,6 +284,7 @@ class Walk:
         command.wake_at = self.place.clock.monotonic()
         self.commands.append(command)
         self.figures.commands[order.verb] += 1
+        self._note(f"{command.what} begins")
         return command
 
     def _runs(self, pid: int) -> bool:
@@ -257,6 +306,7 @@ class Walk:
     def _counted(self, name: str, befall: Callable[[Command], None]) -> Callable[[Command], None]:
         def befallen(command: Command) -> None:
             self.figures.misfortunes[name] += 1
+            self._note(f"{name}, before effect {command.effects} of {command.what}")
             befall(command)
 
         return befallen
@@ -264,9 +314,15 @@ class Walk:
     def _bury(self, command: Command) -> None:
         """Take a command that is over off the list, and have somebody look after it soon."""
         self.commands.remove(command)
-        outcome = "killed" if command.killed or command.ending is None else str(command.ending.outcome)
+        outcome, message = "killed", ""
+        if command.ending is not None and not command.killed:
+            outcome, message = str(command.ending.outcome), command.ending.message
         self.figures.endings[outcome] += 1
+        self._note(f"{command.what} ends: {outcome} {message}")
         self.later(self._exponential(ON_CALL_OPEN), self._look_after)
+
+    def _note(self, text: str) -> None:
+        self.diary.append(f"{self.place.clock.now():%Y-%m-%d %H:%M:%S.%f} {text}")
 
     def _exponential(self, mean: timedelta) -> timedelta:
         return timedelta(seconds=1 + self.place.chance.expovariate(1 / mean.total_seconds()))
