@@ -22,7 +22,8 @@ def generated() -> dict[Path, str]:
     return {
         ALERTS / "rules.yaml": _WRITTEN + rule_text.rules_file(),
         ALERTS / "dashboard.json": dashboard.text(),
-        CHART / "templates" / "prometheusrule.yaml": rule_text.chart_template(),
+        CHART / "templates" / "monitoring" / "prometheusrule.yaml": rule_text.chart_template(),
+        CHART / "files" / "dashboard.json": dashboard.text(),
         CHART / "values.yaml": _with_rules(CHART / "values.yaml"),
     }
 

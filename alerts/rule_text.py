@@ -115,14 +115,12 @@ def chart_template() -> str:
 apiVersion: monitoring.coreos.com/v1
 kind: PrometheusRule
 metadata:
-  name: {{ .Release.Name }}-rules
-  namespace: {{ .Values.rules.namespace | default .Release.Namespace }}
-  labels:
-    app.kubernetes.io/name: certlag
-    app.kubernetes.io/instance: {{ .Release.Name }}
-    {{- with .Values.rules.additionalLabels }}
-    {{- toYaml . | nindent 4 }}
-    {{- end }}
+  {{- include "certlag.metadata" (dict
+        "root" .
+        "name" (printf "%s-rules" .Release.Name)
+        "namespace" .Values.rules.namespace
+        "component" "rules"
+        "labels" .Values.rules.additionalLabels) | nindent 2 }}
 spec:
   groups:
 """
