@@ -13,12 +13,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import yaml
 
-from tests.bench import needs
+from tests.bench import needs, schemas
 from tests.bench.needs import Kind, Missing
 
 SOURCES = Path(__file__).parent / "parts"
@@ -122,7 +122,16 @@ PARTS = {
         Part("pause", (".",), cgo=False, kinds=frozenset({Kind.WHOLE})),
         Part("apiread", (".",), cgo=False, kinds=frozenset({Kind.WHOLE})),
         Part("tlsserve", (".",), cgo=False, kinds=frozenset({Kind.WHOLE})),
-        Part("helm", ("helm.sh/helm/v4/cmd/helm",), "helm.sh/helm/v4", kinds=frozenset({Kind.TOOLS})),
+        Part("httpload", (".",), cgo=False, kinds=frozenset({Kind.SMALL})),
+        Part("helm", ("helm.sh/helm/v4/cmd/helm",), "helm.sh/helm/v4", kinds=frozenset({Kind.TOOLS, Kind.WHOLE})),
+        Part(
+            "kubeconform",
+            ("github.com/yannh/kubeconform/cmd/kubeconform",),
+            "github.com/yannh/kubeconform",
+            kinds=frozenset({Kind.TOOLS}),
+        ),
+        # Nothing is built of these: what they say of their API is read.
+        Part("api-schemas", (), "k8s.io/kubernetes", kinds=frozenset({Kind.TOOLS, Kind.WHOLE})),
     )
 }
 
@@ -148,6 +157,16 @@ def binary(name: str) -> Path:
 def custom_resource_definitions() -> Path:
     """Cert-manager's CustomResourceDefinitions: a JSON list."""
     return PARTS["cert-manager"].directory / "crds.json"
+
+
+def monitoring_definitions() -> Path:
+    """prometheus-operator's CustomResourceDefinitions: a JSON list."""
+    return PARTS["api-schemas"].directory / "crds.json"
+
+
+def schemas_folder() -> Path:
+    """The JSON Schemas of the API and of prometheus-operator's resources, one file for each kind."""
+    return PARTS["api-schemas"].directory / "schemas"
 
 
 def missing(kind: Kind = Kind.WHOLE) -> list[Missing]:
@@ -178,35 +197,60 @@ def _build(part: Part) -> None:
     with tempfile.TemporaryDirectory(dir=cache(), prefix=f".{part.name}-") as scratch:
         unfinished = Path(scratch) / "part"
         unfinished.mkdir()
-        # A package of the module itself would be named after its last path element: the part's name.
-        output = f"{unfinished / part.name}" if part.packages == (".",) else f"{unfinished}/"
-        subprocess.run(
-            ["go", "build", *part.flags, "-o", output, *part.packages],
-            cwd=part.source,
-            env=os.environ | {"GOWORK": "off"} | ({} if part.cgo else {"CGO_ENABLED": "0"}),
-            check=True,
-        )
+        if part.packages:
+            _compile(part, unfinished)
         if part.name == "cert-manager":
             _collect_crds(part, unfinished)
+        if part.name == "api-schemas":
+            _collect_schemas(part, unfinished)
         unfinished.rename(part.directory)
+
+
+def _compile(part: Part, into: Path) -> None:
+    # A package of the module itself would be named after its last path element: the part's name.
+    output = f"{into / part.name}" if part.packages == (".",) else f"{into}/"
+    subprocess.run(
+        ["go", "build", *part.flags, "-o", output, *part.packages],
+        cwd=part.source,
+        env=os.environ | {"GOWORK": "off"} | ({} if part.cgo else {"CGO_ENABLED": "0"}),
+        check=True,
+    )
 
 
 def _collect_crds(part: Part, into: Path) -> None:
     """Take the CRDs out of the module, as JSON: parsing a megabyte of YAML would cost each start a second."""
-    module = subprocess.run(
-        ["go", "list", "-m", "-f", "{{.Dir}}", str(part.module)],
-        cwd=part.source,
-        check=True,
-        capture_output=True,
-        text=True,
-    ).stdout.strip()
+    module = _source(part, str(part.module))
     documents = [
         document
-        for file in sorted((Path(module) / "deploy" / "crds").glob("*.yaml"))
+        for file in sorted((module / "deploy" / "crds").glob("*.yaml"))
         for document in yaml.safe_load_all(file.read_text())
         if document and document.get("kind") == "CustomResourceDefinition"
     ]
     (into / "crds.json").write_text(json.dumps(documents))
+
+
+def _collect_schemas(part: Part, into: Path) -> None:
+    """Write what the chart's objects are checked against."""
+    swagger = json.loads((_source(part, "k8s.io/kubernetes") / "api" / "openapi-spec" / "swagger.json").read_text())
+    operator = _source(part, "github.com/prometheus-operator/prometheus-operator")
+    files = sorted((operator / "jsonnet" / "prometheus-operator").glob("*-crd.json"))
+    definitions = [json.loads(file.read_text()) for file in files]
+    (into / "crds.json").write_text(json.dumps(definitions))
+    schemas.write(swagger, definitions, into / "schemas")
+
+
+def _source(part: Part, module: str) -> Path:
+    """Where a module of a part is, downloaded if it is not there: of the version that the part's `go.mod` requires."""
+    version = replace(part, module=module).version
+    downloaded = subprocess.run(
+        ["go", "mod", "download", "-json", f"{module}@{version}"],
+        cwd=part.source,
+        check=True,
+        capture_output=True,
+        text=True,
+        env=os.environ | {"GOWORK": "off"},
+    )
+    return Path(json.loads(downloaded.stdout)["Dir"])
 
 
 def main(arguments: list[str]) -> int:

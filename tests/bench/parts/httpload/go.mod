@@ -1,0 +1,3 @@
+module certlag.dev/bench/httpload
+
+go 1.26
