@@ -1,7 +1,8 @@
 """`make test`: the checks, then the tests in tiers, as far as this machine goes; each part's minutes at the end.
 
-Tier 0 needs Python only; tier 1 promtool, helm and the small bench; tier 2 the whole cluster and root. What is left out
-is listed by pytest at the end of its tier, with reason and remedy; with CERTLAG_REQUIRE=all leaving out is a failure.
+Tier 0 needs Python only; tier 1 promtool, helm, Chromium and the small bench; tier 2 the whole cluster and root. What
+is left out is listed by pytest at the end of its tier, with reason and remedy; with CERTLAG_REQUIRE=all leaving out
+fails.
 """
 
 import argparse
@@ -18,7 +19,8 @@ ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
 PYTEST = (sys.executable, "-m", "pytest", "-q")
 LOCK = "requirements.lock"
-PYTHON_ONLY = "not tools and not small_bench and not cluster"
+PYTHON_ONLY = "not tools and not browser and not small_bench and not cluster"
+TIER_1 = "tools or browser or small_bench"
 NO_TESTS = 5
 """pytest's exit code if there was none to run: not every tier has a full matrix."""
 
@@ -47,7 +49,7 @@ def tests(*, proof: bool) -> tuple[Part, ...]:
     which = "proof" if proof else "not proof"
     return (
         Part("tier 0", "Python only", (*PYTEST, "-n2", "-m", f"{PYTHON_ONLY} and {which}"), proof),
-        Part("tier 1", "tools, small bench", (*PYTEST, "-n2", "-m", f"(tools or small_bench) and {which}"), proof),
+        Part("tier 1", "tools, browser, small bench", (*PYTEST, "-n2", "-m", f"({TIER_1}) and {which}"), proof),
         Part("tier 2", "whole cluster", (*PYTEST, "-n4", "-m", f"cluster and {which}"), proof),
     )
 

@@ -1,4 +1,8 @@
-"""The page's bytes: made when somebody asks, at most twice a second, however many do. Holds the last of them."""
+"""The page's bytes: made when somebody asks, at most twice a second, however many do. Holds the last of them.
+
+The more there is to show, the less often: a page that takes long to make is kept for as long as makes it a tenth of a
+core, whoever looks.
+"""
 
 import gzip
 import hashlib
@@ -10,6 +14,8 @@ from typing import Any
 from exporter.status_page.render import page
 
 SECONDS = 0.5
+REST = 9
+"""How many times as long as it took to make the page nothing is made."""
 GZIP_LEVEL = 5
 
 
@@ -33,12 +39,13 @@ class ServedPage:
         self._served = Served("", b"", b"")
 
     def get(self) -> Served:
-        """Return the page, not older than half a second."""
+        """Return the page, as it was half a second ago at most, or a little more if it is large."""
         with self._making:  # who comes meanwhile gets what the first has made
-            now = self._monotonic()
-            if now >= self._until:
+            began = self._monotonic()
+            if began >= self._until:
                 self._take(page(self._document()).encode())
-                self._until = now + SECONDS
+                ended = self._monotonic()
+                self._until = ended + max(SECONDS, REST * (ended - began))
             return self._served
 
     def _take(self, plain: bytes) -> None:

@@ -5,6 +5,7 @@ Spans are coarse on purpose: what is said changes rarely, so that most of the pa
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 from exporter.judgement import Reason, Verdict, WindowState
 from exporter.model import ProbeFailure
@@ -86,9 +87,15 @@ def instant(text: str | None) -> datetime | None:
 
 def moment(at: datetime, now: datetime) -> Moment:
     """Say an instant in all its forms; always in UTC, as logs and clusters do."""
+    return Moment(*_forms(at), relative(at, now))
+
+
+@lru_cache(maxsize=16_384)
+def _forms(at: datetime) -> tuple[str, str, str]:
+    """Return what does not depend on where we stand."""
     at = at.astimezone(UTC)
     day = f"{at:%a} {at.day} {at:%b} {at.year}"
-    return Moment(at.isoformat().replace("+00:00", "Z"), f"{day}, {at:%H:%M} UTC", day, relative(at, now))
+    return at.isoformat().replace("+00:00", "Z"), f"{day}, {at:%H:%M} UTC", day
 
 
 def relative(at: datetime, now: datetime) -> str:

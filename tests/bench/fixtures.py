@@ -1,8 +1,8 @@
 """The benches as pytest fixtures: each is started once for a whole run, whatever the number of xdist workers.
 
-Tests marked `tools`, `small_bench` or `cluster` are left out where this machine lacks a part, with the remedy; with
-`CERTLAG_REQUIRE=all` they fail instead. `CERTLAG_BENCH_SMALL` or `CERTLAG_BENCH_WHOLE` may name the folder of a
-running supervisor, whose cluster is then used and left running.
+Tests marked `tools`, `browser`, `small_bench` or `cluster` are left out where this machine lacks a part, with the
+remedy; with `CERTLAG_REQUIRE=all` they fail instead. `CERTLAG_BENCH_SMALL` or `CERTLAG_BENCH_WHOLE` may name the folder
+of a running supervisor, whose cluster is then used and left running.
 """
 
 import fcntl
@@ -23,7 +23,7 @@ from tests.bench.cluster import Cluster
 from tests.bench.needs import Kind
 from tests.bench.opschain import Opschain
 
-MARKS = {"tools": Kind.TOOLS, "small_bench": Kind.SMALL, "cluster": Kind.WHOLE}
+MARKS = {"tools": Kind.TOOLS, "browser": Kind.BROWSER, "small_bench": Kind.SMALL, "cluster": Kind.WHOLE}
 LEFT_OUT = "left out: "
 ROOT = Path(__file__).parents[2]
 

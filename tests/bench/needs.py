@@ -14,9 +14,10 @@ CNI_PLUGINS = Path("/usr/lib/cni")
 
 
 class Kind(StrEnum):
-    """How much of a cluster: `tools` none, `small` has no pods and needs no root, `whole` has everything."""
+    """How much of a cluster: `tools`, `browser` none, `small` no pods and no root, `whole` everything."""
 
     TOOLS = "tools"
+    BROWSER = "browser"
     SMALL = "small"
     WHOLE = "whole"
 
@@ -31,6 +32,7 @@ class Missing:
 
 # Programs of the system, with the Debian package that has each.
 TOOLS = {"promtool": "prometheus", "amtool": "prometheus-alertmanager"}
+BROWSER_TOOLS = {"chromium": "chromium", "chromedriver": "chromium-driver"}
 SMALL_TOOLS = {"etcd": "etcd-server", "setpriv": "util-linux"}
 WHOLE_TOOLS = {
     "umount": "mount",
@@ -49,8 +51,10 @@ WHOLE_TOOLS = {
     "prometheus": "prometheus",
     "prometheus-alertmanager": "prometheus-alertmanager",
 }
+PACKAGES = TOOLS | BROWSER_TOOLS | SMALL_TOOLS | WHOLE_TOOLS
 OF_KIND = {
     Kind.TOOLS: TOOLS,
+    Kind.BROWSER: BROWSER_TOOLS,
     Kind.SMALL: SMALL_TOOLS,
     Kind.WHOLE: TOOLS | SMALL_TOOLS | WHOLE_TOOLS,
 }
@@ -60,7 +64,7 @@ def tool(name: str) -> Path:
     """The system's program of this name, also where PATH leaves out the system administrator's folders."""
     found = shutil.which(name) or shutil.which(name, path="/usr/sbin:/sbin:/usr/local/sbin")
     if found is None:
-        raise FileNotFoundError(f"no {name} on PATH: run `{_install(OF_KIND[Kind.WHOLE][name])}`")
+        raise FileNotFoundError(f"no {name} on PATH: run `{_install(PACKAGES[name])}`")
     return Path(found)
 
 

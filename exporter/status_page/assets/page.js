@@ -76,14 +76,22 @@ const ORDERS = {
 let urgency = [...list.children].map((card) => card.id);
 
 function arrange() {
-  const focus = document.activeElement;
   const place = new Map(urgency.map((id, index) => [id, index]));
   const cards = [...list.children].sort((a, b) => place.get(a.id) - place.get(b.id)).sort(ORDERS[sort.value]);
-  cards.forEach((card, index) => {
-    if (list.children[index] !== card) list.insertBefore(card, list.children[index] ?? null);
-  });
-  if (focus && document.activeElement !== focus) focus.focus({ preventScroll: true });
+  const held = inHand(cards);
+  let after = null;
+  for (const card of [...cards].reverse()) {
+    if (card !== held && card.nextElementSibling !== after) list.insertBefore(card, after);
+    after = card;
+  }
   filter(cards);
+}
+
+// The card that a person has something selected or focused in: what is moved loses both, so others move around it.
+function inHand(cards) {
+  const selection = getSelection();
+  const selected = selection.isCollapsed ? undefined : cards.find((card) => card.contains(selection.anchorNode));
+  return selected ?? cards.find((card) => card.contains(document.activeElement));
 }
 
 function filter(cards) {
