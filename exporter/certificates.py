@@ -5,6 +5,7 @@ All input is hostile: sizes are bounded, and whatever the library makes of broke
 """
 
 import binascii
+import hashlib
 import re
 from collections.abc import Iterator, Sequence
 from datetime import datetime
@@ -46,7 +47,7 @@ def split_pem(pem: bytes) -> tuple[bytes, ...]:
         raise InvalidCertificateError(f"not PEM: {error}") from error
     if not ders:
         raise InvalidCertificateError("no CERTIFICATE block")
-    return tuple(_shared(der) for der in ders[:MAX_CHAIN])
+    return ders[:MAX_CHAIN]
 
 
 def read_chain(ders: Sequence[bytes]) -> Chain:
@@ -68,12 +69,13 @@ def read_issued(certificate_pem: bytes, ca_pem: bytes) -> IssuedChain:
         InvalidCertificateError: the leaf or an authority cannot be read.
     """
     leaf, *intermediates = split_pem(certificate_pem)
-    authorities = split_pem(ca_pem) if ca_pem.strip() else ()
+    authorities = _authorities(ca_pem)
+    issuers = (_issuer(leaf), *(_load(der).issuer for der in intermediates))
     return IssuedChain(
         leaf=read_leaf(leaf),
-        intermediates=tuple(intermediates),
+        intermediates=tuple(_shared(der) for der in intermediates),
         authorities=authorities,
-        authority_not_after=_named_authority_not_after((leaf, *intermediates), authorities),
+        authority_not_after=_named_authority_not_after(issuers, authorities),
     )
 
 
@@ -86,7 +88,7 @@ def read_leaf(der: bytes) -> Leaf:
     try:
         certificate = x509.load_der_x509_certificate(der)
         return Leaf(
-            fingerprint_sha256=certificate.fingerprint(hashes.SHA256()).hex(),
+            fingerprint_sha256=hashlib.sha256(der).hexdigest(),
             serial_number=_octets(certificate.serial_number),
             not_before=certificate.not_valid_before_utc,
             not_after=certificate.not_valid_after_utc,
@@ -134,7 +136,18 @@ def _shared(der: bytes) -> bytes:
     return der
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=256)
+def _authorities(ca_pem: bytes) -> tuple[bytes, ...]:
+    """Split `status.ca`; one tuple for equal texts, since many certificates have the same."""
+    return tuple(_shared(der) for der in split_pem(ca_pem)) if ca_pem.strip() else ()
+
+
+def _issuer(der: bytes) -> x509.Name:
+    """Return who signed a leaf. Leaves are not kept: ten thousand of them would fill the cache, and are read once."""
+    return _load.__wrapped__(der).issuer
+
+
+@lru_cache(maxsize=512)
 def _load(der: bytes) -> x509.Certificate:
     try:
         certificate = x509.load_der_x509_certificate(der)
@@ -158,13 +171,12 @@ def _signs(issuer: x509.Certificate, certificate: x509.Certificate) -> bool:
     return True
 
 
-def _named_authority_not_after(chain: tuple[bytes, ...], authorities: tuple[bytes, ...]) -> datetime | None:
-    """Return the not-after of the authority that the chain names as its issuer.
+def _named_authority_not_after(issuers: tuple[x509.Name, ...], authorities: tuple[bytes, ...]) -> datetime | None:
+    """Return the not-after of the authority that a chain names as its issuer.
 
     Names are enough here: cert-manager itself put the two into one status, and checking ten thousand signatures
     at start would cost seconds.
     """
-    issuers = {_load(der).issuer for der in chain}
     named = [der for der in authorities if _load(der).subject in issuers] or list(authorities)
     return min((_not_after(der) for der in named), default=None)
 

@@ -7,12 +7,14 @@ codes for a moment only. Nothing is concluded from it, so one that breaks costs 
 import queue
 import random
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 from exporter.clock import Clock
+from exporter.cluster import decode, documents
 from exporter.cluster.client import ClusterClient
 from exporter.cluster.decode import SkipReason, UndecodableError
+from exporter.cluster.documents import Document
 from exporter.cluster.resources import Resource, Watch
 from exporter.cluster.watch import Change, Changed, Listed, Reflector
 from exporter.errors import ClusterError
@@ -89,19 +91,18 @@ def _watches(workload: Workload) -> Iterable[Watch]:
     yield Watch(_WORKLOADS[workload.type], workload.namespace, workload.name)
 
 
-def _readable(decode: Callable[[Mapping[str, Any]], Any]) -> Callable[[Mapping[str, Any]], Any]:
-    def read(document: Mapping[str, Any]) -> Any:
-        try:
-            return decode(document)
-        except (KeyError, TypeError, ValueError) as error:
-            raise UndecodableError(SkipReason.WRONG_TYPE, str(error)) from error
-
-    return read
+def _pod(document: Document) -> PodState:
+    try:
+        return pod_state(documents.read(document, dict[str, Any]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise UndecodableError(SkipReason.WRONG_TYPE, str(error)) from error
 
 
-_PODS = Resource("pods", "/api/v1", _readable(pod_state))
-_REPLICA_SETS = Resource("replicasets", "/apis/apps/v1", dict, metadata_only=True)
-_WORKLOADS = {kind: Resource(f"{kind}s", "/apis/apps/v1", dict) for kind in ("deployment", "statefulset", "daemonset")}
+_PODS = Resource("pods", "/api/v1", _pod)
+_REPLICA_SETS = Resource("replicasets", "/apis/apps/v1", decode.key, metadata_only=True)
+_WORKLOADS = {
+    kind: Resource(f"{kind}s", "/apis/apps/v1", decode.key) for kind in ("deployment", "statefulset", "daemonset")
+}
 
 
 def _no_log(_watch: Watch, _error: ClusterError, _delay: float) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
-from exporter.cluster.connection import Connection, Response, document
+from exporter.cluster.connection import Connection, Response, body, document
 from exporter.errors import ClusterError, ClusterErrorReason
 
 READ_TIMEOUT = 75.0
@@ -52,6 +52,15 @@ class ClusterClient:
         """
         with self._request(path, parameters, accept, timeout) as response:
             return document(path, response)
+
+    def read(self, path: str, parameters: Mapping[str, str], *, accept: str = "application/json") -> bytes:
+        """Return the text of the answer to one GET.
+
+        Raises:
+            ClusterError: there is none.
+        """
+        with self._request(path, parameters, accept, None) as response:
+            return body(path, response)
 
     @contextmanager
     def stream(

@@ -239,17 +239,27 @@ class Connection:
             former.clear()
 
 
+def body(path: str, response: Response) -> bytes:
+    """Read an answer.
+
+    Raises:
+        ClusterError: it has more than `MAX_BODY` bytes.
+    """
+    text = response.read(MAX_BODY + 1)
+    if len(text) > MAX_BODY:
+        raise _garbled(f"{path}: more than {MAX_BODY} bytes", response)
+    return text
+
+
 def document(path: str, response: Response) -> Any:
     """Read an answer as JSON.
 
     Raises:
         ClusterError: it has more than `MAX_BODY` bytes, or is no JSON.
     """
-    body = response.read(MAX_BODY + 1)
-    if len(body) > MAX_BODY:
-        raise _garbled(f"{path}: more than {MAX_BODY} bytes", response)
+    text = body(path, response)
     try:
-        return json.loads(body)
+        return json.loads(text)
     except (ValueError, RecursionError) as error:
         raise _garbled(f"{path}: not JSON: {error}", response) from error
 

@@ -1,20 +1,27 @@
-"""API objects (JSON, already parsed) to the model's types. Pure.
+"""API objects to the model's types. Pure.
 
 The objects come from a cluster that anybody may write to: any field may be missing, null or of the wrong type.
 What the judgement cannot do without makes the object undecodable, and it is counted and skipped; what it can
-do without becomes None.
+do without becomes None. `documents` has their form.
+
+Names that many objects share are interned: ten thousand certificates have a hundred namespaces.
 """
 
 import binascii
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Any, TypeVar
+from functools import lru_cache
+from sys import intern
+from typing import TypeVar
 
 import durationpy
+import msgspec
 
 from exporter.certificates import InvalidCertificateError, read_issued
+from exporter.cluster import documents
+from exporter.cluster.documents import Document
 from exporter.model import (
     Certificate,
     CertificateRequest,
@@ -30,11 +37,7 @@ from exporter.model import (
     Workload,
     WorkloadStatus,
 )
-from exporter.run_record import RECORD_KEY, RecordError, RunRecord, parse
-
-REVISION_ANNOTATION = "cert-manager.io/certificate-revision"
-CERTIFICATE_ANNOTATION = "cert-manager.io/certificate-name"
-PORT_ANNOTATION = "certlag.dev/port"
+from exporter.run_record import RecordError, RunRecord, parse
 
 DEFAULT_GRACE = 30
 """Seconds: the API server's default of terminationGracePeriodSeconds."""
@@ -45,6 +48,9 @@ MAX_GRACE = timedelta(days=36500)
 """A century. The API takes any int64 of seconds for a grace period, which is more than a timedelta holds."""
 
 _SEPARATORS = re.compile(r"[,\s]+")
+_NO_METADATA = documents.Metadata()
+
+Form = TypeVar("Form")
 
 
 class SkipReason(StrEnum):
@@ -63,122 +69,125 @@ class UndecodableError(Exception):
         self.reason = reason
 
 
-_T = TypeVar("_T")
-
-
-def certificate(document: Mapping[str, Any]) -> Certificate:
+def certificate(document: Document) -> Certificate:
     """Read a cert-manager.io/v1 Certificate."""
-    spec, status = _mapping(document, "spec"), _mapping(document, "status")
-    issuer = _mapping(spec, "issuerRef")
-    dns_names = _texts(spec, "dnsNames")
-    common_name = _optional(spec, "commonName", str)
-    names = (*dns_names, *_texts(spec, "ipAddresses"), *_texts(spec, "uris"), *filter(None, [common_name]))
+    found = _read(document, documents.Certificate)
+    spec, status = found.spec or documents.CertificateSpec(), found.status or documents.CertificateStatus()
+    dns_names = [intern(name) for name in spec.dns_names or ()]
+    common_name = spec.common_name or None
+    others = (*(spec.ip_addresses or ()), *(spec.uris or ()), *filter(None, [common_name]))
     return Certificate(
-        key=key(document),
-        uid=uid(document),
-        secret=_required(spec, "secretName", str),
-        names=frozenset(names),
+        key=_key(found),
+        uid=_uid(found),
+        secret=intern(_required(spec.secret_name, "secretName")),
+        names=frozenset((*dns_names, *others)),
         server_name=next((name for name in (*dns_names, common_name) if name and "*" not in name), None),
-        issuer=IssuerRef(
-            kind=_optional(issuer, "kind", str) or "Issuer",
-            name=_optional(issuer, "name", str) or "",
-            group=_optional(issuer, "group", str) or "cert-manager.io",
-        ),
-        renew_before=_duration(_optional(spec, "renewBefore", str)),
-        renew_before_percentage=_optional(spec, "renewBeforePercentage", int),
-        revision=_optional(status, "revision", int),
-        not_before=_instant(status, "notBefore"),
-        not_after=_instant(status, "notAfter"),
-        renewal_at=_instant(status, "renewalTime"),
+        issuer=_issuer(spec.issuer_ref),
+        renew_before=None if spec.renew_before is None else _duration(spec.renew_before),
+        renew_before_percentage=spec.renew_before_percentage,
+        revision=status.revision,
+        not_before=_instant(status.not_before),
+        not_after=_instant(status.not_after),
+        renewal_at=_instant(status.renewal_time),
     )
 
 
-def certificate_request(document: Mapping[str, Any]) -> CertificateRequest | None:
+def certificate_request(document: Document) -> CertificateRequest | None:
     """Read a cert-manager.io/v1 CertificateRequest; None if it was not made for a Certificate."""
-    annotations = _mapping(_mapping(document, "metadata"), "annotations")
-    certificate_name = _optional(annotations, CERTIFICATE_ANNOTATION, str)
-    revision = _optional(annotations, REVISION_ANNOTATION, str)
-    if not certificate_name or not revision:
+    found = _read(document, documents.CertificateRequest)
+    annotations = (found.metadata and found.metadata.annotations) or documents.Annotations()
+    name, revision = annotations.certificate, annotations.revision
+    if not name or not revision:
         return None
     if not revision.isdecimal() or len(revision) > MAX_DIGITS:
-        raise UndecodableError(SkipReason.WRONG_TYPE, f"{REVISION_ANNOTATION}: {revision[:64]!r}")
-    status = _mapping(document, "status")
+        raise UndecodableError(SkipReason.WRONG_TYPE, f"the revision: {revision[:64]!r}")
+    status = found.status or documents.CertificateRequestStatus()
     return CertificateRequest(
-        key=key(document),
-        certificate=certificate_name,
+        key=_key(found),
+        certificate=intern(name),
         revision=int(revision),
-        ready_at=_condition_since(status, "Ready"),
+        ready_at=_condition_since(status.conditions, "Ready"),
         issued=_issued(status),
     )
 
 
-def pod(document: Mapping[str, Any]) -> Pod:
+def pod(document: Document) -> Pod:
     """Read a core/v1 Pod."""
-    metadata, spec, status = (_mapping(document, part) for part in ("metadata", "spec", "status"))
-    annotated = _optional(_mapping(metadata, "annotations"), PORT_ANNOTATION, str) or ""
+    found = _read(document, documents.Pod)
+    metadata = found.metadata or _NO_METADATA
+    status = found.status or documents.PodStatus()
+    annotated = (metadata.annotations and metadata.annotations.port) or ""
     return Pod(
-        key=key(document),
-        uid=uid(document),
-        address=_optional(status, "podIP", str) or "",
-        terminating=_optional(metadata, "deletionTimestamp", str) is not None,
+        key=_key(found),
+        uid=_uid(found),
+        address=status.pod_ip or "",
+        terminating=metadata.deletion_timestamp is not None,
         owner=_controller(metadata),
-        containers=tuple(_containers(spec, status)),
+        containers=tuple(_containers(found.spec or documents.PodSpec(), status)),
         probe_ports=tuple(part for part in _SEPARATORS.split(annotated) if part),
     )
 
 
-def replica_set(document: Mapping[str, Any]) -> ReplicaSet:
+def replica_set(document: Document) -> ReplicaSet:
     """Read the metadata of an apps/v1 ReplicaSet."""
-    return ReplicaSet(key(document), uid(document), _controller(_mapping(document, "metadata")))
+    found = _read(document, documents.Named)
+    return ReplicaSet(_key(found), _uid(found), _controller(found.metadata or _NO_METADATA))
 
 
-def workload(kind: str) -> Callable[[Mapping[str, Any]], WorkloadStatus]:
+def workload(kind: str) -> Callable[[Document], WorkloadStatus]:
     """Return a reader of apps/v1 workloads of this kind."""
 
-    def read(document: Mapping[str, Any]) -> WorkloadStatus:
-        spec = _mapping(document, "spec")
-        replicas = _optional(spec, "replicas", int)
-        grace = _optional(_mapping(_mapping(spec, "template"), "spec"), "terminationGracePeriodSeconds", int)
-        namespace, name = key(document)
+    def read(document: Document) -> WorkloadStatus:
+        found = _read(document, documents.Workload)
+        spec = found.spec or documents.WorkloadSpec()
+        template = (spec.template and spec.template.spec) or documents.PodSpec()
+        grace = template.termination_grace_period_seconds
+        namespace, name = _key(found)
         return WorkloadStatus(
             workload=Workload(namespace, kind, name),
-            replicas=1 if replicas is None else replicas,
+            replicas=1 if spec.replicas is None else spec.replicas,
             grace_period=_seconds(DEFAULT_GRACE if grace is None else grace),
         )
 
     return read
 
 
-def run_record(document: Mapping[str, Any]) -> RunRecord | None:
+def run_record(document: Document) -> RunRecord | None:
     """Read the ConfigMap of a run record; None before anything was recorded in it."""
-    text = _optional(_mapping(document, "data"), RECORD_KEY, str)
+    found = _read(document, documents.RunRecordConfigMap)
+    text = found.data.record if found.data else None
     if not text:
         return None
     try:
-        return parse(key(document), text)
+        return parse(_key(found), text)
     except RecordError as error:
         raise UndecodableError(SkipReason.WRONG_TYPE, str(error)) from error
 
 
-def lease(document: Mapping[str, Any]) -> Lease:
+def lease(document: Document) -> Lease:
     """Read a coordination.k8s.io/v1 Lease."""
-    spec = _mapping(document, "spec")
-    return Lease(
-        key=key(document),
-        holder=_optional(spec, "holderIdentity", str) or "",
-        renewed=_optional(spec, "renewTime", str) or "",
-    )
+    found = _read(document, documents.Lease)
+    spec = found.spec or documents.LeaseSpec()
+    return Lease(key=_key(found), holder=spec.holder_identity or "", renewed=spec.renew_time or "")
 
 
-def key(document: Mapping[str, Any]) -> ObjectKey:
+def key(document: Document) -> ObjectKey:
     """Read the namespace and name of any namespaced object."""
-    metadata = _mapping(document, "metadata")
-    return ObjectKey(_required(metadata, "namespace", str), _required(metadata, "name", str))
+    return _key(_read(document, documents.Named))
 
 
-def uid(document: Mapping[str, Any]) -> str:
+def uid(document: Document) -> str:
     """Read the UID of any object."""
-    return _required(_mapping(document, "metadata"), "uid", str)
+    return _uid(_read(document, documents.Named))
+
+
+def resource_version(document: Document) -> str | None:
+    """Read the resourceVersion of any object or bookmark, None if it has none that can be read."""
+    try:
+        found = _read(document, documents.Named)
+    except UndecodableError:
+        return None
+    return found.metadata.resource_version if found.metadata else None
 
 
 def instant(text: str) -> datetime:
@@ -199,13 +208,45 @@ def instant(text: str) -> datetime:
 # --- parts ----------------------------------------------------------------------------------------
 
 
-def _issued(status: Mapping[str, Any]) -> IssuedChain | None:
+def _read(document: Document, form: type[Form]) -> Form:
+    try:
+        return documents.read(document, form)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise UndecodableError(SkipReason.WRONG_TYPE, str(error)[:200]) from error
+
+
+def _key(found: documents.Named) -> ObjectKey:
+    metadata = found.metadata or _NO_METADATA
+    namespace, name = _required(metadata.namespace, "namespace"), _required(metadata.name, "name")
+    return ObjectKey(intern(namespace), intern(name))
+
+
+def _uid(found: documents.Named) -> str:
+    return _required((found.metadata or _NO_METADATA).uid, "uid")
+
+
+def _required(value: str | None, name: str) -> str:
+    if not value:
+        raise UndecodableError(SkipReason.MISSING_FIELD, name)
+    return value
+
+
+def _issuer(reference: documents.IssuerReference | None) -> IssuerRef:
+    given = reference or documents.IssuerReference()
+    return _shared_issuer(given.kind or "Issuer", given.name or "", given.group or "cert-manager.io")
+
+
+@lru_cache(maxsize=1024)
+def _shared_issuer(kind: str, name: str, group: str) -> IssuerRef:
+    return IssuerRef(kind, name, group)
+
+
+def _issued(status: documents.CertificateRequestStatus) -> IssuedChain | None:
     """Read what was signed; the API writes bytes as base64 of PEM."""
-    encoded = _optional(status, "certificate", str)
-    if not encoded:
+    if not status.certificate:
         return None
     try:
-        return read_issued(_base64(encoded), _base64(_optional(status, "ca", str) or ""))
+        return read_issued(_base64(status.certificate), _base64(status.ca or ""))
     except InvalidCertificateError as error:
         raise UndecodableError(SkipReason.INVALID_CERTIFICATE, str(error)) from error
 
@@ -217,81 +258,80 @@ def _base64(text: str) -> bytes:
         raise UndecodableError(SkipReason.WRONG_TYPE, f"not base64: {error}") from error
 
 
-def _containers(spec: Mapping[str, Any], status: Mapping[str, Any]) -> Iterator[Container]:
+def _containers(spec: documents.PodSpec, status: documents.PodStatus) -> Iterator[Container]:
     """Yield the containers that run beside one another: the ordinary ones, and init containers that are sidecars."""
     secrets_of_volumes = dict(_volumes(spec))
     statuses = {
-        _optional(entry, "name", str): entry
-        for entry in (*_mappings(status, "containerStatuses"), *_mappings(status, "initContainerStatuses"))
+        entry.name: entry for entry in (*(status.container_statuses or ()), *(status.init_container_statuses or ()))
     }
-    sidecars = (part for part in _mappings(spec, "initContainers") if part.get("restartPolicy") == "Always")
-    for part in (*_mappings(spec, "containers"), *sidecars):
-        name = _required(part, "name", str)
-        seen = statuses.get(name, {})
+    sidecars = (part for part in spec.init_containers or () if part.restart_policy == "Always")
+    for part in (*(spec.containers or ()), *sidecars):
+        name = intern(_required(part.name, "name"))
+        seen = statuses.get(name, documents.ContainerStatus())
+        running = seen.state.running if seen.state else None
         yield Container(
             name=name,
-            id=_optional(seen, "containerID", str) or "",
-            started_at=_instant(_mapping(_mapping(seen, "state"), "running"), "startedAt"),
-            ready=_optional(seen, "ready", bool) or False,
+            id=seen.container_id or "",
+            started_at=_instant(running.started_at) if running else None,
+            ready=seen.ready or False,
             ports=tuple(_ports(part)),
             secrets=frozenset(_secrets(part, secrets_of_volumes)),
         )
 
 
-def _ports(container: Mapping[str, Any]) -> Iterator[Port]:
-    for port in _mappings(container, "ports"):
-        number = _optional(port, "containerPort", int)
-        if number and (_optional(port, "protocol", str) or "TCP") == "TCP":
-            yield Port(_optional(port, "name", str) or "", number)
+def _ports(container: documents.Container) -> Iterator[Port]:
+    for port in container.ports or ():
+        if port.container_port and (port.protocol or "TCP") == "TCP":
+            yield Port(intern(port.name or ""), port.container_port)
 
 
-def _volumes(spec: Mapping[str, Any]) -> Iterator[tuple[str, tuple[str, ...]]]:
+def _volumes(spec: documents.PodSpec) -> Iterator[tuple[str, tuple[str, ...]]]:
     """Yield each volume's name with the Secrets that it holds, projected ones included."""
-    for volume in _mappings(spec, "volumes"):
-        projected = _mappings(_mapping(volume, "projected"), "sources")
+    for volume in spec.volumes or ():
+        projected = (volume.projected and volume.projected.sources) or ()
         names = (
-            _optional(_mapping(volume, "secret"), "secretName", str),
-            *(_optional(_mapping(source, "secret"), "name", str) for source in projected),
+            volume.secret.secret_name if volume.secret else None,
+            *(source.secret.name for source in projected if source.secret),
         )
-        yield _optional(volume, "name", str) or "", tuple(name for name in names if name)
+        yield volume.name or "", tuple(intern(name) for name in names if name)
 
 
-def _secrets(container: Mapping[str, Any], secrets_of_volumes: Mapping[str, tuple[str, ...]]) -> Iterator[str]:
-    for mount in _mappings(container, "volumeMounts"):
-        yield from secrets_of_volumes.get(_optional(mount, "name", str) or "", ())
+def _secrets(container: documents.Container, secrets_of_volumes: dict[str, tuple[str, ...]]) -> Iterator[str]:
+    for mount in container.volume_mounts or ():
+        yield from secrets_of_volumes.get(mount.name or "", ())
     references = (
-        *(_mapping(source, "secretRef") for source in _mappings(container, "envFrom")),
-        *(_mapping(_mapping(entry, "valueFrom"), "secretKeyRef") for entry in _mappings(container, "env")),
+        *(source.secret_ref for source in container.env_from or ()),
+        *(variable.value_from.secret_key_ref for variable in container.env or () if variable.value_from),
     )
     for reference in references:
-        if name := _optional(reference, "name", str):
-            yield name
+        if reference is not None and reference.name:
+            yield intern(reference.name)
 
 
-def _controller(metadata: Mapping[str, Any]) -> Owner | None:
-    for reference in _mappings(metadata, "ownerReferences"):
-        if reference.get("controller") is True:
-            return Owner(*(_required(reference, part, str) for part in ("kind", "name", "uid")))
+def _controller(metadata: documents.Metadata) -> Owner | None:
+    for reference in metadata.owner_references or ():
+        if reference.controller:
+            return Owner(
+                _required(reference.kind, "kind"), _required(reference.name, "name"), _required(reference.uid, "uid")
+            )
     return None
 
 
-def _condition_since(status: Mapping[str, Any], kind: str) -> datetime | None:
+def _condition_since(conditions: list[documents.Condition] | None, kind: str) -> datetime | None:
     """Return since when a condition is true, None if it is not."""
-    for condition in _mappings(status, "conditions"):
-        if condition.get("type") == kind and condition.get("status") == "True":
-            return _instant(condition, "lastTransitionTime")
+    for condition in conditions or ():
+        if condition.type == kind and condition.status == "True":
+            return _instant(condition.last_transition_time)
     return None
 
 
-def _instant(document: Mapping[str, Any], name: str) -> datetime | None:
-    text = _optional(document, name, str)
+def _instant(text: str | None) -> datetime | None:
     return instant(text) if text else None
 
 
-def _duration(text: str | None) -> timedelta | None:
+@lru_cache(maxsize=1024)
+def _duration(text: str) -> timedelta:
     """Read a Go duration (`720h0m0s`)."""
-    if text is None:
-        return None
     try:
         return timedelta(seconds=durationpy.from_str(text).total_seconds())
     except (durationpy.DurationError, OverflowError) as error:
@@ -301,39 +341,3 @@ def _duration(text: str | None) -> timedelta | None:
 def _seconds(count: int) -> timedelta:
     """Make a length of time of any int."""
     return timedelta(seconds=min(max(count, 0), MAX_GRACE // timedelta(seconds=1)))
-
-
-# --- fields ---------------------------------------------------------------------------------------
-
-
-def _optional(document: Mapping[str, Any], name: str, kind: type[_T]) -> _T | None:
-    value = document.get(name)
-    # True is an int to Python, but not to the API.
-    if value is None or (isinstance(value, kind) and not (kind is int and isinstance(value, bool))):
-        return value
-    raise UndecodableError(SkipReason.WRONG_TYPE, f"{name} is {type(value).__name__}, not {kind.__name__}")
-
-
-def _required(document: Mapping[str, Any], name: str, kind: type[_T]) -> _T:
-    value = _optional(document, name, kind)
-    if value is None or value == "":
-        raise UndecodableError(SkipReason.MISSING_FIELD, name)
-    return value
-
-
-def _mapping(document: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    return _optional(document, name, dict) or {}
-
-
-def _mappings(document: Mapping[str, Any], name: str) -> tuple[Mapping[str, Any], ...]:
-    values = _optional(document, name, list) or []
-    if not all(isinstance(value, dict) for value in values):
-        raise UndecodableError(SkipReason.WRONG_TYPE, f"{name} holds what is no object")
-    return tuple(values)
-
-
-def _texts(document: Mapping[str, Any], name: str) -> tuple[str, ...]:
-    values = _optional(document, name, list) or []
-    if not all(isinstance(value, str) for value in values):
-        raise UndecodableError(SkipReason.WRONG_TYPE, f"{name} holds what is no text")
-    return tuple(values)

@@ -3,11 +3,12 @@
 The rights that the exporter needs are exactly what `watches` returns: list and watch, of these, there.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from exporter.cluster import decode
+from exporter.cluster.documents import Document
 from exporter.configuration import Configuration
 from exporter.model import Target
 from exporter.run_record import lease_key, record_key
@@ -25,7 +26,7 @@ class Resource:
 
     name: str
     group_path: str
-    decode: Callable[[Mapping[str, Any]], Any]
+    decode: Callable[[Document], Any]
     metadata_only: bool = False
 
     @property

@@ -13,7 +13,6 @@ Half a list is never handed over; an object that cannot be read is counted, and 
 Touches the API server through `client` only, and never writes.
 """
 
-import json
 import random
 import threading
 from collections import Counter
@@ -23,8 +22,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
+import msgspec
+
 from exporter.clock import Clock
-from exporter.cluster import decode
+from exporter.cluster import decode, documents
 from exporter.cluster.decode import SkipReason, UndecodableError
 from exporter.cluster.resources import Watch
 from exporter.errors import ClusterError, ClusterErrorReason
@@ -85,8 +86,8 @@ class WatchHealth:
 class Client(Protocol):
     """What a reflector needs of `cluster.client.ClusterClient`."""
 
-    def get(self, path: str, parameters: Mapping[str, str], *, accept: str = ...) -> Any:
-        """Return the JSON answer to one GET."""
+    def read(self, path: str, parameters: Mapping[str, str], *, accept: str = ...) -> bytes:
+        """Return the text of the answer to one GET."""
         ...
 
     def stream(self, path: str, parameters: Mapping[str, str], *, accept: str = ...) -> Any:
@@ -145,10 +146,10 @@ class Reflector:
         unreadable: set[ObjectKey] = set()
         parameters = {"limit": str(PAGE), **self.watch.parameters}
         while True:
-            page = self._client.get(self.watch.path, parameters, accept=self.watch.resource.accept_list)
+            body = self._client.read(self.watch.path, parameters, accept=self.watch.resource.accept_list)
             self._contact()
-            metadata, items = _list_parts(page)
-            for item in items:
+            page = _page(body)
+            for item in page.items or ():
                 try:
                     found = self.watch.resource.decode(item)
                     if found is not None:
@@ -157,13 +158,12 @@ class Reflector:
                     self.health.skipped[error.reason] += 1
                     with suppress(UndecodableError):  # without a key there is nothing to keep
                         unreadable.add(decode.key(item))
-            following = metadata.get("continue")
-            if not following:
+            if not page.metadata.continue_:
                 break
-            parameters["continue"] = following
+            parameters["continue"] = page.metadata.continue_
         self._sink(Listed(self.watch, tuple(objects), frozenset(unreadable)))
         self.health.synced = True
-        self._resource_version = str(metadata["resourceVersion"])
+        self._resource_version = page.metadata.resource_version
         self._relist_at = self._clock.monotonic() + self._jitter.uniform(*RELIST_AFTER)
 
     def _watch(self) -> None:
@@ -182,11 +182,11 @@ class Reflector:
                 self._contact()
                 if not line.strip():
                     continue
-                kind, document = _event(line)
-                self._apply(kind, document)
+                event = _event(line)
+                self._apply(event.type, event.object)
                 events += 1
                 self._failures = 0
-                self._resource_version = _resource_version(document) or self._resource_version
+                self._resource_version = decode.resource_version(event.object) or self._resource_version
                 if self._stop.is_set():
                     return
         lived = self._clock.monotonic() - started
@@ -195,7 +195,7 @@ class Reflector:
         elif lived < SHORT and not events:
             raise ClusterError(ClusterErrorReason.SHORT_WATCH, f"{self.watch.path}: ended after {lived:.3f} s")
 
-    def _apply(self, kind: str, document: Mapping[str, Any]) -> None:
+    def _apply(self, kind: str, document: documents.Document) -> None:
         if kind == "ERROR":
             raise _error_event(document)
         try:
@@ -226,38 +226,32 @@ class Reflector:
         self._stop.wait(delay)
 
 
-def _list_parts(page: Any) -> tuple[Mapping[str, Any], list[Any]]:
-    """Return metadata and items of a list; a proxy's page in good JSON is no list."""
-    match page:
-        case {"metadata": {"resourceVersion": str()} as metadata, **rest}:
-            items = rest.get("items") or []
-            if isinstance(items, list) and all(isinstance(item, dict) for item in items):
-                return metadata, items
-    raise ClusterError(ClusterErrorReason.GARBLED, "the answer is not a list of the Kubernetes API")
-
-
-def _event(line: bytes) -> tuple[str, Mapping[str, Any]]:
+def _page(body: bytes) -> documents.ListPage:
+    """Read a page of a list; a proxy's page in good JSON is no list."""
     try:
-        event = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise ClusterError(ClusterErrorReason.GARBLED, f"a watch event is not JSON: {error}") from error
-    match event:
-        case {"type": str() as kind, "object": dict() as document}:
-            return kind, document
-    raise ClusterError(ClusterErrorReason.GARBLED, "a watch event without type or object")
+        page = documents.read(body, documents.ListPage)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise ClusterError(ClusterErrorReason.GARBLED, f"the answer is not a list of the API: {error}") from error
+    if page.metadata.resource_version is None:
+        raise ClusterError(ClusterErrorReason.GARBLED, "the answer is not a list of the API: it has no resourceVersion")
+    return page
 
 
-def _resource_version(document: Mapping[str, Any]) -> str | None:
-    match document:
-        case {"metadata": {"resourceVersion": str() as version}}:
-            return version
-    return None
+def _event(line: bytes) -> documents.Event:
+    try:
+        return documents.read(line, documents.Event)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise ClusterError(ClusterErrorReason.GARBLED, f"not an event of a watch: {error}") from error
 
 
-def _error_event(status: Mapping[str, Any]) -> ClusterError:
+def _error_event(document: documents.Document) -> ClusterError:
     """Translate a Status inside the stream. Servers say `Expired` or `Gone`, sometimes with only the code."""
-    code, reason = status.get("code"), status.get("reason")
-    if code == 410 or reason in ("Expired", "Gone"):
-        return ClusterError(ClusterErrorReason.EXPIRED, str(status.get("message", ""))[:200])
-    kind = ClusterErrorReason.THROTTLED if code == 429 else ClusterErrorReason.SERVER_ERROR
-    return ClusterError(kind, f"in the watch: {code} {reason}: {str(status.get('message', ''))[:200]}")
+    try:
+        status = documents.read(document, documents.Status)
+    except (msgspec.DecodeError, RecursionError) as error:
+        return ClusterError(ClusterErrorReason.GARBLED, f"not a Status: {error}")
+    message = (status.message or "")[:200]
+    if status.code == 410 or status.reason in ("Expired", "Gone"):
+        return ClusterError(ClusterErrorReason.EXPIRED, message)
+    kind = ClusterErrorReason.THROTTLED if status.code == 429 else ClusterErrorReason.SERVER_ERROR
+    return ClusterError(kind, f"in the watch: {status.code} {status.reason}: {message}")

@@ -169,6 +169,7 @@ class Starting:
             "netns": None if netns is None else str(netns),
             "node_address": layout.address,
             "api_port": layout.api_port,
+            "etcd_port": layout.etcd_port,
             "kubeconfig": str(made.kubeconfig(credentials.ADMIN)),
             "authority": str(made.authority),
             "token": made.token(credentials.ADMIN),
