@@ -5,9 +5,11 @@ Written by the runbook only, read by both. One JSON document under the key `reco
     {"schema": 1,
      "run": {"id": "…", "epoch": 1, "step": "scaled_down", "begun": "…", "deadline": "…",
              "workers": {"deployment/opschain-api-worker": 3},
+             "steps": [{"step": "recorded", "at": "…"}],                (each that was reached, in their order)
              "put_back": "aborted",                                     (once it only brings the workers back)
              "ended": {"at": "…", "outcome": "restart_failed"}},        (null while a process works on it)
-     "finished": [{"id": "…", "begun": "…", "finished": "…", "outcome": "done"}]}    (the last ten, oldest first)
+     "finished": [{"id": "…", "begun": "…", "finished": "…", "outcome": "done",      (the last ten, oldest first)
+                   "seconds": [{"step": "recorded", "seconds": 0.1}]}]}
 
 `run` is null while none is open. One that stopped while workers are still drained stays open with `ended`. Readers
 ignore keys that they do not know.
@@ -87,6 +89,7 @@ class OpenRun:
     workers: tuple[tuple[str, int], ...]
     outcome: str | None
     putting_back: bool = False
+    steps: tuple[tuple[Step, datetime], ...] = ()
 
     @property
     def state(self) -> RunState:
@@ -98,12 +101,13 @@ class OpenRun:
 
 @dataclass(frozen=True, slots=True)
 class FinishedRun:
-    """A run of the past."""
+    """A run of the past. `seconds` are how long it took up to each step, in their order."""
 
     id: str
     begun_at: datetime
     finished_at: datetime
     outcome: str
+    seconds: tuple[tuple[str, float], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +166,7 @@ def _open(document: Mapping[str, Any]) -> OpenRun:
         workers=tuple(sorted((_text(worker), _count(count)) for worker, count in document["workers"].items())),
         outcome=_text(ended["outcome"]) if ended is not None else None,
         putting_back=document.get("put_back") is not None,
+        steps=tuple((Step(each["step"]), _instant(each["at"])) for each in document.get("steps", ())),
     )
 
 
@@ -171,6 +176,7 @@ def _finished(document: Mapping[str, Any]) -> FinishedRun:
         begun_at=_instant(document["begun"]),
         finished_at=_instant(document["finished"]),
         outcome=_text(document["outcome"]),
+        seconds=tuple((_text(each["step"]), float(each["seconds"])) for each in document.get("seconds", ())),
     )
 
 

@@ -66,6 +66,7 @@ def _target(assessment: TargetAssessment) -> dict[str, Any]:
             "deadlineAt": _instant(run.deadline_at),
             "heartbeatAt": _instant(assessment.heartbeat_at),
             "outcome": run.outcome,
+            "steps": [{"step": step, "at": _instant(at)} for step, at in run.steps],
             "workers": [
                 {**_workload(worker.worker), "expected": worker.expected, "current": worker.current}
                 for worker in assessment.workers
@@ -77,6 +78,7 @@ def _target(assessment: TargetAssessment) -> dict[str, Any]:
             "begunAt": _instant(last.begun_at),
             "finishedAt": _instant(last.finished_at),
             "outcome": last.outcome,
+            "steps": [{"step": step, "seconds": seconds} for step, seconds in last.seconds],
         },
     }
 

@@ -1,11 +1,12 @@
 """A target's run as the page shows it: which of its four parts it is in, its workers, does it show life? Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
-from exporter.run_record import RunState
+from exporter.run_record import RunState, Step
 from exporter.status_page.words import RUN_STATES, Moment, instant, moment, span
 
 NO_LIFE = timedelta(minutes=1)
@@ -13,15 +14,26 @@ NO_LIFE = timedelta(minutes=1)
 
 _PARTS = (RunState.DRAINING, RunState.RESTARTING, RunState.VERIFYING, RunState.RESTORING)
 _PART_NAMES = ("Drain", "Restart", "Verify", "Put back")
+_PART_OF_STEP = {
+    Step.RESTARTING: "Restart",
+    Step.RESTARTED: "Restart",
+    Step.VERIFIED: "Verify",
+    Step.SCALED_UP: "Put back",
+    Step.UNPAUSED: "Put back",
+    Step.DONE: "Put back",
+    "finished": "Put back",
+}
+"""In which part a step is reached; all others belong to the drain."""
 _OUTCOMES = {"done": "done", "nothing_to_do": "nothing to do"}
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One of the four parts of a run; `progress` is done, now or next."""
+    """One of the four parts of a run; `progress` is done, now or next, `lasted` how long it took once it is done."""
 
     name: str
     progress: str
+    lasted: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +78,7 @@ def open_run(target: Mapping[str, Any], now: datetime) -> RunView | None:
         state=state,
         title=RUN_STATES.get(state, "Run open"),
         step=run["step"].replace("_", " "),
-        parts=_parts(state),
+        parts=_parts(state, _lengths(run, begun)),
         begun=moment(begun, now),
         lasts=span(max(now - begun, timedelta(0))),
         deadline=moment(deadline, now),
@@ -87,15 +99,38 @@ def last_run(target: Mapping[str, Any], now: datetime) -> str:
         return ""
     outcome = _OUTCOMES.get(last["outcome"], last["outcome"].replace("_", " "))
     at = moment(finished, now)
-    return f"Last run: {outcome}, {at.date}, took {span(finished - begun)}"
+    lengths = _by_part((each["step"], each["seconds"]) for each in last["steps"])
+    parts = ", ".join(f"{name.lower()} {_short(lengths[name])}" for name in _PART_NAMES if name in lengths)
+    return f"Last run: {outcome}, {at.date}, took {span(finished - begun)}{f' ({parts})' if parts else ''}"
 
 
-def _parts(state: RunState) -> tuple[Part, ...]:
+def _parts(state: RunState, lengths: Mapping[str, float]) -> tuple[Part, ...]:
     if state not in _PARTS:
         return ()
     at = _PARTS.index(state)
     progress = ("done",) * at + ("now",) + ("next",) * (len(_PARTS) - at - 1)
-    return tuple(Part(name, how) for name, how in zip(_PART_NAMES, progress, strict=True))
+    return tuple(
+        Part(name, how, _short(lengths[name]) if how == "done" and name in lengths else "")
+        for name, how in zip(_PART_NAMES, progress, strict=True)
+    )
+
+
+def _lengths(run: Mapping[str, Any], begun: datetime) -> dict[str, float]:
+    """Return how long each part of an open run took so far, by the steps that were reached."""
+    reached = [("begun", begun), *((each["step"], datetime.fromisoformat(each["at"])) for each in run["steps"])]
+    return _by_part((step, (at - before).total_seconds()) for (_, before), (step, at) in pairwise(reached))
+
+
+def _by_part(seconds: Iterable[tuple[str, float]]) -> dict[str, float]:
+    lengths: dict[str, float] = {}
+    for step, length in seconds:
+        part = _PART_OF_STEP.get(step, "Drain")
+        lengths[part] = lengths.get(part, 0.0) + length
+    return lengths
+
+
+def _short(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds < 10 else span(timedelta(seconds=seconds))
 
 
 def _heartbeat(at: datetime | None, now: datetime) -> str:

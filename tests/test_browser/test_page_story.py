@@ -11,6 +11,7 @@ import pytest
 
 from tests.bench import waiting
 from tests.browser import Browser
+from tests.demo_cluster import workers_held
 from tests.figures import Figures
 from tests.test_rehearsal.test_demo import ROOT, Demo, running
 
@@ -25,6 +26,7 @@ ORDER = [
     "Putting the workers back",
     "Nothing to do",
 ]
+PARTS = ("drain", "restart", "verify", "put back")
 
 
 def state(browser: Browser) -> str:
@@ -57,26 +59,27 @@ def test_from_the_stale_build_service_to_nothing_to_do(
         assert command == plain_browser.one(f"{CARD} .command code").text
 
         seen = ["Restart needed"]
-        began = time.monotonic()
-        process = type_it(command, demo)
-        plain_looked = False
 
-        def settled() -> bool:
-            nonlocal plain_looked
+        def sees(wanted: str) -> bool:
             if (now := state(browser)) != seen[-1]:
                 seen.append(now)
-            if now == "Draining the workers" and not plain_looked:
-                plain_browser.driver.refresh()
-                plain_looked = state(plain_browser) == now and "of 3 replicas" in plain_browser.one(".run").text
-            return now == "Nothing to do" and process.poll() is not None
+            return now == wanted
 
-        waiting.until("the page to be settled", settled, 60)
-        figures(f"from the command to a settled page: {time.monotonic() - began:.1f} s, by {' → '.join(seen)}")
-        assert process.returncode == 0
-        assert plain_looked, "without scripts a reload shows the run"
+        with workers_held(demo.folder / "kubeconfig"):
+            process = type_it(command, demo)
+            waiting.until("the page to show the drain", lambda: sees("Draining the workers"), 60)
+            assert "0 of 3 replicas" in browser.one(".run").text
+            plain_browser.driver.refresh()
+            assert state(plain_browser) == "Draining the workers", "without scripts a reload shows the run"
+            assert "0 of 3 replicas" in plain_browser.one(".run").text
+        let_go = time.monotonic()
+        waiting.until("the page to be settled", lambda: sees("Nothing to do"), 60)
+        figures(f"page settled {time.monotonic() - let_go:.1f} s after the last worker ended: {' → '.join(seen)}")
+        assert process.wait(timeout=60) == 0
         assert [each for each in ORDER if each in seen] == seen, "each step once, in its order"
-        assert {"Draining the workers", "Nothing to do"} <= set(seen)
         assert browser.run("return window.sameDocument") is True, "it was loaded again"
-        assert "done" in browser.one(f"{CARD} .last").text
+        last = browser.one(f"{CARD} .last").text
+        assert last.startswith("Last run: done, ")
+        assert all(f"{part} " in last for part in PARTS), last
         plain_browser.driver.refresh()
         assert state(plain_browser) == "Nothing to do"
