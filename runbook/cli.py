@@ -8,7 +8,7 @@ import json
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NoReturn
@@ -31,7 +31,7 @@ from runbook.reporters.choice import Output, reporter_for
 from runbook.reporters.consoles import console, form, show
 from runbook.reporters.history_text import history_parts
 from runbook.reporters.json_forms import check_document, history_document
-from runbook.session import Options, Session, UsageError, open_session
+from runbook.session import Options, Session, Time, UsageError, open_session
 
 CHECK_FAILED = 3
 USAGE = 2
@@ -185,7 +185,7 @@ def _target_command(verb: str, name: str) -> click.Command:
     def command(here: click.Context, /, **given: Any) -> None:
         options, program = _options(here, given), _program(here)
         with _refusals(program, CHECK_FAILED if verb == "check" else EXIT_CODES[Outcome.UNEXPECTED]):
-            session = open_session(options, program)
+            session = open_session(options, program, _time(here))
             sys.exit(_check(session, name) if verb == "check" else _perform(WAYS[verb], session, name))
 
     return command
@@ -197,7 +197,7 @@ def _target_command(verb: str, name: str) -> click.Command:
 @click.pass_context
 def main(here: click.Context, /, **given: Any) -> None:
     """Restart what presents an old certificate, without losing work."""
-    here.obj = given
+    here.obj = _Before(given, here.obj or Time())
 
 
 @main.command("history")
@@ -208,7 +208,7 @@ def _history(here: click.Context, /, target: str | None, **given: Any) -> None:
     """Show past runs: who, when, how long each step took, how they ended."""
     options, program = _options(here, given), _program(here)
     with _refusals(program, EXIT_CODES[Outcome.UNEXPECTED]):
-        records = answers.history(open_session(options, program), target)
+        records = answers.history(open_session(options, program, _time(here)), target)
     if options.output is Output.JSON:
         click.echo(json.dumps(history_document(records)))
         return
@@ -255,7 +255,7 @@ def _perform(way: Way, session: Session, name: str) -> int:
 
 def _options(context: click.Context, given: dict[str, Any]) -> Options:
     """Put together what stood before the command's name and after it; what is nearer counts."""
-    before = context.parent.obj if context.parent and context.parent.obj else {}
+    before = _before(context).given
     said = {key: value for part in (before, given) for key, value in part.items() if value not in (None, ())}
     accepted = frozenset(key.removeprefix("accept_").replace("_", "-") for key in said if key.startswith("accept_"))
     known = {each.name for each in fields(Options)}
@@ -267,6 +267,24 @@ def _options(context: click.Context, given: dict[str, Any]) -> Options:
         reach=Reach(options.reach),
         ignored_pods=frozenset(options.ignored_pods),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Before:
+    """What a command finds: the options that stood before its name, and what time it goes by."""
+
+    given: dict[str, Any]
+    time: Time
+
+
+def _time(context: click.Context) -> Time:
+    return _before(context).time
+
+
+def _before(context: click.Context) -> _Before:
+    found = context.find_object(_Before)
+    assert found is not None  # noqa: S101 - the group has put it there
+    return found
 
 
 class _refusals:  # noqa: N801 - used as a statement

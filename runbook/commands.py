@@ -308,7 +308,7 @@ def _run(way: Way, session: Session, target: Target, gathered: Gathered, reporte
         may_take_over=lambda holder: options.take_over or (not way.opens and process.is_same_operator(holder)),
         is_dead=process.is_dead,
     )
-    wakeup = Wakeup(orders.workloads, session.client, session.clock)
+    wakeup = Wakeup(orders.workloads, session.client, session.clock, session.patience)
     driver = Driver(
         session.connection,
         session.looker(target),

@@ -9,7 +9,7 @@ from datetime import timedelta
 from functools import partial
 
 from exporter import configuration as configurations
-from exporter.clock import SystemClock
+from exporter.clock import Clock, SystemClock
 from exporter.cluster.client import ClusterClient
 from exporter.cluster.connection import Connection
 from exporter.configuration import Configuration
@@ -21,6 +21,7 @@ from runbook.reach import Reach, chosen, connect_by
 from runbook.reporters.answer import Commands
 from runbook.reporters.choice import Output
 from runbook.server_clock import ServerClock
+from runbook.wakeup import Patience, RealPatience
 
 
 class UsageError(Exception):
@@ -58,6 +59,14 @@ class Options:
 
 
 @dataclass(frozen=True, slots=True)
+class Time:
+    """What tells the time, and how it is waited for: the machine's own, or a rehearsal's (`runbook.borrowed_time`)."""
+
+    clock: Clock = field(default_factory=SystemClock)
+    patience: Patience = field(default_factory=RealPatience)
+
+
+@dataclass(frozen=True, slots=True)
 class Session:
     """What every command of one target needs."""
 
@@ -65,6 +74,7 @@ class Session:
     connection: Connection
     configuration: Configuration
     clock: ServerClock
+    patience: Patience
     program: str
     run_id: str = field(default_factory=lambda: secrets.token_hex(5))
 
@@ -124,15 +134,15 @@ class Session:
         return (self.command("check", target), restart)
 
 
-def open_session(options: Options, program: str) -> Session:
+def open_session(options: Options, program: str, time: Time) -> Session:
     """Find cluster and configuration.
 
     Raises:
         ClusterConfigError: there is no way to a cluster.
         ConfigurationError: the configuration is refused.
     """
-    local = SystemClock()
+    local = time.clock
     connection = Connection.find(kubeconfig=options.kubeconfig, context=options.context, clock=local)
     namespace = options.namespace or connection.namespace
     configuration = configurations.load(options.config, default_namespace=namespace)
-    return Session(options, connection, configuration, ServerClock(local, connection), program)
+    return Session(options, connection, configuration, ServerClock(local, connection), time.patience, program)

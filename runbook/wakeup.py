@@ -8,7 +8,7 @@ import queue
 import random
 import threading
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Protocol, TypeAlias
 
 from exporter.clock import Clock
 from exporter.cluster import decode, documents
@@ -26,15 +26,46 @@ GATHER = 0.05
 ENDING = 1.0
 """Seconds that the watches are given to end in, all together."""
 
+Changes: TypeAlias = "queue.SimpleQueue[Change | None]"
+"""What watches saw; None says only that somebody wants the wait to be looked at."""
+
+
+class Patience(Protocol):
+    """How time is spent that nothing else is done in."""
+
+    def take(self, changes: Changes, seconds: float, *, early: bool) -> Change | None:
+        """Return the next change; `early` says that one would end the wait.
+
+        Raises:
+            queue.Empty: there was none in so many seconds.
+        """
+        ...
+
+
+class RealPatience:
+    """Time passes by itself."""
+
+    def take(self, changes: Changes, seconds: float, *, early: bool) -> Change | None:  # noqa: ARG002 - it is the same
+        """Wait so long."""
+        return changes.get(timeout=seconds)
+
 
 class Wakeup:
     """Watches that are begun with the first wait, and end with `close`."""
 
-    def __init__(self, workloads: Iterable[Workload], client: ClusterClient, clock: Clock) -> None:
+    def __init__(
+        self,
+        workloads: Iterable[Workload],
+        client: ClusterClient,
+        clock: Clock,
+        patience: Patience = RealPatience(),  # noqa: B008 - it has no state
+    ) -> None:
         self._client = client
         self._clock = clock
+        self._patience = patience
+        self._woken = False
         self._workloads = tuple(workloads)
-        self._changes: queue.SimpleQueue[Change | None] = queue.SimpleQueue()
+        self._changes: Changes = queue.SimpleQueue()
         self._stopping = threading.Event()
         self._threads: list[threading.Thread] = []
 
@@ -44,21 +75,21 @@ class Wakeup:
             self._begin()
         deadline = self._clock.monotonic() + seconds
         pods: list[PodState] = []
-        while (left := deadline - self._clock.monotonic()) > 0:
+        while not self._woken and (left := deadline - self._clock.monotonic()) > 0:
             try:
-                change = self._changes.get(timeout=left)
+                change = self._patience.take(self._changes, left, early=early)
             except queue.Empty:
-                break
-            if change is None:
                 break
             if isinstance(change, Changed) and isinstance(change.object, PodState):
                 pods.append(change.object)
-            if early and not isinstance(change, Listed):
+            if early and change is not None and not isinstance(change, Listed):
                 deadline = min(deadline, self._clock.monotonic() + GATHER)
+        self._woken = False
         return tuple(pods)
 
     def wake(self) -> None:
         """End a wait now; may be called from a signal handler."""
+        self._woken = True
         self._changes.put(None)
 
     def close(self) -> None:
