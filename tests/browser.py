@@ -87,7 +87,13 @@ def browsing(*, scripts: bool = True) -> Iterator[Browser]:
     """Have a browser until the block ends, if wanted one that runs no scripts of pages."""
     options = webdriver.ChromeOptions()
     options.binary_location = str(tool("chromium"))
-    for argument in ("--headless=new", "--hide-scrollbars", "--disable-dev-shm-usage", "--force-color-profile=srgb"):
+    for argument in (
+        "--headless=new",
+        "--hide-scrollbars",
+        "--disable-dev-shm-usage",
+        "--force-color-profile=srgb",
+        "--disable-lcd-text",
+    ):
         options.add_argument(argument)
     if os.geteuid() == 0:
         options.add_argument("--no-sandbox")  # it refuses to start as root with one

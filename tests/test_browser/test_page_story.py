@@ -12,8 +12,8 @@ import pytest
 from tests.bench import waiting
 from tests.browser import Browser
 from tests.demo_cluster import workers_held
+from tests.demo_process import ROOT, Demo, running
 from tests.figures import Figures
-from tests.test_rehearsal.test_demo import ROOT, Demo, running
 
 pytestmark = pytest.mark.browser
 
