@@ -1,0 +1,1 @@
+"""What turns this tree into what users install: image, chart, archives, and what says what they are made of."""

@@ -1,0 +1,60 @@
+"""This project's own image on the bench: built once for each state of the tree, and given to a cluster's containerd."""
+
+import fcntl
+import hashlib
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from release.image import Image
+from tests.bench import image_bases, parts
+from tests.bench.builder import ROOT, builder
+from tests.bench.cluster import Cluster
+
+NAME = "certlag.dev/certlag:0.1.0"
+"""As the chart's defaults have it."""
+MADE_OF = ("exporter", "runbook", "rehearsal", "image", "pyproject.toml", "README.md", "LICENSE", "Dockerfile")
+
+
+def built() -> Image:
+    """The image of the tree as it is, built now if the cache does not have it."""
+    folder = parts.cache() / "images"
+    folder.mkdir(parents=True, exist_ok=True)
+    archive = folder / f"certlag-{_digest()}.tar"
+    with _alone(folder):
+        if not archive.exists():
+            unfinished = archive.with_suffix(f".{os.getpid()}")
+            with builder() as daemon:
+                daemon.build().run(daemon.buildctl, unfinished, NAME)
+            unfinished.rename(archive)
+    return Image(archive)
+
+
+def give(cluster: Cluster, image: Image) -> None:
+    """Import the image into a cluster, as if it had been pulled."""
+    argv = (parts.binary("ctr"), f"--address={cluster.directory / 'containerd.sock'}", "--namespace=k8s.io")
+    subprocess.run((*argv, "images", "import", image.archive), check=True, capture_output=True)
+
+
+def _digest() -> str:
+    """A hash of all that goes into the image."""
+    made_of = hashlib.sha256(f"{image_bases.python_root()} {image_bases.wheels()}".encode())
+    for name in MADE_OF:
+        top = ROOT / name
+        for file in sorted(top.rglob("*")) if top.is_dir() else [top]:
+            if file.is_file() and "__pycache__" not in file.parts:
+                made_of.update(str(file.relative_to(ROOT)).encode() + file.read_bytes())
+    return made_of.hexdigest()[:16]
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Let one process build at a time: the others find what it built."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
