@@ -10,7 +10,7 @@ STAMP  := $(VENV)/.made-$(PYTHON)
 UV := $(or $(shell command -v uv),build/uv/bin/uv)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo env test proof check format lock mutants docs wheel bench-build bench-missing test-pythons clean
+.PHONY: help demo env test proof check format lock mutants docs pictures wheel bench-build bench-missing test-pythons clean
 
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +42,9 @@ mutants: env ## Damage the alerts' rules one piece at a time: their scenarios mu
 
 docs: env ## Write anew what is generated: parts of docs/, the alerts' rules, dashboard and chart values
 	$(BIN)/python -m docs.generate
+
+pictures: env ## Make the documentation's pictures anew: page and terminal (needs Chromium and its driver)
+	$(BIN)/python -m docs.pictures
 
 wheel: env ## Build the wheel into dist/
 	$(UV) build --quiet --wheel --out-dir dist

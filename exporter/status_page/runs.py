@@ -130,6 +130,8 @@ def _by_part(seconds: Iterable[tuple[str, float]]) -> dict[str, float]:
 
 
 def _short(seconds: float) -> str:
+    if seconds < 0.1:
+        return "under 0.1 s"
     return f"{seconds:.1f} s" if seconds < 10 else span(timedelta(seconds=seconds))
 
 

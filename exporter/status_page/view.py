@@ -1,5 +1,6 @@
 """The page as a whole: what is said in big, the counts below it, and the cards. Pure."""
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,11 +29,11 @@ class Headline:
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """How many workloads are in a state."""
+    """How many workloads are in a state, in words: `1` and `restart needed`."""
 
     level: Level
-    state: str
     count: int
+    words: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,22 +81,25 @@ def view(document: Mapping[str, Any]) -> View:
 
 def _counts(all_cards: Sequence[Card]) -> Iterator[Count]:
     for (level, state), count in Counter((card.level, _short(card)) for card in all_cards).items():
-        yield Count(level, state, count)
+        yield Count(level, count, _plural(state) if count > 1 else state)
 
 
 def _short(card: Card) -> str:
-    return card.state.partition(":")[0]
+    return card.state.partition(":")[0].lower()
+
+
+def _plural(state: str) -> str:
+    return re.sub("^(restart|renewal) ", r"\1s ", state)
 
 
 def _headline(all_cards: Sequence[Card], seen: Sight) -> Headline:
     """Say the most important thing in one sentence, and what else there is."""
     problems = [card for card in all_cards if card.level in PROBLEMS]
-    rest = _others(problems)
     if seen.level is Seeing.STARTING:
         return Headline("waiting", "Looking for the first time", "Nothing is judged before everything was seen once.")
     if seen.level is Seeing.BLIND:
         text = "The exporter cannot see"
-        return Headline("critical", text, f"What stands below is what it saw last. {rest}".strip())
+        return Headline("critical", text, f"What stands below is what it saw last. {_others(problems)}".strip())
     for text, detail, cause in _causes(problems):
         if cause:
             others = _others([card for card in problems if card not in cause])
@@ -103,7 +107,7 @@ def _headline(all_cards: Sequence[Card], seen: Sight) -> Headline:
     if not all_cards:
         return Headline("waiting", "Nothing is watched yet", "No configured target and no discovered pod was found.")
     if problems:
-        return Headline("unknown", "No restart needed", rest)
+        return Headline("unknown", "No restart needed", _others(problems, also="But: "))
     return Headline("good", "Nothing to do", _why_nothing(all_cards))
 
 
@@ -133,10 +137,10 @@ def _of(about: Sequence[Card], one: str, several: str) -> str:
     return template.replace("{count}", f"{len(about):,}").replace("{name}", about[0].name if about else "")
 
 
-def _others(problems: Sequence[Card]) -> str:
+def _others(problems: Sequence[Card], also: str = "Also: ") -> str:
     """Say what else there is, by state."""
-    found = Counter(_short(card).lower() for card in problems)
-    return f"Also: {', '.join(f'{count:,} {state}' for state, count in found.items())}." if found else ""
+    found = ", ".join(f"{count.count:,} {count.words}" for count in _counts(problems))
+    return f"{also}{found}." if found else ""
 
 
 def _why_nothing(all_cards: Sequence[Card]) -> str:

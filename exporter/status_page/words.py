@@ -24,7 +24,7 @@ STATES = {
     WindowState.EXPIRED: "Expired",
     WindowState.RESTART_DUE: "Restart needed",
     WindowState.RENEWAL_DUE: "Renewal overdue",
-    WindowState.UNKNOWN: "Cannot tell",
+    WindowState.UNKNOWN: "Unclear",
     WindowState.SETTLED: "Nothing to do",
 }
 RUN_STATES = {
