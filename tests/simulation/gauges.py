@@ -7,14 +7,18 @@ from collections.abc import Mapping
 from exporter.model import Target
 from tests.simulation.truth import Gauges
 
-_SAMPLE = re.compile(r"(certlag_\w+)\{(.*)\} (\S+)$", re.MULTILINE)
+_NAMES = (
+    *("needs_restart", "renewal_window_state", "restart_deadline_timestamp_seconds", "issuer_changed", "pods"),
+    *("runbook_state", "runbook_heartbeat_timestamp_seconds", "workers_expected_replicas", "workers_replicas"),
+)
+_SAMPLE = re.compile(rf"^(certlag_(?:{'|'.join(_NAMES)}))\{{(.*)\}} (\S+)$", re.MULTILINE)
 _LABEL = re.compile(r'(\w+)="([^"]*)"')
 
 Series = Mapping[str, list[tuple[dict[str, str], float]]]
 
 
 def read(text: str) -> Series:
-    """Read an exposition (labels here hold nothing that is escaped)."""
+    """Read what is compared of an exposition (labels here hold nothing that is escaped)."""
     series: defaultdict[str, list[tuple[dict[str, str], float]]] = defaultdict(list)
     for name, labels, value in _SAMPLE.findall(text):
         series[name].append((dict(_LABEL.findall(labels)), float(value)))

@@ -52,6 +52,8 @@ class Deed:
     weight: float
     do: Callable[[World], None]
     fault: bool = False
+    meddles: bool = False
+    """Whether it gets in the way of a run."""
 
 
 # --- certificates -----------------------------------------------------------------------------------
@@ -234,15 +236,15 @@ DEEDS: tuple[Deed, ...] = (
     Deed("issuing slow", 2, slow_issuing, fault=True),
     Deed("old Secret mounted", 1.5, old_mounts, fault=True),
     Deed("restarted by others", 2, restart),
-    Deed("restart undone", 1, undo),
+    Deed("restart undone", 1, undo, meddles=True),
     Deed("pod deleted", 2, delete_pod),
     Deed("pod deleted by force", 1, force_delete_pod),
-    Deed("worker scaled", 1.5, scale),
-    Deed("workload recreated", 0.7, recreate),
-    Deed("fence removed", 0.4, unmark),
-    Deed("Lease deleted", 0.4, delete_lease),
-    Deed("autoscaler", 0.5, autoscale),
-    Deed("GitOps", 0.5, sync),
+    Deed("worker scaled", 1.5, scale, meddles=True),
+    Deed("workload recreated", 0.7, recreate, meddles=True),
+    Deed("fence removed", 0.4, unmark, meddles=True),
+    Deed("Lease deleted", 0.4, delete_lease, meddles=True),
+    Deed("autoscaler", 0.5, autoscale, meddles=True),
+    Deed("GitOps", 0.5, sync, meddles=True),
     Deed("pods stuck", 1, stick, fault=True),
     Deed("crash loop", 1, crash, fault=True),
     Deed("node died", 1, kill_node, fault=True),
@@ -251,6 +253,7 @@ DEEDS: tuple[Deed, ...] = (
     Deed("exporter cut off", 1, cut_off_exporter, fault=True),
     Deed("exporter restarted", 2, restart_exporter, fault=True),
 )
+MEDDLING = tuple(deed for deed in DEEDS if deed.meddles)
 
 
 # --- what befalls a command -----------------------------------------------------------------------------

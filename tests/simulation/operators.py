@@ -36,6 +36,7 @@ from tests.simulation.place import Place
 
 WAKING = (PODS, REPLICA_SETS, DEPLOYMENTS, STATEFUL_SETS)
 """What a real command watches while it waits."""
+WORKLOADS = "/apis/apps/v1/"
 GATHER = 0.05
 """Seconds after a change in which more are taken along, as `runbook.wakeup` does."""
 LATENCY = (0.005, 0.4)
@@ -85,12 +86,15 @@ class Command:
     place: Place
     witness: Witness
     alive: Callable[[int], bool]
-    incidents: dict[int, Callable[["Command"], None]] = field(default_factory=dict)
+    before_effects: dict[int, Callable[["Command"], None]] = field(default_factory=dict)
     """What happens right before the effect of this number."""
+    before_writes: dict[int, Callable[["Command"], None]] = field(default_factory=dict)
+    """What happens right before the write of this number, of those to workloads."""
     ending: Ending | None = None
     killed: bool = False
     wake_at: float = 0.0
     effects: int = 0
+    writes: int = 0
     told: list[Event] = field(default_factory=list)
     dies_after: bool = False
     """Whether the process dies with the answer to its next request."""
@@ -174,7 +178,11 @@ class Command:
     def _meet(self, effect: Effect) -> None:
         """Perform an effect, unless something happens before; then perhaps later."""
         self.effects += 1
-        if (incident := self.incidents.pop(self.effects, None)) is not None:
+        incident = self.before_effects.pop(self.effects, None)
+        if isinstance(effect, Change) and effect.path.startswith(WORKLOADS):
+            self.writes += 1
+            incident = self.before_writes.pop(self.writes, incident)
+        if incident is not None:
             incident(self)
         if not self.over and self.wake_at <= self.place.clock.monotonic():
             self._perform(effect)

@@ -21,7 +21,8 @@ from tests.simulation.operators import Command
 from tests.simulation.place import NAMESPACE, RESOURCES, Place
 
 RESTART_ID = "certlag.dev/restart-id"
-MARKS = ("certlag.dev/run", "certlag.dev/replicas")
+FENCE = "certlag.dev/run"
+MARKS = (FENCE, "certlag.dev/replicas")
 ENDED = ("Succeeded", "Failed")
 OBSERVED = (CONFIG_MAPS, *RESOURCES.values())
 
@@ -49,7 +50,6 @@ class Promises:
     commands: list[Command]
     writer: Command | None = None
     checked: int = 0
-    foreign: int = 0
     meddled: defaultdict[int, set[str]] = field(default_factory=lambda: defaultdict(set))
     """By the pid of a command: what somebody else has changed while it was at work."""
     unsure: set[int] = field(default_factory=set)
@@ -86,7 +86,7 @@ class Promises:
     def looked(self, command: Command, sight: TargetSight) -> None:
         """Promise 5, first half: what a command believes to be verified is so."""
         command.saw_current = truth.all_current(self.place, self.ledger, command.order.target)
-        assert not sight.verified or command.saw_current, f"{command.what} sees a certificate that is not served"
+        assert not sight.verified or command.saw_current, f"promise 5: {command.what} sees what is not so"
         self.checked += 1
 
     # --- every write ----------------------------------------------------------------------------------------
@@ -118,6 +118,8 @@ class Promises:
         assert run is not None, f"{self.writer.what} changed {name} without a record"
         owner = run["operator"]["pid"]
         assert owner == self.writer.pid, f"promise 4: {self.writer.what} changed {name}, which is run{owner}'s"
+        fence, ours = self._fence(name), f"{run['id']}/{run['epoch']}"
+        assert fence == ours, f"promise 4: {self.writer.what} changed {name}, on which is {fence}, not {ours}"
         if before.replicas != after.replicas:
             self._scaled(self.writer, name, run, before.replicas, after.replicas)
         if before.template != after.template:
@@ -125,7 +127,6 @@ class Promises:
 
     def _meddle(self, name: str, after: Looks | None) -> None:
         """Note what somebody else did."""
-        self.foreign += 1
         for command in self.commands:
             if not command.over:
                 self.meddled[command.pid].add(name)
@@ -220,6 +221,11 @@ class Promises:
     def _look(self, workload: Workload) -> Looks | None:
         found = self.place.get(RESOURCES[workload.type], workload.name)
         return None if found is None else Looks(uid_of(found), found["spec"]["replicas"], found["spec"]["template"])
+
+    def _fence(self, name: str) -> str | None:
+        workload = self._workloads[name]
+        found = self.place.get(RESOURCES[workload.type], workload.name)
+        return None if found is None else annotations_of(found).get(FENCE)
 
     def _replicas(self, workload: Workload) -> int:
         looks = self._look(workload)

@@ -53,7 +53,7 @@ class Published(Publication):
     def publish(self, judged: Judged) -> None:
         """Keep the text that a scrape would get."""
         super().publish(judged)
-        self.text = judged.plain.decode()
+        self.text = b"".join(piece.plain for piece in judged.pieces).decode()
 
 
 @dataclass(frozen=True, slots=True)

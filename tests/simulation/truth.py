@@ -56,12 +56,6 @@ def ends(chain: bytes) -> tuple[datetime, ...]:
     return tuple(each.not_valid_after_utc for each in x509.load_pem_x509_certificates(chain))
 
 
-@lru_cache(maxsize=2000)
-def begins(chain: bytes) -> datetime:
-    """Return the not-before of the leaf."""
-    return x509.load_pem_x509_certificates(chain)[0].not_valid_before_utc
-
-
 @dataclass
 class Ledger:
     """All that was ever signed, by its chain, and for each certificate by its revision."""

@@ -8,21 +8,24 @@ must be able to bring everything to rest, by the commands that they are told.
 import heapq
 import itertools
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
+from typing import TypeVar
 
 from exporter.cluster.client import ClusterClient
 from exporter.model import Target
 from runbook.outcomes import Outcome
 from tests.simulation import gauges, truth
-from tests.simulation.incidents import DEEDS, EXPORTER, MISFORTUNES, Deed, heal_everything
+from tests.simulation.incidents import DEEDS, EXPORTER, MEDDLING, MISFORTUNES, Deed, Misfortune, heal_everything
 from tests.simulation.line import Line
 from tests.simulation.operators import Command, Order
 from tests.simulation.place import Place, found
 from tests.simulation.promises import Promises
 from tests.simulation.stepped_exporter import SteppedExporter
+
+Happening = TypeVar("Happening", bound=Deed | Misfortune)
 
 ON_CALL_OPEN = timedelta(minutes=20)
 """How often somebody looks after a run that is open, on average."""
@@ -30,8 +33,12 @@ DIARY = 40
 """What happened last, that is told of a walk that fails."""
 LONGEST = 160
 """Effects within which misfortunes befall a command; a whole run has about as many."""
+WHIM = 0.1
+"""How often somebody who looks restarts although the gauges do not ask for it."""
 UNCHANGED = 60.0
 """Seconds after which it is looked anew though nothing was written and no text published: time changes things too."""
+MOST_WRITES = 12
+"""Writes to workloads within which they do: a run with two workers has eleven."""
 COMMANDS_TO_REST = 8
 """Commands within which all must be at rest once nothing goes wrong any more."""
 
@@ -58,10 +65,21 @@ class Figures:
     days: float = 0.0
     events: int = 0
     compared: int = 0
+    promises: int = 0
     deeds: Counter[str] = field(default_factory=Counter)
     misfortunes: Counter[str] = field(default_factory=Counter)
     commands: Counter[str] = field(default_factory=Counter)
     endings: Counter[str] = field(default_factory=Counter)
+
+    def __str__(self) -> str:
+        happened = self.deeds + self.misfortunes
+        faults = happened.total() - sum(happened[deed.name] for deed in DEEDS if not deed.fault)
+        endings = ", ".join(f"{count} {outcome}" for outcome, count in self.endings.most_common())
+        return (
+            f"{self.days:.0f} simulated days, {self.events} events, gauges compared {self.compared} times, "
+            f"promises held {self.promises} times, {happened.total() - faults} deeds of others, {faults} faults, "
+            f"{self.commands.total()} commands ({endings})"
+        )
 
 
 class Walk:
@@ -116,6 +134,7 @@ class Walk:
         except Exception as error:
             error.add_note("\n".join(("", *self.diary, f"seed {self.seed}, at {self.place.clock.now()}")))
             raise
+        self.figures.promises = self.promises.checked
         return self.figures
 
     def _live_a_season(self) -> None:
@@ -237,8 +256,7 @@ class Walk:
 
     def _do_something(self) -> None:
         """Have one deed done, and the next one later."""
-        chance = self.place.chance
-        deed = chance.choices(DEEDS, [each.weight for each in DEEDS])[0]
+        deed = self._drawn(DEEDS)
         self.figures.deeds[deed.name] += 1
         self._note(deed.name)
         self._do(deed)
@@ -263,7 +281,7 @@ class Walk:
         verb = "restart"
         if self.promises.is_open(target):
             verb = chance.choice(("resume", "resume", "resume", "abort", "restart"))
-        wanted = shown.needs_restart == 1 or verb != "restart" or chance.random() < 0.2
+        wanted = shown.needs_restart == 1 or verb != "restart" or chance.random() < WHIM
         if wanted and len(at_work) < 2 and (not at_work or chance.random() < 0.4):
             user, host = chance.choice((("ann", "laptop"), ("ann", "laptop"), ("ben", "desk")))
             order = Order(
@@ -292,16 +310,23 @@ class Walk:
         return any(command.pid == pid for command in self.commands)
 
     def _draw_fate(self, command: Command) -> None:
-        """Say what will befall a command, and at which of its effects."""
+        """Say what will befall a command, and when: at any of its effects, or right before one of its writes."""
         chance = self.place.chance
         for _ in range(chance.choice((0, 0, 1, 1, 2, 3))):
-            at = chance.randrange(1, LONGEST)
-            if chance.random() < 0.6:
-                misfortune = chance.choices(MISFORTUNES, [each.weight for each in MISFORTUNES])[0]
-                command.incidents[at] = self._counted(misfortune.name, misfortune.befall)
+            if chance.random() < 0.5:
+                befalls, at = command.before_effects, chance.randrange(1, LONGEST)
             else:
-                deed = chance.choices(DEEDS, [each.weight for each in DEEDS])[0]
-                command.incidents[at] = self._counted(deed.name, partial(self._do, deed))
+                befalls, at = command.before_writes, chance.randrange(1, MOST_WRITES)
+            befalls[at] = self._fate()
+
+    def _fate(self) -> Callable[[Command], None]:
+        """Draw a misfortune, a deed of others, or one that gets in the way of a run: each a third."""
+        drawn = self._drawn(self.place.chance.choice((MISFORTUNES, DEEDS, MEDDLING)))
+        return self._counted(drawn.name, drawn.befall if isinstance(drawn, Misfortune) else partial(self._do, drawn))
+
+    def _drawn(self, table: Sequence[Happening]) -> Happening:
+        """Draw from a table, by its weights."""
+        return self.place.chance.choices(table, [each.weight for each in table])[0]
 
     def _counted(self, name: str, befall: Callable[[Command], None]) -> Callable[[Command], None]:
         def befallen(command: Command) -> None:

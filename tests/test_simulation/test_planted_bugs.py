@@ -1,0 +1,126 @@
+"""The simulation finds bugs: each of these is planted in a copy of the tree, and the walk there ends with its promise.
+
+The seeds are fixed, so a bug is found in the same walk each time. Where it takes several, it is because the bug shows
+only when one thing happens at one moment of a run.
+"""
+
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.figures import Figures
+
+TREE = Path(__file__).parents[2]
+PARTS = ("exporter", "runbook", "rehearsal", "tests")
+SEED = 1
+MOST_WALKS = 30
+DAYS = 20
+TIMEOUT = 300.0
+
+
+@dataclass(frozen=True)
+class Bug:
+    """A mistake that somebody might make: what is written instead of what, and how it must be found."""
+
+    name: str
+    module: str
+    right: str
+    wrong: str
+    found: str
+
+
+BUGS = (
+    Bug(
+        "assess: a stale pod needs no restart",
+        "exporter/assess.py",
+        "        return None if in_grace else True\n",
+        "        return None if in_grace else False\n",
+        "gauges of",
+    ),
+    Bug(
+        "assess: the later deadline of two",
+        "exporter/assess.py",
+        "deadline=min((at for pair in",
+        "deadline=max((at for pair in",
+        "gauges of",
+    ),
+    Bug(
+        "drain: a worker whose count is 0 is drained, though its pods still end",
+        "runbook/drain.py",
+        """    if live:
+        return f"{len(live)} {'pod' if len(live) == 1 else 'pods'} not ended"
+    if worker.current or worker.terminating:
+        return "its status still counts pods"
+""",
+        "",
+        "promise 2: restarted while",
+    ),
+    Bug(
+        "fence: nobody looks whether it still stands",
+        "runbook/fence.py",
+        "if fence is not None and view.fence != fence:",
+        "if False:",
+        "promise 4:",
+    ),
+    Bug(
+        "verification: one pod that serves the new certificate is enough",
+        "runbook/sight.py",
+        "use.pods and all(pod.verdict is Verdict.CURRENT",
+        "use.pods and any(pod.verdict is Verdict.CURRENT",
+        "promise 5:",
+    ),
+    Bug(
+        "ending: a run that stopped half-way is closed, whatever it had done",
+        "runbook/engine.py",
+        """            if run.step in BEFORE_DRAIN and not _may_have_scaled(run):
+                yield from self._unpause_all""",
+        """            if True:
+                yield from self._unpause_all""",
+        "promise 3:",
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Walked:
+    """How walks in a copy of the tree ended."""
+
+    walks: int
+    failed: bool
+    text: str
+
+
+def copy(to: Path) -> Path:
+    """Copy what a walk consists of."""
+    for part in PARTS:
+        shutil.copytree(TREE / part, to / part, ignore=shutil.ignore_patterns("__pycache__"))
+    return to
+
+
+def walk(tree: Path, most: int) -> Walked:
+    """Walk in a copy, seed after seed, until one fails."""
+    options = ("--seed", str(SEED), "--walks", str(most), "--pace", "busy", "--days", str(DAYS))
+    command = (sys.executable, "-m", "tests.simulation", *options)
+    ended = subprocess.run(command, cwd=tree, capture_output=True, text=True, timeout=TIMEOUT, check=False)
+    return Walked(ended.stdout.count("seed "), ended.returncode == 1, ended.stderr)
+
+
+def test_without_a_bug_the_walk_in_a_copy_passes(tmp_path: Path) -> None:
+    walked = walk(copy(tmp_path), 1)
+    assert (walked.walks, walked.failed) == (1, False), walked.text
+
+
+@pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.name.partition(":")[0])
+def test_a_planted_bug_is_found_and_its_promise_is_named(bug: Bug, tmp_path: Path, figures: Figures) -> None:
+    module = copy(tmp_path) / bug.module
+    text = module.read_text()
+    assert text.count(bug.right) == 1, "what was to be replaced is not there any more: plant it anew"
+    module.write_text(text.replace(bug.right, bug.wrong))
+    walked = walk(tmp_path, MOST_WALKS)
+    assert walked.failed, f"not found in {walked.walks} walks"
+    assert f"AssertionError: {bug.found}" in walked.text, walked.text
+    figures(f"{bug.name}: found in walk {walked.walks + 1}")
