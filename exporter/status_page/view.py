@@ -67,7 +67,7 @@ def view(document: Mapping[str, Any]) -> View:
     unused = [certificate for certificate in document["certificates"] if not certificate["uses"]]
     headline = _headline(all_cards, seen)
     return View(
-        as_of=moment(now, now),
+        as_of=moment(now.replace(second=0, microsecond=0), now),  # to the minute: else it alone would change the page
         title=headline.text,
         headline=headline,
         counts=tuple(_counts(all_cards)),

@@ -29,6 +29,7 @@ def pages(release: threading.Event) -> dict[str, server_module.PageFunction]:
         "/gzip": lambda request: Response(HTTPStatus.OK, str(request.accepts_gzip).encode()),
         "/big": lambda _: Response(HTTPStatus.OK, BIG),
         "/slow": slow,
+        "/unchanged": lambda _: Response(HTTPStatus.NOT_MODIFIED, b"", headers=(("ETag", '"x"'),)),
         "/unwell": lambda _: Response(HTTPStatus.SERVICE_UNAVAILABLE, b"not now"),
     }
 
@@ -145,6 +146,20 @@ def test_other_methods_are_405_and_what_is_allowed_is_said(running: Running, met
     client.ask("/", method)
     status, headers, _ = client.answer()
     assert (status, headers["allow"]) == (405, "GET, HEAD")
+
+
+def test_an_answer_that_nothing_has_changed_has_no_length_type_or_body(running: Running) -> None:
+    client = running.client()
+    client.ask("/unchanged")
+    client.ask()
+    received = client.socket.recv(65536)
+    while not received.endswith(b"hello"):
+        received += client.socket.recv(65536)
+    head, _, rest = received.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 304 ")
+    assert b"\r\nContent-Length:" not in head
+    assert b"\r\nContent-Type:" not in head
+    assert rest.startswith(b"HTTP/1.1 200 "), "what follows is the next answer"
 
 
 def test_a_pages_own_status_is_kept(running: Running) -> None:

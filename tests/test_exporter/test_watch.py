@@ -390,6 +390,7 @@ def test_a_watch_that_is_refused_is_asked_for_again_from_where_it_was(
     ) as run:
         run.next()
         assert run.next_changed() == "a"
+        assert run.reflector.health.failure is None, "it is over"
         run.next_list()
         assert [run.next_watch()["resourceVersion"] for _ in range(3)] == ["3", "3", "3"]
         assert run.reflector.health.errors == {reason: 2}

@@ -1,0 +1,307 @@
+"""What the status page says of a status document: pure, without a browser."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+from html.parser import HTMLParser
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exporter.judgement import Reason, Verdict, WindowState
+from exporter.model import ProbeFailure
+from exporter.run_record import RunState, Step
+from exporter.status_page.cards import cards
+from exporter.status_page.render import page
+from exporter.status_page.sight import Level, sight
+from exporter.status_page.view import MAX_CARDS, view
+from exporter.status_page.words import FAILURES, REASONS, RUN_STATES, STATES, VERDICTS, moment, span
+from runbook.reporters.answer import Answer, Commands, advise
+from runbook.sight import target_sight
+from tests.builders import KEY, a_target
+from tests.page_scenes import NOW, Document, Scene, document, many, running, seeing
+
+BLIND = seeing(silent=timedelta(minutes=20), failure=True)
+SETTLED = Scene(presents=("second",))
+LATE = NOW + timedelta(days=40)
+
+
+class Text(HTMLParser):
+    """The text of some HTML, and its tags."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.found: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(html)
+
+    def handle_data(self, data: str) -> None:
+        self.found.append(data)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+
+# --- what is said in big ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("shown", "level", "says"),
+    [
+        (document(SETTLED), "good", "Nothing to do"),
+        (document(Scene()), "warning", "Restart build-service by Sat 30 May 2026"),
+        (document(Scene(), now=NOW + timedelta(days=18)), "critical", "Restart build-service by Sat 30 May 2026"),
+        (document(Scene(), Scene("api")), "warning", "2 restarts needed"),
+        (document(Scene(revision=1), now=LATE), "critical", "build-service presents an expired certificate"),
+        (document(Scene(revision=1)), "unknown", "No restart needed"),
+        (document(Scene(run=running())), "busy", "build-service: draining the workers"),
+        (document(Scene(run=running(step=Step.VERIFIED))), "busy", "build-service: putting the workers back"),
+        (document(Scene(run=running(outcome="x"))), "critical", "build-service: a run was left unfinished"),
+        (document(SETTLED, watches=BLIND), "critical", "The exporter cannot see"),
+        (document(SETTLED) | {"ready": False}, "waiting", "Looking for the first time"),
+        (document(), "waiting", "Nothing is watched yet"),
+    ],
+)
+def test_the_most_important_is_said_in_big(shown: Document, level: str, says: str) -> None:
+    headline = view(shown).headline
+    assert (headline.level, headline.text) == (level, says)
+
+
+def test_what_else_there_is_is_counted_below_it() -> None:
+    shown = view(
+        document(Scene(), Scene("vault", revision=1), Scene("cache", (None,)), replace(SETTLED, name="registry"))
+    )
+    assert (
+        shown.headline.detail == "20 days left, until Sat 30 May 2026, 00:00 UTC. Also: 1 renewal overdue, 1 unclear."
+    )
+    assert [(count.count, count.words) for count in shown.counts] == [
+        (1, "restart needed"),
+        (1, "renewal overdue"),
+        (1, "unclear"),
+        (1, "nothing to do"),
+    ]
+
+
+def test_nothing_to_do_says_what_comes_next() -> None:
+    detail = view(document(SETTLED)).headline.detail
+    assert "The only workload presents the certificate that was issued." in detail
+    assert "Next renewal: build-service, Mon 29 Jun 2026, in 50 days." in detail
+
+
+# --- cards ----------------------------------------------------------------------------------------
+
+
+def test_problems_come_first_the_most_urgent_before_all() -> None:
+    shown = document(
+        replace(SETTLED, name="a"),
+        Scene("b", (None,)),
+        Scene("c"),
+        Scene("d", run=running()),
+        Scene("e", run=running(outcome="restart_failed")),
+    )
+    assert [card.name for card in cards(shown, NOW)] == ["e", "d", "c", "b", "a"]
+    assert [card.is_problem for card in cards(shown, NOW)] == [True, True, True, True, False]
+
+
+def test_more_workloads_than_anybody_reads_are_left_out_and_counted() -> None:
+    shown = view(document(*many(MAX_CARDS + 5)))
+    assert (len(shown.cards), shown.left_out) == (MAX_CARDS, 5)
+    assert shown.cards[0].needs_restart
+
+
+def test_a_target_that_does_not_exist_has_a_card() -> None:
+    (card,) = cards(document(Scene(found=False)), NOW)
+    assert (card.state, card.uses) == ("Not found", ())
+    assert "does not exist" in card.advice.text
+
+
+def test_a_run_without_a_sign_of_life_is_a_problem_with_a_command() -> None:
+    (card,) = cards(document(Scene(run=running(), heartbeat=timedelta(minutes=9))), NOW)
+    assert card.state == "Draining the workers: no sign of life for 9 minutes"
+    assert card.advice.commands == ("runbook resume-build-service -n opschain",)
+
+
+def test_a_run_shows_its_parts_and_how_long_each_took() -> None:
+    begun = NOW - timedelta(minutes=31)
+    steps = ((Step.DRAINED, begun + timedelta(minutes=30)), (Step.RESTARTED, begun + timedelta(minutes=30, seconds=7)))
+    run = running(step=Step.RESTARTED, begun_at=begun, steps=steps)
+    (card,) = cards(document(Scene(run=run)), NOW)
+    assert card.run is not None
+    assert [(part.name, part.progress, part.lasted) for part in card.run.parts] == [
+        ("Drain", "done", "30 minutes"),
+        ("Restart", "done", "7.0 s"),
+        ("Verify", "now", ""),
+        ("Put back", "next", ""),
+    ]
+    assert [(worker.workload, worker.current, worker.expected) for worker in card.run.workers] == [
+        ("deployment/worker", "0", 3)
+    ]
+
+
+def test_a_worker_that_started_before_the_renewal_is_no_problem() -> None:
+    shown = document(Scene())
+    worker = shown["targets"][0]["workers"][0]
+    use = {"workload": worker, "target": "", "evidence": "start_time", "state": "restart_due", "needsRestart": None}
+    use |= {"deadline": None, "windowSeconds": 1.0, "issuerChanged": None, "pods": []}
+    shown["certificates"].append(shown["certificates"][0] | {"name": "worker", "uses": [use]})
+    (card,) = (card for card in cards(shown, NOW) if card.name == "worker")
+    assert not card.is_problem
+    assert (
+        card.advice.text
+        == "A worker of build-service, so a client: the drained restart of build-service renews it as well."
+    )
+
+
+@pytest.mark.parametrize("presents", [("first",), ("second",), ("first", "second"), (None,), (), ("first", None)])
+@pytest.mark.parametrize("revision", [1, 2])
+@pytest.mark.parametrize("now", [NOW, LATE])
+def test_the_page_and_the_runbook_advise_the_same(presents: tuple[str | None, ...], revision: int, now: Any) -> None:
+    scene = Scene(KEY.name, presents, revision)
+    (card,) = cards(document(scene, now=now), now)
+    judged = scene.assessment(now)
+    commands = Commands(*(f"runbook {verb}-build-service -n opschain" for verb in ("restart", "resume", "abort")))
+    sighted = target_sight(a_target(workload=scene.workload), {judged.key: judged}, now)
+    advice = advise(Answer(sighted, scene.target(now), None, commands))
+    assert card.advice.commands == advice.commands
+    if advice.text != "Nothing to do":
+        assert card.advice.text.rstrip(".").replace("See below", "See above") == advice.text
+
+
+def test_a_certificate_that_nobody_uses_and_that_is_overdue_is_named() -> None:
+    shown = document(Scene(revision=1))
+    shown["certificates"][0]["uses"] = []
+    found = view(shown)
+    assert [(each.name, each.ends.day) for each in found.unused_overdue] == [("build-service", "Sat 30 May 2026")]
+
+
+# --- whether it can see ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("silent", "failure", "level"),
+    [
+        (timedelta(seconds=90), False, Level.CLEAR),
+        (timedelta(seconds=10), True, Level.PARTLY),
+        (timedelta(seconds=40), True, Level.BLIND),
+        (timedelta(minutes=6), False, Level.BLIND),
+    ],
+)
+def test_a_watch_is_blind_that_was_silent_for_long(silent: timedelta, failure: bool, level: Level) -> None:  # noqa: FBT001
+    assert sight(document(SETTLED, watches=seeing(silent=silent, failure=failure)), NOW).level is level
+
+
+def test_an_exporter_none_of_whose_handshakes_succeeds_is_blind() -> None:
+    assert sight(document(Scene("a", (None,)), Scene("b", (None,))), NOW).level is Level.BLIND
+    assert sight(document(Scene("a", (None,)), SETTLED), NOW).level is Level.PARTLY
+
+
+# --- words ----------------------------------------------------------------------------------------
+
+
+def test_everything_that_may_be_said_has_words() -> None:
+    assert set(STATES) == set(WindowState)
+    assert set(RUN_STATES) == set(RunState) - {RunState.IDLE}
+    assert set(VERDICTS) == set(Verdict)
+    assert set(REASONS) == set(Reason)
+    assert set(FAILURES) == set(ProbeFailure)
+
+
+@pytest.mark.parametrize(
+    ("length", "words"),
+    [
+        (timedelta(0), "0 seconds"),
+        (timedelta(seconds=1), "1 second"),
+        (timedelta(seconds=59, milliseconds=900), "59 seconds"),
+        (timedelta(seconds=60), "1 minute"),
+        (timedelta(minutes=119), "119 minutes"),
+        (timedelta(hours=47), "47 hours"),
+        (timedelta(hours=48), "2 days"),
+        (timedelta(days=729), "729 days"),
+        (timedelta(days=3650), "10 years"),
+    ],
+)
+def test_a_span_is_said_in_its_largest_sensible_unit(length: timedelta, words: str) -> None:
+    assert span(length) == words
+
+
+def test_an_instant_is_said_in_utc_and_from_here() -> None:
+    said = moment(NOW + timedelta(days=3), NOW)
+    assert (said.iso, said.date, said.words) == ("2026-05-13T00:00:00Z", "Wed 13 May 2026, 00:00 UTC", "in 3 days")
+
+
+# --- the timeline ---------------------------------------------------------------------------------
+
+
+@given(days=st.integers(-60, 200), revision=st.sampled_from([1, 2]), presents=st.sampled_from(["first", "second"]))
+def test_today_and_the_parts_stay_on_the_line(days: int, revision: int, presents: str) -> None:
+    now = NOW + timedelta(days=days)
+    (card,) = cards(document(Scene(presents=(presents,), revision=revision), now=now), now)
+    line = card.uses[0].timeline
+    assert line is not None
+    assert 0 <= line.turn <= line.end <= 100
+    assert 0 <= line.today <= 100
+
+
+def test_a_stale_pods_line_goes_from_its_issue_over_the_renewal_to_the_deadline() -> None:
+    (card,) = cards(document(Scene(presents=("second", "first"))), NOW)
+    line = card.uses[0].timeline
+    assert line is not None
+    assert [(mark.label, mark.at.day) for mark in line.marks] == [
+        ("Issued", "Sun 1 Mar 2026"),
+        ("Renewed", "Thu 30 Apr 2026"),
+        ("Deadline", "Sat 30 May 2026"),
+    ]
+    assert (line.turn, line.today, line.end) == (66.7, 77.8, 100.0)
+
+
+# --- the HTML -------------------------------------------------------------------------------------
+
+
+def test_the_page_stays_the_same_until_a_word_changes() -> None:
+    first, soon, next_minute = (
+        page(document(Scene(), Scene("api", ("second",)), now=NOW + timedelta(seconds=seconds)))
+        for seconds in (5, 50, 65)
+    )
+    assert first == soon
+    assert first != next_minute
+
+
+def test_nothing_on_the_page_needs_an_exception_from_its_policy() -> None:
+    html = page(document(Scene(run=running()), *many(200), watches=BLIND))
+    for tag, attributes in Text(html).tags:
+        assert tag != "style"
+        assert "style" not in attributes
+        assert not [name for name in attributes if name.startswith("on")]
+        if tag == "script":
+            assert attributes["src"]
+        for name in ("src", "href"):
+            address = attributes.get(name)
+            assert address is None or re.fullmatch(r"#?[a-z][a-z0-9/.-]*", address), "relative, and nobody else's"
+
+
+def names(shown: Any, name: str) -> Iterator[Any]:
+    """Yield every object of a document that has such a name."""
+    match shown:
+        case dict():
+            if isinstance(shown.get(name), str):
+                yield shown
+            for part in shown.values():
+                yield from names(part, name)
+        case list():
+            for part in shown:
+                yield from names(part, name)
+
+
+@given(st.text(min_size=1, max_size=40).filter(lambda text: not set(text) & {"\r", "\x00"}))
+def test_any_name_is_text(name: str) -> None:
+    shown, plain = document(Scene()), document(Scene())
+    for named in ("name", "namespace", "container"):
+        for each in names(shown, named):
+            each[named] = name
+    shown["certificates"][0]["uses"][0]["target"] = name
+    parsed = Text(page(shown))
+    assert name in "".join(parsed.found)
+    assert [tag for tag, _ in parsed.tags] == [tag for tag, _ in Text(page(plain)).tags]
