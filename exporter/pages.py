@@ -25,7 +25,8 @@ def pages(publication: Publication) -> Mapping[str, PageFunction]:
         headers = [("Vary", "Accept-Encoding")]
         if request.accepts_gzip:
             headers.append(("Content-Encoding", "gzip"))
-        return Response(HTTPStatus.OK, publication.scrape(gzip=request.accepts_gzip), CONTENT_TYPE, tuple(headers))
+        parts = publication.scrape(gzip=request.accepts_gzip)
+        return Response(HTTPStatus.OK, b"", CONTENT_TYPE, tuple(headers), parts)
 
     def livez(_: Request) -> Response:
         return _plain("ok") if publication.alive else _plain("the main loop hangs", HTTPStatus.SERVICE_UNAVAILABLE)

@@ -50,12 +50,16 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """An answer. Its length is the server's business; `headers` are any more than the content's type."""
+    """An answer. Its length is the server's business; `headers` are any more than the content's type.
+
+    `more` are further parts of the body, which are sent one after another: nobody has to join what is long.
+    """
 
     status: HTTPStatus
     body: bytes
     content_type: str = "text/plain; charset=utf-8"
     headers: tuple[tuple[str, str], ...] = field(default=())
+    more: tuple[bytes, ...] = ()
 
 
 PageFunction = Callable[[Request], Response]
@@ -211,17 +215,19 @@ async def _read_request(connection: h11.Connection, reader: asyncio.StreamReader
 async def _answer(connection: h11.Connection, writer: asyncio.StreamWriter, response: Response, *, head: bool) -> None:
     if connection.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
         return
-    described = [("Content-Type", response.content_type), ("Content-Length", str(len(response.body)))]
+    parts = (response.body, *response.more)
+    described = [("Content-Type", response.content_type), ("Content-Length", str(sum(map(len, parts))))]
     if response.status is HTTPStatus.NOT_MODIFIED:
         described = []  # they would be taken for those of what has not been modified (RFC 9110 §15.4.5)
     headers = [*described, ("X-Content-Type-Options", "nosniff"), *response.headers]
     started = h11.Response(status_code=response.status, reason=response.status.phrase, headers=headers)
     writer.write(connection.send(started) or b"")
-    if not head:
-        writer.write(response.body)
-        connection.send_with_data_passthrough(h11.Data(data=response.body))
-    writer.write(connection.send(h11.EndOfMessage()) or b"")
     async with asyncio.timeout(REQUEST_SECONDS):
+        for part in () if head else parts:
+            connection.send_with_data_passthrough(h11.Data(data=part))
+            writer.write(part)
+            await writer.drain()
+        writer.write(connection.send(h11.EndOfMessage()) or b"")
         await writer.drain()
 
 

@@ -41,6 +41,7 @@ from exporter.model import (
     ProbeFailure,
     Workload,
 )
+from exporter.pieces import Piece
 from exporter.publication import Judged, Publication
 from exporter.runs import assess_target
 from exporter.text_format import Family, Page, Sample, render
@@ -114,7 +115,7 @@ def read(text: str) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
 
 
 def told(samples: Iterable[Sample]) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
-    return read(render(FAMILIES, samples))
+    return read(render(FAMILIES, samples).decode())
 
 
 def value(samples: Iterable[Sample], name: str, labels: dict[str, str]) -> float:
@@ -348,7 +349,7 @@ texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 
 @given(texts, texts, st.floats(-1e300, 1e300, allow_nan=False))
 def test_any_label_and_any_number_are_read_back_as_they_were(one: str, two: str, number: float) -> None:
-    (family,) = text_string_to_metric_families(render([FIRST], [Sample(FIRST, (one, two), number)]))
+    (family,) = text_string_to_metric_families(render([FIRST], [Sample(FIRST, (one, two), number)]).decode())
     (sample,) = family.samples
     assert sample.labels == {"a": one, "b": two}
     assert sample.value == number
@@ -356,7 +357,7 @@ def test_any_label_and_any_number_are_read_back_as_they_were(one: str, two: str,
 
 @pytest.mark.parametrize("hostile", ['"', "\\", "\n", '"} 1\nevil{x="', "\\n", '\\"', "a\\\\n", "# HELP x y", ""])
 def test_a_hostile_label_stays_a_label(hostile: str) -> None:
-    text = render([FIRST], [Sample(FIRST, (hostile, "b"), 1)])
+    text = render([FIRST], [Sample(FIRST, (hostile, "b"), 1)]).decode()
     assert text.count("\n") == 3
     assert read(text) == {("certlag_first", frozenset({("a", hostile), ("b", "b")})): 1}
 
@@ -366,7 +367,7 @@ def test_a_hostile_label_stays_a_label(hostile: str) -> None:
     [(0, "0"), (True, "1"), (1.0, "1"), (0.25, "0.25"), (-1.5, "-1.5"), (4102444800.0, "4102444800")],
 )
 def test_numbers_are_written_exactly_and_whole_ones_without_a_fraction(number: float, written: str) -> None:
-    assert render([SECOND], [Sample(SECOND, (), number)]).splitlines()[-1].rpartition(" ")[2] == written
+    assert render([SECOND], [Sample(SECOND, (), number)]).decode().splitlines()[-1].rpartition(" ")[2] == written
 
 
 def test_the_end_of_the_calendar_is_written_exactly() -> None:
@@ -378,15 +379,19 @@ def test_the_end_of_the_calendar_is_written_exactly() -> None:
 
 def test_families_are_in_one_piece_in_their_order_and_empty_ones_are_left_out() -> None:
     samples = [Sample(SECOND, (), 1), Sample(FIRST, ("x", "y"), 1), Sample(FIRST, ("z", "y"), 1)]
-    assert render([FIRST, SECOND], samples) == (
+    assert render([FIRST, SECOND], samples).decode() == (
         "# HELP certlag_first First.\n# TYPE certlag_first gauge\n"
         'certlag_first{a="x",b="y"} 1\ncertlag_first{a="z",b="y"} 1\n'
         "# HELP certlag_second Second.\n# TYPE certlag_second counter\ncertlag_second{} 1\n"
     )
-    assert render([FIRST, SECOND], []) == ""
+    assert render([FIRST, SECOND], []) == b""
 
 
 # --- the page -------------------------------------------------------------------------------------
+
+
+def text_of(page: Page) -> str:
+    return b"".join(piece.plain for piece in page.pieces()).decode()
 
 
 def test_put_tells_whether_the_text_changed() -> None:
@@ -399,7 +404,7 @@ def test_put_tells_whether_the_text_changed() -> None:
     assert not page.put("other", [])
     assert page.put("k", [])
     assert not page.put("k", [])
-    assert page.text() == ""
+    assert page.pieces() == ()
 
 
 def test_pieces_are_joined_family_by_family() -> None:
@@ -409,10 +414,10 @@ def test_pieces_are_joined_family_by_family() -> None:
     )
     page.put(ASSESSMENT.key, of_certificate(ASSESSMENT))
     page.put(second.key, of_certificate(second))
-    series = read(page.text())
+    series = read(text_of(page))
     assert series == told([*of_certificate(ASSESSMENT), *of_certificate(second)])
     page.put(second.key, ())
-    assert read(page.text()) == told(of_certificate(ASSESSMENT))
+    assert read(text_of(page)) == told(of_certificate(ASSESSMENT))
 
 
 # --- the scrape -----------------------------------------------------------------------------------
@@ -428,22 +433,22 @@ def test_a_scrape_is_what_was_judged_and_the_exporter_itself() -> None:
     served = publication(FakeClock())
     page = Page(JUDGED)
     page.put("k", of_certificate(ASSESSMENT))
-    served.publish(Judged(page.text()))
-    plain = served.scrape(gzip=False)
+    served.publish(Judged(page.pieces()))
+    plain = b"".join(served.scrape(gzip=False))
     series = read(plain.decode())
     assert series["certlag_needs_restart", frozenset(K.items())] == 1
     assert ("certlag_build_info", frozenset({("version", "1.0"), ("revision", "abc")})) in series
-    assert gzip.decompress(served.scrape(gzip=True)) == plain
+    assert gzip.decompress(b"".join(served.scrape(gzip=True))) == plain
 
 
 def test_compressed_scrapes_can_be_had_again_and_again_and_after_a_change() -> None:
     clock = FakeClock()
     served = publication(clock)
     for text in ("", "certlag_a 1\n", "certlag_a 2\n" * 1000):
-        served.publish(Judged(text))
+        served.publish(Judged((Piece(text.encode()),)))
         for _ in range(3):
             clock.advance(2)
-            assert gzip.decompress(served.scrape(gzip=True)).startswith(text.encode())
+            assert gzip.decompress(b"".join(served.scrape(gzip=True))).startswith(text.encode())
 
 
 @pytest.mark.parametrize(("seconds", "alive"), [(0, True), (179, True), (180, False)])
