@@ -31,6 +31,7 @@ A cluster is running: no Kubernetes, all of it is this process. Ready after {sec
 
 What to look at:
 
+  http://{address}/  (the status page: keep it open, it follows what you do)
   http://{address}/metrics
   http://{address}/api/v1/status
 

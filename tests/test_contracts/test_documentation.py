@@ -1,6 +1,7 @@
 """What the documentation promises is what the code does."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,10 @@ from docs import generate
 from exporter.configuration import json_schema
 from exporter.exposition import FAMILIES
 from exporter.judgement import Reason
+from exporter.run_record import FinishedRun, Step
+from tests.page_scenes import NOW, Scene, document, running
+
+ROOT = generate.DOCS.parent
 
 
 @pytest.mark.parametrize("file", generate.generated(), ids=lambda file: file.name)
@@ -50,3 +55,30 @@ def test_the_architecture_names_every_module(package: str, pattern: str) -> None
 def test_every_reason_of_a_verdict_is_explained() -> None:
     text = (generate.DOCS / "status.md").read_text(encoding="utf-8")
     assert [reason for reason in Reason if f"`{reason}`" not in text] == []
+
+
+def keys(document: object) -> Iterator[str]:
+    match document:
+        case dict():
+            yield from document
+            for part in document.values():
+                yield from keys(part)
+        case list():
+            for part in document:
+                yield from keys(part)
+
+
+def test_every_key_of_the_status_is_documented() -> None:
+    text = (generate.DOCS / "status.md").read_text(encoding="utf-8")
+    run = running(steps=((Step.RECORDED, NOW),))
+    finished = FinishedRun("run-0", NOW, NOW, "done", (("recorded", 0.1),))
+    shown = document(Scene(run=run, finished=(finished,)))
+    assert [key for key in sorted(set(keys(shown))) if f"`{key}" not in text] == []
+
+
+def test_every_picture_is_shown_and_small() -> None:
+    text = "".join(file.read_text(encoding="utf-8") for file in (ROOT / "README.md", *generate.DOCS.glob("*.md")))
+    pictures = list((generate.DOCS / "pictures").glob("*.png"))
+    assert pictures
+    assert [file.name for file in pictures if f"pictures/{file.name}" not in text] == []
+    assert [file.name for file in pictures if file.stat().st_size > 150_000] == []
