@@ -1,6 +1,6 @@
 """What can be made to go wrong, as switches. They may be set at any time; `EmbeddedCluster.step` then sees them.
 
-Names of workloads here are those of the label `app` or the prefix of a pod's name.
+Names of workloads here are those of the label `app` or the prefix of a pod's name; a pod's own name is only that pod.
 """
 
 from dataclasses import dataclass, field
@@ -32,4 +32,5 @@ class Faults:
 
 def concerns(names: set[str], pod: Document) -> bool:
     """Tell whether a pod is one of those workloads'."""
-    return any(labels_of(pod).get("app") == name or name_of(pod).startswith(f"{name}-") for name in names)
+    own = name_of(pod)
+    return any(name in (own, labels_of(pod).get("app")) or own.startswith(f"{name}-") for name in names)

@@ -13,13 +13,13 @@ MANAGER = "argocd-controller"
 
 
 class GitOps:
-    """Applies what was declared for workloads again and again, `after` the first difference was seen."""
+    """Applies what was declared for workloads again and again, so long `after` a difference was seen first."""
 
     watches = (DEPLOYMENTS, STATEFUL_SETS, DAEMON_SETS)
 
     def __init__(self, api: Verbs, *, after: timedelta = timedelta(seconds=3)) -> None:
         self._api = api
-        self._after = after
+        self.after = after
         self._declared: dict[tuple[Resource, Key], Mapping[str, Any]] = {}
         self._since: dict[tuple[Resource, Key], datetime] = {}
 
@@ -38,7 +38,7 @@ class GitOps:
             if found is None or _holds(patch, found):
                 self._since.pop((resource, key), None)
                 continue
-            at = self._since.setdefault((resource, key), now) + self._after
+            at = self._since.setdefault((resource, key), now) + self.after
             if at <= now:
                 self._api.patch(resource, key, patch, MERGE_PATCH, MANAGER)
             else:

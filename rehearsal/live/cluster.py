@@ -8,7 +8,7 @@ import asyncio
 import json
 import secrets
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -32,10 +32,17 @@ Prepare = Callable[[EmbeddedCluster], None]
 
 
 class LiveCluster:
-    """One cluster that runs. Everything here belongs to the thread of its event loop, except `call`."""
+    """One cluster that runs. Everything here belongs to the thread of its event loop, except `call` and `run`."""
 
-    def __init__(self, clock: Clock | None = None, **options: Any) -> None:
-        """Make one within a running event loop; `options` are those of `EmbeddedCluster`."""
+    def __init__(self, clock: Clock | None = None, *, time_passes: bool = True, **options: Any) -> None:
+        """Make one within a running event loop.
+
+        Args:
+            clock: what time it is in it.
+            time_passes: False for a clock that others move (`lent_time`): then only changes make it work.
+            options: those of `EmbeddedCluster`.
+        """
+        self._time_passes = time_passes
         self._loop = asyncio.get_running_loop()
         self._network = LoopbackNetwork(self._loop)
         clock = clock or SystemClock()
@@ -86,7 +93,11 @@ class LiveCluster:
             self.cluster.nudge()
             return done
 
-        return asyncio.run_coroutine_threadsafe(within(), self._loop).result()
+        return self.run(within())
+
+    def run(self, work: Coroutine[Any, Any, Given]) -> Given:
+        """Have a coroutine run in the cluster's event loop, from another thread."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
 
     async def _work(self) -> None:
         """Let the controllers do what is due, whenever something has changed or time has come."""
@@ -96,7 +107,9 @@ class LiveCluster:
             changed.clear()
             self.cluster.step()
             due = self.cluster.due_at
-            wait = None if due is None else max(0.0, (due - self.cluster.clock.now()).total_seconds())
+            wait = None
+            if due is not None and self._time_passes:
+                wait = max(0.0, (due - self.cluster.clock.now()).total_seconds())
             try:
                 async with asyncio.timeout(wait):
                     await changed.wait()

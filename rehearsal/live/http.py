@@ -26,11 +26,12 @@ CHUNK = 65536
 
 
 class HttpServer:
-    """Serves one API until it is closed."""
+    """Serves one API until it is closed. While `reachable` is False, whoever connects is cut off."""
 
     def __init__(self, api: Api, clock: Clock) -> None:
         self._api = api
         self._clock = clock
+        self.reachable = True
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
         self._conversations: set[asyncio.Task[None]] = set()
@@ -63,6 +64,9 @@ class HttpServer:
         if task is not None:
             self._conversations.add(task)
             task.add_done_callback(self._conversations.discard)
+        if not self.reachable:
+            writer.transport.abort()
+            return
         self._writers.add(writer)
         try:
             await _Conversation(self._api, self._clock, reader, writer).run()

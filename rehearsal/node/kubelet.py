@@ -136,7 +136,7 @@ class Kubelet:
         mounted = self._mounts(pod, spec, now)
         if mounted is None:
             return  # FailedMount: a Secret is not there yet
-        container.program = self._program(pod, spec)
+        container.program = self._program(pod, spec).in_container(self._chance)
         container.started_at, container.start_at = now, None
         container.id = f"containerd://{self._chance.getrandbits(256):064x}"
         if container.program.serves_tls:

@@ -4,8 +4,9 @@ A program is looked up by the container's image. It says nothing of Kubernetes; 
 ready, and when it ends once it was told to.
 """
 
+import random
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 AT_ONCE = timedelta(0)
@@ -21,6 +22,7 @@ class Program:
             client certificates that the Secret's ca.crt signs. Its port is the container's first.
         change: it works on changes of this length, one after the other, and on SIGTERM finishes the one in progress.
         ends_after: from SIGTERM until it ends, if it does not work on changes; None: it ignores SIGTERM.
+        varied: by what part of it, at most, `ends_after` differs from container to container.
         crashes_after: from its start until it ends with exit code 1, by itself.
     """
 
@@ -28,7 +30,14 @@ class Program:
     serves_tls: bool = False
     change: timedelta | None = None
     ends_after: timedelta | None = AT_ONCE
+    varied: float = 0.0
     crashes_after: timedelta | None = None
+
+    def in_container(self, chance: random.Random) -> "Program":
+        """Return how it behaves in one container."""
+        if self.ends_after is None or not self.varied:
+            return self
+        return replace(self, ends_after=self.ends_after * (1 + chance.uniform(-self.varied, self.varied)))
 
     def ends_at(self, started_at: datetime, asked_at: datetime) -> datetime | None:
         """Return when it ends that was started at one instant and told to end at another; None if it never does."""

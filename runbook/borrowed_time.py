@@ -1,0 +1,96 @@
+"""A command whose time is a rehearsal's. Touches one local socket.
+
+Time stands still while the command works or asks, and passes while it waits: it says how long it wants to wait, and
+is told what time it is until that is over. So a drain of an hour takes as long as the rehearsal wants it to, and no
+lock is ever lost because this machine was busy. `python -m runbook.borrowed_time SOCKET runbook …` runs a command so.
+
+Each line either way is JSON: `{"wait": seconds, "early": bool, "number": n}` from here; from there `now`, `monotonic`,
+`over` (the number of the wait that is over, 0 if none is) and `changed` (it is over before its time).
+"""
+
+import json
+import os
+import queue
+import socket
+import sys
+import threading
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from exporter.cluster.watch import Change
+from runbook.cli import main
+from runbook.outcomes import EXIT_CODES, Outcome
+from runbook.session import Time
+from runbook.wakeup import GATHER, Changes
+
+
+class BorrowedTime:
+    """The clock and the patience of a command, by the rehearsal that listens on a socket."""
+
+    def __init__(self, address: Path) -> None:
+        """Ask what time it is.
+
+        Raises:
+            OSError: nobody listens there.
+        """
+        self._socket = socket.socket(socket.AF_UNIX)
+        self._socket.connect(str(address))
+        self._lines = self._socket.makefile("r", encoding="utf-8")
+        self._number = 0
+        self._woken: Changes | None = None
+        self._learn(json.loads(self._lines.readline()))
+        threading.Thread(target=self._listen, name="borrowed time", daemon=True).start()
+
+    def now(self) -> datetime:
+        """Return the rehearsal's instant."""
+        return self._now
+
+    def monotonic(self) -> float:
+        """Return the rehearsal's seconds since some fixed point."""
+        return self._monotonic
+
+    def take(self, changes: Changes, seconds: float, *, early: bool) -> Change | None:
+        """Have time pass until something comes, or the rehearsal says that it has.
+
+        Raises:
+            queue.Empty: so much time has passed, or something has changed that no watch told of yet.
+        """
+        with suppress(queue.Empty):
+            return changes.get_nowait()
+        self._number, self._over, self._woken = self._number + 1, 0, changes
+        self._say(wait=seconds, early=early, number=self._number)
+        change = changes.get()
+        if self._over == self._number and change is None:
+            return self._soon(changes)
+        self._say(wait=0.0, early=False, number=0)
+        return change
+
+    def _soon(self, changes: Changes) -> Change | None:
+        """Return what a watch is about to tell of, if something has changed."""
+        if not self._changed:
+            raise queue.Empty
+        return changes.get(timeout=GATHER)
+
+    def _say(self, **message: Any) -> None:
+        with suppress(OSError):  # the rehearsal has ended, and so will this process
+            self._socket.sendall(json.dumps(message).encode() + b"\n")
+
+    def _listen(self) -> None:
+        """Hear what time it is, from the first wait on."""
+        with suppress(OSError, ValueError):
+            for line in self._lines:
+                self._learn(json.loads(line))
+        os._exit(EXIT_CODES[Outcome.UNEXPECTED])  # the rehearsal is gone, and its cluster: there is no time any more
+
+    def _learn(self, said: dict[str, Any]) -> None:
+        self._now, self._monotonic = datetime.fromisoformat(said["now"]), float(said["monotonic"])
+        self._over, self._changed = int(said["over"]), bool(said["changed"])
+        if self._over and self._woken is not None:
+            self._woken.put(None)
+
+
+if __name__ == "__main__":
+    time = BorrowedTime(Path(sys.argv[1]))
+    main(args=sys.argv[3:], prog_name=sys.argv[2], obj=Time(time, time))
