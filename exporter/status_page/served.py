@@ -11,8 +11,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from exporter.status_page.render import page
-
 SECONDS = 0.5
 REST = 9
 """How many times as long as it took to make the page nothing is made."""
@@ -43,7 +41,7 @@ class ServedPage:
         with self._making:  # who comes meanwhile gets what the first has made
             began = self._monotonic()
             if began >= self._until:
-                self._take(page(self._document()).encode())
+                self._take(_html(self._document()))
                 ended = self._monotonic()
                 self._until = ended + max(SECONDS, REST * (ended - began))
             return self._served
@@ -52,3 +50,10 @@ class ServedPage:
         etag = f'W/"{hashlib.sha256(plain).hexdigest()[:32]}"'
         if etag != self._served.etag:
             self._served = Served(etag, plain, gzip.compress(plain, GZIP_LEVEL, mtime=0))
+
+
+def _html(document: dict[str, Any]) -> bytes:
+    """Render; Jinja is loaded when the first visitor comes: 5 MiB that an exporter without any need not have."""
+    from exporter.status_page.render import page  # noqa: PLC0415
+
+    return page(document).encode()

@@ -25,7 +25,7 @@ STATES = {
     "blind": document(Scene(), watches=seeing(silent=timedelta(minutes=20), failure=True)),
     "starting": document(Scene()) | {"ready": False, "certificates": []},
     "nothing": document(),
-    "many": document(*many(60)),
+    "many": document(*many(30)),
 }
 
 

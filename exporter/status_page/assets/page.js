@@ -6,7 +6,7 @@ const EVERY = 2000; // milliseconds between two looks while the page is seen
 const EVERY_STEP = 500; // the same while a run is open
 const SLOWEST = 30000; // at most, when the exporter does not answer
 const PATIENCE = 10000; // for one answer
-const SHARE = 20; // of the time at most one part in so many is spent on taking over changes
+const SHARE = 8; // of the time at most one part in so many is spent on taking over changes
 
 const one = (id) => document.getElementById(id);
 const list = one("cards");
@@ -119,7 +119,7 @@ function remember() {
 function recall() {
   const chosen = new URLSearchParams(location.search);
   query.value = chosen.get("q") ?? "";
-  sort.value = chosen.get("sort") in ORDERS ? chosen.get("sort") : "urgency";
+  sort.value = Object.hasOwn(ORDERS, chosen.get("sort")) ? chosen.get("sort") : "urgency";
   only.checked = chosen.get("only") === "problems";
 }
 
