@@ -17,8 +17,8 @@ from exporter.status_page.view import MAX_CARDS, View, view
 class _Macros(Protocol):
     """What `card.html` defines."""
 
-    def article(self, card: Card) -> Markup:
-        """Render one card."""
+    def article(self, card: Card, *, opened: bool) -> Markup:
+        """Render one card, its pods shown or folded."""
         ...
 
 
@@ -29,6 +29,8 @@ _TEMPLATES = jinja2.Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
+OPEN_AT_MOST = 12
+"""With more problems than that, the pods of each are folded, so that more of them are seen at once."""
 _PATHS = {"style": assets.STYLE.path, "script": assets.SCRIPT.path, "icon": assets.ICON.path}
 
 
@@ -39,13 +41,14 @@ def page(document: dict[str, Any]) -> str:
 
 def html(shown: View) -> str:
     """Return the HTML of a view."""
-    cards = Markup("").join(_card(card) for card in shown.cards)
+    few = sum(card.is_problem for card in shown.cards) <= OPEN_AT_MOST
+    cards = Markup("").join(_card(card, opened=few and card.is_problem) for card in shown.cards)
     return _TEMPLATES.get_template("page.html").render(page=shown, cards=cards, assets=_PATHS)
 
 
 @lru_cache(maxsize=MAX_CARDS)
-def _card(card: Card) -> Markup:
-    return _macros().article(card)
+def _card(card: Card, *, opened: bool) -> Markup:
+    return _macros().article(card, opened=opened)
 
 
 @lru_cache(maxsize=1)

@@ -269,6 +269,14 @@ def test_the_page_stays_the_same_until_a_word_changes() -> None:
     assert first != next_minute
 
 
+@pytest.mark.parametrize(("problems", "opened"), [(12, 12), (13, 0)])
+def test_pods_are_shown_at_once_unless_there_are_many_problems(problems: int, opened: int) -> None:
+    shown = page(document(*(Scene(f"stale-{number}") for number in range(problems)), SETTLED))
+    assert [tag for tag in Text(shown).tags if tag == ("details", {"open": None})] == [
+        ("details", {"open": None})
+    ] * opened
+
+
 def test_nothing_on_the_page_needs_an_exception_from_its_policy() -> None:
     html = page(document(Scene(run=running()), *many(200), watches=BLIND))
     for tag, attributes in Text(html).tags:
