@@ -21,11 +21,6 @@ FROM scratch AS wheels
 COPY --from=download /wheels /
 
 
-FROM python AS root
-COPY image/root.py /
-RUN --network=none ["python3", "/root.py", "/image"]
-
-
 # What is installed is checked against the lock, wherever the wheels are from.
 FROM python AS dependencies
 ENV PYTHONHASHSEED=0
@@ -55,6 +50,13 @@ RUN --network=none ["python3", "-m", "compileall", "-q", "--invalidation-mode=un
      "-s", "/installed", "-p", "/opt/certlag/application", "/installed"]
 
 
+# Python, and the libraries that it and the dependencies are linked to.
+FROM python AS root
+COPY image/root.py /
+RUN --network=none --mount=type=bind,from=dependencies,source=/installed,target=/dependencies \
+    ["python3", "/root.py", "/image", "/dependencies"]
+
+
 # What changes least is lowest: a new version of certlag is a new last layer.
 FROM scratch AS image
 COPY --from=root /image /
@@ -64,7 +66,7 @@ COPY --from=application /installed /opt/certlag/application
 ARG VERSION=0.1.0
 ARG REVISION=
 LABEL org.opencontainers.image.title="certlag" \
-      org.opencontainers.image.description="Which certificates were renewed and never loaded by the pods that serve them" \
+      org.opencontainers.image.description="Which certificates were renewed and never loaded by who serves them" \
       org.opencontainers.image.url="https://certlag.dev" \
       org.opencontainers.image.documentation="https://certlag.dev/docs" \
       org.opencontainers.image.licenses="Apache-2.0" \

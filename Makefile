@@ -9,6 +9,8 @@ STAMP  := $(VENV)/.made-$(PYTHON)
 # uv from PATH, or one of our own, made with nothing but Python.
 UV := $(or $(shell command -v uv),build/uv/bin/uv)
 
+COMPILE = $(UV) pip compile --universal --generate-hashes --python-version 3.11 --no-header --no-annotate --quiet
+
 .DEFAULT_GOAL := help
 .PHONY: help demo env test proof check format lock mutants docs pictures wheel bench-build bench-missing test-pythons clean
 
@@ -33,9 +35,10 @@ format: env ## Put the code into the project's form
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-lock: env ## Take newer dependencies into the lock
-	$(UV) pip compile pyproject.toml --extra dev --universal --generate-hashes --python-version 3.11 \
-		--no-header --no-annotate --upgrade --quiet --output-file requirements.lock
+lock: env ## Take newer dependencies into the locks: of the environment, of the image, of its build
+	$(COMPILE) pyproject.toml --extra dev --upgrade --output-file requirements.lock
+	$(COMPILE) pyproject.toml --constraint requirements.lock --upgrade --output-file image/requirements.lock
+	$(COMPILE) image/build.in --upgrade --output-file image/build.lock
 
 mutants: env ## Damage the alerts' rules one piece at a time: their scenarios must notice (some minutes)
 	$(BIN)/python -m alerts.mutants

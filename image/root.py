@@ -1,7 +1,8 @@
 """Makes the root of the image: Python, the libraries that it is linked to, and nothing else; no shell, no packages.
 
 Runs in the image that the result is taken from, and needs nothing but its standard library:
-`python3 root.py FOLDER`. Reads the running Python and the machine's libraries, writes below FOLDER.
+`python3 root.py FOLDER PROGRAMS`. Reads the running Python, the libraries that it and all below PROGRAMS are linked to,
+and writes below FOLDER.
 """  # noqa: INP001 - a script
 
 import compileall
@@ -27,7 +28,7 @@ AUTHORITIES = Path("/etc/ssl/certs/ca-certificates.crt")
 PACKAGES = Path("/var/lib/dpkg")
 
 
-def main(root: Path) -> None:
+def main(root: Path, programs: Path) -> None:
     """Write it."""
     python = Path(sys.executable).resolve()
     library = Path(sysconfig.get_path("stdlib"))
@@ -37,8 +38,10 @@ def main(root: Path) -> None:
     copied = root / library.relative_to("/")
     shutil.copytree(library, copied, ignore=shutil.ignore_patterns(*LEFT_OUT), symlinks=True)
     compileall.compile_dir(copied, quiet=1, stripdir=root, invalidation_mode=PycInvalidationMode.UNCHECKED_HASH)
-    extensions = [each for each in copied.rglob("*.so") if each.is_file()]
-    libraries = dict(linked(loader(), [python, *extensions]))
+    extensions = [each for folder in (copied, programs) for each in folder.rglob("*.so*") if each.is_file()]
+    found = dict(linked(loader(), [python, *extensions]))
+    # What a wheel brings with it, it finds by itself.
+    libraries = {name: path for name, path in found.items() if programs not in path.parents}
     (home,) = {path.parent for name, path in libraries.items() if name == "libc.so.6"}
     for name, path in libraries.items():
         # Beside libc: there the loader looks without a cache that says where.
@@ -91,4 +94,4 @@ def write(target: Path, text: str) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(*map(Path, sys.argv[1:]))

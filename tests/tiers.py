@@ -18,7 +18,12 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
 PYTEST = (sys.executable, "-m", "pytest", "-q")
-LOCK = "requirements.lock"
+LOCKS = {
+    "requirements.lock": ("pyproject.toml", "--extra", "dev"),
+    "image/requirements.lock": ("pyproject.toml", "--constraint", "requirements.lock"),
+    "image/build.lock": ("image/build.in",),
+}
+"""Each with what `make lock` makes it from."""
 PYTHON_ONLY = "not tools and not browser and not small_bench and not cluster"
 TIER_1 = "tools or browser or small_bench"
 NO_TESTS = 5
@@ -59,10 +64,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", help="a tier's name, as in 'checks' or 'tier 0'")
     parser.add_argument("--proof", action="store_true", help="the full matrices")
-    parser.add_argument("--lock", action="store_true", help="only say whether the lock fits pyproject.toml")
+    parser.add_argument("--lock", action="store_true", help="only say whether the locks fit pyproject.toml")
     asked = parser.parse_args()
     if asked.lock:
-        return lock_fits()
+        return locks_fit()
     parts = tests(proof=True) if asked.proof else (*CHECKS, *tests(proof=False))
     if asked.only:
         parts = tuple(part for part in parts if part.tier == asked.only)
@@ -82,19 +87,24 @@ def run(parts: tuple[Part, ...]) -> Iterator[tuple[Part, float, int]]:
         yield part, time.monotonic() - started, 0 if part.may_be_empty and code == NO_TESTS else code
 
 
-def lock_fits() -> int:
-    """Say whether the lock is what pyproject.toml asks for: compiling it anew changes nothing."""
-    anew = ROOT / "build" / LOCK
-    anew.parent.mkdir(exist_ok=True)
-    shutil.copy(ROOT / LOCK, anew)
+def locks_fit() -> int:
+    """Say whether each lock is what its source asks for: compiling it anew changes nothing."""
     uv = shutil.which("uv") or str(ROOT / "build/uv/bin/uv")
-    options = ("--extra", "dev", "--universal", "--generate-hashes", "--python-version", "3.11")
+    outdated = [lock for lock, source in LOCKS.items() if _anew(uv, lock, source) != (ROOT / lock).read_bytes()]
+    for lock in outdated:
+        print(f"{lock} does not fit {LOCKS[lock][0]}; `make lock` writes it anew")
+    return 1 if outdated else 0
+
+
+def _anew(uv: str, lock: str, source: tuple[str, ...]) -> bytes:
+    """Return what compiling a lock makes of it, which keeps the versions that fit."""
+    anew = ROOT / "build" / "locks" / lock
+    anew.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy(ROOT / lock, anew)
+    options = ("--universal", "--generate-hashes", "--python-version", "3.11")
     quiet = ("--no-header", "--no-annotate", "--quiet", "--output-file", str(anew))
-    subprocess.run((uv, "pip", "compile", "pyproject.toml", *options, *quiet), cwd=ROOT, check=True, env=os.environ)
-    if anew.read_bytes() != (ROOT / LOCK).read_bytes():
-        print(f"{LOCK} does not fit pyproject.toml; `make lock` writes it anew")
-        return 1
-    return 0
+    subprocess.run((uv, "pip", "compile", *source, *options, *quiet), cwd=ROOT, check=True, env=os.environ)
+    return anew.read_bytes()
 
 
 if __name__ == "__main__":

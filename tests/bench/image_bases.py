@@ -20,7 +20,12 @@ ROOT = Path(__file__).parents[2]
 LOCKS = (ROOT / "image" / "requirements.lock", ROOT / "image" / "build.lock")
 LEFT_OUT = {"__pycache__", "site-packages", "dist-packages", "test", "tests", "idlelib", "lib2to3", "tkinter"}
 WHERE = Path("usr/local")
-VERSION = "1"
+OF_WHEELS = (
+    *("libdl.so.2", "libgcc_s.so.1", "libm.so.6", "libpthread.so.0"),
+    *("librt.so.1", "libstdc++.so.6", "libutil.so.1", "libz.so.1"),
+)
+"""Libraries that wheels for any Linux may count on (PEP 513), and that every base has."""
+VERSION = "3"
 """Of how these are made: another one is another place in the cache."""
 
 
@@ -74,6 +79,7 @@ def _files() -> Iterator[tuple[str, Path]]:
             if path.is_absolute():
                 found[name if place else str(path)] = path
     libc = found["libc.so.6"].parent
+    found |= {name: libc / name for name in OF_WHEELS if (libc / name).exists()}
     for name, path in found.items():
         # The loader has its one path; a library goes to where libc is, whatever place it has here.
         yield str(name if name.startswith("/") else libc / name).lstrip("/"), path
