@@ -34,6 +34,7 @@ from runbook.reporters.json_forms import check_document, history_document
 from runbook.session import Options, Session, Time, UsageError, open_session
 
 CHECK_FAILED = 3
+REHEARSE = "rehearse"
 USAGE = 2
 WAYS = {"restart": RESTART, "resume": RESUME, "abort": ABORT}
 HELP = {
@@ -159,13 +160,18 @@ class Commands(click.Group):
             names: tuple[str, ...] = ()
         else:
             names = tuple(target.name for target in loaded.targets)
-        return [*(f"{verb}-{name}" for name in names for verb in BY_VERB), *super().list_commands(ctx)]
+        fixed = sorted((*super().list_commands(ctx), REHEARSE))
+        return [*(f"{verb}-{name}" for name in names for verb in BY_VERB), *fixed]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Return a command by its name: whether there is such a target is found out when it runs."""
         verb, dash, name = cmd_name.partition("-")
         if dash and name and verb in BY_VERB:
             return _target_command(verb, name)
+        if cmd_name == REHEARSE:
+            from runbook.rehearse import rehearse  # noqa: PLC0415 - only who rehearses needs a cluster in the process
+
+            return rehearse
         return super().get_command(ctx, cmd_name)
 
 

@@ -73,7 +73,7 @@ DRILLS = (
     Drill(
         "locked",
         "what it looks like when a colleague is restarting the same service",
-        "Maria has begun the same restart from her laptop a minute ago; her run holds the lock.",
+        "Maria has begun the same restart from her laptop; her run holds the lock.",
         (
             Typed(RESTART, 4, "Two runs never change the same workloads; it says who holds the lock."),
             Elsewhere("ask Maria", "She has stopped her run, and so released the lock.", deeds.release_lock),
