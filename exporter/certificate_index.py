@@ -1,13 +1,31 @@
-"""Certificates with their requests, and what is remembered of both. Pure bookkeeping, owned by `state`."""
+"""Certificates with their requests, and what is remembered of both. Pure bookkeeping, owned by `state`.
 
-from collections import defaultdict
+Most of the exporter's memory is here, so there is one entry for each Certificate (docs/performance.md).
+"""
+
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from exporter.issued import issued
 from exporter.model import Certificate, CertificateRequest, Issued, IssuedEvidence, ObjectKey
 
 FORMER = 8
 """Fingerprints that are remembered of each Certificate's past."""
+
+
+@dataclass(slots=True)
+class _Entry:
+    """One Certificate with its requests; `uid` and `revision` are those for which `issued` was seen."""
+
+    certificate: Certificate | None = None
+    requests: tuple[CertificateRequest, ...] = ()
+    uid: str = ""
+    revision: int = 0
+    issued: Issued | None = None
+    former: tuple[str, ...] = ()
+
+
+_NONE = _Entry()
 
 
 class CertificateIndex:
@@ -17,91 +35,118 @@ class CertificateIndex:
     """
 
     def __init__(self) -> None:
-        self._certificates: dict[ObjectKey, Certificate] = {}
-        self._requests: dict[ObjectKey, CertificateRequest] = {}
-        self._by_secret: dict[ObjectKey, set[ObjectKey]] = defaultdict(set)
-        self._requests_of: dict[ObjectKey, set[ObjectKey]] = defaultdict(set)
-        self._remembered: dict[ObjectKey, tuple[str, int, Issued]] = {}
-        self._former: dict[ObjectKey, tuple[str, ...]] = {}
+        self._entries: dict[ObjectKey, _Entry] = {}
+        self._certificate_of: dict[ObjectKey, ObjectKey] = {}
+        self._by_secret: dict[ObjectKey, tuple[ObjectKey, ...]] = {}
 
     def put(self, certificate: Certificate) -> None:
         """Take in a Certificate, new or changed."""
-        self._unlink(certificate.key)
-        self._certificates[certificate.key] = certificate
-        self._by_secret[_secret(certificate)].add(certificate.key)
-        self._remember(certificate.key)
+        entry = self._entry(certificate.key)
+        before = entry.certificate
+        entry.certificate = certificate
+        if before is None or before.secret != certificate.secret:
+            self._unlink(before)
+            secret = _secret(certificate)
+            self._by_secret[secret] = (*self._by_secret.get(secret, ()), certificate.key)
+        _remember(entry)
 
     def drop(self, key: ObjectKey) -> None:
         """Forget a Certificate and its past."""
-        self._unlink(key)
-        for store in (self._certificates, self._remembered, self._former):
-            store.pop(key, None)
+        entry = self._entries.get(key)
+        if entry is None:
+            return
+        self._unlink(entry.certificate)
+        self._keep(key, _Entry(requests=entry.requests))
 
     def put_request(self, request: CertificateRequest) -> ObjectKey:
         """Take in a request; return the key of its Certificate."""
-        certificate = ObjectKey(request.key.namespace, request.certificate)
-        self._requests[request.key] = request
-        self._requests_of[certificate].add(request.key)
-        self._remember(certificate)
-        return certificate
+        key = ObjectKey(request.key.namespace, request.certificate)
+        self.drop_request(request.key)
+        entry = self._entry(key)
+        if entry.certificate is not None:
+            key = entry.certificate.key  # one object for equal keys
+        entry.requests = tuple(sorted((*entry.requests, request), key=lambda each: each.key))
+        self._certificate_of[request.key] = key
+        _remember(entry)
+        return key
 
     def drop_request(self, key: ObjectKey) -> ObjectKey | None:
         """Forget a request; return the key of its Certificate if it was known."""
-        request = self._requests.pop(key, None)
-        if request is None:
-            return None
-        certificate = ObjectKey(key.namespace, request.certificate)
-        self._requests_of[certificate].discard(key)
+        certificate = self._certificate_of.pop(key, None)
+        if certificate is not None:
+            entry = self._entries[certificate]
+            entry.requests = tuple(request for request in entry.requests if request.key != key)
+            self._keep(certificate, entry)
         return certificate
 
     def get(self, key: ObjectKey) -> Certificate | None:
         """Return a Certificate."""
-        return self._certificates.get(key)
+        return self._entries.get(key, _NONE).certificate
 
     def keys(self) -> Iterable[ObjectKey]:
         """Return the keys of all Certificates."""
-        return self._certificates.keys()
+        return (key for key, entry in self._entries.items() if entry.certificate is not None)
 
     def request_keys(self) -> Iterable[ObjectKey]:
         """Return the keys of all requests."""
-        return self._requests.keys()
+        return self._certificate_of.keys()
 
-    def with_secret(self, secret: ObjectKey) -> frozenset[ObjectKey]:
+    def with_secret(self, secret: ObjectKey) -> tuple[ObjectKey, ...]:
         """Return the Certificates that are stored in a Secret."""
-        return frozenset(self._by_secret.get(secret, ()))
+        return self._by_secret.get(secret, ())
 
     def requests(self, key: ObjectKey) -> tuple[CertificateRequest, ...]:
-        """Return the requests of a Certificate."""
-        return tuple(self._requests[name] for name in sorted(self._requests_of.get(key, ())))
+        """Return the requests of a Certificate, by name."""
+        return self._entries.get(key, _NONE).requests
 
     def remembered(self, key: ObjectKey) -> tuple[int, Issued] | None:
         """Return a revision and what was seen issued for it; nothing of a Certificate that was made anew since."""
-        certificate = self._certificates.get(key)
-        uid, revision, known = self._remembered.get(key, (None, 0, None))
-        return (revision, known) if known and certificate and certificate.uid == uid else None
+        return _remembered(self._entries.get(key, _NONE))
 
     def former(self, key: ObjectKey) -> frozenset[str]:
         """Return the fingerprints of what was seen issued so far, the present one among them."""
-        return frozenset(self._former.get(key, ()))
+        return frozenset(self._entries.get(key, _NONE).former)
 
-    def known(self, key: ObjectKey) -> Issued | None:
-        """Return what was last issued."""
-        certificate = self._certificates.get(key)
-        return issued(certificate, self.requests(key), self.remembered(key)) if certificate else None
+    def _entry(self, key: ObjectKey) -> _Entry:
+        return self._entries.setdefault(key, _Entry())
 
-    def _remember(self, key: ObjectKey) -> None:
-        certificate, known = self._certificates.get(key), self.known(key)
-        if certificate is None or certificate.revision is None or known is None or known.chain is None:
+    def _keep(self, key: ObjectKey, entry: _Entry) -> None:
+        """Keep an entry as long as it says something."""
+        if entry.certificate is None and not entry.requests:
+            self._entries.pop(key, None)
+        else:
+            self._entries[key] = entry
+
+    def _unlink(self, certificate: Certificate | None) -> None:
+        if certificate is None:
             return
-        if known.evidence is IssuedEvidence.CERTIFICATE_REQUEST:
-            self._remembered[key] = (certificate.uid, certificate.revision, known)
-            fingerprint = known.chain.leaf.fingerprint_sha256
-            older = tuple(other for other in self._former.get(key, ()) if other != fingerprint)
-            self._former[key] = (*older, fingerprint)[-FORMER:]
+        secret = _secret(certificate)
+        others = tuple(key for key in self._by_secret[secret] if key != certificate.key)
+        if others:
+            self._by_secret[secret] = others
+        else:
+            del self._by_secret[secret]
 
-    def _unlink(self, key: ObjectKey) -> None:
-        if before := self._certificates.get(key):
-            self._by_secret[_secret(before)].discard(key)
+
+def _remembered(entry: _Entry) -> tuple[int, Issued] | None:
+    certificate, known = entry.certificate, entry.issued
+    return (entry.revision, known) if known and certificate and certificate.uid == entry.uid else None
+
+
+def _remember(entry: _Entry) -> None:
+    """Note what is issued now, if its request says so."""
+    certificate = entry.certificate
+    if certificate is None or certificate.revision is None:
+        return
+    known = issued(certificate, entry.requests, _remembered(entry))
+    if known is None or known.chain is None or known.evidence is not IssuedEvidence.CERTIFICATE_REQUEST:
+        return
+    entry.uid, entry.revision = certificate.uid, certificate.revision
+    if entry.issued != known:
+        entry.issued = known
+    fingerprint = known.chain.leaf.fingerprint_sha256
+    if entry.former[-1:] != (fingerprint,):
+        entry.former = (*(other for other in entry.former if other != fingerprint), fingerprint)[-FORMER:]
 
 
 def _secret(certificate: Certificate) -> ObjectKey:

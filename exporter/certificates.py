@@ -8,6 +8,7 @@ import binascii
 import hashlib
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from functools import lru_cache
 
@@ -24,6 +25,7 @@ MAX_NAMES = 200
 MAX_NAME = 255
 """Characters of a DNS name (RFC 1035 §2.3.4); longer names cannot match a Certificate's and are cut."""
 
+_NO_NAMES = frozenset[str]()
 _PEM = re.compile(r"-----BEGIN CERTIFICATE-----(.*?)-----END CERTIFICATE-----", re.DOTALL)
 
 
@@ -68,36 +70,47 @@ def read_issued(certificate_pem: bytes, ca_pem: bytes) -> IssuedChain:
     Raises:
         InvalidCertificateError: the leaf or an authority cannot be read.
     """
-    leaf, *intermediates = split_pem(certificate_pem)
+    der, *intermediates = split_pem(certificate_pem)
     authorities = _authorities(ca_pem)
-    issuers = (_issuer(leaf), *(_load(der).issuer for der in intermediates))
+    leaf, issuer = _read_issued_leaf(der)
+    issuers = (issuer, *(_load(between).issuer for between in intermediates))
     return IssuedChain(
-        leaf=read_leaf(leaf),
-        intermediates=tuple(_shared(der) for der in intermediates),
+        leaf=leaf,
+        intermediates=tuple(_shared(between) for between in intermediates),
         authorities=authorities,
         authority_not_after=_named_authority_not_after(issuers, authorities),
     )
 
 
 def read_leaf(der: bytes) -> Leaf:
-    """Read what identifies a leaf.
+    """Read what identifies a leaf, its names among it.
 
     Raises:
         InvalidCertificateError: it cannot be read.
     """
-    try:
-        certificate = x509.load_der_x509_certificate(der)
-        return Leaf(
-            fingerprint_sha256=hashlib.sha256(der).hexdigest(),
-            serial_number=_octets(certificate.serial_number),
-            not_before=certificate.not_valid_before_utc,
-            not_after=certificate.not_valid_after_utc,
-            names=frozenset(_names(certificate)),
-        )
-    # Fuzzing the library found ValueError, InvalidVersion, UnsupportedGeneralNameType and more, of no common
-    # kind: whichever it is, the certificate cannot be read.
-    except Exception as error:
-        raise InvalidCertificateError(f"{type(error).__name__}: {error}") from error
+    certificate = _parse(der)
+    with _reading():
+        return _leaf(der, certificate, frozenset((*_common_names(certificate), *_alternative_names(certificate))))
+
+
+def _read_issued_leaf(der: bytes) -> tuple[Leaf, x509.Name]:
+    """Read what was issued, and by whom. Of its names only the common name: the Certificate's spec has the others.
+
+    Leaves are read once and not kept as the library's objects: ten thousand of them would fill any cache.
+    """
+    certificate = _parse(der)
+    with _reading():
+        return _leaf(der, certificate, frozenset(_common_names(certificate)) or _NO_NAMES), certificate.issuer
+
+
+def _leaf(der: bytes, certificate: x509.Certificate, names: frozenset[str]) -> Leaf:
+    return Leaf(
+        fingerprint_sha256=hashlib.sha256(der).hexdigest(),
+        serial_number=_octets(certificate.serial_number),
+        not_before=certificate.not_valid_before_utc,
+        not_after=certificate.not_valid_after_utc,
+        names=names,
+    )
 
 
 @lru_cache(maxsize=4096)
@@ -142,20 +155,31 @@ def _authorities(ca_pem: bytes) -> tuple[bytes, ...]:
     return tuple(_shared(der) for der in split_pem(ca_pem)) if ca_pem.strip() else ()
 
 
-def _issuer(der: bytes) -> x509.Name:
-    """Return who signed a leaf. Leaves are not kept: ten thousand of them would fill the cache, and are read once."""
-    return _load.__wrapped__(der).issuer
-
-
 @lru_cache(maxsize=512)
 def _load(der: bytes) -> x509.Certificate:
-    try:
-        certificate = x509.load_der_x509_certificate(der)
+    certificate = _parse(der)
+    with _reading():
         # The library reads names when they are first asked for, and may fail only then.
         _ = certificate.subject, certificate.issuer
-    except Exception as error:  # see read_leaf
-        raise InvalidCertificateError(f"{type(error).__name__}: {error}") from error
     return certificate
+
+
+def _parse(der: bytes) -> x509.Certificate:
+    with _reading():
+        return x509.load_der_x509_certificate(der)
+
+
+@contextmanager
+def _reading() -> Iterator[None]:
+    """Translate what the library makes of broken bytes.
+
+    Fuzzing it found ValueError, InvalidVersion, UnsupportedGeneralNameType and more, of no common kind: whichever it
+    is, the certificate cannot be read.
+    """
+    try:
+        yield
+    except Exception as error:
+        raise InvalidCertificateError(f"{type(error).__name__}: {error}") from error
 
 
 def _not_after(der: bytes) -> datetime:
@@ -181,9 +205,12 @@ def _named_authority_not_after(issuers: tuple[x509.Name, ...], authorities: tupl
     return min((_not_after(der) for der in named), default=None)
 
 
-def _names(certificate: x509.Certificate) -> Iterator[str]:
+def _common_names(certificate: x509.Certificate) -> Iterator[str]:
     for attribute in certificate.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME):
         yield str(attribute.value)[:MAX_NAME]
+
+
+def _alternative_names(certificate: x509.Certificate) -> Iterator[str]:
     try:
         alternatives = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:

@@ -28,7 +28,7 @@ def issued(
     """
     requests = tuple(requests)
     return (
-        _by_request(certificate, requests)
+        _by_request(certificate, requests, remembered)
         or _by_memory(certificate, requests, remembered)
         or _by_dates(certificate, requests)
     )
@@ -43,9 +43,17 @@ def later(certificate: Certificate, requests: Iterable[CertificateRequest]) -> f
     )
 
 
-def _by_request(certificate: Certificate, requests: tuple[CertificateRequest, ...]) -> Issued | None:
+def _by_request(
+    certificate: Certificate, requests: tuple[CertificateRequest, ...], remembered: tuple[int, Issued] | None
+) -> Issued | None:
     for request in requests:
         if request.issued and request.revision == certificate.revision:
+            if (
+                remembered is not None
+                and remembered[1].chain is request.issued
+                and remembered[1].at == request.ready_at
+            ):
+                return remembered[1]  # one object for equal values
             leaf = request.issued.leaf
             return Issued(
                 IssuedEvidence.CERTIFICATE_REQUEST,

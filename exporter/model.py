@@ -94,6 +94,7 @@ class Certificate:
 class IssuedChain:
     """What a CertificateRequest's status holds.
 
+    Of the leaf's names only the common name is kept: the Certificate's spec has the others.
     `intermediates` (DER) follow the leaf in `status.certificate`; `authorities` (DER) are `status.ca`, empty if
     the issuer gave none. `authority_not_after` belongs to the one of them that signs the leaf's chain.
     """

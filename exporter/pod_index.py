@@ -68,9 +68,10 @@ class PodIndex:
         """Return the keys of all ReplicaSets."""
         return self._replica_sets.keys()
 
-    def using(self, secret: ObjectKey) -> Iterator[Pod]:
-        """Yield the pods that use a Secret, by name."""
-        yield from (self._pods[key] for key in sorted(self._by_secret.get(secret, ())))
+    def using(self, secret: ObjectKey) -> tuple[Pod, ...]:
+        """Return the pods that use a Secret, by name."""
+        users = self._by_secret.get(secret)
+        return tuple(self._pods[key] for key in sorted(users)) if users else ()
 
     def of(self, workload: Workload) -> Iterator[Pod]:
         """Yield the pods of a workload, by name."""

@@ -202,7 +202,9 @@ class World:
 
     @_put.register
     def _(self, certificate: Certificate, _: datetime) -> Keys:
-        dirty = self._neighbours(certificate.key)
+        before = self._certificates.get(certificate.key)
+        moved = before is not None and before.secret != certificate.secret
+        dirty = self._neighbours(certificate.key) if moved else set()
         self._certificates.put(certificate)
         return dirty | self._neighbours(certificate.key)
 

@@ -15,8 +15,8 @@ from exporter.pieces import Piece
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
-BLOCK = 256
-"""Things in a block. Measured at 10,000 certificates (docs/performance.md): the pieces are some 50 KB each."""
+BLOCK = 64
+"""Things in a block. Measured at 10,000 certificates (docs/performance.md): the pieces have some 15 KB each."""
 
 
 class Family(NamedTuple):
@@ -42,7 +42,7 @@ class _Block:
     __slots__ = ("lengths", "piece")
 
     def __init__(self) -> None:
-        self.lengths = array("L", bytes(array("L").itemsize * BLOCK))
+        self.lengths = array("I", bytes(array("I").itemsize * BLOCK))
         self.piece = Piece(b"")
 
     def replace(self, slot: int, lines: bytes) -> bool:

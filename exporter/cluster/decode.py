@@ -4,7 +4,8 @@ The objects come from a cluster that anybody may write to: any field may be miss
 What the judgement cannot do without makes the object undecodable, and it is counted and skipped; what it can
 do without becomes None. `documents` has their form.
 
-Names that many objects share are interned: ten thousand certificates have a hundred namespaces.
+Names that many objects share are interned: namespaces, containers, ports. Those of objects are not: the table of
+interned strings would cost more than it saves.
 """
 
 import binascii
@@ -73,13 +74,13 @@ def certificate(document: Document) -> Certificate:
     """Read a cert-manager.io/v1 Certificate."""
     found = _read(document, documents.Certificate)
     spec, status = found.spec or documents.CertificateSpec(), found.status or documents.CertificateStatus()
-    dns_names = [intern(name) for name in spec.dns_names or ()]
+    dns_names = spec.dns_names or ()
     common_name = spec.common_name or None
     others = (*(spec.ip_addresses or ()), *(spec.uris or ()), *filter(None, [common_name]))
     return Certificate(
         key=_key(found),
         uid=_uid(found),
-        secret=intern(_required(spec.secret_name, "secretName")),
+        secret=_required(spec.secret_name, "secretName"),
         names=frozenset((*dns_names, *others)),
         server_name=next((name for name in (*dns_names, common_name) if name and "*" not in name), None),
         issuer=_issuer(spec.issuer_ref),
@@ -104,7 +105,7 @@ def certificate_request(document: Document) -> CertificateRequest | None:
     status = found.status or documents.CertificateRequestStatus()
     return CertificateRequest(
         key=_key(found),
-        certificate=intern(name),
+        certificate=name,
         revision=int(revision),
         ready_at=_condition_since(status.conditions, "Ready"),
         issued=_issued(status),
@@ -218,7 +219,7 @@ def _read(document: Document, form: type[Form]) -> Form:
 def _key(found: documents.Named) -> ObjectKey:
     metadata = found.metadata or _NO_METADATA
     namespace, name = _required(metadata.namespace, "namespace"), _required(metadata.name, "name")
-    return ObjectKey(intern(namespace), intern(name))
+    return ObjectKey(intern(namespace), name)
 
 
 def _uid(found: documents.Named) -> str:
@@ -293,7 +294,7 @@ def _volumes(spec: documents.PodSpec) -> Iterator[tuple[str, tuple[str, ...]]]:
             volume.secret.secret_name if volume.secret else None,
             *(source.secret.name for source in projected if source.secret),
         )
-        yield volume.name or "", tuple(intern(name) for name in names if name)
+        yield volume.name or "", tuple(name for name in names if name)
 
 
 def _secrets(container: documents.Container, secrets_of_volumes: dict[str, tuple[str, ...]]) -> Iterator[str]:
@@ -305,7 +306,7 @@ def _secrets(container: documents.Container, secrets_of_volumes: dict[str, tuple
     )
     for reference in references:
         if reference is not None and reference.name:
-            yield intern(reference.name)
+            yield reference.name
 
 
 def _controller(metadata: documents.Metadata) -> Owner | None:
