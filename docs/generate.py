@@ -8,6 +8,7 @@ from alerts import generate as alerts
 from alerts.alerting import ALERTS
 from exporter.configuration import json_schema
 from exporter.exposition import FAMILIES
+from release import generate as release
 
 DOCS = Path(__file__).parent
 
@@ -24,6 +25,7 @@ def generated() -> dict[Path, str]:
         DOCS / "metrics.md": _between(DOCS / "metrics.md", "".join(_metrics())),
         DOCS / "alerting.md": _between(DOCS / "alerting.md", "".join(_alerts())),
         **alerts.generated(),
+        **release.generated(alerts.generated()[alerts.CHART / "values.yaml"]),
         DOCS / "configuration.schema.json": json.dumps(json_schema(), indent=2) + "\n",
     }
 
