@@ -53,6 +53,16 @@ class Browser:
         """All elements that fit a CSS selector."""
         return self.driver.find_elements(By.CSS_SELECTOR, selector)
 
+    def text(self, selector: str) -> str:
+        """What the first element that fits shows; empty if there is none. In one go: a page may change meanwhile."""
+        return next(iter(self.texts(selector)), "")
+
+    def texts(self, selector: str) -> list[str]:
+        """What each element that fits shows."""
+        script = "return [...document.querySelectorAll(arguments[0])].map((each) => each.innerText.trim())"
+        found: list[str] = self.run(script, selector)
+        return found
+
     def run(self, script: str, *arguments: object) -> Any:
         """Run JavaScript as a developer's console does, and return what it returns."""
         return self.driver.execute_script(script, *arguments)

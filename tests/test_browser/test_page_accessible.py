@@ -48,8 +48,8 @@ def test_the_page_has_landmarks_headings_and_captions(browser: Browser) -> None:
         browser.open(stage.url)
         for landmark in ("header", "main", "footer", "nav"):
             assert len(browser.all(f"body > {landmark}, footer > {landmark}")) == 1, landmark
-        assert [heading.text for heading in browser.all("h1")] == ["Restart build-service by Sat 30 May 2026"]
-        assert [heading.text for heading in browser.all("h3")] == ["build-service", "registry"]
+        assert browser.texts("h1") == ["Restart build-service by Sat 30 May 2026"]
+        assert browser.texts("h3") == ["build-service", "registry"]
         assert len(browser.all("table caption")) == len(browser.all("table")) > 0
 
 

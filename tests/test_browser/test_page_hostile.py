@@ -32,11 +32,11 @@ def test_a_name_full_of_markup_is_shown_as_text_at_once_and_after_a_change(brows
     with staged(document(Scene("registry", ("second",)))) as stage:
         browser.open(stage.url)
         stage.shown = hostile()
-        waiting.until("the change", lambda: browser.one(".card h3").text != "registry", 15)
+        waiting.until("the change", lambda: browser.text(".card h3") != "registry", 15)
         for _ in ("after a change", "at once"):
-            assert browser.one(".card h3").text == MARKUP
-            assert browser.one("td b").text == MARKUP
-            assert MARKUP in browser.one("#blind-watches").text
+            assert browser.text(".card h3") == MARKUP
+            assert browser.text("td b") == MARKUP
+            assert MARKUP in browser.text("#blind-watches")
             assert browser.run("return window.pwned ?? null") is None
             assert browser.all("img, main script, body script") == []
             assert browser.findings() == []

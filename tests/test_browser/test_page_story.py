@@ -30,7 +30,7 @@ PARTS = ("drain", "restart", "verify", "put back")
 
 
 def state(browser: Browser) -> str:
-    return str(browser.run(f"return document.querySelector('{CARD.replace(chr(92), chr(92) * 2)} .state').textContent"))
+    return browser.text(f"{CARD} .state")
 
 
 def type_it(command: str, demo: Demo) -> "subprocess.Popen[bytes]":
@@ -50,13 +50,13 @@ def test_from_the_stale_build_service_to_nothing_to_do(
         url = f"http://{demo.address}/"
         for each in (browser, plain_browser):
             each.open(url)
-            assert each.one("h1").text.startswith("Restart build-service by ")
-            assert "stale" in each.one(CARD).text
-            assert each.one(f"{CARD} time").text.endswith("UTC")
+            assert each.text("h1").startswith("Restart build-service by ")
+            assert "stale" in each.text(CARD)
+            assert each.text(f"{CARD} time").endswith("UTC")
         assert not plain_browser.one("#tools").is_displayed(), "what needs scripts is not offered without"
         browser.run("window.sameDocument = true")
-        command = browser.one(f"{CARD} .command code").text
-        assert command == plain_browser.one(f"{CARD} .command code").text
+        command = browser.text(f"{CARD} .command code")
+        assert command == plain_browser.text(f"{CARD} .command code")
 
         seen = ["Restart needed"]
 
@@ -68,17 +68,17 @@ def test_from_the_stale_build_service_to_nothing_to_do(
         with workers_held(demo.folder / "kubeconfig"):
             process = type_it(command, demo)
             waiting.until("the page to show the drain", lambda: sees("Draining the workers"), 60)
-            assert "0 of 3 replicas" in browser.one(".run").text
+            assert "0 of 3 replicas" in browser.text(".run")
             plain_browser.driver.refresh()
             assert state(plain_browser) == "Draining the workers", "without scripts a reload shows the run"
-            assert "0 of 3 replicas" in plain_browser.one(".run").text
+            assert "0 of 3 replicas" in plain_browser.text(".run")
         let_go = time.monotonic()
         waiting.until("the page to be settled", lambda: sees("Nothing to do"), 60)
         figures(f"page settled {time.monotonic() - let_go:.1f} s after the last worker ended: {' → '.join(seen)}")
         assert process.wait(timeout=60) == 0
         assert [each for each in ORDER if each in seen] == seen, "each step once, in its order"
         assert browser.run("return window.sameDocument") is True, "it was loaded again"
-        last = browser.one(f"{CARD} .last").text
+        last = browser.text(f"{CARD} .last")
         assert last.startswith("Last run: done, ")
         assert all(f"{part} " in last for part in PARTS), last
         plain_browser.driver.refresh()
