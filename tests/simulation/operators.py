@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from exporter.cluster.client import ClusterClient
 from exporter.errors import ClusterError
-from exporter.model import Target
+from exporter.model import Endpoint, Probe, Target
 from exporter.run_record import RecordError
 from rehearsal.api.resources import DEPLOYMENTS, PODS, REPLICA_SETS, STATEFUL_SETS
 from runbook import planning, preconditions
@@ -33,6 +33,7 @@ from runbook.wakeup import Wakeup
 from runbook.workloads import PodState, pod_state
 from tests.simulation.line import Line
 from tests.simulation.place import Place
+from tests.simulation.truth import Acquaintance
 
 WAKING = (PODS, REPLICA_SETS, DEPLOYMENTS, STATEFUL_SETS)
 """What a real command watches while it waits."""
@@ -111,8 +112,8 @@ class Command:
         self._effect: Effect | None = None
         self.run_id = f"run{self.pid}"
         client, clock = ClusterClient(self.line), self.place.clock
-        network = self.place.network
-        self.looker = Looker(self.order.target, client, clock, lambda endpoint: network.shake_hands(endpoint, clock))
+        self.known = Acquaintance(self.place)
+        self.looker = Looker(self.order.target, client, clock, self._shake_hands)
         self._driver = Driver(
             self.line,
             self.looker,
@@ -219,7 +220,7 @@ class Command:
         if isinstance(effect, Change):
             return self.witness.writes(self, effect, lambda: self._driver.drive(one(effect)))
         answer = self._driver.drive(one(effect))
-        if isinstance(effect, Look):
+        if isinstance(effect, Look) and effect.probe:
             self.witness.looked(self, answer)
         return answer
 
@@ -230,9 +231,15 @@ class Command:
 
     # --- from the command line to the engine --------------------------------------------------------------
 
+    def _shake_hands(self, endpoint: Endpoint) -> Probe:
+        self.known.meet(endpoint.container_id, endpoint.address)
+        return self.place.network.shake_hands(endpoint, self.place.clock)
+
     def _begin(self) -> Steps[Ending]:
-        """Gather, check, ask, run: what `runbook.commands` does, as steps."""
+        """Gather, check, ask, run: what `runbook.commands` does, as steps. `check` only looks."""
         order = self.order
+        if order.verb == "check":
+            return self._check()
         steps, conditions = WAYS[order.verb]
         try:
             facts = self._facts()
@@ -268,6 +275,14 @@ class Command:
             is_dead=self._is_dead,
         )
         return (yield from steps(engine))
+
+    def _check(self) -> Ending:
+        """Look, as `runbook.answers` does."""
+        try:
+            self.witness.looked(self, self.looker.look())
+        except ClusterError as error:
+            return Ending(Outcome.UNEXPECTED, f"the API server could not be asked: {error}")
+        return Ending(Outcome.NOTHING_TO_DO, "looked")
 
     def _is_dead(self, holder: str) -> bool:
         """Tell whether a holder was a process of this laptop that runs no more."""

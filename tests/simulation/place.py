@@ -23,8 +23,8 @@ TOKEN = "token"
 NODES = ("node-1", "node-2", "node-3")
 PROGRAMS = {
     "service": BUILD_SERVICE,
-    "builder": Program(change=timedelta(minutes=10)),
-    "tester": Program(change=timedelta(minutes=3)),
+    "builder": Program(change=timedelta(minutes=2)),
+    "tester": Program(change=timedelta(minutes=1)),
     "registry": BUILD_SERVICE,
 }
 RESOURCES = {"deployment": DEPLOYMENTS, "statefulset": STATEFUL_SETS}

@@ -89,7 +89,7 @@ class Ledger:
 
 @dataclass
 class Acquaintance:
-    """What one exporter process has had a chance to see: each container that answered, each revision's request."""
+    """What one process has had a chance to see: each container that answered, each revision's request."""
 
     place: Place
     loaded: dict[str, bytes] = field(default_factory=dict)
@@ -100,12 +100,10 @@ class Acquaintance:
     """What each Lease said, and since when."""
 
     def look(self) -> None:
-        """See what there is to see at this instant."""
+        """See what there is to see at this instant, and shake hands with whoever answers."""
         for pod in self.place.everything(PODS):
-            address = pod["status"].get("podIP", "")
             for container in running(pod):
-                if address in self.place.network.served:
-                    self.loaded.setdefault(container["containerID"], self.place.network.served[address])
+                self.meet(container["containerID"], pod["status"].get("podIP", ""))
         requests = {name_of(request) for request in self.place.everything(CERTIFICATE_REQUESTS)}
         for certificate in self.place.everything(CERTIFICATES):
             revision = certificate["status"].get("revision", 0)
@@ -117,6 +115,11 @@ class Acquaintance:
             says = (spec["holderIdentity"], spec["renewTime"])
             if self.heartbeats.get(name, (None, None))[0] != says:
                 self.heartbeats[name] = (says, self.place.clock.now())
+
+    def meet(self, container_id: str, address: str) -> None:
+        """Shake hands with one container."""
+        if address in self.place.network.served:
+            self.loaded.setdefault(container_id, self.place.network.served[address])
 
     def identifies(self, issued: Issuance) -> bool:
         """Tell whether it knows the very certificate, not only its dates."""

@@ -33,7 +33,7 @@ DIARY = 40
 """What happened last, that is told of a walk that fails."""
 LONGEST = 160
 """Effects within which misfortunes befall a command; a whole run has about as many."""
-WHIM = 0.1
+WHIM = 0.2
 """How often somebody who looks restarts although the gauges do not ask for it."""
 UNCHANGED = 60.0
 """Seconds after which it is looked anew though nothing was written and no text published: time changes things too."""
@@ -52,7 +52,7 @@ class Pace:
     on_call: timedelta
 
 
-CALM = Pace(season=timedelta(days=180), between_deeds=timedelta(days=10), on_call=timedelta(days=6))
+CALM = Pace(season=timedelta(days=180), between_deeds=timedelta(days=10), on_call=timedelta(days=8))
 """As it is: what is long takes long, and years pass quickly."""
 BUSY = Pace(season=timedelta(days=20), between_deeds=timedelta(hours=15), on_call=timedelta(hours=8))
 """As it never is: misfortunes meet."""
@@ -278,11 +278,11 @@ class Walk:
         chance, target = self.place.chance, self.place.chance.choice(self.place.configuration.targets)
         at_work = [command for command in self.commands if not command.over]
         shown = gauges.shown(gauges.read(self.exporter.published.text), target)
-        verb = "restart"
         if self.promises.is_open(target):
             verb = chance.choice(("resume", "resume", "resume", "abort", "restart"))
-        wanted = shown.needs_restart == 1 or verb != "restart" or chance.random() < WHIM
-        if wanted and len(at_work) < 2 and (not at_work or chance.random() < 0.4):
+        else:
+            verb = "restart" if shown.needs_restart == 1 or chance.random() < WHIM else "check"
+        if len(at_work) < 2 and (not at_work or chance.random() < 0.4):
             user, host = chance.choice((("ann", "laptop"), ("ann", "laptop"), ("ben", "desk")))
             order = Order(
                 verb,
@@ -337,14 +337,15 @@ class Walk:
         return befallen
 
     def _bury(self, command: Command) -> None:
-        """Take a command that is over off the list, and have somebody look after it soon."""
+        """Take a command that is over off the list; where it was to change something, somebody looks after it soon."""
         self.commands.remove(command)
         outcome, message = "killed", ""
         if command.ending is not None and not command.killed:
             outcome, message = str(command.ending.outcome), command.ending.message
         self.figures.endings[outcome] += 1
         self._note(f"{command.what} ends: {outcome} {message}")
-        self.later(self._exponential(ON_CALL_OPEN), self._look_after)
+        if command.order.verb != "check":
+            self.later(self._exponential(ON_CALL_OPEN), self._look_after)
 
     def _note(self, text: str) -> None:
         self.diary.append(f"{self.place.clock.now():%Y-%m-%d %H:%M:%S.%f} {text}")
