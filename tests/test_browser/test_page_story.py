@@ -38,9 +38,12 @@ def type_it(command: str, demo: Demo) -> "subprocess.Popen[bytes]":
     program, *arguments = shlex.split(command)
     where = {"KUBECONFIG": str(demo.folder / "kubeconfig"), "CERTLAG_CONFIG": str(demo.folder / "certlag.yaml")}
     argv = (str(Path(sys.executable).parent / program), *arguments, "--yes")
-    return subprocess.Popen(
-        argv, cwd=ROOT, env=os.environ | where, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
+    with printed(demo).open("wb") as output:
+        return subprocess.Popen(argv, cwd=ROOT, env=os.environ | where, stdout=output, stderr=subprocess.STDOUT)
+
+
+def printed(demo: Demo) -> Path:
+    return demo.folder / "runbook.out"
 
 
 def test_from_the_stale_build_service_to_nothing_to_do(
@@ -67,7 +70,8 @@ def test_from_the_stale_build_service_to_nothing_to_do(
 
         with workers_held(demo.folder / "kubeconfig"):
             process = type_it(command, demo)
-            waiting.until("the page to show the drain", lambda: sees("Draining the workers"), 60)
+            waiting.until("the drain", lambda: sees("Draining the workers") or process.poll() is not None, 60)
+            assert process.poll() is None, printed(demo).read_text()
             assert "0 of 3 replicas" in browser.text(".run")
             plain_browser.driver.refresh()
             assert state(plain_browser) == "Draining the workers", "without scripts a reload shows the run"
