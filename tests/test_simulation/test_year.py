@@ -16,7 +16,7 @@ from tests.simulation.incidents import DEEDS, MISFORTUNES
 from tests.simulation.walk import BUSY, CALM, Pace, Walk
 from tests.simulation.walk import Figures as Walked
 
-YEARS, WEEKS = timedelta(days=1080), timedelta(days=40)
+YEARS, WEEKS = timedelta(days=1080), timedelta(days=20)
 WALKS_OF_A_PROOF = 10
 
 
@@ -57,7 +57,7 @@ def test_a_seed_walks_the_same_way_again() -> None:
 @pytest.mark.proof
 @pytest.mark.parametrize("pace", [pytest.param(CALM, id="calm"), pytest.param(BUSY, id="busy")])
 def test_of_all_that_can_happen_nothing_makes_a_gauge_wrong_or_breaks_a_promise(pace: Pace, figures: Figures) -> None:
-    length = YEARS if pace is CALM else 2 * WEEKS
+    length = YEARS if pace is CALM else 4 * WEEKS
     walks = [walk(number, pace, length, figures) for number in range(WALKS_OF_A_PROOF)]
     happened = sum((walked.deeds + walked.misfortunes for walked in walks), Counter[str]())
     possible = {deed.name for deed in DEEDS} | {misfortune.name for misfortune in MISFORTUNES}
