@@ -60,8 +60,8 @@ def read_chain(ders: Sequence[bytes]) -> Chain:
     """
     if not ders:
         raise InvalidCertificateError("an empty chain")
-    kept = tuple(_shared(der) for der in ders[:MAX_CHAIN])
-    return Chain(read_leaf(kept[0]), kept, min(_not_after(der) for der in kept))
+    leaf, kept = read_leaf(ders[0]), tuple(_shared(der) for der in ders[:MAX_CHAIN])
+    return Chain(leaf, kept, min((leaf.not_after, *(_not_after(der) for der in kept[1:]))))
 
 
 def read_issued(certificate_pem: bytes, ca_pem: bytes) -> IssuedChain:

@@ -13,7 +13,7 @@ from typing import NoReturn
 import click
 
 from exporter import configuration as configurations
-from exporter import logs
+from exporter import logs, memory
 from exporter.clock import SystemClock
 from exporter.cluster.client import ClusterClient
 from exporter.errors import ClusterConfigError
@@ -95,6 +95,7 @@ def main(
     log_level: str,
 ) -> None:
     """Show which certificates were renewed and never loaded by the pods that serve them."""
+    memory.one_arena()
     logs.configure(log_format, log_level)
     try:
         client = ClusterClient.connect(kubeconfig=kubeconfig, context=context)

@@ -15,6 +15,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from exporter import memory
 from exporter.clock import Clock
 from exporter.cluster.client import ClusterClient
 from exporter.cluster.resources import Watch, watches
@@ -63,6 +64,7 @@ class Service:
     ) -> None:
         self._client = client
         self._clock = clock
+        self._publication = publication
         self._messages: queue.SimpleQueue[Message] = queue.SimpleQueue()
         self._stopping = threading.Event()
         self._to_probe: queue.SimpleQueue[Endpoint | None] = queue.SimpleQueue()
@@ -97,9 +99,13 @@ class Service:
             self._spawn(f"watch {reflector.watch.path}", reflector.run)
         for number in range(PROBERS):
             self._spawn(f"probe {number}", self._probe_until_stopped)
+        was_ready = False
         while not self._stopping.is_set():
             for endpoint in self._rounds.round(_sound(self._take())):
                 self._to_probe.put(endpoint)
+            if self._publication.ready and not was_ready:
+                was_ready = True
+                memory.keep()
         self._join()
 
     def _take(self) -> list[Message]:
