@@ -104,7 +104,7 @@ def _gather(way: Way, session: Session, target: Target) -> Gathered:
     user = gatherer.user()
     forward = options.verify and session.port_forward
     keda = gatherer.has_keda()
-    needed = tuple(rights.to_run(target, port_forward=forward, keda=keda))
+    needed = tuple(rights.to_run(target, port_forward=forward, keda=keda, made=gatherer.made()))
     denied = gatherer.denied(needed)
     facts = _facts_of_rights(session, user, denied) if denied else _facts(way, session, target, user, keda=keda)
     limits = planning.limits(target, facts, drain=options.drain_timeout, restart=options.restart_timeout)

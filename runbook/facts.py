@@ -12,11 +12,12 @@ from exporter.cluster.client import ClusterClient
 from exporter.cluster.connection import Connection
 from exporter.cluster.credential import Credential
 from exporter.errors import ClusterError, ClusterErrorReason
-from exporter.model import Target, Workload
-from exporter.run_record import RecordError, record_name
+from exporter.model import ObjectKey, Target, Workload
+from exporter.run_record import RecordError, lease_key, record_key, record_name
 from runbook import writes
 from runbook.controllers import Autoscaler, horizontal_pod_autoscaler, scaled_object
 from runbook.fence import workload_path
+from runbook.leases import lease_path
 from runbook.look import list_all
 from runbook.record import Record, from_config_map
 from runbook.rights import Right
@@ -111,6 +112,13 @@ class Gatherer:
             answers = tuple(reviewers.map(allowed, asked))
         return tuple(right for right, is_allowed in zip(asked, answers, strict=True) if not is_allowed)
 
+    def made(self) -> frozenset[ObjectKey]:
+        """Return those of the record and the Leases that exist; one that we may not see, as if it did."""
+        record = record_key(self._target)
+        paths = {lease_key(workload): lease_path(workload) for workload in self._workloads()}
+        paths[record] = f"/api/v1/namespaces/{self._namespace}/configmaps/{record.name}"
+        return frozenset(key for key, path in paths.items() if self._exists(path))
+
     def record(self) -> Record | RecordError:
         """Return the record of runs, or why it cannot be read."""
         document = self._get(f"/api/v1/namespaces/{self._namespace}/configmaps/{record_name(self._target.name)}")
@@ -176,6 +184,14 @@ class Gatherer:
 
     def _list(self, group: str, resource: str) -> list[Any]:
         return list(list_all(self._client, f"{group}/namespaces/{self._namespace}/{resource}"))
+
+    def _exists(self, path: str) -> bool:
+        try:
+            return self._get(path) is not None
+        except ClusterError as error:
+            if error.reason is ClusterErrorReason.FORBIDDEN:
+                return True  # the right to see it is missing, and that is told of
+            raise
 
     def _get(self, path: str) -> Any:
         try:

@@ -252,6 +252,11 @@ def _spec(lease: LeaseView | None, holder: str, now: datetime) -> dict[str, Any]
     return {"spec": spec} if lease is None else {"metadata": {"resourceVersion": lease.resource_version}, "spec": spec}
 
 
+def lease_path(workload: Workload) -> str:
+    """Return where the API has the Lease that guards a workload."""
+    return _path(*lease_key(workload))
+
+
 def _path(namespace: str, name: str) -> str:
     return f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases/{name}"
 

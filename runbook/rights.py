@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from exporter.model import Target, Workload
-from exporter.run_record import lease_name, record_name
+from exporter.model import ObjectKey, Target, Workload
+from exporter.run_record import lease_key, lease_name, record_key, record_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +65,17 @@ def to_read_claims(target: Target) -> Right:
     return Right("get", "", "persistentvolumeclaims", namespace, why="whether two pods may use the volume at once")
 
 
-def to_run(target: Target, *, port_forward: bool, keda: bool) -> Iterator[Right]:
+def to_run(
+    target: Target, *, port_forward: bool, keda: bool, made: frozenset[ObjectKey] = frozenset()
+) -> Iterator[Right]:
     """Yield what it takes to restart, and to put everything back: both directions are asked for beforehand.
 
     Args:
         target: what is restarted.
         port_forward: whether pods are reached through the API server.
         keda: whether KEDA is installed.
+        made: those of the record and the Leases that exist. What is made in advance need not be created, which RBAC
+            cannot limit by name.
     """
     yield from to_check(target, port_forward=port_forward)
     namespace = target.workload.namespace
@@ -82,9 +86,11 @@ def to_run(target: Target, *, port_forward: bool, keda: bool) -> Iterator[Right]
         yield _of_workload("patch", workload, "the fence, the replicas and the restart")
         for verb in ("list", "watch"):
             yield _of_workload(verb, workload, "being woken when it changes")
-    yield Right("create", "", "configmaps", namespace, why="the record of runs")
+    if record_key(target) not in made:
+        yield Right("create", "", "configmaps", namespace, why="the record of runs")
     yield Right("patch", "", "configmaps", namespace, record_name(target.name), why="the record of runs")
-    yield Right("create", "coordination.k8s.io", "leases", namespace, why="the lock")
+    if not {lease_key(workload) for workload in workloads} <= made:
+        yield Right("create", "coordination.k8s.io", "leases", namespace, why="the lock")
     for workload in workloads:
         for verb in ("get", "patch"):
             yield Right(verb, "coordination.k8s.io", "leases", namespace, lease_name(workload), why="the lock")

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable
 
-from exporter.model import Workload
+from exporter.model import ObjectKey, Workload
+from exporter.run_record import lease_key, record_key
 from runbook.rights import Right, to_check, to_read_claims, to_run
 from tests.builders import NAMESPACE, a_target
 
@@ -73,3 +74,14 @@ def test_keda_is_asked_about_only_where_it_is_installed() -> None:
 
 def test_each_right_says_what_for() -> None:
     assert all(right.why for right in to_run(TARGET, port_forward=True, keda=True))
+
+
+def test_what_was_made_in_advance_need_not_be_created() -> None:
+    record, *leases = (record_key(TARGET), *(lease_key(each) for each in (TARGET.workload, *TARGET.workers)))
+
+    def asked(*made: ObjectKey) -> set[str]:
+        return words(to_run(TARGET, port_forward=False, keda=False, made=frozenset(made)))
+
+    assert run() - asked(record) == {"create configmaps in opschain"}
+    assert run() - asked(*leases) == {"create leases.coordination.k8s.io in opschain"}
+    assert asked(*leases[1:]) == run(), "as long as one is missing"
