@@ -43,19 +43,22 @@ def test_a_change_shows_by_itself(browser: Browser, stage: Stage) -> None:
     assert "No restart needed" in browser.driver.title
 
 
-def test_focus_selection_search_and_what_was_opened_stay(browser: Browser, stage: Stage) -> None:
+def test_focus_selection_search_and_what_was_opened_stay_on_a_card_that_changes_and_goes_to_the_end(
+    browser: Browser, stage: Stage
+) -> None:
     search = browser.one("#query")
     search.send_keys("opschain")
-    summary = browser.one("#target\\.vault summary")
+    summary = browser.one("#target\\.build-service summary")
     summary.send_keys(Keys.ENTER)  # closes what was open
-    browser.run("getSelection().selectAllChildren(arguments[0])", browser.one("#target\\.vault .advice p"))
+    browser.run("getSelection().selectAllChildren(arguments[0])", browser.one("#target\\.build-service .place"))
     browser.run("arguments[0].focus()", summary)
     stage.shown = document(SETTLED, VAULT)
     comes(browser, "No restart needed")
+    waiting.until("the new order", lambda: browser.texts(".card h3") == ["vault", "build-service"], 15)
     assert browser.run("return document.activeElement === arguments[0]", summary), "focus was lost"
-    assert "cert-manager" in browser.run("return getSelection().toString()")
+    assert browser.run("return getSelection().toString()") == "opschain · deployment/build-service"
     assert search.get_property("value") == "opschain"
-    assert browser.one("#target\\.vault details").get_property("open") is False
+    assert browser.one("#target\\.build-service details").get_property("open") is False
 
 
 def test_what_appears_and_what_goes_is_put_in_its_place(browser: Browser, stage: Stage) -> None:

@@ -40,30 +40,38 @@ function takeOverAttributes(now, next) {
   }
 }
 
+// Children with an id are the same by it. Others are by their place: of what stood there before, the next of its kind.
 function takeOverChildren(now, next) {
-  const kept = new Map();
-  for (const child of now.children) if (child.id) kept.set(child.id, child);
+  const named = new Map();
+  for (const child of now.children) if (child.id) named.set(child.id, child);
+  const gone = [];
   let at = now.firstChild;
   for (const wanted of [...next.childNodes]) {
-    let same = null;
-    if (wanted.id) {
-      same = kept.get(wanted.id) ?? null;
-      kept.delete(wanted.id);
-    } else {
-      while (at && at.id) at = at.nextSibling;
-      if (at && at.nodeName === wanted.nodeName) same = at;
-    }
+    const same = wanted.id ? named.get(wanted.id) : nextOfItsKind(at, wanted);
     if (!same) {
       now.insertBefore(wanted, at);
       continue;
     }
-    if (same === at) at = at.nextSibling;
-    else if (now !== list) now.insertBefore(same, at); // cards are put in order by `arrange`
+    if (wanted.id) {
+      named.delete(wanted.id);
+      if (same === at) at = at.nextSibling;
+      else if (now !== list) now.insertBefore(same, at); // cards are put in order by `arrange`
+    } else {
+      for (; at !== same; at = at.nextSibling) if (!at.id) gone.push(at);
+      at = same.nextSibling;
+    }
     takeOver(same, wanted);
   }
-  const left = [...kept.values()];
-  for (; at; at = at.nextSibling) if (!at.id) left.push(at);
-  for (const gone of left) gone.remove();
+  for (; at; at = at.nextSibling) if (!at.id) gone.push(at);
+  for (const child of [...gone, ...named.values()]) child.remove();
+}
+
+function nextOfItsKind(at, wanted) {
+  const alike = (node) =>
+    node.nodeName === wanted.nodeName && node.classList?.[0] === wanted.classList?.[0] && !node.id;
+  let node = at;
+  while (node && (node.id || (wanted.nodeType === Node.ELEMENT_NODE && !alike(node)))) node = node.nextSibling;
+  return node && alike(node) ? node : null;
 }
 
 // --- search, order, filter --------------------------------------------------------------------------
