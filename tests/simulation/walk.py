@@ -7,9 +7,9 @@ must be able to bring everything to rest, by the commands that they are told.
 
 import heapq
 import itertools
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from typing import TypeVar
@@ -18,6 +18,7 @@ from exporter.cluster.client import ClusterClient
 from exporter.model import Target
 from runbook.outcomes import Outcome
 from tests.simulation import gauges, truth
+from tests.simulation.figures import Figures
 from tests.simulation.incidents import DEEDS, EXPORTER, MEDDLING, MISFORTUNES, Deed, Misfortune, heal_everything
 from tests.simulation.line import Line
 from tests.simulation.operators import Command, Order
@@ -56,30 +57,6 @@ CALM = Pace(season=timedelta(days=180), between_deeds=timedelta(days=10), on_cal
 """As it is: what is long takes long, and years pass quickly."""
 BUSY = Pace(season=timedelta(days=20), between_deeds=timedelta(hours=15), on_call=timedelta(hours=8))
 """As it never is: misfortunes meet."""
-
-
-@dataclass
-class Figures:
-    """What was walked through."""
-
-    days: float = 0.0
-    events: int = 0
-    compared: int = 0
-    promises: int = 0
-    deeds: Counter[str] = field(default_factory=Counter)
-    misfortunes: Counter[str] = field(default_factory=Counter)
-    commands: Counter[str] = field(default_factory=Counter)
-    endings: Counter[str] = field(default_factory=Counter)
-
-    def __str__(self) -> str:
-        happened = self.deeds + self.misfortunes
-        faults = happened.total() - sum(happened[deed.name] for deed in DEEDS if not deed.fault)
-        endings = ", ".join(f"{count} {outcome}" for outcome, count in self.endings.most_common())
-        return (
-            f"{self.days:.0f} simulated days, {self.events} events, gauges compared {self.compared} times, "
-            f"promises held {self.promises} times, {happened.total() - faults} deeds of others, {faults} faults, "
-            f"{self.commands.total()} commands ({endings})"
-        )
 
 
 class Walk:

@@ -12,9 +12,9 @@ import pytest
 
 from tests.figures import Figures
 from tests.sampling import Dice
+from tests.simulation.figures import Figures as Walked
 from tests.simulation.incidents import DEEDS, MISFORTUNES
 from tests.simulation.walk import BUSY, CALM, Pace, Walk
-from tests.simulation.walk import Figures as Walked
 
 YEARS, WEEKS = timedelta(days=1080), timedelta(days=20)
 WALKS_OF_A_PROOF = 10
