@@ -56,6 +56,13 @@ class Text(HTMLParser):
         (document(Scene(), now=NOW + timedelta(days=18)), "critical", "Restart build-service by Sat 30 May 2026"),
         (document(Scene(), Scene("api")), "warning", "2 restarts needed"),
         (document(Scene(revision=1), now=LATE), "critical", "build-service presents an expired certificate"),
+        (document(Scene(), now=LATE), "critical", "Restart build-service now: it presents an expired certificate"),
+        (document(Scene(), Scene("api"), now=LATE), "critical", "2 expired certificates are presented"),
+        (
+            document(Scene(revision=1), Scene("api", run=running(LATE)), now=LATE),
+            "critical",
+            "build-service presents an expired certificate",
+        ),
         (document(Scene(revision=1)), "unknown", "No restart needed"),
         (document(Scene(run=running())), "busy", "build-service: draining the workers"),
         (document(Scene(run=running(step=Step.VERIFIED))), "busy", "build-service: putting the workers back"),
@@ -74,9 +81,7 @@ def test_what_else_there_is_is_counted_below_it() -> None:
     shown = view(
         document(Scene(), Scene("vault", revision=1), Scene("cache", (None,)), replace(SETTLED, name="registry"))
     )
-    assert (
-        shown.headline.detail == "20 days left, until Sat 30 May 2026, 00:00 UTC. Also: 1 renewal overdue, 1 unclear."
-    )
+    assert shown.headline.detail == "In 20 days: Sat 30 May 2026, 00:00 UTC. Also: 1 renewal overdue, 1 unclear."
     assert [(count.count, count.words) for count in shown.counts] == [
         (1, "restart needed"),
         (1, "renewal overdue"),
