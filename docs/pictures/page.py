@@ -9,7 +9,7 @@ from pathlib import Path
 from exporter.run_record import FinishedRun
 from tests.bench import waiting
 from tests.browser import Browser, browsing
-from tests.demo_cluster import workers_held
+from tests.demo_cluster import LONG_CHANGE, end_draining_workers
 from tests.demo_process import ROOT, Demo, running
 from tests.page_scenes import NOW, Document, Scene, document, many, seeing, staged
 
@@ -37,7 +37,10 @@ def make() -> None:
             with staged(shown) as stage:
                 browser.open(stage.url)
                 _take(browser, name)
-        with tempfile.TemporaryDirectory(prefix="certlag-pictures-") as folder, running(Path(folder)) as demo:
+        with (
+            tempfile.TemporaryDirectory(prefix="certlag-pictures-") as folder,
+            running(Path(folder), *LONG_CHANGE) as demo,
+        ):
             _tell(browser, demo)
 
 
@@ -48,10 +51,10 @@ def _tell(browser: Browser, demo: Demo) -> None:
     _take(browser, "page-restart-needed-dark", dark=True)
     _take(browser, "page-narrow", size=PHONE)
     browser.shape(DESK)
-    with workers_held(demo.folder / "kubeconfig"):
-        run = _restart(demo)
-        waiting.until("the run to be shown", lambda: browser.all(".run"), 60)
-        _take(browser, "page-run-in-progress")
+    run = _restart(demo)
+    waiting.until("the run to be shown", lambda: browser.all(".run"), 60)
+    _take(browser, "page-run-in-progress")
+    end_draining_workers(demo.folder / "kubeconfig")
     run.wait(timeout=60)
 
 
