@@ -8,6 +8,8 @@ from alerts import generate as alerts
 from alerts.alerting import ALERTS
 from exporter.configuration import json_schema
 from exporter.exposition import FAMILIES
+from rehearsal.drills.catalogue import DRILLS
+from rehearsal.drills.drill import Act, Elsewhere
 from release import generate as release
 
 DOCS = Path(__file__).parent
@@ -24,6 +26,7 @@ def generated() -> dict[Path, str]:
     return {
         DOCS / "metrics.md": _between(DOCS / "metrics.md", "".join(_metrics())),
         DOCS / "alerting.md": _between(DOCS / "alerting.md", "".join(_alerts())),
+        DOCS / "rehearse.md": _between(DOCS / "rehearse.md", "".join(_drills())),
         **alerts.generated(),
         **release.generated(alerts.generated()[alerts.CHART / "values.yaml"]),
         DOCS / "configuration.schema.json": json.dumps(json_schema(), indent=2) + "\n",
@@ -52,6 +55,21 @@ def _alerts() -> Iterator[str]:
         wait = "W/10" if alert.immediate else alert.wait
         page = f"[{alert.name}](../alerts/pages/{alert.name}.md)"
         yield f"| {page}{kind} | {alert.severity} | {wait} | {alert.summary} |\n"
+
+
+def _drills() -> Iterator[str]:
+    for drill in DRILLS:
+        yield f"## {drill.name}\n\nTeaches {drill.teaches}.\n\n{drill.happens}\n\n"
+        yield from (f"{number}. {_act(act)}\n" for number, act in enumerate(drill.acts, 1))
+        yield "\nOn the real night, look at:\n\n"
+        yield from (f"- {line}\n" for line in drill.look_at)
+        yield "\n"
+
+
+def _act(act: Act) -> str:
+    if isinstance(act, Elsewhere):
+        return f"elsewhere, `{act.words}`: {act.why}"
+    return f"`{act.words}` → exit code {act.exit_code}{' (only while a run is open)' * act.if_open}: {act.why}"
 
 
 if __name__ == "__main__":

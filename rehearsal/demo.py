@@ -41,6 +41,7 @@ What to type next, in a second terminal:
   curl -s http://{address}/metrics | grep -E '^certlag_(needs_restart|restart_deadline)'
   {bin}/runbook check-build-service
   {bin}/runbook restart-build-service
+  {bin}/runbook rehearse --list       (practise the night: a cluster of its own, and something goes wrong)
   kubectl get deployments,statefulsets,pods,certificates
 """
 

@@ -11,13 +11,15 @@ Each line either way is JSON: `{"wait": seconds, "early": bool, "number": n}` fr
 import json
 import os
 import queue
+import signal
 import socket
 import sys
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from exporter.cluster.watch import Change
 from runbook.cli import main
@@ -29,8 +31,12 @@ from runbook.wakeup import GATHER, Changes
 class BorrowedTime:
     """The clock and the patience of a command, by the rehearsal that listens on a socket."""
 
-    def __init__(self, address: Path) -> None:
+    def __init__(self, address: Path, when_gone: Callable[[], object] = lambda: None) -> None:
         """Ask what time it is.
+
+        Args:
+            address: the socket.
+            when_gone: called, from a thread, when nobody listens there any more.
 
         Raises:
             OSError: nobody listens there.
@@ -38,6 +44,7 @@ class BorrowedTime:
         self._socket = socket.socket(socket.AF_UNIX)
         self._socket.connect(str(address))
         self._lines = self._socket.makefile("r", encoding="utf-8")
+        self._when_gone = when_gone
         self._number = 0
         self._woken: Changes | None = None
         self._learn(json.loads(self._lines.readline()))
@@ -82,7 +89,7 @@ class BorrowedTime:
         with suppress(OSError, ValueError):
             for line in self._lines:
                 self._learn(json.loads(line))
-        os._exit(EXIT_CODES[Outcome.UNEXPECTED])  # the rehearsal is gone, and its cluster: there is no time any more
+        self._when_gone()
 
     def _learn(self, said: dict[str, Any]) -> None:
         self._now, self._monotonic = datetime.fromisoformat(said["now"]), float(said["monotonic"])
@@ -91,6 +98,12 @@ class BorrowedTime:
             self._woken.put(None)
 
 
+def _end() -> NoReturn:
+    """End at once: without the rehearsal there is no cluster, and time would stand still for ever."""
+    os._exit(EXIT_CODES[Outcome.UNEXPECTED])
+
+
 if __name__ == "__main__":
-    time = BorrowedTime(Path(sys.argv[1]))
+    time = BorrowedTime(Path(sys.argv[1]), _end)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # held back until there is somebody to hear it
     main(args=sys.argv[3:], prog_name=sys.argv[2], obj=Time(time, time))

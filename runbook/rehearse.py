@@ -278,6 +278,8 @@ class _Commands:
     @contextmanager
     def _started(self, words: list[str], stage: Stage) -> Iterator["subprocess.Popen[bytes]"]:
         argv = (sys.executable, "-P", "-m", "runbook.borrowed_time", str(stage.time), *words)
+        # It begins with Ctrl-C held back, and lets it in once it can say what becomes of the run.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         process = subprocess.Popen(  # noqa: S603 - ourselves
             argv,
             env={**_clean(os.environ), **stage.environment, **({"NO_COLOR": "1"} if self._no_color else {})},
@@ -286,6 +288,7 @@ class _Commands:
             process_group=None if self._on_terminal else 0,
         )
         self._child = process
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         stage.begin(process.pid)
         try:
             yield process

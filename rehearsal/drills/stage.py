@@ -53,7 +53,11 @@ class Stage:
         self._live = live
         self._scene = scene
         self._chance = random.Random(seed)  # noqa: S311 - what workers are said to work on
-        self.environment = {"KUBECONFIG": str(scene.kubeconfig), "CERTLAG_CONFIG": str(folder / "certlag.yaml")}
+        self.environment = {
+            "KUBECONFIG": str(scene.kubeconfig),
+            "CERTLAG_CONFIG": str(folder / "certlag.yaml"),
+            "TMPDIR": str(folder),  # a command that is killed cannot remove what it wrote
+        }
         self.time = folder / "time"
 
     def begin(self, process: int) -> None:

@@ -1,0 +1,236 @@
+"""`runbook rehearse` as a person or a script runs it: every fault ends as its text says."""
+
+import json
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from rehearsal.drills.catalogue import BY_NAME, DRILLS
+from rehearsal.drills.drill import Drill, Typed
+from tests.bench import waiting
+from tests.pseudo_terminal import PseudoTerminal
+
+AT_ONCE = "1000000"
+"""As fast as the machine can: time passes only while the runbook waits, so nothing is ever late."""
+
+
+@dataclass(frozen=True)
+class Played:
+    """A rehearsal that has ended."""
+
+    code: int
+    text: str
+    left: list[str]
+
+    @property
+    def codes(self) -> list[int]:
+        """What the commands ended with, in order."""
+        return [int(code) for code in re.findall(r"^. exit code (\d+): ", self.text, re.MULTILINE)]
+
+
+def argv(*options: str) -> tuple[str, ...]:
+    return (sys.executable, "-m", "runbook", "rehearse", *options)
+
+
+def environment(folder: Path) -> dict[str, str]:
+    """Where a rehearsal keeps its files is a folder of the test's, so that what it leaves behind is seen."""
+    return {**os.environ, "TMPDIR": str(folder), "KUBECONFIG": os.devnull}
+
+
+def rehearse(folder: Path, *options: str) -> Played:
+    ran = subprocess.run(
+        argv("--speed", AT_ONCE, *options),
+        env=environment(folder),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    return Played(ran.returncode, ran.stdout, [file.name for file in folder.iterdir()])
+
+
+def processes(folder: Path) -> list[str]:
+    """Return the processes that were started with a path of this folder."""
+    listed = subprocess.run(("ps", "-ww", "-eo", "args"), capture_output=True, text=True, check=True).stdout
+    return [line for line in listed.splitlines() if str(folder) in line]
+
+
+@pytest.mark.parametrize("drill", DRILLS, ids=lambda drill: drill.name)
+def test_every_fault_ends_as_its_text_says(drill: Drill, tmp_path: Path) -> None:
+    played = rehearse(tmp_path, "--fault", drill.name)
+    assert (played.code, played.codes) == (0, [act.exit_code for act in drill.acts if isinstance(act, Typed)]), (
+        played.text
+    )
+    learned = played.text.partition(f"What was learned: {drill.teaches}\n")[2]
+    assert "3 workers are ready, no run is open" in learned
+    assert [line for line in drill.look_at if line not in learned] == []
+    assert (played.left, processes(tmp_path)) == ([], [])
+
+
+def test_the_steps_and_their_times_are_those_of_the_cluster_not_of_the_wall(tmp_path: Path) -> None:
+    text = rehearse(tmp_path, "--fault", "stuck-worker").text
+    assert "workers finished" in text
+    assert re.search(r"build-service  drain_timed_out  1h", text), text
+
+
+def test_a_wrong_name_gets_the_nearest_and_starts_nothing(tmp_path: Path) -> None:
+    played = rehearse(tmp_path, "--fault", "stuck-wroker")
+    assert played.code == 2
+    assert played.text.splitlines()[-1].endswith("there is no fault 'stuck-wroker': did you mean stuck-worker?")
+
+
+def test_a_name_that_is_like_none_is_told_where_they_are(tmp_path: Path) -> None:
+    assert rehearse(tmp_path, "--fault", "xyzzy").text.rstrip().endswith("runbook rehearse --list names them")
+
+
+def test_the_list_names_each_fault_and_what_it_teaches(tmp_path: Path) -> None:
+    text = rehearse(tmp_path, "--list").text
+    assert [drill.name for drill in DRILLS if f"{drill.name:<15}  {drill.teaches}" not in text] == []
+
+
+def test_the_list_for_programs_has_each_step_with_its_exit_code(tmp_path: Path) -> None:
+    faults = {each["name"]: each for each in json.loads(rehearse(tmp_path, "--list", "-o", "json").text)["faults"]}
+    assert list(faults) == list(BY_NAME)
+    assert [step.get("exit_code") for step in faults["crash-loop"]["steps"]] == [6, None, 0]
+
+
+def test_shells_are_given_the_names_of_the_faults(tmp_path: Path) -> None:
+    asked = {"_RUNBOOK_COMPLETE": "bash_complete", "COMP_WORDS": "runbook rehearse --fault s", "COMP_CWORD": "3"}
+    program = "from runbook.cli import main; main(prog_name='runbook')"
+    said = subprocess.run(
+        (sys.executable, "-c", program), env={**os.environ, **asked}, capture_output=True, text=True, check=True
+    )
+    assert said.stdout.split() == [f"plain,{name}" for name in BY_NAME if name.startswith("s")]
+
+
+# --- leaving early --------------------------------------------------------------------------------
+
+
+@contextmanager
+def at_the_drain(folder: Path) -> Iterator[tuple["subprocess.Popen[bytes]", Path]]:
+    """Begin a rehearsal slowly, and wait until its workers finish."""
+    files, output = folder / "files", folder / "output"
+    files.mkdir()
+    with output.open("wb") as stream:
+        process = subprocess.Popen(
+            argv("--speed", "1"),
+            env=environment(files),
+            stdin=subprocess.DEVNULL,
+            stdout=stream,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        waiting.until("the drain", lambda: "let workers finish" in output.read_text(), 120)
+        yield process, output
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_who_leaves_in_the_middle_leaves_no_process_and_no_file(number: signal.Signals, tmp_path: Path) -> None:
+    with at_the_drain(tmp_path) as (process, output):
+        process.send_signal(number)
+        assert process.wait(timeout=60) == 130, output.read_text()
+    assert "The rehearsal was left; nothing of it remains." in output.read_text()
+    assert (list((tmp_path / "files").iterdir()), processes(tmp_path)) == ([], [])
+
+
+def test_a_command_whose_rehearsal_was_killed_ends_too(tmp_path: Path) -> None:
+    with at_the_drain(tmp_path) as (process, _):
+        assert processes(tmp_path)
+        process.kill()
+    waiting.until("no process", lambda: not processes(tmp_path), 60)
+
+
+# --- on a terminal --------------------------------------------------------------------------------
+
+
+@contextmanager
+def terminal(folder: Path, *options: str, columns: int = 120) -> Iterator[PseudoTerminal]:
+    shown = PseudoTerminal(
+        argv("--speed", AT_ONCE, *options), columns=columns, lines=60, environment=environment(folder)
+    )
+    try:
+        yield shown
+    finally:
+        shown.close()
+
+
+PROMPT = "Enter types it; or type a command yourself: "
+
+
+def test_a_person_types_the_commands_and_answers_the_runbooks_own_question(tmp_path: Path) -> None:
+    with terminal(tmp_path, "--fault", "locked") as shown:
+        shown.shows("Step 1 of 3", PROMPT.strip())
+        shown.type("runbook history\n")
+        shown.shows("No run is recorded", "exit code 0")
+        shown.type("\n")
+        shown.shows("restart-build-service in opschain (rehearsal)? [y/N]")
+        shown.type("y\n")
+        shown.shows("exit code 4", "Step 2 of 3 elsewhere", "Enter does it for you")
+        shown.type("\n")
+        shown.shows("Step 3 of 3", PROMPT.strip())
+        shown.type("\n")
+        shown.sees("the question", lambda screen: screen.rstrip().endswith("(rehearsal)? [y/N]:"))
+        shown.type("y\n")
+        shown.shows("What was learned", "3 workers are ready, no run is open")
+        assert shown.process.wait(timeout=60) == 0
+
+
+@pytest.mark.parametrize(
+    ("typed", "answer"),
+    [
+        ("runbook restart-build-service --context production", "A rehearsal has its own cluster and configuration."),
+        ("kubectl get pods", "Here the runbook's commands for build-service can be typed"),
+        ("runbook rehearse", "Here the runbook's commands for build-service can be typed"),
+        ("runbook 'restart", "No closing quotation"),
+    ],
+)
+def test_what_does_not_belong_into_a_rehearsal_is_not_run(typed: str, answer: str, tmp_path: Path) -> None:
+    with terminal(tmp_path) as shown:
+        shown.shows(PROMPT.strip())
+        shown.type(f"{typed}\n")
+        shown.shows(answer)
+
+
+def test_ctrl_c_at_the_prompt_leaves_the_rehearsal(tmp_path: Path) -> None:
+    with terminal(tmp_path) as shown:
+        shown.shows(PROMPT.strip())
+        shown.type("\x03")
+        shown.shows("The rehearsal was left")
+        assert shown.process.wait(timeout=60) == 130
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_narrow_terminal_breaks_no_command(tmp_path: Path) -> None:
+    with terminal(tmp_path, "--fault", "killed", "--yes", columns=60) as shown:
+        screen = shown.shows("What to look at on the real night", "last sign of life")
+        assert shown.process.wait(timeout=60) == 0
+    assert [line for line in screen.splitlines() if len(line) > 60] == []
+
+
+# --- the table itself -----------------------------------------------------------------------------
+
+
+def test_the_first_drill_goes_well() -> None:
+    assert DRILLS[0].name == "none"
+    assert not DRILLS[0].strikes
+
+
+@pytest.mark.parametrize("drill", DRILLS, ids=lambda drill: drill.name)
+def test_what_is_typed_are_commands_of_the_runbook(drill: Drill) -> None:
+    typed = [shlex.split(act.words) for act in drill.acts if isinstance(act, Typed)]
+    assert typed
+    assert all(words[0] == "runbook" and words[1].endswith("-build-service") for words in typed)
