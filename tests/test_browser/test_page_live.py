@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
+from selenium.common.exceptions import WebDriverException
 from selenium.webdriver.common.keys import Keys
 
 from tests.bench import waiting
@@ -102,6 +103,22 @@ def test_search_order_and_filter_work_by_keyboard_and_are_kept_in_the_address(br
     browser.one("#only").send_keys(Keys.SPACE)
     assert visible(browser) == ["vault"]
     assert browser.driver.current_url.endswith("?sort=name&only=problems")
+
+
+def test_another_version_of_the_exporter_is_loaded_whole(browser: Browser) -> None:
+    with staged(document(STALE)) as stage:
+        browser.open(stage.url)
+        browser.run("window.older = true; document.querySelector('script').setAttribute('src', 'assets/older.js')")
+        stage.shown = document(SETTLED)
+
+        def loaded_again() -> bool:
+            try:
+                return bool(browser.run("return window.older !== true"))
+            except WebDriverException:  # asked while one page went and the next came
+                return False
+
+        waiting.until("the page to be loaded again", loaded_again, 15)
+        comes(browser, "Nothing to do")
 
 
 def visible(browser: Browser) -> list[str]:

@@ -30,8 +30,7 @@ function takeOver(now, next) {
 }
 
 function takeOverAttributes(now, next) {
-  const ours = (name) =>
-    name === "hidden" || name === "data-copied" || name === "title" || (name === "open" && opened.has(now));
+  const ours = (name) => name === "hidden" || name === "data-copied" || (name === "open" && opened.has(now));
   for (const { name } of [...now.attributes]) {
     if (!next.hasAttribute(name) && !ours(name)) now.removeAttribute(name);
   }
@@ -188,11 +187,16 @@ async function look() {
 
 function show(next) {
   if (!next.getElementById("cards")) throw new Error("that is another page");
+  if (script(next) !== script(document)) location.reload(); // another version of the exporter
   urgency = [...next.getElementById("cards").children].map((card) => card.id);
   document.title = next.title;
   takeOver(document.body, next.body);
   offerCopies();
   arrange();
+}
+
+function script(page) {
+  return page.querySelector("script").getAttribute("src");
 }
 
 function say(state, text) {
