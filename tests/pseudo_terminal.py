@@ -65,6 +65,15 @@ class PseudoTerminal:
         return shown
 
     @property
+    def cells(self) -> list[list[pyte.screens.Char]]:
+        """What stands on the screen, sign by sign, with its colours."""
+        with self._lock:
+            return [
+                [self._screen.buffer[row][at] for at in range(self._screen.columns)]
+                for row in range(self._screen.lines)
+            ]
+
+    @property
     def text(self) -> str:
         """What stands on the screen."""
         return "\n".join(self.lines)

@@ -3,9 +3,9 @@
 Those of the page need Chromium with its driver, and look as they should with the fonts Inter and DejaVu Sans Mono.
 """
 
-from docs.pictures import page
+from docs.pictures import page, terminal
 
-MAKERS = (page.make,)
+MAKERS = (terminal.make, page.make)
 
 
 def main() -> None:

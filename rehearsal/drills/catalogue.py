@@ -169,7 +169,7 @@ DRILLS = (
         ),
         (
             "The field manager in the message (kubectl-scale here) and the time: whom to ask.",
-            "Instead of resume, abort-build-service leaves the workers as they are now, and closes the run.",
+            "Instead of resume, abort-build-service puts the workers back without a restart, and closes the run.",
         ),
         strikes=(_draining(1, deeds.scale_workers_up),),
     ),

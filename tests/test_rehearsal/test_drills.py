@@ -208,7 +208,7 @@ def test_what_does_not_belong_into_a_rehearsal_is_not_run(typed: str, answer: st
 def test_ctrl_c_at_the_prompt_leaves_the_rehearsal(tmp_path: Path) -> None:
     with terminal(tmp_path) as shown:
         shown.shows(PROMPT.strip())
-        shown.type("\x03")
+        shown.process.send_signal(signal.SIGINT)
         shown.shows("The rehearsal was left")
         assert shown.process.wait(timeout=60) == 130
     assert list(tmp_path.iterdir()) == []
