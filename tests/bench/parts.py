@@ -160,7 +160,7 @@ def custom_resource_definitions() -> Path:
 
 
 def monitoring_definitions() -> Path:
-    """prometheus-operator's CustomResourceDefinitions: a JSON list."""
+    """prometheus-operator's CustomResourceDefinitions: a List, as kubectl applies it."""
     return PARTS["api-schemas"].directory / "crds.json"
 
 
@@ -235,7 +235,8 @@ def _collect_schemas(part: Part, into: Path) -> None:
     operator = _source(part, "github.com/prometheus-operator/prometheus-operator")
     files = sorted((operator / "jsonnet" / "prometheus-operator").glob("*-crd.json"))
     definitions = [json.loads(file.read_text()) for file in files]
-    (into / "crds.json").write_text(json.dumps(definitions))
+    listed = {"apiVersion": "v1", "kind": "List", "items": definitions}
+    (into / "crds.json").write_text(json.dumps(listed))
     schemas.write(swagger, definitions, into / "schemas")
 
 

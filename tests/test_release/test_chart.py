@@ -9,7 +9,7 @@ import yaml
 
 from exporter import configuration as configurations
 from exporter.cluster.resources import watches
-from exporter.run_record import lease_name, record_name
+from exporter.run_record import lease_key, lease_name, record_key, record_name
 from runbook import rights
 from tests.bench import parts, schemas
 from tests.rendered_chart import CHART, INVALID, VALID, Object, granted, render
@@ -108,7 +108,7 @@ def test_the_exporter_may_do_just_what_it_does(values: Path) -> None:
     given = {
         (role["metadata"].get("namespace", "*"), group, resource, name, verb)
         for role in rendering.objects
-        if role["kind"] in ("Role", "ClusterRole") and role["metadata"]["name"].endswith("certlag-exporter")
+        if role["kind"] in ("Role", "ClusterRole") and "exporter" in role["metadata"]["name"]
         for group, resource, _, name, verb in granted(role)
     }
     assert given == needed
@@ -120,7 +120,8 @@ def test_who_restarts_may_do_just_what_the_runbook_asks_for(name: str) -> None:
     configuration = yaml.safe_load(rendering.only("ConfigMap", "certlag-exporter")["data"]["certlag.yaml"])
     everything = name == "everything"
     for target in parsed(configuration).targets:
-        asked = [*rights.to_run(target, port_forward=False, keda=everything)]
+        made = frozenset({record_key(target), *map(lease_key, (target.workload, *target.workers))})
+        asked = [*rights.to_run(target, port_forward=False, keda=everything, made=made)]
         asked += [rights.to_read_claims(target)] if everything else []
         role = rendering.only("Role", f"certlag-runbook-{target.name}")
         assert role["metadata"]["namespace"] == target.workload.namespace

@@ -19,13 +19,6 @@
   resources: [leases]
   resourceNames: {{ include "certlag.leaseNames" $workloads }}
   verbs: [get, patch]
-# What can't be limited by name, for an object that does not exist yet has none to compare.
-- apiGroups: [""]
-  resources: [configmaps]
-  verbs: [create]
-- apiGroups: [coordination.k8s.io]
-  resources: [leases]
-  verbs: [create]
 - apiGroups: [""]
   resources: [events]
   verbs: [create]
