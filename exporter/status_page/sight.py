@@ -51,7 +51,13 @@ def sight(document: Mapping[str, Any], now: datetime) -> Sight:
     answering, asked = _handshakes(document)
     mute = asked > 0 and answering == 0
     level = _level(document, blind, mute=mute, all_answer=answering == asked)
-    return Sight(level, _headline(level, blind), _watches(document["watches"], now), _said(answering, asked), blind)
+    return Sight(
+        level,
+        _headline(level, blind),
+        _watches(document["watches"], now, blind=len(blind)),
+        _said(answering, asked),
+        blind,
+    )
 
 
 def _level(document: Mapping[str, Any], blind: tuple[WatchLine, ...], *, mute: bool, all_answer: bool) -> Level:
@@ -92,13 +98,15 @@ def _name(watch: Mapping[str, Any]) -> str:
     return f"{watch['resource']} {watch['name'] or ''}".strip() + f" in {where}"
 
 
-def _watches(watches: list[Mapping[str, Any]], now: datetime) -> str:
-    synced = sum(watch["synced"] for watch in watches)
+def _watches(watches: list[Mapping[str, Any]], now: datetime, *, blind: int) -> str:
+    """Say how many watches see; the quietest counts, to the minute, as bookmarks come."""
     contacts = [at for watch in watches if (at := instant(watch["lastContactAt"])) is not None]
-    # The quietest watch counts; to the minute, as bookmarks come.
-    heard = span(now - min(contacts)) if contacts and now - min(contacts) >= timedelta(minutes=2) else "moments"
+    quiet = now - min(contacts, default=now)
+    heard = "moments" if quiet < timedelta(minutes=2) and not blind else span(quiet)
     last = f"the quietest was heard {heard} ago" if contacts else "nothing heard yet"
-    return f"{synced:,} of {counted(len(watches), 'watch', 'watches')} in step with the API server; {last}"
+    return (
+        f"{len(watches) - blind:,} of {counted(len(watches), 'watch', 'watches')} in step with the API server; {last}"
+    )
 
 
 def _handshakes(document: Mapping[str, Any]) -> tuple[int, int]:

@@ -198,6 +198,15 @@ def test_a_watch_is_blind_that_was_silent_for_long(silent: timedelta, failure: b
     assert sight(document(SETTLED, watches=seeing(silent=silent, failure=failure)), NOW).level is level
 
 
+def test_what_a_blind_exporter_does_not_see_is_named_with_its_reason() -> None:
+    seen = sight(document(SETTLED, watches=BLIND), NOW)
+    assert seen.watches == "0 of 2 watches in step with the API server; the quietest was heard 20 minutes ago"
+    assert [(watch.what, watch.why) for watch in seen.blind_watches] == [
+        ("certificates in namespace opschain", "silent for 20 minutes: unreachable"),
+        ("pods in namespace opschain", "silent for 20 minutes: unreachable"),
+    ]
+
+
 def test_an_exporter_none_of_whose_handshakes_succeeds_is_blind() -> None:
     assert sight(document(Scene("a", (None,)), Scene("b", (None,))), NOW).level is Level.BLIND
     assert sight(document(Scene("a", (None,)), SETTLED), NOW).level is Level.PARTLY
