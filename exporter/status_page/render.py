@@ -1,9 +1,8 @@
-"""The page's view to HTML, with Jinja; everything that is put in is escaped. Pure.
+"""The page's view to HTML, with Jinja; everything that is put in is escaped. Touches nothing but its own templates.
 
 A card's HTML is remembered by the card's value: of a thousand workloads, those are rendered anew that changed.
 """
 
-from functools import lru_cache
 from typing import Any, Protocol, cast
 
 import jinja2
@@ -11,7 +10,7 @@ from markupsafe import Markup
 
 from exporter.status_page import assets
 from exporter.status_page.cards import Card
-from exporter.status_page.view import MAX_CARDS, View, view
+from exporter.status_page.view import View, view
 
 
 class _Macros(Protocol):
@@ -34,23 +33,30 @@ OPEN_AT_MOST = 12
 _PATHS = {"style": assets.STYLE.path, "script": assets.SCRIPT.path, "icon": assets.ICON.path}
 
 
+class Renderer:
+    """Renders pages, one after the other, and remembers the cards of the last one."""
+
+    def __init__(self) -> None:
+        self._cards: dict[tuple[Card, bool], Markup] = {}
+
+    def page(self, document: dict[str, Any]) -> str:
+        """Return the page of a status document, as of the instant at which that was made."""
+        return self.html(view(document))
+
+    def html(self, shown: View) -> str:
+        """Return the HTML of a view."""
+        few = sum(card.is_problem for card in shown.cards) <= OPEN_AT_MOST
+        keys = [(card, few and card.is_problem) for card in shown.cards]
+        before = self._cards
+        self._cards = {key: before.get(key) or _card(*key) for key in keys}
+        cards = Markup("").join(self._cards[key] for key in keys)
+        return _TEMPLATES.get_template("page.html").render(page=shown, cards=cards, assets=_PATHS)
+
+
 def page(document: dict[str, Any]) -> str:
-    """Return the page of a status document, as of the instant at which that was made."""
-    return html(view(document))
+    """Return one page of a status document."""
+    return Renderer().page(document)
 
 
-def html(shown: View) -> str:
-    """Return the HTML of a view."""
-    few = sum(card.is_problem for card in shown.cards) <= OPEN_AT_MOST
-    cards = Markup("").join(_card(card, opened=few and card.is_problem) for card in shown.cards)
-    return _TEMPLATES.get_template("page.html").render(page=shown, cards=cards, assets=_PATHS)
-
-
-@lru_cache(maxsize=MAX_CARDS)
-def _card(card: Card, *, opened: bool) -> Markup:
-    return _macros().article(card, opened=opened)
-
-
-@lru_cache(maxsize=1)
-def _macros() -> _Macros:
-    return cast("_Macros", _TEMPLATES.get_template("card.html").module)
+def _card(card: Card, opened: bool) -> Markup:  # noqa: FBT001 - a key of the cards that are remembered
+    return cast("_Macros", _TEMPLATES.get_template("card.html").module).article(card, opened=opened)

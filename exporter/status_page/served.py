@@ -34,6 +34,7 @@ class ServedPage:
         self._monotonic = monotonic
         self._making = threading.Lock()
         self._until = float("-inf")
+        self._render: Callable[[dict[str, Any]], str] | None = None
         self._served = Served("", b"", b"")
 
     def get(self) -> Served:
@@ -41,19 +42,20 @@ class ServedPage:
         with self._making:  # who comes meanwhile gets what the first has made
             began = self._monotonic()
             if began >= self._until:
-                self._take(_html(self._document()))
+                self._take(self._html(self._document()))
                 ended = self._monotonic()
                 self._until = ended + max(SECONDS, REST * (ended - began))
             return self._served
+
+    def _html(self, document: dict[str, Any]) -> bytes:
+        """Render; Jinja is loaded when the first visitor comes: 5 MiB that an exporter without any need not have."""
+        if self._render is None:
+            from exporter.status_page.render import Renderer  # noqa: PLC0415
+
+            self._render = Renderer().page
+        return self._render(document).encode()
 
     def _take(self, plain: bytes) -> None:
         etag = f'W/"{hashlib.sha256(plain).hexdigest()[:32]}"'
         if etag != self._served.etag:
             self._served = Served(etag, plain, gzip.compress(plain, GZIP_LEVEL, mtime=0))
-
-
-def _html(document: dict[str, Any]) -> bytes:
-    """Render; Jinja is loaded when the first visitor comes: 5 MiB that an exporter without any need not have."""
-    from exporter.status_page.render import page  # noqa: PLC0415
-
-    return page(document).encode()

@@ -90,7 +90,7 @@ def moment(at: datetime, now: datetime) -> Moment:
     return Moment(*_forms(at), relative(at, now))
 
 
-@lru_cache(maxsize=16_384)
+@lru_cache(maxsize=8192)
 def _forms(at: datetime) -> tuple[str, str, str]:
     """Return what does not depend on where we stand."""
     at = at.astimezone(UTC)
