@@ -48,7 +48,15 @@ class BorrowedTime:
         self._number = 0
         self._woken: Changes | None = None
         self._learn(json.loads(self._lines.readline()))
-        threading.Thread(target=self._listen, name="borrowed time", daemon=True).start()
+        self._thread = threading.Thread(target=self._listen, name="borrowed time", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Borrow no more."""
+        self._when_gone = lambda: None
+        with suppress(OSError):  # the rehearsal was faster
+            self._socket.shutdown(socket.SHUT_RDWR)
+        self._thread.join()
 
     def now(self) -> datetime:
         """Return the rehearsal's instant."""
@@ -86,7 +94,7 @@ class BorrowedTime:
 
     def _listen(self) -> None:
         """Hear what time it is, from the first wait on."""
-        with suppress(OSError, ValueError):
+        with suppress(OSError, ValueError), self._socket, self._lines:
             for line in self._lines:
                 self._learn(json.loads(line))
         self._when_gone()

@@ -70,9 +70,9 @@ class FaultName(click.ParamType[Drill]):
 @click.option("--seed", type=int, default=0, help="Of names, and of how long changes take. Default: 0.")
 @click.option(
     "--speed",
-    type=click.FloatRange(min=1),
+    type=click.IntRange(1, 1_000_000),
     default=SPEED,
-    help=f"How many times as fast time passes while the runbook waits. Default: {SPEED:g}.",
+    help=f"How many times as fast time passes while the runbook waits. Default: {SPEED}.",
 )
 @click.option("--yes", "-y", is_flag=True, help="Play it without questions.")
 @click.option("--output", "-o", type=click.Choice([each.value for each in Output]), help="Of --list. Default: text.")
@@ -83,7 +83,7 @@ def rehearse(
     drill: Drill,
     listing: bool,
     seed: int,
-    speed: float,
+    speed: int,
     yes: bool,
     output: str | None,
     no_color: bool,
@@ -128,7 +128,7 @@ def _step(act: Act) -> dict[str, Any]:
     return {"type": "runbook" if typed else "elsewhere", "words": act.words, "why": act.why, **typed}
 
 
-def _rehearse(drill: Drill, out: Console, *, seed: int, speed: float, interactive: bool, no_color: bool) -> int:
+def _rehearse(drill: Drill, out: Console, *, seed: int, speed: int, interactive: bool, no_color: bool) -> int:
     """Play one drill; return the exit code."""
     with _Commands(no_color=no_color, interactive=interactive) as commands:
         try:
@@ -157,7 +157,7 @@ class _Rehearsal:
         self._interactive = interactive
         self._said: list[Said] = []
 
-    def play(self, speed: float) -> int:
+    def play(self, speed: int) -> int:
         """Go through all acts; return the exit code."""
         drill, stage = self._drill, self._stage
         self._show(
@@ -278,17 +278,14 @@ class _Commands:
     @contextmanager
     def _started(self, words: list[str], stage: Stage) -> Iterator["subprocess.Popen[bytes]"]:
         argv = (sys.executable, "-P", "-m", "runbook.borrowed_time", str(stage.time), *words)
-        # It begins with Ctrl-C held back, and lets it in once it can say what becomes of the run.
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        process = subprocess.Popen(  # noqa: S603 - ourselves
-            argv,
-            env={**_clean(os.environ), **stage.environment, **({"NO_COLOR": "1"} if self._no_color else {})},
-            stdin=None if self._interactive else subprocess.DEVNULL,
-            stderr=subprocess.STDOUT,
-            process_group=None if self._on_terminal else 0,
-        )
-        self._child = process
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        with _ctrl_c_held_back():
+            self._child = process = subprocess.Popen(  # noqa: S603 - ourselves
+                argv,
+                env={**_clean(os.environ), **stage.environment, **({"NO_COLOR": "1"} if self._no_color else {})},
+                stdin=None if self._interactive else subprocess.DEVNULL,
+                stderr=subprocess.STDOUT,
+                process_group=None if self._on_terminal else 0,
+            )
         stage.begin(process.pid)
         try:
             yield process
@@ -307,6 +304,16 @@ class _Commands:
             self._child.kill()
         elif not (self._on_terminal and number == signal.SIGINT):
             self._child.send_signal(number)
+
+
+@contextmanager
+def _ctrl_c_held_back() -> Iterator[None]:
+    """Hold it back from whatever is started here: that lets it in once it can say what becomes of a run."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _clean(environment: Any) -> dict[str, str]:

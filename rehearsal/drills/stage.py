@@ -19,7 +19,7 @@ from rehearsal.live.lent_time import LentTime
 from rehearsal.node.programs import Program, Programs
 from rehearsal.objects import Document, name_of
 
-SPEED = 60.0
+SPEED = 60
 """How many seconds of the cluster pass in one, if nothing else is asked for: an hour is a minute."""
 
 FINISHING = timedelta(minutes=6)

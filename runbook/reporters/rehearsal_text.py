@@ -47,10 +47,10 @@ def list_parts(rows: Sequence[tuple[str, str]], form: Form) -> list[Part]:
 
 
 def opening_parts(
-    form: Form, *, name: str, teaches: str, happens: str, changes: Iterable[tuple[str, str]], speed: float
+    form: Form, *, name: str, teaches: str, happens: str, changes: Iterable[tuple[str, str]], speed: int
 ) -> list[Part]:
     """Show where one is, and what is going to happen."""
-    time = f"{speed:.12g} times as fast while the runbook waits; it stands still while the runbook works or asks"
+    time = f"{speed} times as fast while the runbook waits; it stands still while the runbook works or asks"
     return [
         title(f"Rehearsal: {name}"),
         pairs(

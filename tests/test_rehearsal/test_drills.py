@@ -189,6 +189,15 @@ def test_a_person_types_the_commands_and_answers_the_runbooks_own_question(tmp_p
         assert shown.process.wait(timeout=60) == 0
 
 
+def test_ctrl_c_in_the_drain_is_asked_about_and_yes_makes_the_abort_needless(tmp_path: Path) -> None:
+    with terminal(tmp_path, "--fault", "interrupted") as shown:
+        shown.shows("Step 1 of 3", PROMPT.strip())
+        shown.type("runbook restart-build-service --yes\n")
+        shown.shows("Put the workers back, without a restart?")
+        shown.type("y\n")
+        shown.shows("exit code 130", "Step 3 of 3")
+
+
 @pytest.mark.parametrize(
     ("typed", "answer"),
     [
