@@ -2,6 +2,7 @@
 # tests/bench/parts.py names, outside the tree.
 
 PYTHON ?= 3.11
+SIZES  ?= 1000/100,10000/1000,50000/2000
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.made-$(PYTHON)
@@ -12,7 +13,7 @@ UV := $(or $(shell command -v uv),build/uv/bin/uv)
 COMPILE = $(UV) pip compile --universal --generate-hashes --python-version 3.11 --no-header --no-annotate --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo env test proof check format lock mutants docs pictures wheel bench-build bench-missing test-pythons clean
+.PHONY: help demo env test proof check format lock mutants docs pictures release wheel bench bench-build bench-missing test-pythons clean
 
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,8 +50,14 @@ docs: env ## Write anew what is generated: parts of docs/, the alerts' rules, da
 pictures: env ## Make the documentation's pictures anew: page and terminal (needs Chromium and its driver)
 	$(BIN)/python -m docs.pictures
 
+release: env ## Build all that is released into build/release (with the BuildKit of $$BUILDKIT_HOST, else the bench's)
+	$(BIN)/python -m $(if $(BUILDKIT_HOST),release.build,tests.dry_release)
+
 wheel: env ## Build the wheel into dist/
 	$(UV) build --quiet --wheel --out-dir dist
+
+bench: env ## Measure the exporter at size, beside the machine's limits (SIZES=1000/100,10000/1000,50000/2000)
+	$(BIN)/python -m tests.benchmark --sizes $(SIZES)
 
 bench-build: env ## Build the real cluster's parts into the cache (about 22 minutes when cold; needs Go)
 	$(BIN)/python -m tests.bench.parts build

@@ -1,7 +1,8 @@
-"""Bytes in pieces, each of which is compressed once: any pieces in a row are one gzip stream. Pure.
+"""Bytes in pieces, each of which is compressed once: any rows of pieces are one gzip stream. Pure.
 
 A piece is deflated by a compressor of its own and ends at a byte (a sync flush), so pieces can be put one after
-another; gzip's check value over all of them comes from theirs. A change of one piece costs the compression of one.
+another; gzip's check value over all of them comes from theirs. A change of one piece costs the compression of one, and
+the joining of its row.
 """
 
 import struct
@@ -41,12 +42,36 @@ class Piece:
         return made
 
 
-def gzip_stream(pieces: Iterable[Piece]) -> bytes:
-    """Return one gzip member that holds all pieces."""
-    parts, size, check = [_HEAD], 0, 0
-    for piece in pieces:
-        compressed, own_check = piece.deflated
+class Row:
+    """Pieces in a row, and all of them deflated, joined when it is first asked for."""
+
+    __slots__ = ("_deflated", "pieces")
+
+    def __init__(self, pieces: Iterable[Piece]) -> None:
+        self.pieces = tuple(pieces)
+        self._deflated: tuple[bytes, int, int] | None = None
+
+    @property
+    def deflated(self) -> tuple[bytes, int, int]:
+        """The deflated bytes, and the CRC-32 and number of the plain ones."""
+        made = self._deflated
+        if made is None:
+            parts, size, check = [], 0, 0
+            for piece in self.pieces:
+                compressed, own_check = piece.deflated
+                parts.append(compressed)
+                size += len(piece.plain)
+                check = isal_zlib.crc32_combine(check, own_check, len(piece.plain))
+            made = self._deflated = b"".join(parts), check, size
+        return made
+
+
+def gzip_stream(rows: Iterable[Row]) -> bytes:
+    """Return one gzip member that holds all rows."""
+    parts, total, check = [_HEAD], 0, 0
+    for row in rows:
+        compressed, own_check, size = row.deflated
         parts.append(compressed)
-        size += len(piece.plain)
-        check = isal_zlib.crc32_combine(check, own_check, len(piece.plain))
-    return b"".join((*parts, _LAST, struct.pack("<II", check, size % 2**32)))
+        total += size
+        check = isal_zlib.crc32_combine(check, own_check, size)
+    return b"".join((*parts, _LAST, struct.pack("<II", check, total % 2**32)))

@@ -18,7 +18,7 @@ from exporter.cluster.resources import Watch
 from exporter.cluster.watch import WatchHealth
 from exporter.judgement import Assessment
 from exporter.model import ProbeFailure
-from exporter.pieces import Piece, gzip_stream
+from exporter.pieces import Piece, Row, gzip_stream
 from exporter.runs import TargetAssessment
 from exporter.text_format import render
 
@@ -31,14 +31,14 @@ LOOP_SECONDS = 180.0
 class Judged:
     """All that was judged at one moment."""
 
-    pieces: tuple[Piece, ...] = ()
+    rows: tuple[Row, ...] = ()
     assessments: tuple[Assessment, ...] = ()
     targets: tuple[TargetAssessment, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class _Live:
-    piece: Piece
+    row: Row
     until: float
 
 
@@ -50,7 +50,7 @@ class Publication:
         self.clock = clock
         self._version = (version, revision)
         self._judged = Judged()
-        self._live = _Live(Piece(b""), float("-inf"))
+        self._live = _Live(Row(()), float("-inf"))
         self._watches: Mapping[Watch, WatchHealth] = {}
         self._probe_failures: Mapping[ProbeFailure, int] = {}
         self._looped_at = clock.monotonic()
@@ -77,8 +77,8 @@ class Publication:
 
     def scrape(self, *, gzip: bool) -> tuple[bytes, ...]:
         """Return the whole exposition, in parts that are to be sent one after another."""
-        pieces = (*self._judged.pieces, self._own())
-        return (gzip_stream(pieces),) if gzip else tuple(piece.plain for piece in pieces)
+        rows = (*self._judged.rows, self._own())
+        return (gzip_stream(rows),) if gzip else tuple(piece.plain for row in rows for piece in row.pieces)
 
     def document(self) -> dict[str, Any]:
         """Return the status as of now."""
@@ -91,11 +91,11 @@ class Publication:
         """Return the status as JSON."""
         return json.dumps(self.document(), separators=(",", ":")).encode()
 
-    def _own(self) -> Piece:
+    def _own(self) -> Row:
         now = self.clock.monotonic()
         if now >= self._live.until:
             samples = exposition.of_exporter(self._watches, self._probe_failures, *self._version)
             own = render(exposition.LIVE, samples)
             text = own + prometheus_client.generate_latest(self._process)
-            self._live = _Live(Piece(text), now + LIVE_SECONDS)
-        return self._live.piece
+            self._live = _Live(Row([Piece(text)]), now + LIVE_SECONDS)
+        return self._live.row

@@ -118,7 +118,7 @@ class Rounds:
 
     def _judged(self) -> Judged:
         assessments = tuple(self._assessments.values())
-        return Judged(self._page.pieces(), assessments, tuple(self._target_assessments.values()))
+        return Judged(self._page.rows(), assessments, tuple(self._target_assessments.values()))
 
     # --- folding ----------------------------------------------------------------------------------
 

@@ -7,11 +7,10 @@ and what is served of all other pieces, plain or compressed, stays as it is.
 
 import re
 from array import array
-from collections.abc import Hashable, Iterable, Iterator
-from itertools import chain
+from collections.abc import Hashable, Iterable
 from typing import NamedTuple
 
-from exporter.pieces import Piece
+from exporter.pieces import Piece, Row
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -64,6 +63,7 @@ class Page:
     def __init__(self, families: Iterable[Family]) -> None:
         self._blocks: dict[Family, dict[int, _Block]] = {family: {} for family in families}
         self._heads = {family: Piece(_head(family)) for family in self._blocks}
+        self._rows: dict[Family, Row] = {}
         self._places: dict[Hashable, int] = {}
         self._vacant: list[int] = []
 
@@ -78,21 +78,23 @@ class Page:
             new = lines.get(family, b"")
             if new and block not in blocks:
                 blocks[block] = _Block()
-            if block in blocks:
-                changed |= blocks[block].replace(slot, new)
+            if block in blocks and blocks[block].replace(slot, new):
+                self._rows.pop(family, None)
+                changed = True
         if not lines:
             self._vacant.append(self._places.pop(key))
         return changed
 
-    def pieces(self) -> tuple[Piece, ...]:
-        """Return the exposition."""
-        return tuple(chain.from_iterable(self._of(family) for family in self._blocks))
+    def rows(self) -> tuple[Row, ...]:
+        """Return the exposition: one row for each family, the same one as long as nothing in it changes."""
+        return tuple(row for family in self._blocks if (row := self._row(family)).pieces)
 
-    def _of(self, family: Family) -> Iterator[Piece]:
-        filled = [block.piece for block in self._blocks[family].values() if block.piece.plain]
-        if filled:
-            yield self._heads[family]
-            yield from filled
+    def _row(self, family: Family) -> Row:
+        row = self._rows.get(family)
+        if row is None:
+            filled = [block.piece for block in self._blocks[family].values() if block.piece.plain]
+            row = self._rows[family] = Row((self._heads[family], *filled) if filled else ())
+        return row
 
     def _place(self, key: Hashable) -> int:
         place = self._places.get(key)

@@ -76,6 +76,10 @@ class Api:
 
     def watch(self, path: str, seconds: int = 60) -> Iterator[dict[str, Any]]:
         """The events of a watch, one by one, until the server ends it after so many seconds."""
+        return (json.loads(line) for line in self.lines(path, seconds))
+
+    def lines(self, path: str, seconds: int = 60) -> Iterator[bytes]:
+        """The same, as they come: for those who measure when."""
         separator = "&" if "?" in path else "?"
         path = f"{path}{separator}watch=true&timeoutSeconds={seconds}"
         answer = self._request("GET", path, stream_seconds=seconds)
@@ -85,7 +89,7 @@ class Api:
             unfinished = b""
             for piece in answer.stream(None):
                 *lines, unfinished = (unfinished + piece).split(b"\n")
-                yield from (json.loads(line) for line in lines if line)
+                yield from (line for line in lines if line)
         except urllib3.exceptions.HTTPError as error:
             raise ConnectionError(f"watching {path}: {error}") from error
         finally:

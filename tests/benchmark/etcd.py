@@ -6,12 +6,15 @@ in etcd as JSON (custom resources always do, and the API server reads any object
 
 import base64
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import urllib3
 
+WRITERS = 4
 PER_TRANSACTION = 60
 """etcd takes 128 operations in a transaction, of 1.5 MiB together."""
 
@@ -29,11 +32,11 @@ class Put:
 
     document: dict[str, Any]
 
-    def operation(self) -> dict[str, Any]:
-        """Return it as the gateway wants it."""
+    def request(self) -> tuple[str, dict[str, Any]]:
+        """Return the gateway's path and body."""
         metadata = self.document["metadata"]
         key = _key(self.document["kind"], metadata["namespace"], metadata["name"])
-        return {"requestPut": {"key": key, "value": _base64(json.dumps(self.document).encode())}}
+        return "put", {"key": key, "value": _base64(json.dumps(self.document).encode())}
 
 
 @dataclass(frozen=True)
@@ -44,45 +47,63 @@ class Delete:
     namespace: str
     name: str
 
-    def operation(self) -> dict[str, Any]:
-        """Return it as the gateway wants it."""
-        return {"requestDeleteRange": {"key": _key(self.kind, self.namespace, self.name)}}
+    def request(self) -> tuple[str, dict[str, Any]]:
+        """Return the gateway's path and body."""
+        return "deleterange", {"key": _key(self.kind, self.namespace, self.name)}
+
+
+Step = tuple[Put | Delete, ...]
+"""Writes of which each is to be seen before the next."""
+Prepared = tuple[tuple[str, bytes], ...]
+"""A step ready to be sent: nothing is left to encode when it counts."""
 
 
 class Store:
     """One etcd on loopback."""
 
     def __init__(self, port: int) -> None:
-        self._pool = urllib3.HTTPConnectionPool("127.0.0.1", port, maxsize=4, retries=False, timeout=30)
+        self._pool = urllib3.HTTPConnectionPool("127.0.0.1", port, maxsize=WRITERS, retries=False, timeout=30)
 
-    def write(self, steps: Iterable[tuple[Put | Delete, ...]]) -> None:
-        """Do all steps in order; the writes of one step happen together.
+    def fill(self, puts: Iterable[Put]) -> None:
+        """Write many objects that nobody watches yet.
+
+        All objects of a transaction have one resourceVersion, as Kubernetes' own writes never have: who watches, and
+        is cut off in their midst, would go on behind them.
+        """
+        for some in _in_groups(puts):
+            operations = [{"requestPut": put.request()[1]} for put in some]
+            self._send("txn", json.dumps({"success": operations}).encode())
+
+    def send(self, steps: Iterable[Prepared]) -> None:
+        """Do steps, several at once, each write by itself.
 
         Raises:
             RuntimeError: etcd refused.
         """
-        for body in transactions(steps):
-            self.send(body)
+        with ThreadPoolExecutor(WRITERS) as writers:
+            for _ in writers.map(self._do, steps):
+                pass
 
-    def send(self, transaction: bytes) -> None:
-        """Do one transaction."""
-        answer = self._pool.request("POST", "/v3/kv/txn", body=transaction)
+    def _do(self, step: Prepared) -> None:
+        for path, body in step:
+            self._send(path, body)
+
+    def _send(self, path: str, body: bytes) -> None:
+        answer = self._pool.request("POST", f"/v3/kv/{path}", body=body)
         if answer.status != 200:
             raise RuntimeError(f"etcd answered {answer.status}: {answer.data[:500].decode(errors='replace')}")
 
 
-def transactions(steps: Iterable[tuple[Put | Delete, ...]]) -> list[bytes]:
-    """Return steps as transactions that `Store.send` takes, so that nothing is left to encode when it counts."""
-    made: list[bytes] = []
-    pending: list[dict[str, Any]] = []
-    for step in steps:
-        if len(pending) + len(step) > PER_TRANSACTION:
-            made.append(json.dumps({"success": pending}).encode())
-            pending = []
-        pending.extend(write.operation() for write in step)
-    if pending:
-        made.append(json.dumps({"success": pending}).encode())
-    return made
+def prepared(step: Step) -> Prepared:
+    """Return a step as `Store.send` takes it."""
+    requests = (write.request() for write in step)
+    return tuple((path, json.dumps(body).encode()) for path, body in requests)
+
+
+def _in_groups(puts: Iterable[Put]) -> Iterator[list[Put]]:
+    remaining = iter(puts)
+    while some := list(islice(remaining, PER_TRANSACTION)):
+        yield some
 
 
 def _key(kind: str, namespace: str, name: str) -> str:

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -15,7 +15,7 @@ from pathlib import Path
 from tests.bench import accounts, network, parts, waiting
 from tests.bench.cluster import Cluster
 from tests.bench.needs import Kind
-from tests.benchmark.etcd import Delete, Put, Store, transactions
+from tests.benchmark.etcd import Delete, Prepared, Put, Step, Store, prepared
 from tests.benchmark.population import ADDRESS, Document, Member, Population
 
 ROOT = Path(__file__).parents[2]
@@ -29,14 +29,14 @@ READ_ALL = [
 
 @dataclass(frozen=True)
 class Ground:
-    """The API server and what is in it. `renewal` are transactions that renew every certificate, ready to be sent."""
+    """The API server and what is in it. `renewal` renews every certificate."""
 
     cluster: Cluster
     store: Store
     population: Population
     kubeconfig: Path
     directory: Path
-    renewal: tuple[bytes, ...]
+    renewal: tuple[Prepared, ...]
 
 
 @contextmanager
@@ -70,33 +70,30 @@ def populated(cluster: Cluster, population: Population, directory: Path) -> Iter
     for name in population.authorities:
         cluster.api("POST", "/api/v1/namespaces", {"metadata": {"name": name}})
     with _served(population, members, directory) as first:
-        store.write(_first_revision(population, members, first))
-        renewal = transactions(_second_revision(population, members))
+        store.fill(_first_revision(population, members, first))
+        renewal = tuple(prepared(renewal_of(population, member)) for member in members)
         kubeconfig = accounts.kubeconfig(cluster, "default", _account(cluster), directory / "kubeconfig")
         _await_objects(cluster, population)
-        yield Ground(cluster, store, population, kubeconfig, directory, tuple(renewal))
+        yield Ground(cluster, store, population, kubeconfig, directory, renewal)
 
 
-def _first_revision(
-    population: Population, members: list[Member], documents: dict[int, Document]
-) -> Iterator[tuple[Put, ...]]:
+def _first_revision(population: Population, members: list[Member], documents: dict[int, Document]) -> Iterator[Put]:
     for member in members:
         request = documents.get(member.number) or population.request(member, 1, population.issue(member, 1))
         objects = [population.certificate(member, 1), request]
         if member.port is not None:
             objects += [population.replica_set(member), population.pod(member)]
-        yield tuple(Put(document) for document in objects)
+        yield from map(Put, objects)
 
 
-def _second_revision(population: Population, members: Iterable[Member]) -> Iterator[tuple[Put | Delete, ...]]:
-    """Yield what cert-manager does at a renewal: the new request, the old one deleted, the new revision."""
-    for member in members:
-        issued = population.issue(member, 2)
-        yield (
-            Put(population.request(member, 2, issued)),
-            Delete("CertificateRequest", member.namespace, f"{member.name}-1"),
-            Put(population.certificate(member, 2)),
-        )
+def renewal_of(population: Population, member: Member) -> Step:
+    """Return what cert-manager does at a renewal: the new request, the old one deleted, the new revision."""
+    issued = population.issue(member, 2)
+    return (
+        Put(population.request(member, 2, issued)),
+        Delete("CertificateRequest", member.namespace, f"{member.name}-1"),
+        Put(population.certificate(member, 2)),
+    )
 
 
 @contextmanager

@@ -45,6 +45,7 @@ class Population:
     certificates: int
     served: int
     namespaces: int = 100
+    first_port: int = FIRST_PORT
 
     @cached_property
     def begun_at(self) -> datetime:
@@ -63,17 +64,17 @@ class Population:
         """Yield every certificate."""
         names = list(self.authorities)
         for number in range(self.certificates):
-            port = FIRST_PORT + number if number < self.served else None
+            port = self.first_port + number if number < self.served else None
             yield Member(number, names[number % len(names)], f"service-{number:05}", port)
 
     def issue(self, member: Member, revision: int) -> Issued:
         """Sign what a revision of a certificate is."""
-        begin = self._issued_at(revision)
+        begin = self.issued_at(revision)
         return self.authorities[member.namespace].leaf(*member.dns_names, not_before=begin, not_after=begin + LIFETIME)
 
     def certificate(self, member: Member, revision: int) -> Document:
         """Return the Certificate after this revision was issued."""
-        at = self._issued_at(revision)
+        at = self.issued_at(revision)
         return {
             "apiVersion": "cert-manager.io/v1",
             "kind": "Certificate",
@@ -98,7 +99,7 @@ class Population:
 
     def request(self, member: Member, revision: int, issued: Issued) -> Document:
         """Return the CertificateRequest of this revision."""
-        at = self._issued_at(revision)
+        at = self.issued_at(revision)
         metadata = self._metadata(member, f"{member.name}-{revision}")
         metadata["annotations"] = {
             "cert-manager.io/certificate-name": member.name,
@@ -183,7 +184,8 @@ class Population:
         volume = {"name": "tls", "secret": {"secretName": f"{member.name}-tls"}}
         return {"containers": [container], "volumes": [volume], "restartPolicy": "Always"}
 
-    def _issued_at(self, revision: int) -> datetime:
+    def issued_at(self, revision: int) -> datetime:
+        """Return when a revision was issued."""
         return self.begun_at + timedelta(minutes=revision - 1)
 
     def _metadata(self, member: Member, name: str) -> Document:

@@ -41,7 +41,7 @@ from exporter.model import (
     ProbeFailure,
     Workload,
 )
-from exporter.pieces import Piece
+from exporter.pieces import Piece, Row
 from exporter.publication import Judged, Publication
 from exporter.runs import assess_target
 from exporter.text_format import Family, Page, Sample, render
@@ -391,7 +391,7 @@ def test_families_are_in_one_piece_in_their_order_and_empty_ones_are_left_out() 
 
 
 def text_of(page: Page) -> str:
-    return b"".join(piece.plain for piece in page.pieces()).decode()
+    return b"".join(piece.plain for row in page.rows() for piece in row.pieces).decode()
 
 
 def test_put_tells_whether_the_text_changed() -> None:
@@ -404,7 +404,7 @@ def test_put_tells_whether_the_text_changed() -> None:
     assert not page.put("other", [])
     assert page.put("k", [])
     assert not page.put("k", [])
-    assert page.pieces() == ()
+    assert page.rows() == ()
 
 
 def test_pieces_are_joined_family_by_family() -> None:
@@ -433,7 +433,7 @@ def test_a_scrape_is_what_was_judged_and_the_exporter_itself() -> None:
     served = publication(FakeClock())
     page = Page(JUDGED)
     page.put("k", of_certificate(ASSESSMENT))
-    served.publish(Judged(page.pieces()))
+    served.publish(Judged(page.rows()))
     plain = b"".join(served.scrape(gzip=False))
     series = read(plain.decode())
     assert series["certlag_needs_restart", frozenset(K.items())] == 1
@@ -445,7 +445,7 @@ def test_compressed_scrapes_can_be_had_again_and_again_and_after_a_change() -> N
     clock = FakeClock()
     served = publication(clock)
     for text in ("", "certlag_a 1\n", "certlag_a 2\n" * 1000):
-        served.publish(Judged((Piece(text.encode()),)))
+        served.publish(Judged((Row([Piece(text.encode())]),)))
         for _ in range(3):
             clock.advance(2)
             assert gzip.decompress(b"".join(served.scrape(gzip=True))).startswith(text.encode())

@@ -7,19 +7,20 @@ from collections import defaultdict
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.pieces import Piece, gzip_stream
+from exporter.pieces import Piece, Row, gzip_stream
 from exporter.text_format import BLOCK, Family, Page, Sample, render
 
 FIRST = Family("certlag_first", ("thing",), "First.")
 SECOND = Family("certlag_second", ("thing",), "Second.")
 
 
-@given(st.lists(st.binary(max_size=2000), max_size=12))
-def test_pieces_in_a_row_are_one_member_of_gzip(contents: list[bytes]) -> None:
-    stream = gzip_stream(map(Piece, contents))
-    assert gzip.decompress(stream) == b"".join(contents)
+@given(st.lists(st.lists(st.binary(max_size=2000), max_size=5), max_size=5))
+def test_rows_of_pieces_are_one_member_of_gzip(contents: list[list[bytes]]) -> None:
+    stream = gzip_stream(Row(map(Piece, row)) for row in contents)
+    plain = b"".join(piece for row in contents for piece in row)
+    assert gzip.decompress(stream) == plain
     reader = zlib.decompressobj(wbits=31)
-    assert reader.decompress(stream) + reader.flush() == b"".join(contents)
+    assert reader.decompress(stream) + reader.flush() == plain
     assert reader.eof
     assert not reader.unused_data, "a second member would be passed over by readers that know only one"
 
@@ -30,13 +31,15 @@ def test_a_piece_is_compressed_once() -> None:
 
 
 def test_only_the_piece_that_a_change_is_in_is_another_one() -> None:
-    page = Page([FIRST])
-    for number in range(3 * BLOCK):
+    page = Page([FIRST, SECOND])
+    page.put("other", [Sample(SECOND, ("other",), 1)])
+    for number in range(3 * BLOCK - 1):
         page.put(number, [Sample(FIRST, (str(number),), 1)])
-    before = page.pieces()
+    (row, other_row) = page.rows()
     page.put(BLOCK + 5, [Sample(FIRST, ("5",), 2)])
-    after = page.pieces()
-    assert [old is new for old, new in zip(before, after, strict=True)] == [True, True, False, True]
+    (changed_row, same_row) = page.rows()
+    assert same_row is other_row
+    assert [old is new for old, new in zip(row.pieces, changed_row.pieces, strict=True)] == [True, True, False, True]
 
 
 puts = st.tuples(
@@ -55,7 +58,7 @@ def test_whatever_was_put_a_page_says_what_was_put_last(
     for key, values in changes:
         last[key] = [Sample(family, (str(key),), value) for family, value in values]
         page.put(key, last[key])
-    text = b"".join(piece.plain for piece in page.pieces()).decode()
+    text = b"".join(piece.plain for row in page.rows() for piece in row.pieces).decode()
     wanted = render([FIRST, SECOND], [sample for samples in last.values() for sample in samples]).decode()
     assert families(text) == families(wanted)
 

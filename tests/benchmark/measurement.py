@@ -1,0 +1,263 @@
+"""One size measured: the exporter as a process against a population, seen from outside."""
+
+import re
+import threading
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from statistics import median
+
+import msgspec
+
+from tests import exporter_process
+from tests.bench import waiting
+from tests.bench.api import Api
+from tests.benchmark import limits, outside
+from tests.benchmark.etcd import prepared
+from tests.benchmark.ground import Ground, renewal_of
+from tests.exporter_process import ExporterProcess
+
+CONFIGURATION = 'targets: []\ndiscovery: {namespaces: ["*"], probe: declared-ports}\n'
+PROBE_INTERVAL = 60.0
+"""Seconds: five times as often as by default, so that a quiet minute probes everything once."""
+USER = "system:serviceaccount:default:bench"
+NOT_BEFORE = b"certlag_certificate_not_before_timestamp_seconds"
+_NOT_BEFORE_LINE = re.compile(rb'certificate="([^"]*)"\} (\d+)$', re.MULTILINE)
+_EVENT = re.compile(rb'"name":"(service-\d+)".*"revision":(\d+)')
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How much is measured: scrapes of each kind, single events, and the seconds that are called quiet."""
+
+    scrapes: int = 300
+    events: int = 50
+    quiet: float = 60.0
+
+
+class Scrapes(msgspec.Struct, frozen=True):
+    """Scrapes of one kind: seconds."""
+
+    median: float
+    p99: float
+    size: int
+
+
+class Scraping(msgspec.Struct, frozen=True):
+    """All kinds: plain and gzip, one at a time and 16 at once."""
+
+    plain: Scrapes
+    gzip: Scrapes
+    plain_16: Scrapes
+    gzip_16: Scrapes
+
+
+class Figures(msgspec.Struct, frozen=True):
+    """Everything that is measured of one size. Seconds, bytes, and shares of one processor core."""
+
+    certificates: int
+    pods: int
+    series: int
+    certificates_after: float
+    complete_after: float
+    resident: int
+    peak: int
+    resident_after_scrapes: int
+    quiet_processor: float
+    quiet_processor_beyond_handshakes: float
+    quiet_event_median: float
+    quiet_event_p99: float
+    burst_seconds: float
+    burst_events_per_second: float
+    burst_event_median: float
+    burst_event_p99: float
+    probes_per_second: float
+    requests_at_start: int
+    bytes_at_start: int
+    requests_in_quiet: int
+    scraping: Scraping
+    nginx: Scraping
+    handshakes_per_second: float
+    processor_per_handshake: float
+    list_and_decode: float
+
+
+def measure(ground: Ground, effort: Effort) -> Figures:
+    """Measure everything of one size."""
+    (ground.directory / "config.yaml").write_text(CONFIGURATION)
+    options = ["--config", str(ground.directory / "config.yaml"), "--probe-interval", f"{PROBE_INTERVAL:g}"]
+    population, cluster = ground.population, ground.cluster
+    rate, processor_per_handshake = limits.handshakes(
+        range(population.first_port, population.first_port + population.served)
+    )
+    asked_before = _requests(ground)
+    started = time.monotonic()
+    with exporter_process.running(cluster, ground.kubeconfig, ground.directory, options) as exporter:
+        pid = exporter.process.pid
+        certificates_after = _when(exporter, started, b"\n" + NOT_BEFORE + b"{", population.certificates)
+        waiting.until("all to be probed", lambda: exporter.get("/readyz")[0] == 200, 120, interval=0.02)
+        complete_after = _when(exporter, started, b"\ncertlag_probe_success{", population.served)
+        at_start = outside.usage(pid)
+        requests_at_start = _requests(ground) - asked_before
+        bytes_at_start = outside.received(pid, cluster.client.port)
+        exposition = exporter.get("/metrics")[2]
+        url = f"http://{exporter.host}:{exporter.port}/metrics"
+        scraping = _scraping(url, effort)
+        after_scrapes = outside.usage(pid)
+        with limits.nginx(exposition, ground.directory) as static:
+            nginx = _scraping(static, effort)
+        quiet, requests_in_quiet = _quiet(ground, exporter, effort.quiet)
+        quiet_events = _single_events(ground, exporter, effort.events)
+        burst = _burst(ground, exporter)
+        peak = outside.usage(pid).peak
+    probes = population.served * effort.quiet / PROBE_INTERVAL
+    return Figures(
+        certificates=population.certificates,
+        pods=population.served,
+        series=sum(1 for line in exposition.splitlines() if not line.startswith(b"#")),
+        certificates_after=certificates_after,
+        complete_after=complete_after,
+        resident=at_start.resident,
+        peak=peak,
+        resident_after_scrapes=after_scrapes.resident,
+        quiet_processor=quiet / effort.quiet,
+        quiet_processor_beyond_handshakes=(quiet - probes * processor_per_handshake) / effort.quiet,
+        quiet_event_median=median(quiet_events),
+        quiet_event_p99=_p99(quiet_events),
+        burst_seconds=burst.seconds,
+        burst_events_per_second=3 * population.certificates / burst.seconds,
+        burst_event_median=median(burst.delays),
+        burst_event_p99=_p99(burst.delays),
+        probes_per_second=population.served / max(complete_after - certificates_after, 0.001),
+        requests_at_start=requests_at_start,
+        bytes_at_start=bytes_at_start,
+        requests_in_quiet=requests_in_quiet,
+        scraping=scraping,
+        nginx=nginx,
+        handshakes_per_second=rate,
+        processor_per_handshake=processor_per_handshake,
+        list_and_decode=limits.list_and_decode(cluster),
+    )
+
+
+# --- start and scrapes ----------------------------------------------------------------------------
+
+
+def _when(exporter: ExporterProcess, started: float, line: bytes, wanted: int) -> float:
+    """Scrape until there are so many lines of a kind; return the seconds since the start."""
+
+    def complete() -> float | None:
+        found = exporter.get("/metrics")[2].count(line) >= wanted
+        return time.monotonic() - started if found else None
+
+    return waiting.until(f"{wanted} lines of {line!r}", complete, 120, interval=0.1)
+
+
+def _scraping(url: str, effort: Effort) -> Scraping:
+    def scrapes(connections: int, *, gzipped: bool) -> Scrapes:
+        limits.load(url, connections=connections, requests=2 * connections, gzipped=gzipped)
+        taken = limits.load(url, connections=connections, requests=effort.scrapes, gzipped=gzipped)
+        return Scrapes(taken.quantile(0.5), taken.quantile(0.99), taken.size)
+
+    return Scraping(
+        plain=scrapes(1, gzipped=False),
+        gzip=scrapes(1, gzipped=True),
+        plain_16=scrapes(16, gzipped=False),
+        gzip_16=scrapes(16, gzipped=True),
+    )
+
+
+# --- quiet ----------------------------------------------------------------------------------------
+
+
+def _quiet(ground: Ground, exporter: ExporterProcess, seconds: float) -> tuple[float, int]:
+    """Leave it alone for a while; return the processor seconds that it took, and the requests that it made."""
+    before, asked = outside.usage(exporter.process.pid), _requests(ground)
+    time.sleep(seconds)
+    return outside.usage(exporter.process.pid).processor - before.processor, _requests(ground) - asked
+
+
+def _requests(ground: Ground) -> int:
+    """Count what the exporter has asked of the API server so far."""
+    return len({event["auditID"] for event in ground.cluster.audit_events(USER)})
+
+
+# --- events ---------------------------------------------------------------------------------------
+
+
+class _Announced:
+    """When the API server announced that a certificate has its second revision, by our own watch."""
+
+    def __init__(self, api: Api) -> None:
+        self.at: dict[bytes, float] = {}
+        self._lines = api.lines("/apis/cert-manager.io/v1/certificates")
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread.start()
+
+    def _watch(self) -> None:
+        with suppress(ConnectionError):  # the API server has ended
+            for line in self._lines:
+                if (found := _EVENT.search(line)) and found[2] == b"2":
+                    self.at.setdefault(found[1], time.monotonic())
+
+
+def _single_events(ground: Ground, exporter: ExporterProcess, count: int) -> list[float]:
+    """Renew certificates one by one; return the seconds from the API server's event to a scrape that shows each."""
+    population = ground.population
+    new = str(int(population.issued_at(2).timestamp())).encode()
+    members = list(population.members())
+    announced = _Announced(ground.cluster.client)
+    delays = []
+    for member in members[:: max(1, len(members) // count)][:count]:
+        name = member.name.encode()
+        ground.store.send([prepared(renewal_of(population, member))])
+        line = b'certificate="%s"} %s\n' % (name, new)
+        seen = waiting.until(f"{name!r} renewed", partial(_seen, exporter, line), 30, interval=0.005)
+        delays.append(max(0.0, seen - waiting.until("the event", partial(announced.at.get, name), 10)))
+    return delays
+
+
+def _seen(exporter: ExporterProcess, line: bytes) -> float | None:
+    text = exporter.get("/metrics")[2]
+    received = time.monotonic()
+    return received if line in _family(text) else None
+
+
+def _family(exposition: bytes) -> bytes:
+    """Return the lines of the not-before family."""
+    start = exposition.index(b"# TYPE " + NOT_BEFORE)
+    return exposition[start : exposition.index(b"# HELP", start)]
+
+
+@dataclass(frozen=True)
+class _Burst:
+    """Every certificate renewed at once: seconds until a scrape showed all, and of each from its event to a scrape."""
+
+    seconds: float
+    delays: list[float]
+
+
+def _burst(ground: Ground, exporter: ExporterProcess) -> _Burst:
+    population = ground.population
+    new = str(int(population.issued_at(2).timestamp())).encode()
+    announced = _Announced(ground.cluster.client)
+    shown = {name for name, at in _NOT_BEFORE_LINE.findall(_family(exporter.get("/metrics")[2])) if at == new}
+    began = time.monotonic()
+    sending = threading.Thread(target=ground.store.send, args=(ground.renewal,), daemon=True)
+    sending.start()
+    seen: dict[bytes, float] = {}
+    while len(seen) + len(shown) < population.certificates:
+        text = exporter.get("/metrics")[2]
+        received = time.monotonic()
+        for name, at in _NOT_BEFORE_LINE.findall(_family(text)):
+            if at == new and name not in shown:
+                seen.setdefault(name, received)
+        if received - began > 60:
+            raise AssertionError(f"{len(seen)} of {population.certificates} renewals were shown in a minute")
+    sending.join()
+    return _Burst(time.monotonic() - began, [max(0.0, at - announced.at[name]) for name, at in seen.items()])
+
+
+def _p99(seconds: list[float]) -> float:
+    return sorted(seconds)[min(len(seconds) - 1, int(len(seconds) * 0.99))]

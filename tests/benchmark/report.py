@@ -1,0 +1,118 @@
+"""The figures of a run as a table for people, with each limit and the ratio to it, and how costs grow. Pure."""
+
+import math
+from collections.abc import Callable, Sequence
+
+from rich.table import Table
+
+from tests.benchmark.measurement import Figures, Scrapes, Scraping
+from tests.benchmark.outside import MIB
+
+Row = tuple[str, Callable[[Figures], str], Callable[[Figures], str]]
+"""What it is, our figure, and the limit with the ratio to it (or the mark that is aimed at)."""
+
+
+def table(sizes: Sequence[Figures]) -> Table:
+    """Lay out one column for each size, and one for its limits."""
+    made = Table(title="certlag-exporter, measured from outside the process")
+    made.add_column("figure")
+    for size in sizes:
+        made.add_column(f"{size.certificates:,} certificates, {size.pods:,} pods", justify="right")
+        made.add_column("limit, ratio", justify="right")
+    for name, ours, limit in ROWS:
+        made.add_row(name, *(cell for size in sizes for cell in (ours(size), limit(size))))
+    return made
+
+
+def exponents(sizes: Sequence[Figures]) -> list[str]:
+    """Say how each cost grows from the smallest to the largest size: with the size to the power of what."""
+    first, last = min(sizes, key=_size), max(sizes, key=_size)
+    if first is last:
+        return []
+    growth = math.log(_size(last) / _size(first))
+    costs = ((name, cost(first), cost(last)) for name, cost in COSTS.items())
+    return [f"{name}: {math.log(after / before) / growth:.2f}" for name, before, after in costs if before > 0 < after]
+
+
+def _size(figures: Figures) -> int:
+    return figures.certificates
+
+
+def _scrape(name: str, of: Callable[[Scraping], Scrapes]) -> list[Row]:
+    def ours(figures: Figures) -> str:
+        taken = of(figures.scraping)
+        return f"{_ms(taken.median)} / {_ms(taken.p99)}"
+
+    def limit(figures: Figures) -> str:
+        taken, own = of(figures.nginx), of(figures.scraping)
+        return f"nginx {_ms(taken.median)} / {_ms(taken.p99)}, {own.p99 / taken.p99:.2f}x"
+
+    return [(f"scrape, {name}: median / p99", ours, limit)]
+
+
+def _ms(seconds: float) -> str:
+    return f"{seconds * 1000:.1f} ms"
+
+
+def _mib(size: int) -> str:
+    return f"{size / MIB:.0f} MiB"
+
+
+def _mark(text: str) -> Callable[[Figures], str]:
+    return lambda _: text
+
+
+ROWS: tuple[Row, ...] = (
+    ("series", lambda f: f"{f.series:,}", _mark("")),
+    ("all certificates in a scrape after", lambda f: f"{f.certificates_after:.2f} s", _mark("")),
+    (
+        "and every pod probed after",
+        lambda f: f"{f.complete_after:.2f} s",
+        lambda f: f"bare list and decode {f.list_and_decode:.2f} s",
+    ),
+    ("resident, then after all scrapes", lambda f: f"{_mib(f.resident)}, {_mib(f.resident_after_scrapes)}", _mark("")),
+    ("peak", lambda f: _mib(f.peak), _mark("")),
+    *_scrape("plain", lambda s: s.plain),
+    *_scrape("gzip", lambda s: s.gzip),
+    *_scrape("plain, 16 at once", lambda s: s.plain_16),
+    *_scrape("gzip, 16 at once", lambda s: s.gzip_16),
+    ("bytes, plain and gzip", lambda f: f"{f.scraping.plain.size:,}, {f.scraping.gzip.size:,}", _mark("")),
+    ("one core in a quiet minute", lambda f: f"{f.quiet_processor:.2%}", _mark("")),
+    (
+        "beyond the handshakes' own",
+        lambda f: f"{f.quiet_processor_beyond_handshakes:.2%}",
+        lambda f: f"a bare handshake {_ms(f.processor_per_handshake)}",
+    ),
+    (
+        "quiet: event to scrape, median / p99",
+        lambda f: f"{_ms(f.quiet_event_median)} / {_ms(f.quiet_event_p99)}",
+        _mark(""),
+    ),
+    ("all renewed at once: shown after", lambda f: f"{f.burst_seconds:.2f} s", _mark("")),
+    ("events applied", lambda f: f"{f.burst_events_per_second:,.0f}/s", _mark("")),
+    (
+        "burst: event to scrape, median / p99",
+        lambda f: f"{_ms(f.burst_event_median)} / {_ms(f.burst_event_p99)}",
+        _mark(""),
+    ),
+    (
+        "probes",
+        lambda f: f"{f.probes_per_second:,.0f}/s",
+        lambda f: f"bare {f.handshakes_per_second:,.0f}/s, {f.probes_per_second / f.handshakes_per_second:.2f}x",
+    ),
+    (
+        "asked of the API server: at start, in a quiet minute",
+        lambda f: f"{f.requests_at_start} requests, {_mib(f.bytes_at_start)}; {f.requests_in_quiet}",
+        _mark(""),
+    ),
+)
+
+COSTS: dict[str, Callable[[Figures], float]] = {
+    "start": lambda f: f.certificates_after,
+    "resident": lambda f: f.resident,
+    "scrape, gzip, median": lambda f: f.scraping.gzip.median,
+    "scrape, plain, median": lambda f: f.scraping.plain.median,
+    "bytes": lambda f: f.scraping.plain.size,
+    "burst": lambda f: f.burst_seconds,
+}
+"""What may grow no faster than the size: an exponent of 1."""
