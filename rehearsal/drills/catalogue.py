@@ -214,7 +214,7 @@ DRILLS = (
                 "Find out why with kubectl logs and describe, and mend it.",
                 deeds.mend_service,
             ),
-            Typed(RESUME, 0, "Restart once more, verify, and put the workers back."),
+            Typed(RESUME, 0, "It waits for the mended rollout, verifies it, and puts the workers back."),
         ),
         (
             "kubectl logs --previous of the new pod, before anything else.",
