@@ -151,7 +151,7 @@ def test_the_api_server_takes_what_every_choice_of_values_renders(
     cluster.kubectl("apply", "--dry-run=server", "--filename=-", stdin=text)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def monitoring(cluster: Cluster) -> None:
     """prometheus-operator's resources, as a cluster with it has them."""
     cluster.kubectl("apply", "--server-side", f"--filename={parts.monitoring_definitions()}")
