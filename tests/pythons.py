@@ -10,7 +10,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.tiers import LOCK, PYTHON_ONLY, ROOT
+from tests.tiers import PYTHON_ONLY, ROOT
+
+LOCK = "requirements.lock"
 
 REQUIRED = ("3.12", "3.13")
 """Besides 3.11, with which `make test` runs."""
