@@ -22,6 +22,7 @@ from exporter.publication import Publication
 from exporter.schedule import INTERVAL
 from exporter.server import Server
 from exporter.service import Service
+from exporter.sharding import Shard
 from exporter.version import REVISION, VERSION
 from exporter.web_config import WebConfigError, WebConfigFile
 
@@ -41,6 +42,21 @@ class Address(click.ParamType[tuple[str, int]]):
         if not colon or not port.isdecimal() or int(port) > 65535:
             self.fail(f"{value!r} is not HOST:PORT, as in :9871 or 127.0.0.1:9871", param, ctx)
         return host.strip("[]"), int(port)
+
+
+class ShardOption(click.ParamType[Shard]):
+    """INDEX/COUNT."""
+
+    name = "index/count"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Shard:
+        """Read it."""
+        if isinstance(value, Shard):
+            return value
+        try:
+            return Shard.parse(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
 
 
 @click.command(name="certlag-exporter", context_settings={"help_option_names": ["-h", "--help"]})
@@ -69,6 +85,14 @@ class Address(click.ParamType[tuple[str, int]]):
     metavar="SECONDS",
     help="Time between two handshakes with the same container.",
 )
+@click.option(
+    "--shard",
+    type=ShardOption(),
+    default="0/1",
+    show_default=True,
+    metavar="INDEX/COUNT",
+    help="Look at one of COUNT parts of the cluster; each namespace is in one of them.",
+)
 @click.option("--log-format", type=click.Choice(["text", "json"]), default="text", show_default=True)
 @click.option(
     "--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info", show_default=True
@@ -91,6 +115,7 @@ def main(
     listen: tuple[str, int],
     web_config: str | None,
     probe_interval: float,
+    shard: Shard,
     log_format: str,
     log_level: str,
 ) -> None:
@@ -105,7 +130,8 @@ def main(
         _refuse(str(error))
     clock = SystemClock()
     publication = Publication(clock, version=VERSION, revision=REVISION)
-    service = Service(configuration, client, publication, clock, interval=probe_interval, jitter=random.SystemRandom())
+    jitter = random.SystemRandom()
+    service = Service(configuration, client, publication, clock, interval=probe_interval, jitter=jitter, shard=shard)
     server = Server(pages(publication), web)
     try:
         host, port = server.start(*listen)

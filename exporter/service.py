@@ -26,6 +26,7 @@ from exporter.model import Endpoint, Probe
 from exporter.probe import probe
 from exporter.publication import Publication
 from exporter.rounds import PROBERS, Rounds
+from exporter.sharding import WHOLE, Shard
 
 JOIN_SECONDS = 1.5
 """How long threads may take to end: the process is to be gone two seconds after SIGTERM."""
@@ -61,7 +62,9 @@ class Service:
         *,
         interval: float,
         jitter: random.Random,
+        shard: Shard = WHOLE,
     ) -> None:
+        configuration = shard.part_of(configuration)
         self._client = client
         self._clock = clock
         self._publication = publication
@@ -78,6 +81,7 @@ class Service:
                 self._stopping,
                 jitter=jitter,
                 log=_log_watch_failure,
+                shard=shard,
             )
             for watch in watches(configuration)
         ]

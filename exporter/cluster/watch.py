@@ -30,6 +30,7 @@ from exporter.cluster.decode import SkipReason, UndecodableError
 from exporter.cluster.resources import Watch
 from exporter.errors import ClusterError, ClusterErrorReason
 from exporter.model import ObjectKey
+from exporter.sharding import WHOLE, Shard
 
 PAGE = 500
 BACKOFF_FIRST, BACKOFF_MOST = 0.8, 30.0
@@ -108,8 +109,10 @@ class Reflector:
         *,
         jitter: random.Random,
         log: Callable[[Watch, ClusterError, float], None],
+        shard: Shard = WHOLE,
     ) -> None:
         self.watch = watch
+        self._shard = shard
         self.health = WatchHealth()
         self._client = client
         self._sink = sink
@@ -150,6 +153,8 @@ class Reflector:
             self._contact()
             page = _page(body)
             for item in page.items or ():
+                if self._is_foreign(item):
+                    continue
                 try:
                     found = self.watch.resource.decode(item)
                     if found is not None:
@@ -183,7 +188,8 @@ class Reflector:
                 if not line.strip():
                     continue
                 event = _event(line)
-                self._apply(event.type, event.object)
+                if event.type in ("BOOKMARK", "ERROR") or not self._is_foreign(event.object):
+                    self._apply(event.type, event.object)
                 events += 1
                 self._failures = 0
                 self._resource_version = decode.resource_version(event.object) or self._resource_version
@@ -209,6 +215,14 @@ class Reflector:
                     self._sink(Changed(self.watch, found))
         except UndecodableError as error:
             self.health.skipped[error.reason] += 1
+
+    def _is_foreign(self, document: documents.Document) -> bool:
+        """Tell whether an object belongs to another shard; one without a name is everybody's to count."""
+        if self._shard is WHOLE:
+            return False
+        with suppress(UndecodableError):
+            return not self._shard.owns(decode.key(document).namespace)
+        return False
 
     def _contact(self) -> None:
         self.health.last_contact_at = self._clock.now()

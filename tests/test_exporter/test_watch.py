@@ -21,6 +21,7 @@ from exporter.cluster.resources import ALL_NAMESPACES, CERTIFICATES, Watch
 from exporter.cluster.watch import BACKOFF_MOST, PAGE, RETRY_AFTER_MOST, Change, Changed, Listed, Reflector, Removed
 from exporter.errors import ClusterError, ClusterErrorReason
 from exporter.model import ObjectKey
+from exporter.sharding import WHOLE, Shard
 from tests.fake_clock import FakeClock
 from tests.scripted_api import (
     CUT,
@@ -66,7 +67,7 @@ class Waits(threading.Event):
 class Running:
     """A reflector in its thread, and all that it said."""
 
-    def __init__(self, api: ScriptedApi, directory: Path, watched: Watch) -> None:
+    def __init__(self, api: ScriptedApi, directory: Path, watched: Watch, shard: Shard) -> None:
         self.api = api
         self.clock = FakeClock()
         self.stop = Waits(self.clock)
@@ -80,6 +81,7 @@ class Running:
             self.stop,
             jitter=random.Random(1),  # noqa: S311 - spreads waits
             log=lambda _, error, delay: self.failures.put((error, delay)),
+            shard=shard,
         )
         self.thread = threading.Thread(target=self.reflector.run, daemon=True)
 
@@ -116,9 +118,9 @@ class Running:
 
 
 @contextmanager
-def running(directory: Path, *script: Answer, watched: Watch = WATCH) -> Iterator[Running]:
+def running(directory: Path, *script: Answer, watched: Watch = WATCH, shard: Shard = WHOLE) -> Iterator[Running]:
     with scripted_api(*script) as api:
-        run = Running(api, directory, watched)
+        run = Running(api, directory, watched, shard)
         run.thread.start()
         try:
             yield run
@@ -591,3 +593,23 @@ def test_the_thread_ends_when_stopped_during_a_wait(tmp_path: Path) -> None:
         run.next_failure()
         run.stop.set()
     assert not run.thread.is_alive()
+
+
+# --- shards ---------------------------------------------------------------------------------------
+
+
+def test_what_belongs_to_another_shard_is_neither_listed_nor_followed(tmp_path: Path) -> None:
+    mine, foreign = Shard(0, 5), "default"
+    assert mine.owns("opschain")
+    assert not mine.owns(foreign)
+
+    def of(namespace: str, name: str, version: str) -> dict[str, Any]:
+        document = certificate(name, version)
+        document["metadata"]["namespace"] = namespace
+        return document
+
+    listed = page([of("opschain", "a", "1"), of(foreign, "b", "2")], "7")
+    events = watch(event("ADDED", of(foreign, "c", "8")), event("ADDED", of("opschain", "d", "9")), hold=True)
+    with running(tmp_path, listed, events, shard=mine) as run:
+        assert run.next_names() == ["a"]
+        assert run.next_changed() == "d"
