@@ -24,7 +24,6 @@ _PART_OF_STEP = {
     "finished": "Put back",
 }
 """In which part a step is reached; all others belong to the drain."""
-_OUTCOMES = {"done": "done", "nothing_to_do": "nothing to do"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +51,7 @@ class RunView:
 
     id: str
     state: RunState
+    heading: str
     title: str
     step: str
     parts: tuple[Part, ...]
@@ -73,9 +73,12 @@ def open_run(target: Mapping[str, Any], now: datetime) -> RunView | None:
     heartbeat = instant(run["heartbeatAt"])
     if begun is None or deadline is None:
         return None
+    left = state is RunState.LEFT_DRAINED
+    alive = not left and heartbeat is not None and now - heartbeat < NO_LIFE
     return RunView(
         id=run["id"],
         state=state,
+        heading="Run left unfinished" if left else "Run in progress" if alive else "Run open",
         title=RUN_STATES.get(state, "Run open"),
         step=run["step"].replace("_", " "),
         parts=_parts(state, _lengths(run, begun)),
@@ -83,8 +86,8 @@ def open_run(target: Mapping[str, Any], now: datetime) -> RunView | None:
         lasts=span(max(now - begun, timedelta(0))),
         deadline=moment(deadline, now),
         overdue=deadline <= now,
-        heartbeat=_heartbeat(heartbeat, now),
-        alive=state is not RunState.LEFT_DRAINED and heartbeat is not None and now - heartbeat < NO_LIFE,
+        heartbeat=f"ended: {_outcome(run['outcome'])}" if left else _heartbeat(heartbeat, now),
+        alive=alive,
         workers=tuple(_worker(worker) for worker in run["workers"]),
     )
 
@@ -97,11 +100,11 @@ def last_run(target: Mapping[str, Any], now: datetime) -> str:
     begun, finished = instant(last["begunAt"]), instant(last["finishedAt"])
     if begun is None or finished is None:
         return ""
-    outcome = _OUTCOMES.get(last["outcome"], last["outcome"].replace("_", " "))
     at = moment(finished, now)
     lengths = _by_part((each["step"], each["seconds"]) for each in last["steps"])
     parts = ", ".join(f"{name.lower()} {_short(lengths[name])}" for name in _PART_NAMES if name in lengths)
-    return f"Last run: {outcome}, {at.date}, took {span(finished - begun)}{f' ({parts})' if parts else ''}"
+    took = f"took {span(finished - begun)}" + (f" ({parts})" if parts else "")
+    return f"Last run: {_outcome(last['outcome'])}, {at.date}, {took}"
 
 
 def _parts(state: RunState, lengths: Mapping[str, float]) -> tuple[Part, ...]:
@@ -133,6 +136,10 @@ def _short(seconds: float) -> str:
     if seconds < 0.1:
         return "under 0.1 s"
     return f"{seconds:.1f} s" if seconds < 10 else span(timedelta(seconds=seconds))
+
+
+def _outcome(word: str | None) -> str:
+    return (word or "unknown").replace("_", " ")
 
 
 def _heartbeat(at: datetime | None, now: datetime) -> str:

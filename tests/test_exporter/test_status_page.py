@@ -129,6 +129,13 @@ def test_a_run_without_a_sign_of_life_is_a_problem_with_a_command() -> None:
     assert card.advice.commands == ("runbook resume-build-service -n opschain",)
 
 
+def test_a_run_that_was_left_says_how_it_ended_and_both_ways_on() -> None:
+    (card,) = cards(document(Scene(run=running(outcome="restart_failed"))), NOW)
+    assert card.run is not None
+    assert (card.run.heading, card.run.heartbeat) == ("Run left unfinished", "ended: restart failed")
+    assert card.advice.commands == tuple(f"runbook {verb}-build-service -n opschain" for verb in ("resume", "abort"))
+
+
 def test_a_run_shows_its_parts_and_how_long_each_took() -> None:
     begun = NOW - timedelta(minutes=31)
     steps = ((Step.DRAINED, begun + timedelta(minutes=30)), (Step.RESTARTED, begun + timedelta(minutes=30, seconds=7)))
