@@ -21,6 +21,8 @@ from tests.pseudo_terminal import PseudoTerminal
 
 AT_ONCE = "1000000"
 """As fast as the machine can: time passes only while the runbook waits, so nothing is ever late."""
+PATIENT = 300.0
+"""Seconds after which something hangs: a busy machine makes a rehearsal slow, and nothing else."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ def rehearse(folder: Path, *options: str) -> Played:
         stderr=subprocess.STDOUT,
         text=True,
         check=False,
-        timeout=300,
+        timeout=PATIENT,
     )
     return Played(ran.returncode, ran.stdout, [file.name for file in folder.iterdir()])
 
@@ -131,7 +133,7 @@ def at_the_drain(folder: Path) -> Iterator[tuple["subprocess.Popen[bytes]", Path
             stderr=subprocess.STDOUT,
         )
     try:
-        waiting.until("the drain", lambda: "let workers finish" in output.read_text(), 120)
+        waiting.until("the drain", lambda: "let workers finish" in output.read_text(), PATIENT)
         yield process, output
     finally:
         process.kill()
@@ -142,7 +144,7 @@ def at_the_drain(folder: Path) -> Iterator[tuple["subprocess.Popen[bytes]", Path
 def test_who_leaves_in_the_middle_leaves_no_process_and_no_file(number: signal.Signals, tmp_path: Path) -> None:
     with at_the_drain(tmp_path) as (process, output):
         process.send_signal(number)
-        assert process.wait(timeout=60) == 130, output.read_text()
+        assert process.wait(timeout=PATIENT) == 130, output.read_text()
     assert "The rehearsal was left; nothing of it remains." in output.read_text()
     assert (list((tmp_path / "files").iterdir()), processes(tmp_path)) == ([], [])
 
@@ -151,7 +153,7 @@ def test_a_command_whose_rehearsal_was_killed_ends_too(tmp_path: Path) -> None:
     with at_the_drain(tmp_path) as (process, _):
         assert processes(tmp_path)
         process.kill()
-    waiting.until("no process", lambda: not processes(tmp_path), 60)
+    waiting.until("no process", lambda: not processes(tmp_path), PATIENT)
 
 
 # --- on a terminal --------------------------------------------------------------------------------
@@ -171,31 +173,35 @@ def terminal(folder: Path, *options: str, columns: int = 120) -> Iterator[Pseudo
 PROMPT = "Enter types it; or type a command yourself: "
 
 
+def shows(shown: PseudoTerminal, *texts: str) -> str:
+    return shown.sees(f"{texts} on the screen", lambda screen: all(text in screen for text in texts), PATIENT)
+
+
 def test_a_person_types_the_commands_and_answers_the_runbooks_own_question(tmp_path: Path) -> None:
     with terminal(tmp_path, "--fault", "locked") as shown:
-        shown.shows("Step 1 of 3", PROMPT.strip())
+        shows(shown, "Step 1 of 3", PROMPT.strip())
         shown.type("runbook history\n")
-        shown.shows("No run is recorded", "exit code 0")
+        shows(shown, "No run is recorded", "exit code 0")
         shown.type("\n")
-        shown.shows("restart-build-service in opschain (rehearsal)? [y/N]")
+        shows(shown, "restart-build-service in opschain (rehearsal)? [y/N]")
         shown.type("y\n")
-        shown.shows("exit code 4", "Step 2 of 3 elsewhere", "Enter does it for you")
+        shows(shown, "exit code 4", "Step 2 of 3 elsewhere", "Enter does it for you")
         shown.type("\n")
-        shown.shows("Step 3 of 3", PROMPT.strip())
+        shows(shown, "Step 3 of 3", PROMPT.strip())
         shown.type("\n")
-        shown.sees("the question", lambda screen: screen.rstrip().endswith("(rehearsal)? [y/N]:"))
+        shown.sees("the question", lambda screen: screen.rstrip().endswith("(rehearsal)? [y/N]:"), PATIENT)
         shown.type("y\n")
-        shown.shows("What was learned", "3 workers are ready, no run is open")
-        assert shown.process.wait(timeout=60) == 0
+        shows(shown, "What was learned", "3 workers are ready, no run is open")
+        assert shown.process.wait(timeout=PATIENT) == 0
 
 
 def test_ctrl_c_in_the_drain_is_asked_about_and_yes_makes_the_abort_needless(tmp_path: Path) -> None:
     with terminal(tmp_path, "--fault", "interrupted") as shown:
-        shown.shows("Step 1 of 3", PROMPT.strip())
+        shows(shown, "Step 1 of 3", PROMPT.strip())
         shown.type("runbook restart-build-service --yes\n")
-        shown.shows("Put the workers back, without a restart?")
+        shows(shown, "Put the workers back, without a restart?")
         shown.type("y\n")
-        shown.shows("exit code 130", "Step 3 of 3")
+        shows(shown, "exit code 130", "Step 3 of 3")
 
 
 @pytest.mark.parametrize(
@@ -209,24 +215,24 @@ def test_ctrl_c_in_the_drain_is_asked_about_and_yes_makes_the_abort_needless(tmp
 )
 def test_what_does_not_belong_into_a_rehearsal_is_not_run(typed: str, answer: str, tmp_path: Path) -> None:
     with terminal(tmp_path) as shown:
-        shown.shows(PROMPT.strip())
+        shows(shown, PROMPT.strip())
         shown.type(f"{typed}\n")
-        shown.shows(answer)
+        shows(shown, answer)
 
 
 def test_ctrl_c_at_the_prompt_leaves_the_rehearsal(tmp_path: Path) -> None:
     with terminal(tmp_path) as shown:
-        shown.shows(PROMPT.strip())
+        shows(shown, PROMPT.strip())
         shown.process.send_signal(signal.SIGINT)
-        shown.shows("The rehearsal was left")
-        assert shown.process.wait(timeout=60) == 130
+        shows(shown, "The rehearsal was left")
+        assert shown.process.wait(timeout=PATIENT) == 130
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_narrow_terminal_breaks_no_command(tmp_path: Path) -> None:
     with terminal(tmp_path, "--fault", "killed", "--yes", columns=60) as shown:
-        screen = shown.shows("What to look at on the real night", "last sign of life")
-        assert shown.process.wait(timeout=60) == 0
+        assert shown.process.wait(timeout=PATIENT) == 0
+        screen = shows(shown, "What to look at on the real night", "last sign of life")
     assert [line for line in screen.splitlines() if len(line) > 60] == []
 
 
