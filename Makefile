@@ -36,10 +36,11 @@ format: env ## Put the code into the project's form
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-lock: env ## Take newer dependencies into the locks: of the environment, of the image, of its build
+lock: env ## Take newer dependencies into the locks: of the environment, of image and release
 	$(COMPILE) pyproject.toml --extra dev --upgrade --output-file requirements.lock
 	$(COMPILE) pyproject.toml --constraint requirements.lock --upgrade --output-file image/requirements.lock
 	$(COMPILE) image/build.in --upgrade --output-file image/build.lock
+	$(COMPILE) release/sbom.in --upgrade --output-file release/sbom.lock
 
 mutants: env ## Damage the alerts' rules one piece at a time: their scenarios must notice (some minutes)
 	$(BIN)/python -m alerts.mutants

@@ -22,6 +22,7 @@ LOCKS = {
     "requirements.lock": ("pyproject.toml", "--extra", "dev"),
     "image/requirements.lock": ("pyproject.toml", "--constraint", "requirements.lock"),
     "image/build.lock": ("image/build.in",),
+    "release/sbom.lock": ("release/sbom.in",),
 }
 """Each with what `make lock` makes it from."""
 PYTHON_ONLY = "not tools and not browser and not small_bench and not cluster"

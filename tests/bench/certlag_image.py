@@ -3,6 +3,7 @@
 import fcntl
 import hashlib
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,16 +19,16 @@ NAME = "certlag.dev/certlag:0.1.0"
 MADE_OF = ("exporter", "runbook", "rehearsal", "image", "pyproject.toml", "README.md", "LICENSE", "Dockerfile")
 
 
-def built() -> Image:
-    """The image of the tree as it is, built now if the cache does not have it."""
+def built(tree: Path = ROOT) -> Image:
+    """The image of a tree as it is, built now if the cache does not have it."""
     folder = parts.cache() / "images"
     folder.mkdir(parents=True, exist_ok=True)
-    archive = folder / f"certlag-{_digest()}.tar"
+    archive = folder / f"certlag-{_digest(tree)}.tar"
     with _alone(folder):
         if not archive.exists():
             unfinished = archive.with_suffix(f".{os.getpid()}")
             with builder() as daemon:
-                daemon.build().run(daemon.buildctl, unfinished, NAME)
+                daemon.build(tree).run(daemon.buildctl, unfinished, NAME)
             unfinished.rename(archive)
     return Image(archive)
 
@@ -38,14 +39,25 @@ def give(cluster: Cluster, image: Image) -> None:
     subprocess.run((*argv, "images", "import", image.archive), check=True, capture_output=True)
 
 
-def _digest() -> str:
+def copied(folder: Path) -> Path:
+    """Copy what the image is made of, which somebody may be working on, into a folder that nobody touches."""
+    shutil.copy(ROOT / ".dockerignore", folder)
+    for name in MADE_OF:
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(ROOT / name, folder)
+    return folder
+
+
+def _digest(tree: Path) -> str:
     """A hash of all that goes into the image."""
     made_of = hashlib.sha256(f"{image_bases.python_root()} {image_bases.wheels()}".encode())
     for name in MADE_OF:
-        top = ROOT / name
+        top = tree / name
         for file in sorted(top.rglob("*")) if top.is_dir() else [top]:
             if file.is_file() and "__pycache__" not in file.parts:
-                made_of.update(str(file.relative_to(ROOT)).encode() + file.read_bytes())
+                made_of.update(str(file.relative_to(tree)).encode() + file.read_bytes())
     return made_of.hexdigest()[:16]
 
 

@@ -121,12 +121,12 @@ def test_a_whole_run_uses_all_of_its_rights_and_no_others(cluster: Cluster, rene
     asked = cluster.audit_events(f"system:serviceaccount:{renewed}:{ACCOUNT}")
     codes = {event["responseStatus"]["code"] for event in asked if "responseStatus" in event}
     assert codes.isdisjoint({401, 403}), "no request was refused"
-    used = {_used(event) for event in asked if "objectRef" in event} - {None}
+    used = {used_right(event) for event in asked if "objectRef" in event} - {None}
     assert "secrets" not in {resource for _, resource, _, _, _ in filter(None, used)}
     assert used | {UPGRADED} == set(granted())
 
 
-def _used(event: dict[str, Any]) -> Granted | None:
+def used_right(event: dict[str, Any]) -> Granted | None:
     """Which of the granted rights a request used, None for what everybody may do."""
     asked = event["objectRef"]
     if asked["resource"].startswith("selfsubject"):
