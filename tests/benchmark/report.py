@@ -24,6 +24,16 @@ def table(sizes: Sequence[Figures]) -> Table:
     return made
 
 
+def markdown(sizes: Sequence[Figures]) -> str:
+    """Lay out the same for docs/performance.md."""
+    titles = [f"{size.certificates:,} / {size.pods:,} | limit, ratio" for size in sizes]
+    lines = ["| certificates / pods | " + " | ".join(titles) + " |", "| --- " * (1 + 2 * len(sizes)) + "|"]
+    for name, ours, limit in ROWS:
+        lines.append(f"| {name} | " + " | ".join(f"{ours(size)} | {limit(size)}" for size in sizes) + " |")
+    grown = "; ".join(exponents(sizes))
+    return "\n".join([*lines, "", f"Growth from the smallest to the largest, as powers of the size: {grown}."]) + "\n"
+
+
 def exponents(sizes: Sequence[Figures]) -> list[str]:
     """Say how each cost grows from the smallest to the largest size: with the size to the power of what."""
     first, last = min(sizes, key=_size), max(sizes, key=_size)
