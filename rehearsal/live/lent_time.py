@@ -74,7 +74,7 @@ class LentTime:
             writer.transport.abort()
 
     async def _wait(self, writer: asyncio.StreamWriter, *, wait: float, early: bool, number: int) -> None:
-        """Let time pass, for one command."""
+        """Let time pass, for one command; who ends a wait before its time waits for nothing, and has no number."""
         changed: list[bool] = []
         unsubscribe = self._cluster.api.storage.on_change(lambda: changed.append(True))
         until = self._clock.now() + timedelta(seconds=wait)
@@ -83,8 +83,7 @@ class LentTime:
                 await self._pass(writer, min(left, self._until_due(left)))
                 if early and changed:
                     break
-            if number:
-                self._tell(writer, over=number, changed=until > self._clock.now())
+            self._tell(writer, over=number, changed=until > self._clock.now())
         finally:
             unsubscribe()
 
