@@ -10,6 +10,7 @@ import os
 import re
 import subprocess
 import tarfile
+import tempfile
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -41,9 +42,9 @@ def commit() -> Commit:
     return Commit(version, revision, int(at))
 
 
-def python_packages(of: Commit, folder: Path, uv: str) -> None:
+def python_packages(of: Commit, folder: Path, uv: str, tree: Path = TREE) -> None:
     """Write sdist and wheel."""
-    run(uv, "build", "--quiet", "--out-dir", str(folder), SOURCE_DATE_EPOCH=str(of.epoch))
+    run(uv, "build", "--quiet", "--out-dir", str(folder), str(tree), SOURCE_DATE_EPOCH=str(of.epoch))
     (folder / ".gitignore").unlink(missing_ok=True)  # uv's own, for a folder in a tree
 
 
@@ -63,16 +64,16 @@ def image(build: Build, folder: Path, buildctl: tuple[str, ...]) -> Image:
 
 def bill_of_materials(of: Commit, folder: Path, uv: str) -> None:
     """Write what is installed with certlag, as CycloneDX has it: an environment is made of the lock, and looked at."""
-    work = TREE / "build" / "bill-of-materials"
-    installed, tool = work / "installed", work / "tool"
     wheel = str(next(folder.glob("*.whl")))
-    for environment, lock in ((installed, LOCK), (tool, TREE / "release" / "sbom.lock")):
-        run(uv, "venv", "--quiet", "--clear", str(environment))
-        run(uv, "pip", "sync", "--quiet", "--require-hashes", "--python", str(environment), str(lock))
-    run(uv, "pip", "install", "--quiet", "--no-deps", "--python", str(installed), wheel)
     target = folder / f"{NAME}-{of.version}.cdx.json"
     options = ("--output-reproducible", "--pyproject", str(TREE / "pyproject.toml"), "--output-file", str(target))
-    run(str(tool / "bin" / "cyclonedx-py"), "environment", *options, str(installed))
+    with tempfile.TemporaryDirectory() as work:
+        installed, tool = Path(work) / "installed", Path(work) / "tool"
+        for environment, lock in ((installed, LOCK), (tool, TREE / "release" / "sbom.lock")):
+            run(uv, "venv", "--quiet", str(environment))
+            run(uv, "pip", "sync", "--quiet", "--require-hashes", "--python", str(environment), str(lock))
+        run(uv, "pip", "install", "--quiet", "--no-deps", "--python", str(installed), wheel)
+        run(str(tool / "bin" / "cyclonedx-py"), "environment", *options, str(installed))
 
 
 def krew(of: Commit, folder: Path, address: str) -> None:

@@ -46,8 +46,10 @@ def test_installed_with_its_defaults_it_shows_the_stale_build_service(release: R
     assert stale(metrics)
     assert metrics.value("certlag_loaded_info", **USE, evidence="handshake") == 1
     memory = metrics.value("process_resident_memory_bytes")
+    requested = render().only("Deployment")["spec"]["template"]["spec"]["containers"][0]["resources"]["requests"]
+    figures(f"memory of our image's pod, one target: {(memory or 0) / 2**20:.0f} MiB of {requested['memory']}")
     assert memory is not None
-    figures(f"memory of our image's pod, one target: {memory / 2**20:.0f} MiB")
+    assert memory < int(requested["memory"].removesuffix("Mi")) * 2**20, "what is requested was measured"
     assert "Phase:          Succeeded" in release.helm("test", NAME, "--timeout=60s")
     assert_used_exactly_its_rights(release)
     assert release.helm("uninstall", NAME, "--wait").count(RECORD) == 1, "it says what stays"
