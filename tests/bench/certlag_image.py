@@ -16,13 +16,13 @@ from tests.bench.cluster import Cluster
 
 NAME = "certlag.dev/certlag:0.1.0"
 """As the chart's defaults have it."""
+KEPT = 5
 MADE_OF = ("exporter", "runbook", "rehearsal", "image", "pyproject.toml", "README.md", "LICENSE", "Dockerfile")
 
 
 def built(tree: Path = ROOT) -> Image:
     """The image of a tree as it is, built now if the cache does not have it."""
-    folder = parts.cache() / "images"
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = _folder()
     archive = folder / f"certlag-{_digest(tree)}.tar"
     with _alone(folder):
         if not archive.exists():
@@ -30,13 +30,20 @@ def built(tree: Path = ROOT) -> Image:
             with builder() as daemon:
                 daemon.build(tree).run(daemon.buildctl, unfinished, NAME)
             unfinished.rename(archive)
+            # Every state of the tree that was ever tested would be many.
+            for old in sorted(folder.glob("certlag-*.tar"), key=lambda file: file.stat().st_mtime)[:-KEPT]:
+                old.unlink()
     return Image(archive)
 
 
 def give(cluster: Cluster, image: Image) -> None:
-    """Import the image into a cluster, as if it had been pulled."""
+    """Import the image into a cluster, once, as if it had been pulled."""
+    given = cluster.directory / "given-image"
     argv = (parts.binary("ctr"), f"--address={cluster.directory / 'containerd.sock'}", "--namespace=k8s.io")
-    subprocess.run((*argv, "images", "import", image.archive), check=True, capture_output=True)
+    with _alone(_folder()):
+        if not given.exists() or given.read_text() != image.archive.name:
+            subprocess.run((*argv, "images", "import", image.archive), check=True, capture_output=True)
+            given.write_text(image.archive.name)
 
 
 def copied(folder: Path) -> Path:
@@ -59,6 +66,13 @@ def _digest(tree: Path) -> str:
             if file.is_file() and "__pycache__" not in file.parts:
                 made_of.update(str(file.relative_to(tree)).encode() + file.read_bytes())
     return made_of.hexdigest()[:16]
+
+
+def _folder() -> Path:
+    """Where built images are kept."""
+    folder = parts.cache() / "images"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 @contextmanager
