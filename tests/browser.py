@@ -58,10 +58,10 @@ class Browser:
         return next(iter(self.texts(selector)), "")
 
     def texts(self, selector: str) -> list[str]:
-        """What each element that fits shows."""
-        script = "return [...document.querySelectorAll(arguments[0])].map((each) => each.innerText.trim())"
+        """What each element that fits holds, also out of view, where the browser lays nothing out."""
+        script = "return [...document.querySelectorAll(arguments[0])].map((each) => each.textContent)"
         found: list[str] = self.run(script, selector)
-        return found
+        return [" ".join(text.split()) for text in found]
 
     def run(self, script: str, *arguments: object) -> Any:
         """Run JavaScript as a developer's console does, and return what it returns."""
