@@ -66,12 +66,12 @@ class Row:
         return made
 
 
-def gzip_stream(rows: Iterable[Row]) -> bytes:
-    """Return one gzip member that holds all rows."""
+def gzip_stream(rows: Iterable[Row]) -> tuple[bytes, ...]:
+    """Return one gzip member that holds all rows, in parts."""
     parts, total, check = [_HEAD], 0, 0
     for row in rows:
         compressed, own_check, size = row.deflated
         parts.append(compressed)
         total += size
         check = isal_zlib.crc32_combine(check, own_check, size)
-    return b"".join((*parts, _LAST, struct.pack("<II", check, total % 2**32)))
+    return (*parts, _LAST, struct.pack("<II", check, total % 2**32))

@@ -78,7 +78,7 @@ class Publication:
     def scrape(self, *, gzip: bool) -> tuple[bytes, ...]:
         """Return the whole exposition, in parts that are to be sent one after another."""
         rows = (*self._judged.rows, self._own())
-        return (gzip_stream(rows),) if gzip else tuple(piece.plain for row in rows for piece in row.pieces)
+        return gzip_stream(rows) if gzip else tuple(piece.plain for row in rows for piece in row.pieces)
 
     def document(self) -> dict[str, Any]:
         """Return the status as of now."""

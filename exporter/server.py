@@ -13,7 +13,7 @@ import asyncio
 import base64
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from http import HTTPStatus
@@ -27,6 +27,8 @@ log = logging.getLogger("certlag")
 MAX_HEADERS = 8 * 1024
 MAX_CONNECTIONS = 256
 MAX_ADMITTED = 256
+CHUNK = 128 * 1024
+"""Bytes that are handed to the kernel at once (docs/performance.md)."""
 REQUEST_SECONDS = 10.0
 IDLE_SECONDS = 120.0
 
@@ -223,12 +225,28 @@ async def _answer(connection: h11.Connection, writer: asyncio.StreamWriter, resp
     started = h11.Response(status_code=response.status, reason=response.status.phrase, headers=headers)
     writer.write(connection.send(started) or b"")
     async with asyncio.timeout(REQUEST_SECONDS):
-        for part in () if head else parts:
-            connection.send_with_data_passthrough(h11.Data(data=part))
-            writer.write(part)
+        for chunk in () if head else _chunks(parts):
+            connection.send_with_data_passthrough(h11.Data(data=chunk))
+            writer.write(chunk)
             await writer.drain()
         writer.write(connection.send(h11.EndOfMessage()) or b"")
         await writer.drain()
+
+
+def _chunks(parts: tuple[bytes, ...]) -> Iterator[bytes]:
+    """Cut and join what is to be sent: each call of the kernel has its price, and what it does not take is copied."""
+    gathered: list[bytes] = []
+    size = 0
+    for part in parts:
+        if size + len(part) > CHUNK:
+            yield b"".join(gathered)
+            gathered, size = [], 0
+        if len(part) > CHUNK:
+            yield from (part[start : start + CHUNK] for start in range(0, len(part), CHUNK))
+        else:
+            gathered.append(part)
+            size += len(part)
+    yield b"".join(gathered)
 
 
 def _refusal(status: HTTPStatus, *headers: tuple[str, str]) -> Response:
