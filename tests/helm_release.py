@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
-from tests.bench import parts
+from tests.bench import parts, waiting
 from tests.bench.cluster import Cluster, Object
 from tests.metrics import Metrics
 from tests.rendered_chart import CHART
@@ -40,6 +40,17 @@ class Release:
         """Install it and wait until it is Ready; returns its notes."""
         return self.helm("install", NAME, chart, "--wait", "--timeout=90s", *options)
 
+    def wait_served(self) -> Metrics:
+        """Wait until its Service leads to it, which nodes learn a moment after it is Ready; returns the scrape."""
+        last: list[Metrics] = []
+
+        def scrape() -> bool:
+            last[:] = [self.scrape(self.service())]
+            return True
+
+        waiting.until("the exporter to answer through its Service", scrape)
+        return last[0]
+
     def upgrade(self, *options: str, chart: Path = CHART) -> str:
         """Upgrade it and wait until its new pods are Ready and the old ones are gone."""
         return self.helm("upgrade", NAME, chart, "--wait", "--timeout=90s", *options)
@@ -56,7 +67,7 @@ class Release:
         return str(service["spec"]["clusterIP"])
 
     def scrape(self, address: str, timeout: float = 10) -> Metrics:
-        """Scrape once, by a connection of its own.
+        """Scrape once, by a connection of its own; 10 s is Prometheus' own patience.
 
         Raises:
             OSError, HTTPException: there was no answer.
@@ -94,7 +105,7 @@ def scraped(
             began, failures = time.monotonic(), []
             for address in addresses():
                 try:
-                    if wanted(release.scrape(address, timeout=2)):
+                    if wanted(release.scrape(address)):
                         break
                     failures.append(f"{address}: it does not say what it said before")
                 except (OSError, HTTPException, AssertionError) as error:

@@ -25,10 +25,15 @@ RECORD = "certlag-run-build-service"
 LABELLED = f"app.kubernetes.io/instance={NAME}"
 
 
-@pytest.fixture
-def release(cluster: Cluster, namespace: str) -> Release:
-    """A namespace with OpsChain whose renewed certificate is not loaded, on a cluster that has our image."""
+@pytest.fixture(scope="module")
+def our_image(cluster: Cluster) -> None:
+    """The cluster has the image of this tree, as if it had been pulled."""
     certlag_image.give(cluster, certlag_image.built())
+
+
+@pytest.fixture
+def release(cluster: Cluster, our_image: None, namespace: str) -> Release:
+    """A namespace with OpsChain whose renewed certificate is not loaded."""
     opschain.deploy(cluster, namespace, workers=1, build_seconds=1)
     cluster.renew(namespace, BUILD_SERVICE)
     return Release(cluster, namespace)
@@ -42,7 +47,7 @@ def stale(metrics: Metrics) -> bool:
 def test_installed_with_its_defaults_it_shows_the_stale_build_service(release: Release, figures: Figures) -> None:
     notes = release.install()
     assert notes.rstrip().endswith("grep '^certlag_needs_restart'"), "the notes end in what to type"
-    metrics = release.scrape(release.service())
+    metrics = release.wait_served()
     assert stale(metrics)
     assert metrics.value("certlag_loaded_info", **USE, evidence="handshake") == 1
     memory = metrics.value("process_resident_memory_bytes")
@@ -55,7 +60,7 @@ def test_installed_with_its_defaults_it_shows_the_stale_build_service(release: R
     assert release.helm("uninstall", NAME, "--wait").count(RECORD) == 1, "it says what stays"
     waiting.until("nothing to be left but the record", lambda: left(release) == [f"configmap/{RECORD}"])
     release.install()
-    assert stale(release.scrape(release.service())), "and takes the record up again"
+    assert stale(release.wait_served()), "and takes the record up again"
 
 
 def left(release: Release) -> list[str]:
@@ -83,6 +88,7 @@ def test_an_upgrade_from_the_parent_commits_chart_and_its_rollback_lose_no_scrap
     release: Release, tmp_path: Path, figures: Figures
 ) -> None:
     release.install(chart=parents_chart(tmp_path))
+    release.wait_served()
     address = release.service()
     with scraped(release, lambda: [address], stale) as seen:
         # Whatever the two commits' charts have in common: the pods are to be other ones.
@@ -95,6 +101,7 @@ def test_an_upgrade_from_the_parent_commits_chart_and_its_rollback_lose_no_scrap
 def test_of_two_replicas_one_may_be_evicted_or_killed_and_no_scrape_is_lost(release: Release, figures: Figures) -> None:
     cluster, namespace = release.cluster, release.namespace
     release.install("--set=replicas=2")
+    release.wait_served()
     address = release.service()
     first, second = (pod["metadata"]["name"] for pod in release.pods())
     path = f"/api/v1/namespaces/{namespace}/pods"
@@ -130,7 +137,7 @@ def test_a_namespace_that_enforces_the_restricted_standard_admits_all_its_pods(
         targets = [{"name": "here", "workload": "deployment/none"}, build_service_in(release.namespace)]
         chosen: Object = {"config": {"targets": targets}, "runbook": {"inCluster": {"enabled": True}}}
         restricted.install(values(chosen, tmp_path / "values.json"))
-        assert stale(restricted.scrape(restricted.service()))
+        assert stale(restricted.wait_served())
         assert "Phase:          Succeeded" in restricted.helm("test", NAME, "--timeout=60s")
         cluster.kubectl("create", "job", "once", "--from=cronjob/certlag-run-here", namespace=elsewhere)
         ended = cluster.wait(f"/apis/batch/v1/namespaces/{elsewhere}/jobs/once", failed)
