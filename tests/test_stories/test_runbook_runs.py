@@ -2,7 +2,6 @@
 
 import json
 import resource
-import statistics
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -87,8 +86,8 @@ def test_a_run_takes_three_seconds_more_than_its_workers_and_the_new_pods_need(
             overheads.append(ran.seconds - sum(needed))
     figures(distribution("a run, less its workers' last builds, the new pod's and the workers' start", overheads))
     figures(distribution("of it, the processor's time", computed))
-    # The median: one run may meet a machine that is busy with something else.
-    assert statistics.median(overheads) < OVERHEAD
+    # The least: what else the machine does can only add to it.
+    assert min(overheads) < OVERHEAD
 
 
 @contextmanager
