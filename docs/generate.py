@@ -11,6 +11,7 @@ from exporter.exposition import FAMILIES
 from rehearsal.drills.catalogue import DRILLS
 from rehearsal.drills.drill import Act, Elsewhere
 from release import generate as release
+from tests import fault_matrix
 
 DOCS = Path(__file__).parent
 
@@ -27,6 +28,7 @@ def generated() -> dict[Path, str]:
         DOCS / "metrics.md": _between(DOCS / "metrics.md", "".join(_metrics())),
         DOCS / "alerting.md": _between(DOCS / "alerting.md", "".join(_alerts())),
         DOCS / "rehearse.md": _between(DOCS / "rehearse.md", "".join(_drills())),
+        DOCS / "reliability.md": _between(DOCS / "reliability.md", "".join(fault_matrix.table())),
         **alerts.generated(),
         **release.generated(alerts.generated()[alerts.CHART / "values.yaml"]),
         DOCS / "configuration.schema.json": json.dumps(json_schema(), indent=2) + "\n",

@@ -28,6 +28,7 @@ def hostile() -> dict[str, object]:
     return shown
 
 
+@pytest.mark.fault("H2")
 def test_a_name_full_of_markup_is_shown_as_text_at_once_and_after_a_change(browser: Browser) -> None:
     with staged(document(Scene("registry", ("second",)))) as stage:
         browser.open(stage.url)
@@ -43,6 +44,7 @@ def test_a_name_full_of_markup_is_shown_as_text_at_once_and_after_a_change(brows
             browser.driver.refresh()
 
 
+@pytest.mark.fault("H2")
 def test_what_is_put_into_the_page_from_elsewhere_is_not_run(browser: Browser) -> None:
     with staged(document(Scene())) as stage:
         browser.open(stage.url)

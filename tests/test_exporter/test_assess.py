@@ -80,6 +80,7 @@ def test_a_leaf_that_was_once_issued_belongs_even_if_the_names_have_changed_sinc
     assert verdict(a_subject(use, revision=2, former=former))[0] is Verdict.STALE
 
 
+@pytest.mark.fault("F30")
 def test_a_leaf_of_a_later_request_is_newer_not_stale() -> None:
     requests = (a_request(1), a_request(2))
     assert verdict(presenting("second", revision=1, requests=requests)) == (Verdict.UNKNOWN, Reason.NEWER_THAN_ISSUED)
@@ -116,6 +117,7 @@ def test_a_pod_that_never_answered_is_unknown() -> None:
     assert (use.state, use.needs_restart) == (WindowState.UNKNOWN, None)
 
 
+@pytest.mark.fault("N4")
 @pytest.mark.parametrize(("label", "state"), [("first", WindowState.RESTART_DUE), ("second", WindowState.SETTLED)])
 def test_a_failed_probe_changes_nothing_that_was_seen(label: str, state: WindowState) -> None:
     seen = an_observation(a_leaf(label), failure=ProbeFailure.CONNECTION_REFUSED)
@@ -163,6 +165,7 @@ def test_dates_of_the_status_are_the_third_rung_and_equal_dates_are_current() ->
     assert verdict(presenting("first", requests=())) == (Verdict.STALE, Reason.OLDER_THAN_ISSUED)
 
 
+@pytest.mark.fault("F30")
 def test_the_secret_written_before_the_revision_makes_nothing_stale() -> None:
     """cert-manager's order: request signed, Secret and dates written, revision last; the old request may be gone."""
     halfway = a_certificate(1, not_before=a_leaf("second").not_before, not_after=a_leaf("second").not_after)
@@ -268,6 +271,7 @@ def test_restart_due_goes_before_renewal_due() -> None:
     assert judged(a_subject(a_use(view), revision=2), now).state is WindowState.RESTART_DUE
 
 
+@pytest.mark.fault("F21")
 def test_expired_goes_before_all_else() -> None:
     use = judged(presenting("first"), a_leaf("first").not_after)
     assert (use.state, use.needs_restart) == (WindowState.EXPIRED, True)

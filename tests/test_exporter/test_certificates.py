@@ -72,6 +72,7 @@ def test_what_is_no_pem_is_refused(text: bytes) -> None:
         split_pem(text)
 
 
+@pytest.mark.fault("H8")
 def test_a_pem_of_64_kib_is_read_and_a_byte_more_is_not() -> None:
     padded = LEAF.pem.ljust(MAX_PEM, b"\n")
     assert split_pem(padded) == (LEAF.der,)
@@ -79,6 +80,7 @@ def test_a_pem_of_64_kib_is_read_and_a_byte_more_is_not() -> None:
         split_pem(padded + b"\n")
 
 
+@pytest.mark.fault("H8")
 def test_of_a_hundred_certificates_the_first_sixteen_are_looked_at() -> None:
     assert len(split_pem(LEAF.pem + 99 * MIDDLE.pem)) == MAX_CHAIN
 
@@ -107,6 +109,7 @@ def test_names_of_kinds_that_nobody_asks_for_are_left_out() -> None:
     assert read_leaf(ROOT.leaf(extensions=[names]).der).names == {"svc.example"}
 
 
+@pytest.mark.fault("H8")
 def test_a_leaf_of_very_many_or_very_long_names_is_cut() -> None:
     many = ROOT.leaf(*(f"name-{number}.example" for number in range(300)))
     assert len(read_leaf(many.der).names) == MAX_NAMES
@@ -121,6 +124,7 @@ def test_dates_are_utc() -> None:
     assert leaf.not_after.utcoffset() == timedelta(0)
 
 
+@pytest.mark.fault("F21")
 def test_a_certificate_that_never_expires_is_read() -> None:
     """RFC 5280 §4.1.2.5: 99991231235959Z means no well-defined end."""
     end = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
@@ -138,6 +142,7 @@ def test_a_serial_number_is_written_as_its_octets(serial: int, written: str) -> 
     assert read_leaf(ROOT.leaf("a", serial=serial).der).serial_number == written
 
 
+@pytest.mark.fault("H5")
 def test_a_negative_serial_number_has_a_sign() -> None:
     """RFC 5280 forbids it, and some authorities made them. The library warns that it may refuse them one day."""
     positive = ROOT.leaf("a", serial=0x7F).der
@@ -148,6 +153,7 @@ def test_a_negative_serial_number_has_a_sign() -> None:
         assert read_leaf(negative).serial_number == "-7f"
 
 
+@pytest.mark.fault("H5")
 @pytest.mark.parametrize(
     "der",
     [b"", b"\x30\x00", LEAF.der[:-1], LEAF.der + b"\x00", LEAF.pem, LEAF.der[:200], b"\x30\x84\xff\xff\xff\xff"],
@@ -164,6 +170,7 @@ def test_an_unknown_version_is_refused() -> None:
         read_leaf(version_4)
 
 
+@pytest.mark.fault("H5")
 def test_a_broken_extension_that_the_library_reads_late_is_refused_too() -> None:
     broken = LEAF.der.replace(b"svc.example", b"svc.exampl\xff", 1)
     with pytest.raises(InvalidCertificateError):
@@ -328,12 +335,14 @@ def read_everything(ders: tuple[bytes, ...], bundle: bytes) -> None:
                 continue
 
 
+@pytest.mark.fault("H5")
 @given(st.binary(max_size=400))
 def test_arbitrary_bytes_are_refused_in_one_way_only(data: bytes) -> None:
     read_everything((data,), data)
     read_everything((LEAF.der, data), pki.pem(data))
 
 
+@pytest.mark.fault("H5")
 @settings(max_examples=1500)
 @given(st.integers(0, len(LEAF.der) - 1), st.integers(1, 255))
 def test_a_certificate_with_one_changed_byte_is_read_or_refused_in_one_way_only(place: int, change: int) -> None:
@@ -343,6 +352,7 @@ def test_a_certificate_with_one_changed_byte_is_read_or_refused_in_one_way_only(
     read_everything((LEAF.der, bytes(mutant)), LEAF.pem + pki.pem(bytes(mutant)))
 
 
+@pytest.mark.fault("H5")
 @settings(max_examples=300)
 @given(st.integers(0, len(LEAF.chain_pem) - 1), st.integers(0, 255))
 def test_a_pem_with_one_changed_byte_is_read_or_refused_in_one_way_only(place: int, byte: int) -> None:

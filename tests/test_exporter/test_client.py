@@ -138,6 +138,7 @@ def test_retry_after_is_read_in_seconds_and_asked_for_only_once(
         assert api.requests.empty()
 
 
+@pytest.mark.fault("F9")
 @pytest.mark.parametrize(
     "body",
     [b"", b"<html></html>", b'{"items": [', b"\xff\xfe", b"[" * 100_000, b"1" * 5000],
@@ -186,6 +187,7 @@ def test_a_stream_is_split_into_lines(tmp_path: Path) -> None:
         assert lines(connect(api, tmp_path)) == [b"one", b"two", b"three", b"", b"four"]
 
 
+@pytest.mark.fault("F10")
 def test_a_stream_that_is_cut_at_every_byte_gives_the_same_lines(tmp_path: Path) -> None:
     text = "".join(f'{{"number": {number}, "text": "ä"}}\n' for number in range(20)).encode()
     with scripted_api.scripted_api(watch(*(bytes([byte]) for byte in text))) as api:
@@ -209,6 +211,7 @@ def test_a_line_beyond_the_bound_is_garbled(tmp_path: Path, monkeypatch: pytest.
     assert caught.value.reason is ClusterErrorReason.GARBLED
 
 
+@pytest.mark.fault("F8")
 def test_a_stream_that_ends_within_a_line_is_garbled(tmp_path: Path) -> None:
     with scripted_api.scripted_api(watch(b"one\n", b'{"type": "ADD')) as api:
         client = connect(api, tmp_path)
@@ -230,6 +233,7 @@ def test_a_stream_that_is_cut_is_unreachable_after_its_whole_lines(tmp_path: Pat
     assert caught.value.reason is ClusterErrorReason.UNREACHABLE
 
 
+@pytest.mark.fault("F7")
 def test_a_stream_that_falls_silent_is_a_timeout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client_module, "READ_TIMEOUT", 0.05)
     with scripted_api.scripted_api(watch(b"one\n", hold=True)) as api:
@@ -239,6 +243,7 @@ def test_a_stream_that_falls_silent_is_a_timeout(tmp_path: Path, monkeypatch: py
     assert caught.value.reason is ClusterErrorReason.TIMEOUT
 
 
+@pytest.mark.fault("F10")
 @settings(max_examples=50, deadline=None)
 @given(st.lists(st.binary(max_size=20).map(lambda line: line.replace(b"\n", b"")), max_size=10), st.integers(1, 30))
 def test_any_lines_in_any_pieces_come_out_as_they_went_in(
@@ -329,6 +334,7 @@ def time_of_package(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
     return clock
 
 
+@pytest.mark.fault("F14")
 def test_in_a_pod_a_rotated_token_is_used_once_the_old_one_was_read_a_minute_ago(
     in_cluster: Path, monkeypatch: pytest.MonkeyPatch, time_of_package: FakeClock
 ) -> None:
@@ -345,6 +351,7 @@ def test_in_a_pod_a_rotated_token_is_used_once_the_old_one_was_read_a_minute_ago
     assert sent == ["bearer token", "bearer token", "bearer rotated"]
 
 
+@pytest.mark.fault("F14")
 def test_in_a_pod_a_rotated_token_is_used_at_once_if_the_old_one_is_refused(
     in_cluster: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -357,6 +364,7 @@ def test_in_a_pod_a_rotated_token_is_used_at_once_if_the_old_one_is_refused(
     assert sent == ["bearer token", "bearer rotated"]
 
 
+@pytest.mark.fault("F14")
 @pytest.mark.parametrize("content", [None, b"", b"\xff"], ids=["missing", "empty", "no text"])
 def test_a_token_file_that_is_gone_when_it_is_needed_is_unauthorized(
     in_cluster: Path, monkeypatch: pytest.MonkeyPatch, time_of_package: FakeClock, content: bytes | None
@@ -371,6 +379,7 @@ def test_a_token_file_that_is_gone_when_it_is_needed_is_unauthorized(
         assert api.requests.empty()
 
 
+@pytest.mark.fault("F17")
 def test_an_api_server_of_another_authority_is_unreachable(in_cluster: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with scripted_api.scripted_api(page([], "1"), tls=serving(in_cluster)) as api:
         serving(in_cluster)

@@ -220,6 +220,7 @@ def test_the_name_to_ask_for_is_the_first_that_is_no_pattern(
     assert decode.certificate(document).server_name == server_name
 
 
+@pytest.mark.fault("F21")
 def test_a_certificate_that_was_never_issued_has_no_status() -> None:
     certificate = decode.certificate({"metadata": METADATA, "spec": {"secretName": "tls"}})
     assert certificate.revision is None
@@ -249,6 +250,7 @@ def test_what_is_no_instant_is_refused(text: str) -> None:
     assert reason(decode.certificate, changed(CERTIFICATE, ("status", "notAfter"), text)) is SkipReason.WRONG_TYPE
 
 
+@pytest.mark.fault("F21")
 @pytest.mark.parametrize("text", ["9999-12-31T23:59:59-01:00", "0001-01-01T00:00:00+01:00"])
 def test_an_instant_beyond_the_calendar_is_refused(text: str) -> None:
     assert reason(decode.certificate, changed(CERTIFICATE, ("status", "notAfter"), text)) is SkipReason.WRONG_TYPE
@@ -442,6 +444,7 @@ def test_a_certificate_without_a_secret_is_refused() -> None:
     assert reason(decode.certificate, changed(CERTIFICATE, ("spec", "secretName"), ...)) is SkipReason.MISSING_FIELD
 
 
+@pytest.mark.fault("F18")
 @pytest.mark.parametrize(("kind", "path"), PLACES)
 def test_each_field_may_be_missing_null_or_of_any_type(kind: str, path: Path) -> None:
     read, document = KINDS[kind]
@@ -484,6 +487,7 @@ anything = st.recursive(
 )
 
 
+@pytest.mark.fault("F18", "F44")
 @settings(max_examples=150, deadline=None)
 @given(st.dictionaries(st.sampled_from(["metadata", "spec", "status", "data"]) | st.text(max_size=5), anything))
 def test_any_json_object_is_read_or_refused_in_one_way(document: dict[str, Any]) -> None:
@@ -494,6 +498,7 @@ def test_any_json_object_is_read_or_refused_in_one_way(document: dict[str, Any])
             continue
 
 
+@pytest.mark.fault("F18", "F44")
 @settings(max_examples=300, deadline=None)
 @given(st.sampled_from([(kind, path) for kind, (_, document) in KINDS.items() for path in paths(document)]), anything)
 def test_a_good_object_with_anything_in_one_place_is_read_or_refused_in_one_way(

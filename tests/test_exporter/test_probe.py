@@ -58,6 +58,7 @@ def failure(result: Probe) -> ProbeFailure:
 # --- servers that present something ---------------------------------------------------------------
 
 
+@pytest.mark.fault("F23")
 @BOTH
 def test_the_chain_of_a_server_of_one_version_is_read(versions: tuple[ssl.TLSVersion, ssl.TLSVersion]) -> None:
     with tls_server(server_context(LEAF, versions=versions)) as server:
@@ -152,6 +153,7 @@ def test_an_expired_and_a_self_signed_certificate_are_shown_like_any_other() -> 
         assert presented(ask(server.port)) == expired.chain
 
 
+@pytest.mark.fault("H8")
 def test_of_a_huge_chain_the_first_sixteen_are_kept() -> None:
     leaf = replace(LEAF, intermediates=LEAF.intermediates * 100)
     with tls_server(server_context(leaf)) as server:
@@ -172,6 +174,7 @@ def test_an_address_without_a_way_to_it_is_unreachable() -> None:
     assert failure(result) is ProbeFailure.UNREACHABLE
 
 
+@pytest.mark.fault("F25")
 def test_a_silent_server_is_a_timeout_at_the_deadline() -> None:
     with listening(lambda _, stop: stop.wait()) as server:
         result = ask(server.port, timeout=SHORT)
@@ -187,6 +190,7 @@ def drip(connection: socket.socket, stop: threading.Event, data: bytes) -> None:
         connection.sendall(bytes([byte]))
 
 
+@pytest.mark.fault("F25")
 def test_a_real_handshake_that_drips_is_a_timeout_at_the_one_deadline() -> None:
     def handle(connection: socket.socket, stop: threading.Event) -> None:
         flight = server_flight(server_context(LEAF), connection.recv(65536))
@@ -198,6 +202,7 @@ def test_a_real_handshake_that_drips_is_a_timeout_at_the_one_deadline() -> None:
     assert SHORT <= result.duration.total_seconds() < SHORT + 3
 
 
+@pytest.mark.fault("F25")
 def test_records_without_end_that_drip_are_a_timeout_at_the_one_deadline() -> None:
     endless = b"\x16\x03\x03\x40\x00\x02\x00\xff\xff" + bytes(1000)
     with listening(lambda connection, stop: drip(connection, stop, endless)) as server:
@@ -218,6 +223,7 @@ def answering(data: bytes) -> Callable[[socket.socket, threading.Event], None]:
     return handle
 
 
+@pytest.mark.fault("F25")
 @pytest.mark.parametrize(
     "data",
     [
@@ -252,6 +258,7 @@ def test_a_server_that_closes_within_its_flight_is_connection_reset() -> None:
         assert failure(ask(server.port)) is ProbeFailure.CONNECTION_RESET
 
 
+@pytest.mark.fault("F25")
 def test_a_rst_is_connection_reset() -> None:
     def handle(connection: socket.socket, _: threading.Event) -> None:
         connection.recv(65536)
@@ -261,22 +268,26 @@ def test_a_rst_is_connection_reset() -> None:
         assert failure(ask(server.port)) is ProbeFailure.CONNECTION_RESET
 
 
+@pytest.mark.fault("F24")
 def test_no_common_application_protocol_is_a_protocol_failure(tmp_path: Path) -> None:
     with openssl_server(LEAF, tmp_path, "-alpn", "grpc-exp") as port:
         assert failure(ask(port)) is ProbeFailure.PROTOCOL
 
 
+@pytest.mark.fault("F23")
 def test_tls_1_1_is_a_protocol_failure(tmp_path: Path) -> None:
     with openssl_server(LEAF, tmp_path, "-tls1_1", "-cipher", "ALL:@SECLEVEL=0") as port:
         assert failure(ask(port)) is ProbeFailure.PROTOCOL
 
 
+@pytest.mark.fault("F25", "H8")
 def test_a_chain_beyond_what_openssl_takes_is_a_protocol_failure() -> None:
     leaf = replace(LEAF, intermediates=LEAF.intermediates * 400)
     with tls_server(server_context(leaf)) as server:
         assert failure(ask(server.port)) is ProbeFailure.PROTOCOL
 
 
+@pytest.mark.fault("F25")
 def test_a_flood_is_cut_at_256_kib() -> None:
     """Empty records of change_cipher_spec are ignored by TLS 1.3; a server may not send them for ever."""
 
@@ -315,6 +326,7 @@ def test_a_leaf_that_openssl_takes_and_the_parser_does_not_is_an_invalid_certifi
         assert failure(ask(server.port)) is ProbeFailure.INVALID_CERTIFICATE
 
 
+@pytest.mark.fault("H5")
 @pytest.mark.parametrize("der", [b"", b"garbage", LEAF.der[:-10], LEAF.der + b"\0"])
 def test_a_leaf_of_broken_der_is_a_protocol_failure(der: bytes) -> None:
     def handle(connection: socket.socket, _: threading.Event) -> None:
@@ -349,6 +361,7 @@ def with_certificates(flight: bytes, chain: Sequence[bytes]) -> bytes:
     )
 
 
+@pytest.mark.fault("F27")
 @BOTH
 def test_the_chain_is_known_at_the_last_byte_of_the_flight_and_not_before(
     versions: tuple[ssl.TLSVersion, ssl.TLSVersion],
@@ -381,6 +394,7 @@ def outcome(shake: Handshake, data: bytes) -> tuple[bytes, ...] | ssl.SSLError |
     return shake.chain
 
 
+@pytest.mark.fault("F26")
 def test_a_tampered_key_exchange_never_gives_a_chain() -> None:
     """Each byte of ServerKeyExchange in turn: signed, so that only the holder of the key can make one."""
     context = server_context(LEAF, versions=TLS_1_2)
@@ -397,6 +411,7 @@ def test_a_tampered_key_exchange_never_gives_a_chain() -> None:
         assert not isinstance(outcome(shake, forged_tls.records(b"".join(handshake))), tuple), f"byte {place}"
 
 
+@pytest.mark.fault("F26")
 def test_another_servers_certificate_in_front_of_an_own_key_exchange_never_gives_a_chain() -> None:
     shake = Handshake("svc.example")
     flight = server_flight(server_context(OTHER, versions=TLS_1_2), shake.to_send())
@@ -438,6 +453,7 @@ def test_the_forged_server_is_believed_if_it_holds_the_key(*, retry: bool) -> No
     assert outcome(shake, forged(shake, "own key", retry=retry)) == LEAF.chain
 
 
+@pytest.mark.fault("F26")
 @pytest.mark.parametrize("retry", [False, True], ids=["at once", "after HelloRetryRequest"])
 @pytest.mark.parametrize("proof", ["another key", "none"])
 @pytest.mark.parametrize("piece", [1, 100, 65536])
@@ -459,6 +475,7 @@ def test_a_proof_without_the_end_of_the_flight_gives_no_chain_yet(*, retry: bool
     assert outcome(shake, forged(shake, "own key", retry=retry, finish=False)) is None
 
 
+@pytest.mark.fault("F44")
 @given(st.lists(st.binary(max_size=200), max_size=5))
 def test_arbitrary_bytes_never_give_a_chain(pieces: list[bytes]) -> None:
     shake = Handshake("svc.example")
@@ -488,6 +505,7 @@ def open_files() -> int:
     return sum(1 for _ in Path("/dev/fd").iterdir())
 
 
+@pytest.mark.fault("F29")
 def test_two_hundred_probes_leave_no_file_descriptor_open(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port_of_nobody = closed.getsockname()[1]

@@ -65,6 +65,7 @@ def test_what_is_no_record_is_refused(text: str) -> None:
         parse(KEY, text)
 
 
+@pytest.mark.fault("F44")
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.text(),

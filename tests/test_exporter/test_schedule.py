@@ -235,6 +235,7 @@ def test_whatever_happens_all_that_is_wanted_is_probed_again_and_nothing_else(
     assert set(planned.take(now + 2 * INTERVAL, EVERYTHING)) == set().union(*wanted.values())
 
 
+@pytest.mark.fault("F29")
 def test_a_thousand_dead_endpoints_do_not_keep_a_living_one_waiting() -> None:
     planned = schedule()
     dead = [A._replace(port=number) for number in range(1, 1001)]

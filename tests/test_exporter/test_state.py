@@ -95,6 +95,7 @@ def test_a_pod_is_found_through_its_secret_and_named_by_its_deployment() -> None
     assert [view.pod.key.name for view in use.pods] == ["build-service-a"]
 
 
+@pytest.mark.fault("F11")
 @pytest.mark.parametrize("order", [(0, 1, 2, 3), (3, 2, 1, 0), (3, 0, 2, 1), (2, 3, 1, 0)])
 def test_the_order_in_which_things_are_told_makes_no_difference(order: tuple[int, ...]) -> None:
     told = a_world(objects=tuple(EVERYTHING[index] for index in order))
@@ -201,6 +202,7 @@ def test_a_probe_is_seen_and_a_failed_one_after_it_takes_nothing_away() -> None:
     assert seen(world).last_success_at == ISSUED_AT + timedelta(milliseconds=2)
 
 
+@pytest.mark.fault("F28")
 @pytest.mark.parametrize(
     "now_there",
     [
@@ -269,6 +271,7 @@ def test_a_deleted_certificate_is_no_subject_and_leaves_nothing() -> None:
 # --- lists ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.fault("F12")
 def test_a_list_replaces_what_was_known_in_its_scope_and_nothing_else() -> None:
     elsewhere = a_pod("elsewhere", owner=None, key=ObjectKey("other", "elsewhere"))
     world = a_world(objects=(*EVERYTHING, a_pod("gone"), elsewhere, a_certificate(key=ObjectKey("other", KEY.name))))
@@ -278,6 +281,7 @@ def test_a_list_replaces_what_was_known_in_its_scope_and_nothing_else() -> None:
     assert len(the_subject(world, ObjectKey("other", KEY.name)).uses) == 1
 
 
+@pytest.mark.fault("F18")
 def test_an_object_that_could_not_be_read_keeps_what_was_known_of_it() -> None:
     world = a_world(objects=EVERYTHING)
     world.apply(Listed(a_watch(PODS), (), frozenset({a_pod().key})), ISSUED_AT)

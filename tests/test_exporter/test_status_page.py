@@ -324,6 +324,7 @@ def names(shown: Any, name: str) -> Iterator[Any]:
                 yield from names(part, name)
 
 
+@pytest.mark.fault("H2")
 @given(st.text(min_size=1, max_size=40).filter(lambda text: not set(text) & {"\r", "\x00"}))
 def test_any_name_is_text(name: str) -> None:
     shown, plain = document(Scene()), document(Scene())

@@ -180,6 +180,7 @@ def test_pages_are_followed_and_handed_over_as_one_list(tmp_path: Path) -> None:
         assert run.next_watch()["resourceVersion"] == "8"
 
 
+@pytest.mark.fault("F1", "F9")
 @pytest.mark.parametrize(
     "second",
     [refusal(500), refusal(429), refusal(403), html(), hang_up, rst, watch(b'{"items": [', CUT)],
@@ -198,6 +199,7 @@ def test_half_a_list_is_never_handed_over(tmp_path: Path, second: Answer) -> Non
         assert run.reflector.health.relists == {"start": 2}
 
 
+@pytest.mark.fault("F6")
 def test_a_list_that_expires_between_its_pages_is_begun_again(tmp_path: Path) -> None:
     with running(
         tmp_path,
@@ -213,6 +215,7 @@ def test_a_list_that_expires_between_its_pages_is_begun_again(tmp_path: Path) ->
         assert [run.next_list().get("continue") for _ in range(3)] == [None, "second", None]
 
 
+@pytest.mark.fault("F9")
 @pytest.mark.parametrize(
     "body",
     [
@@ -237,6 +240,7 @@ def test_a_list_of_null_items_is_empty(tmp_path: Path) -> None:
         assert run.next_names() == []
 
 
+@pytest.mark.fault("F18")
 def test_poison_objects_are_counted_and_kept_apart_and_the_rest_is_handed_over(tmp_path: Path) -> None:
     nameless = {"metadata": {"namespace": "ns"}, "spec": {}}
     with running(tmp_path, page([certificate("a"), certificate("poison", secret=5), nameless, {}], "7"), HOLD) as run:
@@ -267,6 +271,7 @@ def test_changes_are_handed_over_in_their_order(tmp_path: Path) -> None:
         assert run.next() == Removed(WATCH, ObjectKey("ns", "a"))
 
 
+@pytest.mark.fault("F10")
 def test_a_stream_that_a_proxy_cut_at_every_byte_gives_the_same_changes(tmp_path: Path) -> None:
     text = event("ADDED", certificate("ä", "2")) + b"\n\r\n" + event("ADDED", certificate("b", "3"))
     pieces = (bytes([byte]) for byte in text)
@@ -275,6 +280,7 @@ def test_a_stream_that_a_proxy_cut_at_every_byte_gives_the_same_changes(tmp_path
         assert [run.next_changed(), run.next_changed()] == ["ä", "b"]
 
 
+@pytest.mark.fault("F11")
 def test_blank_lines_and_unknown_kinds_of_event_are_passed_over(tmp_path: Path) -> None:
     with running(
         tmp_path,
@@ -288,6 +294,7 @@ def test_blank_lines_and_unknown_kinds_of_event_are_passed_over(tmp_path: Path) 
         assert run.failures.empty()
 
 
+@pytest.mark.fault("F18")
 def test_a_poison_event_is_counted_and_the_watch_goes_on(tmp_path: Path) -> None:
     with running(
         tmp_path,
@@ -339,6 +346,7 @@ def test_a_poison_event_moves_the_watch_on_too(tmp_path: Path) -> None:
         assert [run.next_watch()["resourceVersion"] for _ in range(2)] == ["1", "5"]
 
 
+@pytest.mark.fault("F2", "F8")
 @pytest.mark.parametrize(
     ("broken", "reason"),
     [
@@ -370,6 +378,7 @@ def test_a_watch_that_breaks_goes_on_where_it_was_and_does_not_list(
         assert run.reflector.health.synced
 
 
+@pytest.mark.fault("F3")
 @pytest.mark.parametrize(
     ("refused", "reason"),
     [
@@ -398,6 +407,7 @@ def test_a_watch_that_is_refused_is_asked_for_again_from_where_it_was(
         assert run.reflector.health.errors == {reason: 2}
 
 
+@pytest.mark.fault("F7")
 def test_a_silent_watch_is_cut_and_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client_module, "READ_TIMEOUT", 0.05)
     with running(tmp_path, page([], "3"), watch(bookmark("4"), hold=True)) as run:
@@ -406,6 +416,7 @@ def test_a_silent_watch_is_cut_and_goes_on_where_it_was(tmp_path: Path, monkeypa
         assert [run.next_watch()["resourceVersion"] for _ in range(2)] == ["3", "4"]
 
 
+@pytest.mark.fault("H8")
 def test_an_event_beyond_the_bound_does_not_fill_the_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client_module, "MAX_LINE", 1000)
     with running(tmp_path, page([], "3"), watch(*[b"x" * 500] * 10, hold=True), HOLD) as run:
@@ -415,6 +426,7 @@ def test_an_event_beyond_the_bound_does_not_fill_the_memory(tmp_path: Path, monk
 # --- 410 ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.fault("F5")
 @pytest.mark.parametrize(
     "expired",
     [
@@ -441,6 +453,7 @@ def test_an_expired_watch_lists_again_after_a_wait(tmp_path: Path, expired: Answ
         assert run.reflector.health.relists == {"start": 1, "expired": 1}
 
 
+@pytest.mark.fault("F5")
 def test_a_reflector_whose_list_has_expired_is_not_synced_until_it_has_the_next(tmp_path: Path) -> None:
     listed = threading.Event()
     with running(tmp_path, page([], "3"), refusal(410), after(listed, page([], "9")), HOLD) as run:
@@ -485,6 +498,7 @@ def storm(run: Running, tries: int) -> list[float]:
     return [run.next_failure()[1] for _ in range(tries)]
 
 
+@pytest.mark.fault("F4")
 @pytest.mark.parametrize(
     "failing",
     [refusal(500), refusal(429), refusal(401), refusal(410), hang_up, html(), watch(), watch(error_event(410))],
@@ -501,6 +515,7 @@ def test_in_a_storm_it_asks_less_than_once_a_second(tmp_path: Path, failing: Ans
     assert sum(delays[10:]) / 30 > BACKOFF_MOST / 4, "the waits do not grow"
 
 
+@pytest.mark.fault("F5", "F4")
 def test_lists_and_watches_that_expire_in_turn_are_slowed_down_too(tmp_path: Path) -> None:
     """A list counts for nothing: client-go's informer lists and watches without a pause here."""
     with running(tmp_path, *[page([], "3"), refusal(410)] * 20) as run:
@@ -545,6 +560,7 @@ def test_a_watch_that_ends_quietly_after_a_while_is_no_failure(tmp_path: Path) -
         assert run.failures.empty()
 
 
+@pytest.mark.fault("F3")
 @pytest.mark.parametrize(
     ("asked", "least", "most"),
     [

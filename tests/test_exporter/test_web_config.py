@@ -98,6 +98,7 @@ def test_it_serves_tls_and_refuses_plain_http(tmp_path: Path) -> None:
             get(port)
 
 
+@pytest.mark.fault("F36")
 def test_a_renewed_certificate_is_presented_to_the_next_client(tmp_path: Path) -> None:
     first, second = a_leaf(), a_leaf()
     with serving(write(tmp_path, tls_server_config=write_pair(tmp_path, first))) as port:
@@ -106,6 +107,7 @@ def test_a_renewed_certificate_is_presented_to_the_next_client(tmp_path: Path) -
         assert presented(port) == second.der
 
 
+@pytest.mark.fault("F36")
 def test_a_certificate_whose_key_is_not_there_yet_is_not_taken(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -133,6 +135,7 @@ def test_a_link_that_is_swapped_as_the_kubelet_does_is_a_change(tmp_path: Path) 
         assert presented(port) == leaves["second"].der
 
 
+@pytest.mark.fault("F36")
 def test_a_configuration_that_was_broken_later_changes_nothing(tmp_path: Path) -> None:
     file = write(tmp_path, basic_auth_users={"prometheus": HASH})
     with serving(file) as port:

@@ -239,6 +239,7 @@ def is_event(effect: Effect) -> bool:
 # --- R11: a crash before and after every effect -----------------------------------------------------------
 
 
+@pytest.mark.fault("F37")
 @pytest.mark.parametrize("crash", [killed_before, killed_after])
 def test_r11_after_a_crash_at_any_effect_going_on_reaches_the_same_end(crash: Fault, figures: Figures) -> None:
     for number in POINTS:
@@ -275,6 +276,7 @@ def test_r11_a_resumed_run_that_crashes_too_is_resumed_again(figures: Figures) -
     figures(f"{len(pairs)} pairs of crashes")
 
 
+@pytest.mark.fault("F37")
 @pytest.mark.parametrize("crash", [killed_before, killed_after])
 def test_after_a_crash_at_any_effect_abort_puts_the_workers_back(crash: Fault, figures: Figures) -> None:
     """The cluster itself checks that they are not put back while a restart goes on."""
@@ -321,6 +323,7 @@ def test_r7_a_request_that_fails_once_anywhere_costs_nothing_but_time(fails: Fau
     figures(f"{tried} requests, {fails.__name__}")
 
 
+@pytest.mark.fault("F41")
 def test_r7_an_api_server_that_refuses_during_the_drain_is_never_no_pods() -> None:
     cluster = MemoryCluster()
     looking = point(lambda effect: isinstance(effect, Wait), after=1)
@@ -396,6 +399,7 @@ def unfenced(cluster: MemoryCluster) -> None:
 CONTESTS = [scaled_up, reverted, target_deleted, worker_deleted, worker_recreated, unfenced]
 
 
+@pytest.mark.fault("F39")
 @EVERYWHERE
 @pytest.mark.parametrize("contested", CONTESTS)
 def test_a_contest_at_any_effect_makes_nothing_worse(
@@ -480,6 +484,7 @@ def test_r16_workers_scaled_up_during_the_drain_are_contested_with_who_and_when(
 # --- a laptop that slept --------------------------------------------------------------------------------------
 
 
+@pytest.mark.fault("F22")
 @EVERYWHERE
 def test_two_hours_of_suspend_at_any_effect_change_nothing(points: Sequence[int], figures: Figures) -> None:
     for number in points:
@@ -552,6 +557,7 @@ def second_run(cluster: MemoryCluster, endings: list[Ending]) -> None:
     endings.append(Driver(cluster).drive(other.restart()))
 
 
+@pytest.mark.fault("F38")
 @EVERYWHERE
 def test_r12_a_second_run_is_refused_while_the_first_one_holds_the_lock(
     points: Sequence[int], figures: Figures
@@ -671,6 +677,7 @@ def test_r5_a_pod_that_never_ends_is_not_deleted_by_us_nor_counted_as_gone() -> 
     assert before <= {pod["metadata"]["name"] for pod in cluster.pods(WORKERS[0])}
 
 
+@pytest.mark.fault("F40")
 def test_r25_a_restart_that_is_not_over_in_time_leaves_the_workers_drained_under_the_record() -> None:
     cluster = MemoryCluster(never_ready=frozenset({"build-service"}))
     ending = restart(cluster)
@@ -709,6 +716,7 @@ def test_what_is_not_valid_after_one_more_restart_leaves_the_workers_drained() -
     assert cluster.restarts == 3, "who goes on wants it tried anew"
 
 
+@pytest.mark.fault("F42")
 def test_workers_that_do_not_come_back_in_time_are_said_to_be_missing() -> None:
     cluster = MemoryCluster(never_ready=frozenset({"worker-a"}))
     ending = restart(cluster)
@@ -759,6 +767,7 @@ def test_r10_a_lost_record_never_becomes_one_of_zero_replicas() -> None:
     assert "certlag.dev/replicas says 2" in ending.message
 
 
+@pytest.mark.fault("H6")
 def test_a_record_and_an_annotation_that_disagree_are_refused() -> None:
     cluster = MemoryCluster()
     with pytest.raises(Killed):
@@ -779,6 +788,7 @@ def test_resume_and_abort_without_an_open_run_are_refused() -> None:
     assert cluster.held() == set()
 
 
+@pytest.mark.fault("H6")
 def test_the_record_of_another_workload_is_refused() -> None:
     cluster = MemoryCluster()
     with pytest.raises(Killed):

@@ -150,12 +150,14 @@ def without(key: str) -> str:
     return json.dumps(document)
 
 
+@pytest.mark.fault("H6")
 @pytest.mark.parametrize("key", list(json.loads(dumps(Record(RUN)))["run"]))
 def test_a_run_that_lacks_anything_is_refused_rather_than_guessed(key: str) -> None:
     with pytest.raises(RecordError):
         loads(without(key))
 
 
+@pytest.mark.fault("H6")
 @pytest.mark.parametrize(
     "text",
     [

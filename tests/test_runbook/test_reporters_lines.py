@@ -89,6 +89,7 @@ def test_what_a_new_pod_presents_is_told() -> None:
     assert any(f"{NEW} is current, presents 9be1d2c3f4a5 until 2026-08-30 02:00Z" in line for line in lines_of())
 
 
+@pytest.mark.fault("H3")
 def test_foreign_text_is_one_line_and_holds_nothing_that_a_terminal_obeys() -> None:
     written = "\n".join(lines_of())
     assert r"node\x1b[2J\u202e[bold]x[/bold]\nnext" in written
@@ -187,6 +188,7 @@ def test_the_plan_s_lengths_of_time_are_seconds() -> None:
     assert plan["refused"] == []
 
 
+@pytest.mark.fault("H3")
 def test_foreign_text_in_json_is_ascii() -> None:
     stream = io.StringIO()
     JsonReporter(stream, FakeClock()).tell(Remark(Level.INFO, HOSTILE))
@@ -205,6 +207,7 @@ class Gone(Terminal):
         raise BrokenPipeError(text)
 
 
+@pytest.mark.fault("N6")
 @pytest.mark.parametrize("terminal", [True, False])
 @pytest.mark.parametrize("output", Output)
 def test_a_reader_that_goes_away_does_not_stop_a_run(output: Output, *, terminal: bool) -> None:
@@ -216,6 +219,7 @@ def test_a_reader_that_goes_away_does_not_stop_a_run(output: Output, *, terminal
     reporter.close()
 
 
+@pytest.mark.fault("N6")
 def test_a_pipe_that_is_closed_in_the_middle_leaves_the_exit_code_as_it_is() -> None:
     program = (
         "import sys, time; from runbook.reporters.json_lines import JsonReporter; from runbook.events import *;"

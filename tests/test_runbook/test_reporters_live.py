@@ -68,6 +68,7 @@ def test_a_new_pod_is_shown_with_what_it_presents(terminal: Steered) -> None:
     terminal.shows(NEW, "current", "9be1d2c3f4a5", SERVICE)
 
 
+@pytest.mark.fault("H3")
 def test_why_a_rollout_stalls_is_shown_and_obeyed_by_nobody(terminal: Steered) -> None:
     terminal.order(742)
     terminal.shows("stalled", r"node\x1b[2J\u202e[bold]x[/bold]\nnext")

@@ -44,16 +44,19 @@ def test_no_line_is_wider_than_the_terminal(name: str) -> None:
     assert max(map(len, lines)) <= width
 
 
+@pytest.mark.fault("H3")
 @settings(deadline=None)
 @given(text=st.text())
 def test_foreign_text_is_printable_and_one_line(text: str) -> None:
     assert wording.visible(text).isprintable()
 
 
+@pytest.mark.fault("H3", "H8")
 def test_very_long_foreign_text_is_cut_and_says_so() -> None:
     assert wording.visible("x" * 5000).endswith("x (and 4000 more characters)")
 
 
+@pytest.mark.fault("H3")
 @settings(deadline=None, max_examples=30)
 @given(text=st.text(max_size=300))
 def test_no_foreign_text_reaches_a_terminal_as_a_command_or_as_markup(text: str) -> None:

@@ -90,6 +90,7 @@ def test_a_status_of_before_the_change_says_nothing() -> None:
     )
 
 
+@pytest.mark.fault("F40")
 def test_r19_a_progress_deadline_before_ours_is_reported_as_stalled_and_waited_on() -> None:
     conditions = [
         {"type": "Available", "status": "True"},

@@ -44,6 +44,7 @@ def test_before_the_first_answer_it_is_our_own_time(tmp_path: Path) -> None:
     assert ServerClock(clock, connection).now() == clock.now()
 
 
+@pytest.mark.fault("F20")
 def test_intervals_stay_our_own(tmp_path: Path) -> None:
     clock = FakeClock()
     server = told(tmp_path, timedelta(hours=1), clock)

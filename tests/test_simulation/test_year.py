@@ -40,6 +40,7 @@ def test_for_three_years_the_gauges_are_true_and_the_promises_hold(number: int, 
     assert walked.endings["done"] > 0, "nobody restarted anything"
 
 
+@pytest.mark.fault("N3")
 def test_when_misfortunes_meet_the_gauges_are_true_and_the_promises_hold(figures: Figures) -> None:
     walked = walk(2, BUSY, WEEKS, figures)
     assert walked.endings["done"] > 0, "nobody restarted anything"

@@ -55,6 +55,7 @@ def watch_closely(exporter: ExporterProcess, seconds: float) -> Iterator[Metrics
         time.sleep(CLOSELY)
 
 
+@pytest.mark.fault("F2")
 @pytest.mark.cluster
 @pytest.mark.serial
 def test_an_api_server_killed_for_a_minute_changes_no_verdict_and_the_watches_tell(
@@ -142,6 +143,7 @@ def frozen(ground: Ground, *names: str) -> Iterator[None]:
             os.kill(pid, signal.SIGCONT)
 
 
+@pytest.mark.fault("F30")
 @pytest.mark.cluster
 @pytest.mark.serial
 def test_a_secret_written_before_the_revision_makes_nothing_stale(ground: Ground, figures: Figures) -> None:

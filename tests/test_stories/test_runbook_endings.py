@@ -98,6 +98,7 @@ def test_what_is_presented_and_not_valid_ends_with_6_and_leaves_the_workers_drai
         drained.assert_settled(worker=RECORDED)
 
 
+@pytest.mark.fault("F42")
 def test_workers_that_do_not_come_back_in_time_end_with_7_and_the_record_is_kept(ground: Ground) -> None:
     with drained_ground(ground) as drained:
         # There is room for the target's pod, and for no other.

@@ -35,6 +35,7 @@ FAILURES: dict[str, Failure] = {
 }
 
 
+@pytest.mark.fault("F41")
 @pytest.mark.parametrize("failure", FAILURES)
 def test_r7_reads_that_fail_during_the_drain_are_waited_out_and_never_taken_for_no_pods(
     failure: str, drained: DrainedGround
@@ -62,6 +63,7 @@ def test_r7_reads_that_fail_during_the_drain_are_waited_out_and_never_taken_for_
     drained.assert_settled(worker=2)
 
 
+@pytest.mark.fault("F41")
 @pytest.mark.parametrize("seconds", [45, pytest.param(90, marks=pytest.mark.proof)])
 def test_r11_a_network_that_is_lost_for_longer_than_the_lock_lasts_is_waited_out(
     seconds: int, drained: DrainedGround

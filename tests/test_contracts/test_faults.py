@@ -1,0 +1,31 @@
+"""The matrix of faults and the tests agree."""
+
+import ast
+
+import pytest
+
+from tests.fault_matrix import numbers, shown_by
+from tests.faults import CHAPTERS, FAULTS
+
+
+def test_every_fault_that_a_test_names_is_in_the_table() -> None:
+    assert {number: tests for number, tests in shown_by().items() if number not in FAULTS} == {}
+
+
+def test_no_number_is_given_twice() -> None:
+    assert len(FAULTS) == sum(len(chapter.faults) for chapter in CHAPTERS)
+
+
+@pytest.mark.parametrize(
+    ("source", "named"),
+    [
+        ("@pytest.mark.fault('F1', 'F2')\n@pytest.mark.serial\ndef test_it(): ...", ["F1", "F2"]),
+        ("def test_r1_r5_it(): ...", ["R1", "R5"]),
+        ("@pytest.mark.fault('F13')\ndef test_r13_it(): ...", ["F13", "R13"]),
+        ("@pytest.mark.proof\ndef test_reads_it(): ...", []),
+    ],
+)
+def test_a_test_names_its_faults_by_marker_and_by_name(source: str, named: list[str]) -> None:
+    (test,) = ast.parse(source).body
+    assert isinstance(test, ast.FunctionDef)
+    assert list(numbers(test)) == named
