@@ -121,6 +121,7 @@ def main(
 ) -> None:
     """Show which certificates were renewed and never loaded by the pods that serve them."""
     memory.one_arena()
+    memory.collect_seldom()
     logs.configure(log_format, log_level)
     try:
         client = ClusterClient.connect(kubeconfig=kubeconfig, context=context)

@@ -20,6 +20,14 @@ def one_arena() -> None:
         ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
 
 
+def collect_seldom() -> None:
+    """Look for cycles after 50,000 new objects instead of 700, and at everything a hundredth as often.
+
+    While ten thousand certificates are read, nothing becomes garbage in cycles: a fifth of that time went into looking.
+    """
+    gc.set_threshold(50_000, 20, 100)
+
+
 def keep() -> None:
     """Leave alone, from now on, what was made until now.
 
