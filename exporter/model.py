@@ -79,7 +79,7 @@ class Certificate:
     key: ObjectKey
     uid: str
     secret: str
-    names: frozenset[str]
+    names: tuple[str, ...]
     server_name: str | None
     issuer: IssuerRef
     renew_before: timedelta | None

@@ -45,6 +45,8 @@ DEFAULT_GRACE = 30
 
 MAX_DIGITS = 18
 """A revision is an int64 to cert-manager; Python refuses to read thousands of digits."""
+MAX_PROBE_PORTS = 64
+"""Ports that are taken of a pod's annotation: whoever may make a pod decides how many handshakes that costs us."""
 MAX_GRACE = timedelta(days=36500)
 """A century. The API takes any int64 of seconds for a grace period, which is more than a timedelta holds."""
 
@@ -81,7 +83,7 @@ def certificate(document: Document) -> Certificate:
         key=_key(found),
         uid=_uid(found),
         secret=_required(spec.secret_name, "secretName"),
-        names=frozenset((*dns_names, *others)),
+        names=tuple(dict.fromkeys((*dns_names, *others))),
         server_name=next((name for name in (*dns_names, common_name) if name and "*" not in name), None),
         issuer=_issuer(spec.issuer_ref),
         renew_before=None if spec.renew_before is None else _duration(spec.renew_before),
@@ -125,7 +127,7 @@ def pod(document: Document) -> Pod:
         terminating=metadata.deletion_timestamp is not None,
         owner=_controller(metadata),
         containers=tuple(_containers(found.spec or documents.PodSpec(), status)),
-        probe_ports=tuple(part for part in _SEPARATORS.split(annotated) if part),
+        probe_ports=tuple(part for part in _SEPARATORS.split(annotated) if part)[:MAX_PROBE_PORTS],
     )
 
 
