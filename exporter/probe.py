@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import timedelta
 from functools import cache
+from ipaddress import ip_address
 from typing import Protocol
 
 from exporter.certificates import InvalidCertificateError, read_chain
@@ -59,7 +60,15 @@ Connect = Callable[[Endpoint, float], Connected]
 
 
 def directly(endpoint: Endpoint, timeout: float) -> socket.socket:
-    """Connect over TCP to the endpoint's own address."""
+    """Connect over TCP to the endpoint's own address. A pod's is an IP address: no name is ever looked up.
+
+    Raises:
+        OSError: nobody answers there, or it is no address.
+    """
+    try:
+        ip_address(endpoint.address)
+    except ValueError as error:
+        raise OSError(f"no address: {error}") from error
     return socket.create_connection((endpoint.address, endpoint.port), timeout)
 
 

@@ -9,6 +9,9 @@ from collections.abc import Iterator
 from exporter.judgement import Subject
 from exporter.model import Certificate, Container, DiscoveryProbe, Endpoint, Pod, Target
 
+MAX_PORT_DIGITS = 5
+"""Of 65535. Whoever may make a pod writes its annotation, and Python refuses to read thousands of digits."""
+
 
 def endpoints(
     pod: Pod, certificate: Certificate | None, target: Target | None, probe: DiscoveryProbe
@@ -58,7 +61,7 @@ def _find(pod: Pod, certificate: Certificate | None, reference: str) -> Iterator
     ]
     if declared:
         yield from declared
-    elif reference.isdecimal() and 1 <= int(reference) <= 65535:
+    elif reference.isdecimal() and len(reference) <= MAX_PORT_DIGITS and 1 <= int(reference) <= 65535:
         secret = certificate.secret if certificate is not None else None
         users = [container for container in pod.running if secret in container.secrets]
         yield from ((container, int(reference)) for container in (users or list(pod.running))[:1])
