@@ -3,11 +3,13 @@
 Detection is not trusted: whoever is not seen here and writes all the same is found out during the run, as contested.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from exporter.model import Workload
+from runbook.fence import workload_path
 from runbook.record import Paused
 from runbook.rights import Right
 from runbook.workloads import KINDS, WorkloadView
@@ -24,6 +26,7 @@ RESTARTERS = {
     "wave.pusher.com/update-on-config-change": "Wave",
 }
 """Annotations by which a workload asks to be restarted when its Secret changes."""
+_NAME = re.compile(r"[a-z0-9][a-z0-9.-]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +70,7 @@ def scaled_object(namespace: str, document: Mapping[str, Any]) -> Autoscaler | N
     workload = _scaled(namespace, {"kind": "Deployment", **(spec.get("scaleTargetRef") or {})})
     conditions = (document.get("status") or {}).get("conditions") or ()
     knows_pausing = any(condition.get("type") == "Paused" for condition in conditions)
-    path = f"/apis/keda.sh/v1alpha1/namespaces/{namespace}/scaledobjects/{metadata['name']}"
+    path = _scaled_objects(namespace) + metadata["name"]
     annotations = metadata.get("annotations") or {}
     minimum = spec.get("minReplicaCount") or 0
     if workload is None:
@@ -85,6 +88,21 @@ def right_to_pause(autoscaler: Autoscaler) -> Iterable[Right]:
     """Yield the rights that pausing takes."""
     for verb in ("get", "patch"):
         yield Right(verb, "keda.sh", "scaledobjects", autoscaler.workload.namespace, autoscaler.name, why="pausing it")
+
+
+def may_pause(paused: Paused, workload: Workload) -> bool:
+    """Tell whether a pause is one that could be on this workload: an annotation that we set, where we set it."""
+    keys = {*paused.during, *paused.before}
+    if keys == {FLUX_RECONCILE}:
+        return paused.path == workload_path(workload)
+    name = paused.path.removeprefix(_scaled_objects(workload.namespace))
+    return keys <= {KEDA_PAUSED, KEDA_PAUSED_REPLICAS} and name != paused.path and _NAME.fullmatch(name) is not None
+
+
+def scales(document: Mapping[str, Any], workload: Workload) -> bool:
+    """Tell whether a document is of a ScaledObject on this workload."""
+    found = scaled_object(workload.namespace, document)
+    return found is not None and found.workload == workload
 
 
 def is_paused(autoscaler: Autoscaler) -> bool:
@@ -121,6 +139,10 @@ def restarter(view: WorkloadView) -> str | None:
     """Return which automatic restarter watches a workload: it restarts without draining."""
     found = {*view.annotations} & RESTARTERS.keys()
     return RESTARTERS[min(found)] if found else None
+
+
+def _scaled_objects(namespace: str) -> str:
+    return f"/apis/keda.sh/v1alpha1/namespaces/{namespace}/scaledobjects/"
 
 
 def _scaled(namespace: str, reference: Mapping[str, Any]) -> Workload | None:

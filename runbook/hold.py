@@ -13,14 +13,17 @@ from exporter.clock import Clock
 from exporter.errors import ClusterError
 from exporter.model import Target, Workload
 from exporter.run_record import Step
-from runbook import fence
-from runbook.effects import Change, Steps, Tell, Verb
+from runbook import controllers, fence
+from runbook.effects import Change, Get, Steps, Tell, Verb
 from runbook.events import Level, Remark, StepReached, Written
 from runbook.journal import Journal
 from runbook.leases import Leases, LostError
 from runbook.outcomes import Outcome
 from runbook.record import Operator, Paused, Run, WorkerRecord
 from runbook.workloads import KINDS, REPLICAS_ANNOTATION, RUN_ANNOTATION, WorkloadView, reference
+
+MAX_DIGITS = 18
+"""Of an epoch in an annotation, which anybody may have written; Python refuses to read thousands of digits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +146,7 @@ class Hold:
             ContestedError: one of them is gone.
         """
         run = self.run
+        yield from self._refuse_foreign(run.paused)
         views = {}
         for workload in self.orders.workloads:
             try:
@@ -204,6 +208,21 @@ class Hold:
             except fence.ContestedError as gone:
                 yield Tell(Remark(Level.WARNING, f"{gone}; nothing to clean up there"))
         yield from self._mark_others(self.run.paused, None)
+
+    def _refuse_foreign(self, paused: Iterable[Paused]) -> Steps[None]:
+        """Refuse a record in which something is paused that no run of these workloads pauses: somebody forged it.
+
+        Raises:
+            RefusedError: it is so.
+        """
+        for each in paused:
+            candidates = [workload for workload in self.orders.workloads if controllers.may_pause(each, workload)]
+            is_own = bool(candidates)
+            if is_own and each.path not in map(fence.workload_path, candidates):
+                document = yield Get(each.path)
+                is_own = document is None or any(controllers.scales(document, workload) for workload in candidates)
+            if not is_own:
+                raise RefusedError(f"the record says that {fence.name_of(each.path)} was paused: no run does that")
 
     def _mark_others(self, paused: Iterable[Paused], mark: str | None) -> Steps[None]:
         """Fence the objects that are no workloads but are written to: those that are paused."""
@@ -351,4 +370,4 @@ def _still_recorded(
 def _epoch(mark: str | None, run_id: str) -> int:
     """Return the epoch of a fence if it is this run's, else 0."""
     owner, _, epoch = (mark or "").rpartition("/")
-    return int(epoch) if owner == run_id and epoch.isdecimal() else 0
+    return int(epoch) if owner == run_id and epoch.isdecimal() and len(epoch) <= MAX_DIGITS else 0

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+MAX_DIGITS = 10
+"""Of a process number; a Lease's holder is whatever somebody wrote there."""
 _PID_NAMESPACE = "/proc/self/ns/pid"
 
 
@@ -36,11 +38,17 @@ class ProcessIdentity:
     def is_dead(self, holder: str) -> bool:
         """Tell whether a holder was a process of this machine that runs no more."""
         parts = holder.rsplit("/", 3)
-        if len(parts) != 4 or not parts[2].isdecimal() or not self.machine:
+        if len(parts) != 4 or not parts[2].isdecimal() or len(parts[2]) > MAX_DIGITS or not self.machine:
             return False
         where, machine, pid = parts[0], parts[1], int(parts[2])
         same = where.rpartition("@")[2] == self.host and machine == self.machine
         return same and (pid == self.pid or not _runs(pid))
+
+
+def is_pod_of(holder: str, job: str) -> bool:
+    """Tell whether a holder was a pod of a Job: its host is called after that (cut off to leave room for a suffix)."""
+    host = holder.rsplit("/", 3)[0].rpartition("@")[2]
+    return bool(job) and host.startswith(f"{job}-"[:58])
 
 
 def this_process(user: str) -> ProcessIdentity:

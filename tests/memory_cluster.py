@@ -13,6 +13,7 @@ from typing import Any
 from exporter.assess import assess
 from exporter.model import Leaf, Target, Workload
 from exporter.run_record import RECORD_KEY, record_name
+from runbook.controllers import KEDA_PAUSED
 from runbook.effects import Ask, Change, Effect, EndSilence, Get, List, Look, Silence, Steps, T, Tell, Wait
 from runbook.engine import Ending, Engine
 from runbook.events import Event
@@ -34,7 +35,7 @@ SCALED_OBJECT = f"/apis/keda.sh/v1alpha1/namespaces/{NAMESPACE}/scaledobjects/wo
 WORKERS = tuple(Workload(NAMESPACE, "deployment", name) for name in ("worker-a", "worker-b"))
 REPLICAS = dict(zip(WORKERS, (2, 1), strict=True))
 TARGET = a_target(workers=WORKERS)
-PAUSED = Paused(SCALED_OBJECT, {"paused": "true"}, {"paused": None})
+PAUSED = Paused(SCALED_OBJECT, {KEDA_PAUSED: "true"}, {KEDA_PAUSED: None})
 NEEDED = 2
 """Steps for which a worker pod goes on after it was asked to end."""
 
@@ -64,7 +65,13 @@ class MemoryCluster:
         for _ in range(4):
             self.step()
         self.issued, self.old_mounts = renewed, mounts
-        self.api.put(SCALED_OBJECT, {"metadata": {"annotations": {"mine": "stays"}}})
+        self.api.put(
+            SCALED_OBJECT,
+            {
+                "metadata": {"name": "workers", "annotations": {"mine": "stays"}},
+                "spec": {"scaleTargetRef": {"name": WORKERS[0].name}},
+            },
+        )
         self.api.witnesses.append(self.check_write)
 
     # --- what is so ---------------------------------------------------------------------------------------
