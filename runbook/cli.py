@@ -129,6 +129,20 @@ RESTARTING: tuple[Decorator, ...] = (
     click.option(
         "--ignore-pod", "ignored_pods", multiple=True, metavar="NAME", help="A pod that the drain need not wait for."
     ),
+    click.option(
+        "--in-cluster",
+        is_flag=True,
+        default=None,
+        help="Have a Job do it, made from the chart's CronJob, and follow that: a closed terminal does not stop it.",
+    ),
+    click.option("--cron-job", metavar="NAME", help="For --in-cluster. Default: certlag-run-TARGET."),
+    click.option(
+        "--attach",
+        is_flag=True,
+        default=None,
+        help="Follow the run that is open, wherever it runs, and end as it ends; begin none.",
+    ),
+    click.option("--in-job", metavar="NAME", hidden=True, help="The Job that this is a pod of."),
     *(
         click.option(
             f"--accept-{name}",
@@ -252,6 +266,7 @@ def _perform(way: Way, session: Session, name: str) -> int:
         clock=session.clock,
         quiet=options.quiet and options.yes,
         no_color=options.no_color,
+        following=options.in_cluster or options.attach,
     )
     try:
         return perform(way, session, name, reporter)

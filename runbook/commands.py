@@ -4,21 +4,18 @@ restart, resume and abort are one sequence: gather → check → plan → ask �
 what will change, and in which of the engine's three ways they take.
 """
 
-import os
-import signal
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from types import FrameType
 
 import click
 
 from exporter.cluster.client import ClusterClient
 from exporter.errors import ClusterError
 from exporter.model import Target
-from exporter.run_record import RecordError, lease_key, record_key
+from exporter.run_record import RecordError, lease_key, record_key, record_name
 from exporter.version import VERSION
-from runbook import controllers, dry_run, planning, preconditions, rights, writes
+from runbook import controllers, dry_run, in_cluster, planning, preconditions, rights, writes
 from runbook.alertmanager import Alertmanager, AlertmanagerError, Silences
 from runbook.driver import Driver
 from runbook.effects import Document, Steps
@@ -26,11 +23,14 @@ from runbook.engine import Ending, Engine
 from runbook.events import Ended, Level, Remark
 from runbook.facts import Facts, Gatherer
 from runbook.fence import workload_path
+from runbook.follow import Followed, settled
 from runbook.hold import Limits, Orders
+from runbook.interrupts import Interrupts
+from runbook.job import cron_job_path, is_there
 from runbook.outcomes import EXIT_CODES, Outcome
 from runbook.plan import Check, Plan
 from runbook.preconditions import Asked, Precondition
-from runbook.process_identity import this_process
+from runbook.process_identity import is_pod_of, this_process
 from runbook.record import Operator, Paused, Record, Run
 from runbook.reporters.reporter import Reporter
 from runbook.rights import Right
@@ -43,7 +43,7 @@ SILENCED = ("CertlagRestartRequired", "CertlagRestartDeadlineNear", "CertlagLoad
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """One of the three commands that change something."""
+    """One of the commands that change something."""
 
     verb: str
     preconditions: tuple[Precondition, ...]
@@ -52,6 +52,7 @@ class Way:
 
 
 RESTART = Way("restart", preconditions.FOR_RESTART, Engine.restart, opens=True)
+START = Way("restart", preconditions.FOR_START, Engine.restart, opens=True)
 RESUME = Way("resume", preconditions.FOR_RESUME, Engine.resume, opens=False)
 ABORT = Way("abort", preconditions.FOR_ABORT, Engine.abort, opens=False)
 
@@ -66,23 +67,74 @@ def perform(way: Way, session: Session, name: str, reporter: Reporter) -> int:
     target = session.target(name)
     if options.silence and options.alertmanager is None:
         raise UsageError("--silence needs --alertmanager URL: which one is to be silent")
-    if not (options.yes or options.dry_run or _is_interactive()):
+    if options.cron_job is not None and not options.in_cluster:
+        raise UsageError("--cron-job needs --in-cluster: only there a Job is made")
+    if not (options.yes or options.dry_run or options.attach or _is_interactive()):
         raise UsageError("there is no terminal to ask on: --yes goes on without the question, --dry-run only plans")
     try:
-        gathered = _gather(way, session, target)
-        plan = _plan(way, session, target, gathered)
-        reporter.plan(plan)
-        ending = _before_anything(way, session, target, gathered, plan) or _ask(plan, options, reporter)
-        ending = ending or _run(way, session, target, gathered, reporter)
+        if options.attach:
+            ending = in_cluster.attach(session, target, reporter.tell)
+        elif options.in_cluster:
+            ending = _start(session, target, reporter)
+        else:
+            ending = (
+                _by_job(way, session, target, reporter) if options.in_job else _here(way, session, target, reporter)
+            )
     except ClusterError as error:
         ending = Ending(Outcome.UNEXPECTED, f"the API server could not be asked, nothing was changed: {error}")
     run = ending.run
     left = tuple((each, worker.replicas) for each, worker in run.workers.items()) if run else ()
-    following = session.next_commands(ending.outcome, target, is_open=run is not None)
-    if options.dry_run and ending.outcome is Outcome.DONE:
-        following = (session.command(way.verb, target),)
+    following = _following(way, session, target, ending)
     reporter.tell(Ended(ending.outcome, ending.message, run.id if run else None, ending.seconds, following, left))
     return EXIT_CODES[ending.outcome]
+
+
+def _here(way: Way, session: Session, target: Target, reporter: Reporter) -> Ending:
+    """Do it in this process."""
+    gathered = _gather(way, session, target)
+    plan = _plan(way, session, target, gathered)
+    reporter.plan(plan)
+    ending = _before_anything(way, session, target, gathered, plan) or _ask(plan, session.options, reporter)
+    return ending or _run(way, session, target, gathered, reporter)
+
+
+def _by_job(way: Way, session: Session, target: Target, reporter: Reporter) -> Ending:
+    """Do it as a pod of a Job, where one before it has left it."""
+    record = Gatherer(target, session.connection).record()
+    if not isinstance(record, RecordError):
+        mine = Followed(job=session.options.in_job)
+        if (ended := settled(mine.found(record))) is not None:
+            return ended
+        if record.run is not None and mine.has(record.run):
+            way = RESUME
+    return _here(way, session, target, reporter)
+
+
+def _start(session: Session, target: Target, reporter: Reporter) -> Ending:
+    """Have it done by a Job: the plan and the question are the same."""
+    planning_with = in_cluster.for_planning(session, target, reporter.tell)
+    gathered = _gather(START, planning_with, target)
+    plan = _plan(START, planning_with, target, gathered)
+    reporter.plan(plan)
+    run = _open_run(gathered.facts)
+    if run is not None and run.ended is None:
+        return Ending(Outcome.LOCKED, f"run {run.id} of {run.operator.user} is at {run.step}")
+    ending = _stopped(START, session, gathered, plan) or (
+        None if session.options.dry_run else _ask(plan, session.options, reporter)
+    )
+    if ending is not None or gathered.cron_job is None:
+        return ending or Ending(Outcome.REFUSED, "there is no CronJob")
+    return in_cluster.start(session, target, gathered.cron_job, gathered.facts.user, reporter.tell)
+
+
+def _following(way: Way, session: Session, target: Target, ending: Ending) -> tuple[str, ...]:
+    """Return what to type next."""
+    options = session.options
+    if ending is in_cluster.DETACHED or (options.in_cluster and ending.outcome is Outcome.LOCKED):
+        return (in_cluster.attach_command(session, target),)
+    if options.dry_run and ending.outcome is Outcome.DONE:
+        return (session.command(way.verb, target, *(["--in-cluster"] if options.in_cluster else [])),)
+    return session.next_commands(ending.outcome, target, is_open=ending.run is not None)
 
 
 # --- before anything changes -----------------------------------------------------------------------
@@ -96,6 +148,7 @@ class Gathered:
     limits: Limits
     asked: Asked
     pause: tuple[Paused, ...]
+    cron_job: Document | None = None
 
 
 def _gather(way: Way, session: Session, target: Target) -> Gathered:
@@ -104,8 +157,7 @@ def _gather(way: Way, session: Session, target: Target) -> Gathered:
     user = gatherer.user()
     forward = options.verify and session.port_forward
     keda = gatherer.has_keda()
-    needed = tuple(rights.to_run(target, port_forward=forward, keda=keda, made=gatherer.made()))
-    denied = gatherer.denied(needed)
+    denied = gatherer.denied(_needed(session, target, gatherer, port_forward=forward, keda=keda))
     facts = _facts_of_rights(session, user, denied) if denied else _facts(way, session, target, user, keda=keda)
     limits = planning.limits(target, facts, drain=options.drain_timeout, restart=options.restart_timeout)
     if options.routing_delay is not None:
@@ -122,7 +174,19 @@ def _gather(way: Way, session: Session, target: Target) -> Gathered:
         gate=options.gate,
         ignored_pods=options.ignored_pods,
     )
-    return Gathered(facts, limits, asked, tuple(_pauses(target, facts)) if options.pause else ())
+    pause = tuple(_pauses(target, facts)) if options.pause else ()
+    made_from = in_cluster.cron_job(session, target) if options.in_cluster and not denied else None
+    return Gathered(facts, limits, asked, pause, made_from)
+
+
+def _needed(
+    session: Session, target: Target, gatherer: Gatherer, *, port_forward: bool, keda: bool
+) -> tuple[Right, ...]:
+    """Return the rights that it takes: a run in the cluster is made with those of its Job's account."""
+    if session.options.in_cluster:
+        cron_job = session.options.cron_job or record_name(target.name)
+        return tuple(rights.to_start(target, cron_job, port_forward=port_forward, keda=keda))
+    return tuple(rights.to_run(target, port_forward=port_forward, keda=keda, made=gatherer.made()))
 
 
 def _facts_of_rights(session: Session, user: str, denied: tuple[Right, ...]) -> Facts:
@@ -152,7 +216,8 @@ def _facts(way: Way, session: Session, target: Target, user: str, *, keda: bool)
     views = gatherer.views()
     autoscalers = gatherer.autoscalers(keda=keda)
     served = views.get(target.workload)
-    more = [right for each in autoscalers if session.options.pause for right in controllers.right_to_pause(each)]
+    pausing = session.options.pause and not session.options.in_cluster
+    more = [right for each in autoscalers if pausing for right in controllers.right_to_pause(each)]
     if served and served.claims:
         more.append(rights.to_read_claims(target))
     denied = gatherer.denied(more)
@@ -203,6 +268,9 @@ def _plan(way: Way, session: Session, target: Target, gathered: Gathered) -> Pla
     facts = gathered.facts
     to_check = (preconditions.rights,) if facts.denied else way.preconditions
     checks: tuple[Check, ...] = preconditions.check(to_check, facts, gathered.asked)
+    if session.options.in_cluster and not facts.denied:
+        path = cron_job_path(target, session.options.cron_job)
+        checks = (*checks, is_there(path, gathered.cron_job))
     run = _open_run(facts)
     if way.opens:
         reason = planning.why_restart(facts)
@@ -229,12 +297,19 @@ def _plan(way: Way, session: Session, target: Target, gathered: Gathered) -> Pla
 
 def _before_anything(way: Way, session: Session, target: Target, gathered: Gathered, plan: Plan) -> Ending | None:
     """End here if something stands in the way, there is nothing to do, or only a plan was asked for."""
+    if (stopped := _stopped(way, session, gathered, plan)) is not None:
+        return stopped
+    if session.options.dry_run:
+        return _dry_run(way, session, target, gathered)
+    return None
+
+
+def _stopped(way: Way, session: Session, gathered: Gathered, plan: Plan) -> Ending | None:
+    """End here if something stands in the way, or there is nothing to do."""
     if plan.refused:
         return Ending(Outcome.REFUSED, "; ".join(check.text for check in plan.refused), _open_run(gathered.facts))
     if way.opens and plan.nothing_to_do and not session.options.force:
         return Ending(Outcome.NOTHING_TO_DO, "every pod presents the issued certificate already")
-    if session.options.dry_run:
-        return _dry_run(way, session, target, gathered)
     return None
 
 
@@ -291,7 +366,7 @@ def _run(way: Way, session: Session, target: Target, gathered: Gathered, reporte
     process = this_process(user)
     orders = Orders(
         target=target,
-        operator=Operator(user, process.host, process.pid, VERSION, options.reason),
+        operator=Operator(user, process.host, process.pid, VERSION, options.reason, options.in_job),
         holder=process.holder(session.run_id),
         run_id=session.run_id,
         limits=gathered.limits,
@@ -305,7 +380,12 @@ def _run(way: Way, session: Session, target: Target, gathered: Gathered, reporte
         orders,
         session.clock,
         # Who begins a run does not wait for another to end: what was planned is then no longer so.
-        may_take_over=lambda holder: options.take_over or (not way.opens and process.is_same_operator(holder)),
+        # A pod of a Job does, for the one before it: that has died, or the Job would not have made another.
+        may_take_over=lambda holder: (
+            options.take_over
+            or is_pod_of(holder, options.in_job)
+            or (not way.opens and process.is_same_operator(holder))
+        ),
         is_dead=process.is_dead,
     )
     wakeup = Wakeup(orders.workloads, session.client, session.clock, session.patience)
@@ -320,7 +400,7 @@ def _run(way: Way, session: Session, target: Target, gathered: Gathered, reporte
     # The live view hides the cursor, and there is no time to end it.
     cursor = "\x1b[?25h" if sys.stderr.isatty() else ""
     leaving = f"{cursor}\n{session.program}: left at once; go on with: {session.command('resume', target)}\n"
-    with _Interrupts(driver.interrupt, leaving):
+    with Interrupts(driver.interrupt, leaving):
         try:
             return driver.drive(way.steps(engine))
         finally:
@@ -354,36 +434,6 @@ def _asker(reporter: Reporter) -> Callable[[str], bool | None]:
             reporter.resume()
 
     return ask
-
-
-_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
-
-class _Interrupts:
-    """Ctrl-C, SIGTERM, a closed terminal: the first during a run is told to the driver, the second leaves at once.
-
-    What whoever started us ignores (nohup) stays ignored.
-    """
-
-    def __init__(self, first: Callable[[], None], leaving: str) -> None:
-        self._first = first
-        self._leaving = leaving
-        self._seen = False
-
-    def __enter__(self) -> None:
-        heeded = [each for each in _ENDING if signal.getsignal(each) is not signal.SIG_IGN]
-        self._before = {each: signal.signal(each, self._came) for each in heeded}
-
-    def __exit__(self, *_: object) -> None:
-        for each, before in self._before.items():
-            signal.signal(each, before)
-
-    def _came(self, _number: int, _frame: FrameType | None) -> None:
-        if self._seen:
-            os.write(2, self._leaving.encode())
-            os._exit(EXIT_CODES[Outcome.INTERRUPTED])
-        self._seen = True
-        self._first()
 
 
 # --- parts -----------------------------------------------------------------------------------------

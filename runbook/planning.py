@@ -18,7 +18,7 @@ END_MARGIN = timedelta(seconds=30)
 
 _PUT_BACK = (Phase.SCALING_UP, Phase.RESTORING, Phase.CLOSING)
 _ALL = (Phase.SCALING_DOWN, Phase.DRAINING, Phase.RESTARTING, Phase.VERIFYING, *_PUT_BACK)
-_FIRST_LEFT = {
+FIRST_LEFT = {
     Step.SCALED_DOWN: Phase.DRAINING,
     Step.DRAINED: Phase.RESTARTING,
     Step.RESTARTING: Phase.RESTARTING,
@@ -27,6 +27,7 @@ _FIRST_LEFT = {
     Step.SCALED_UP: Phase.RESTORING,
     Step.UNPAUSED: Phase.CLOSING,
 }
+"""What a run is busy with after a step; before the first of these with scaling the workers down."""
 
 
 def limits(target: Target, facts: Facts, *, drain: timedelta | None, restart: timedelta | None) -> Limits:
@@ -123,7 +124,7 @@ def phases_left(run: Run | None, *, abort: bool) -> tuple[Phase, ...]:
         return _ALL
     if abort or run.put_back is not None:
         return _PUT_BACK
-    return _ALL[_ALL.index(_FIRST_LEFT.get(run.step, Phase.SCALING_DOWN)) :]
+    return _ALL[_ALL.index(FIRST_LEFT.get(run.step, Phase.SCALING_DOWN)) :]
 
 
 def why_restart(facts: Facts) -> str:

@@ -416,6 +416,8 @@ FOR_RESTART: tuple[Precondition, ...] = (
     disruption_budget,
     alerts,
 )
+FOR_START = tuple(each for each in FOR_RESTART if each is not credential)
+"""For a run in the cluster, whose credentials are not those of whoever starts it."""
 FOR_RESUME: tuple[Precondition, ...] = (rights, credential, clock, open_run, workloads)
 FOR_ABORT: tuple[Precondition, ...] = (rights, credential, clock, open_run)
 

@@ -21,13 +21,17 @@ KEPT = 10
 
 @dataclass(frozen=True, slots=True)
 class Operator:
-    """Who runs it. `user` is what the API server says; `host` and `pid` tell where the process is."""
+    """Who runs it. `user` is what the API server says; `host` and `pid` tell where the process is.
+
+    `job` is the Job that it is a pod of, empty elsewhere.
+    """
 
     user: str
     host: str
     pid: int
     version: str
     reason: str = ""
+    job: str = ""
 
 
 @dataclass(frozen=True, slots=True)

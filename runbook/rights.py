@@ -55,8 +55,24 @@ def to_check(target: Target, *, port_forward: bool) -> Iterator[Right]:
     yield Right("get", "", "configmaps", namespace, record_name(target.name), why="the record of runs")
     yield Right("get", "coordination.k8s.io", "leases", namespace, lease_name(target.workload), why="the lock")
     if port_forward:
-        for verb in ("get", "create"):
-            yield Right(verb, "", "pods", namespace, subresource="portforward", why="the handshake with each pod")
+        yield from to_port_forward(target)
+
+
+def to_port_forward(target: Target) -> Iterator[Right]:
+    """Yield what it takes to reach pods through the API server."""
+    for verb in ("get", "create"):
+        namespace = target.workload.namespace
+        yield Right(verb, "", "pods", namespace, subresource="portforward", why="the handshake with each pod")
+
+
+def to_start(target: Target, cron_job: str, *, port_forward: bool, keda: bool) -> Iterator[Right]:
+    """Yield what it takes to plan a run, and to start and follow it in the cluster; the Job's account has the rest."""
+    yield from to_check(target, port_forward=port_forward)
+    yield from _to_see_autoscalers(target, keda=keda)
+    namespace = target.workload.namespace
+    yield Right("get", "batch", "cronjobs", namespace, cron_job, why="what the run's Job is made from")
+    yield Right("create", "batch", "jobs", namespace, why="starting the run")
+    yield Right("get", "batch", "jobs", namespace, why="seeing whether it has ended")
 
 
 def to_read_claims(target: Target) -> Right:
@@ -95,6 +111,11 @@ def to_run(
         for verb in ("get", "patch"):
             yield Right(verb, "coordination.k8s.io", "leases", namespace, lease_name(workload), why="the lock")
     yield Right("create", "", "events", namespace, why="telling the story in kubectl describe")
+    yield from _to_see_autoscalers(target, keda=keda)
+
+
+def _to_see_autoscalers(target: Target, *, keda: bool) -> Iterator[Right]:
+    namespace = target.workload.namespace
     yield Right("list", "autoscaling", "horizontalpodautoscalers", namespace, why="who else scales the workers")
     if keda:
         yield Right("list", "keda.sh", "scaledobjects", namespace, why="who else scales the workers")

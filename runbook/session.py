@@ -56,6 +56,10 @@ class Options:
     alertmanager: str | None = None
     silence: bool = False
     gate: tuple[str, ...] = ()
+    in_cluster: bool = False
+    cron_job: str | None = None
+    attach: bool = False
+    in_job: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from runbook.reporters.json_lines import JsonReporter
 from runbook.reporters.lines import LineReporter, QuietReporter
 from runbook.reporters.live import LiveReporter
 from runbook.reporters.reporter import Reporter
+from runbook.reporters.run_view import FOLLOWING_HINT, HINT
 
 
 class Output(StrEnum):
@@ -28,14 +29,18 @@ def reporter_for(
     clock: Clock,
     quiet: bool = False,
     no_color: bool = False,
+    following: bool = False,
 ) -> Reporter:
     """Choose: JSON lines if asked for, nothing but warnings if asked for, a live view for whoever looks, else lines.
 
     `quiet` leaves most of the plan out, so whoever is to say yes to it should not be given a quiet reporter.
+    `following`: another process makes the run, so Ctrl-C does not stop it.
     """
     if output is Output.JSON:
         return JsonReporter(stdout, clock)
     notices = console(stderr, environment, no_color=no_color)
     if quiet:
         return QuietReporter(notices, clock)
-    return LiveReporter(notices, clock) if is_terminal(stderr, environment) else LineReporter(notices, clock)
+    if not is_terminal(stderr, environment):
+        return LineReporter(notices, clock)
+    return LiveReporter(notices, clock, FOLLOWING_HINT if following else HINT)

@@ -20,7 +20,7 @@ from runbook.reporters.event_text import lasting_line
 from runbook.reporters.layout import Part, cell, item
 from runbook.reporters.picture import Picture
 from runbook.reporters.plan_text import plan_parts
-from runbook.reporters.run_view import PICTURES_PER_SECOND, RunView
+from runbook.reporters.run_view import HINT, PICTURES_PER_SECOND, RunView
 from runbook.reporters.summary import summary_parts
 from runbook.reporters.wording import time_of_day
 
@@ -28,9 +28,10 @@ from runbook.reporters.wording import time_of_day
 class LiveReporter:
     """Shows a run to a person who watches it."""
 
-    def __init__(self, console: Console, clock: Clock) -> None:
+    def __init__(self, console: Console, clock: Clock, hint: str = HINT) -> None:
         self._console = console
         self._clock = clock
+        self._hint = hint
         self._picture = Picture()  # frozen, and replaced as a whole: the thread that redraws sees one or the other
         self._view: _View | None = None
         self._paused = False
@@ -77,7 +78,7 @@ class LiveReporter:
             view.stop()
 
     def _drawing(self) -> RenderableType:
-        return RunView(self._picture, form(self._console), self._clock.now())
+        return RunView(self._picture, form(self._console), self._clock.now(), self._hint)
 
     def _line(self, level: Level, text: str) -> Part:
         signs = form(self._console).signs

@@ -24,6 +24,7 @@ AIR = 4
 """Lines of the terminal that are left for what was printed above: the latest writes and warnings."""
 PICTURES_PER_SECOND = 4
 HINT = "Ctrl-C stops after the write in progress, and asks"
+FOLLOWING_HINT = "Ctrl-C ends following it, the run goes on"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,7 @@ class RunView:
     picture: Picture
     form: Form
     now: datetime
+    hint: str = HINT
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Draw as much as fits."""
@@ -57,7 +59,7 @@ class RunView:
             yield from self._present(present, pods)
         if whole:
             yield from self._to_come()
-            yield Text(f"{self._total()}{HINT}", style="faint")
+            yield Text(f"{self._total()}{self.hint}", style="faint")
 
     def _past(self, stage: Stage) -> tuple[Cell, ...]:
         words = Text.assemble((f"{self.form.signs.done} ", "good"), PHASES[stage.phase])

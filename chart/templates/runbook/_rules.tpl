@@ -52,10 +52,7 @@
   verbs: [get]
 - apiGroups: [batch]
   resources: [jobs]
-  verbs: [create, get, list, watch]
-- apiGroups: [""]
-  resources: [pods/log]
-  verbs: [get]
+  verbs: [create, get, list]
 {{- end -}}
 
 {{/*

@@ -1,0 +1,185 @@
+"""Runs that another process makes: starting one as a Job, and following one to its end. Touches the API server.
+
+Whoever follows may leave at any time and come back (`--attach`): all that is shown is read from the cluster, and a
+follower writes nothing but the Job.
+"""
+
+import queue
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+
+from exporter.errors import ClusterError, ClusterErrorReason
+from exporter.model import Target
+from exporter.run_record import RecordError
+from runbook import job as jobs
+from runbook import rights, writes
+from runbook.effects import Document
+from runbook.engine import Ending
+from runbook.events import Event, Level, Remark, Written
+from runbook.facts import Gatherer
+from runbook.follow import Followed, ending, progress, told
+from runbook.interrupts import Interrupts
+from runbook.job import JobView, job_view
+from runbook.look import list_all
+from runbook.outcomes import Outcome
+from runbook.record import Record, Run
+from runbook.session import Session
+from runbook.wakeup import Changes
+from runbook.workloads import pod_state
+
+POLL = 2.0
+"""Seconds between two looks: a drain takes minutes, and whoever follows may be many."""
+DETACHED = Ending(Outcome.INTERRUPTED, "only following it has ended: the run goes on in the cluster")
+
+Tell = Callable[[Event], None]
+
+
+def attach_command(session: Session, target: Target) -> str:
+    """Return what to type to follow a target's run."""
+    return session.command("restart", target, "--attach")
+
+
+def for_planning(session: Session, target: Target, tell: Tell) -> Session:
+    """Return the session to plan with: pods that may not be asked from here are asked by the run in the cluster."""
+    if not (session.options.verify and session.port_forward):
+        return session
+    if not Gatherer(target, session.connection).denied(rights.to_port_forward(target)):
+        return session
+    tell(Remark(Level.INFO, "you may not reach pods from here: what they present is looked at in the cluster"))
+    return replace(session, options=replace(session.options, verify=False))
+
+
+def cron_job(session: Session, target: Target) -> Document | None:
+    """Return the CronJob that runs of a target are made from, None if there is none.
+
+    Raises:
+        ClusterError: it could not be read.
+    """
+    return _get(session, jobs.cron_job_path(target, session.options.cron_job))
+
+
+def start(session: Session, target: Target, made_from: Document, user: str, tell: Tell) -> Ending:
+    """Create the Job and follow its run to the end; with --dry-run only ask whether it could be.
+
+    Raises:
+        ClusterError: it was not created, or may or may not have been.
+    """
+    options = session.options
+    creation = jobs.creation(target, made_from, session.run_id, jobs.arguments(options, user))
+    created = writes.write(session.connection, creation, dry_run=options.dry_run)
+    if options.dry_run:
+        return Ending(Outcome.DONE, "dry run: the API server would take the Job; nothing was changed")
+    name = str(created["metadata"]["name"])
+    tell(Written(creation.what))
+    tell(Remark(Level.INFO, f"Ctrl-C or a closed terminal does not stop it: {attach_command(session, target)}"))
+    return _Follower(session, target, tell).follow(Followed(job=name))
+
+
+def attach(session: Session, target: Target, tell: Tell) -> Ending:
+    """Follow the run that is open, or the Job that is about to open one; else tell how the last one ended.
+
+    Raises:
+        ClusterError: the API server did not answer the first time.
+    """
+    record = Gatherer(target, session.connection).record()
+    if isinstance(record, RecordError):
+        return Ending(Outcome.REFUSED, f"the record cannot be read: {record}")
+    if (run := record.run) is not None:
+        return _Follower(session, target, tell).follow(Followed(run.operator.job, run.id))
+    if (name := _job_under_way(session, target)) is not None:
+        return _Follower(session, target, tell).follow(Followed(job=name))
+    if not record.finished:
+        return Ending(Outcome.REFUSED, "there is no run to follow, and none was before")
+    last = record.finished[-1]
+    tell(Remark(Level.INFO, f"no run is open: this is how run {last.id} ended at {last.finished:%Y-%m-%d %H:%M:%S}Z"))
+    return Ending(last.outcome, last.detail, None, last.seconds)
+
+
+def _job_under_way(session: Session, target: Target) -> str | None:
+    """Return the latest Job of a target that is not over, if one is and may be seen."""
+    selector = {"labelSelector": f"{jobs.TARGET_LABEL}={target.name}"}
+    with suppress(ClusterError):
+        found = sorted(
+            list_all(session.client, jobs.job_path(target), parameters=selector),
+            key=lambda each: str(each["metadata"].get("creationTimestamp")),
+        )
+        return next((view.name for view in map(job_view, reversed(found)) if not view.over), None)
+    return None
+
+
+class _Follower:
+    """Looks again and again, and tells what has changed."""
+
+    def __init__(self, session: Session, target: Target, tell: Tell) -> None:
+        self._session = session
+        self._target = target
+        self._tell = tell
+        self._wakes: Changes = queue.SimpleQueue()
+        self._detached = False
+        self._run: Run | None = None
+        self._remarked = ""
+
+    def follow(self, followed: Followed) -> Ending:
+        """Return how it ended, or that the operator has left."""
+        attaching = attach_command(self._session, self._target)
+        with Interrupts(self._detach, f"\n{self._session.program}: left; follow it again with: {attaching}\n"):
+            while not self._detached:
+                try:
+                    if (ended := self._look(followed)) is not None:
+                        return ended
+                except ClusterError as error:
+                    self._remark(f"the cluster cannot be asked, the run goes on all the same: {error}")
+                with suppress(queue.Empty):
+                    self._session.patience.take(self._wakes, POLL, early=True)
+        return DETACHED
+
+    def _detach(self) -> None:
+        self._detached = True
+        self._wakes.put(None)
+
+    def _look(self, followed: Followed) -> Ending | None:
+        """Look once, at the Job before the record: one that is over then has nothing more to write into it."""
+        session, target = self._session, self._target
+        job = self._job(followed.job) if followed.job else None
+        pods = list(list_all(session.client, f"/api/v1/namespaces/{target.workload.namespace}/pods"))
+        record = Gatherer(target, session.connection).record()
+        if isinstance(record, RecordError):
+            return Ending(Outcome.UNEXPECTED, f"the record cannot be read: {record}")
+        of_job = [each for each in pods if each["metadata"].get("labels", {}).get(jobs.JOB_LABEL) == followed.job]
+        self._show(record, of_job, pods, followed)
+        return ending(record, job, of_job, followed)
+
+    def _show(self, record: Record, of_job: list[Document], pods: list[Document], followed: Followed) -> None:
+        run = record.run
+        if run is not None and followed.has(run):
+            for event in (*told(self._run, run, self._session.clock.now()), *progress(run, map(pod_state, pods))):
+                self._tell(event)
+            self._run = run
+        if waits := jobs.waits_for(of_job):
+            self._remark(f"the Job's pod does not start: {waits}")
+
+    def _job(self, name: str) -> JobView | None:
+        try:
+            found = _get(self._session, jobs.job_path(self._target, name))
+        except ClusterError as error:
+            if error.reason is ClusterErrorReason.FORBIDDEN:
+                return None
+            raise
+        return None if found is None else job_view(found)
+
+    def _remark(self, text: str) -> None:
+        """Warn once of what goes on."""
+        if text != self._remarked:
+            self._remarked = text
+            self._tell(Remark(Level.WARNING, text))
+
+
+def _get(session: Session, path: str) -> Document | None:
+    try:
+        found: Document = session.client.get(path, {}, timeout=10.0)
+    except ClusterError as error:
+        if error.reason is ClusterErrorReason.NOT_FOUND:
+            return None
+        raise
+    return found

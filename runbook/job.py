@@ -1,0 +1,179 @@
+"""A run in the cluster as a Job: made from the chart's suspended CronJob, and read back. Pure.
+
+A Job's pod that dies is followed by another. Which Job a run belongs to stands in its record (`operator.job`), so the
+next pod knows what the one before has begun.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from exporter.model import Target
+from exporter.run_record import record_key, record_name
+from runbook.effects import Change, Document, Verb
+from runbook.outcomes import EXIT_CODES, Outcome
+from runbook.plan import Check, CheckResult
+from runbook.session import Options
+
+JOB_LABEL = "batch.kubernetes.io/job-name"
+"""On each pod of a Job (Kubernetes 1.27 and newer)."""
+TARGET_LABEL = "certlag.dev/target"
+"""On Jobs made from the chart's CronJob, and on their pods."""
+OUTCOMES = {code: outcome for outcome, code in reversed(EXIT_CODES.items())}
+"""What an exit code says; the plainest outcome where several share one."""
+
+_SWITCHES = {
+    "--force": ("force", True),
+    "--take-over": ("take_over", True),
+    "--pause-controllers": ("pause", True),
+    "--silence": ("silence", True),
+    "--no-verify": ("verify", False),
+    "--no-settle": ("settle", False),
+}
+_LENGTHS = ("drain_timeout", "restart_timeout", "routing_delay")
+
+
+@dataclass(frozen=True, slots=True)
+class JobView:
+    """A Job as one read showed it. `over`: no further pod comes; `why` is what its controller says of that."""
+
+    name: str
+    over: bool
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LastWords:
+    """How the latest of a Job's pods to end did: its exit code, and what it said last."""
+
+    code: int
+    message: str
+
+
+def cron_job_path(target: Target, name: str | None) -> str:
+    """Return where the CronJob is that a target's runs in the cluster are made from."""
+    namespace = record_key(target).namespace
+    return f"/apis/batch/v1/namespaces/{namespace}/cronjobs/{name or record_name(target.name)}"
+
+
+def job_path(target: Target, name: str = "") -> str:
+    """Return where a Job is, or all of them."""
+    return f"/apis/batch/v1/namespaces/{record_key(target).namespace}/jobs{'/' if name else ''}{name}"
+
+
+def is_there(path: str, cron_job: Document | None) -> Check:
+    """Judge whether there is a CronJob to make a Job from."""
+    named = path.rpartition("/")[2]
+    if cron_job is None:
+        remedy = "helm upgrade RELEASE CHART --reuse-values --set runbook.inCluster.enabled=true, or --cron-job NAME"
+        return Check("cron-job", CheckResult.REFUSED, f"there is no CronJob {named}, which makes a Job", remedy)
+    return Check("cron-job", CheckResult.PASSED, f"the run's Job is made from CronJob {named}")
+
+
+def arguments(options: Options, user: str) -> Iterator[str]:
+    """Yield what was asked for as the Job's command takes it; how to get to the cluster is not passed on."""
+    for word, (name, value) in _SWITCHES.items():
+        if getattr(options, name) is value:
+            yield word
+    for name in _LENGTHS:
+        length: timedelta | None = getattr(options, name)
+        if length is not None:
+            yield f"--{name.replace('_', '-')}={length // timedelta(milliseconds=1)}ms"
+    yield from (f"--accept-{name}" for name in sorted(options.accepted))
+    yield from (f"--ignore-pod={name}" for name in sorted(options.ignored_pods))
+    yield from (f"--refuse-while-firing={alert}" for alert in options.gate)
+    if options.alertmanager is not None:
+        yield f"--alertmanager={options.alertmanager}"
+    by = f"started by {user}"
+    yield f"--reason={options.reason} ({by})" if options.reason else f"--reason={by}"
+
+
+def creation(target: Target, cron_job: Document, run_id: str, more: Iterable[str]) -> Change:
+    """Return what creates a Job as `kubectl create job --from=cronjob/…` does, with further arguments.
+
+    Without `blockOwnerDeletion`, which asks for the right to the CronJob's finalizers in some clusters.
+    """
+    owner, template = cron_job["metadata"], cron_job["spec"]["jobTemplate"]
+    metadata = template.get("metadata") or {}
+    name = f"{owner['name']}-{run_id}"
+    body = {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {
+            "name": name,
+            "labels": metadata.get("labels") or {},
+            "annotations": {**(metadata.get("annotations") or {}), "cronjob.kubernetes.io/instantiate": "manual"},
+            "ownerReferences": [
+                {
+                    "apiVersion": "batch/v1",
+                    "kind": "CronJob",
+                    "name": owner["name"],
+                    "uid": owner["uid"],
+                    "controller": True,
+                }
+            ],
+        },
+        "spec": _with_arguments(template["spec"], tuple(more)),
+    }
+    return Change(f"create Job {name}", Verb.CREATE, job_path(target), body)
+
+
+def _with_arguments(spec: Mapping[str, Any], more: tuple[str, ...]) -> dict[str, Any]:
+    pod = spec["template"]
+    first, *others = pod["spec"]["containers"]
+    container = {**first, "args": [*(first.get("args") or ()), *more]}
+    return {**spec, "template": {**pod, "spec": {**pod["spec"], "containers": [container, *others]}}}
+
+
+def job_view(document: Document) -> JobView:
+    """Read a Job of batch/v1."""
+    conditions = (document.get("status") or {}).get("conditions") or ()
+    ended = [each for each in conditions if each["type"] in ("Complete", "Failed") and each["status"] == "True"]
+    why = "; ".join(filter(None, (each.get("message") or each.get("reason") for each in ended)))
+    return JobView(str(document["metadata"]["name"]), bool(ended), why)
+
+
+def last_words(pods: Iterable[Document]) -> LastWords | None:
+    """Return how the latest of a Job's pods to end did, None if none has.
+
+    The kubelet keeps the end of a failed container's log as its message (`FallbackToLogsOnError`), and the last line
+    of ours is how it ended.
+    """
+    ends = [
+        ended
+        for pod in pods
+        for status in (pod.get("status") or {}).get("containerStatuses") or ()
+        if (ended := (status.get("state") or {}).get("terminated"))
+    ]
+    if not ends:
+        return None
+    latest = max(ends, key=lambda each: str(each.get("finishedAt") or ""))
+    return LastWords(int(latest["exitCode"]), _said(latest.get("message") or ""))
+
+
+def waits_for(pods: Iterable[Document]) -> str:
+    """Say why a Job's pod does not start, empty if nothing is known to be wrong."""
+    for pod in pods:
+        status = pod.get("status") or {}
+        for each in status.get("conditions") or ():
+            if each["type"] == "PodScheduled" and each["status"] == "False":
+                return f"pod {pod['metadata']['name']}: {each.get('message') or each.get('reason')}"
+        for each in status.get("containerStatuses") or ():
+            waiting = (each.get("state") or {}).get("waiting") or {}
+            if waiting.get("reason") not in (None, "ContainerCreating", "PodInitializing"):
+                return f"pod {pod['metadata']['name']}: {waiting['reason']}: {waiting.get('message', '')}"
+    return ""
+
+
+def outcome_of(code: int) -> Outcome:
+    """Return what an exit code of the Job's command says."""
+    return OUTCOMES.get(code, Outcome.UNEXPECTED)
+
+
+def _said(log: str) -> str:
+    try:
+        return str(json.loads(log.splitlines()[-1])["message"])
+    except (IndexError, KeyError, TypeError, ValueError):
+        return ""
