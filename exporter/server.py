@@ -6,7 +6,8 @@ bytes that others made: a page is a function that returns them. HTTP itself is h
 Who may come in is the web configuration's say, as its file has it at that moment.
 
 Bounds: 8 KiB of headers, 256 connections, 10 s for a request to arrive and for its answer to be taken, 120 s of
-idling between requests. GET and HEAD only.
+idling between requests. GET and HEAD only. Where there are too many connections, the one whose client has kept us
+waiting for the longest makes room: however many come and say nothing, a scrape is served.
 """
 
 import asyncio
@@ -17,6 +18,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from http import HTTPStatus
+from typing import Any
 
 import h11
 
@@ -77,6 +79,8 @@ class Server:
         self._loop = asyncio.new_event_loop()
         self._listening: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
+        # Who serves the connections on which it is the client's turn, the one that keeps us waiting longest first.
+        self._awaited: dict[asyncio.StreamWriter, asyncio.Task[Any]] = {}
         self._ending = False
         self._thread = threading.Thread(target=self._loop.run_forever, name="http", daemon=True)
 
@@ -105,7 +109,9 @@ class Server:
         # was accepted in the same moment in which its server closes.
         for listening in self._listening.sockets if self._listening is not None else ():
             self._loop.remove_reader(listening)
-        for writer in self._writers:
+        for task in self._awaited.values():
+            task.cancel()  # as in `_make_room`
+        for writer in self._writers - self._awaited.keys():
             writer.transport.abort()
         with suppress(TimeoutError):
             async with asyncio.timeout(1.0):
@@ -121,24 +127,43 @@ class Server:
         try:
             if self._ending:
                 return
-            if len(self._writers) > MAX_CONNECTIONS:
+            if len(self._writers) > MAX_CONNECTIONS and not self._make_room():
                 writer.write(b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
                 return
+            self._await(writer)
             config = self._web.current()
             if config.tls is not None:
                 # The handshake is this connection's own affair: a silent client holds up nobody else.
                 await writer.start_tls(config.tls, ssl_handshake_timeout=REQUEST_SECONDS)
             await self._converse(reader, writer, config)
-        except (TimeoutError, OSError):  # too slow, gone, or no TLS as we want it
+        except (TimeoutError, OSError, asyncio.CancelledError):  # too slow, gone, no TLS as we want it, made room
             writer.transport.abort()
         finally:
             self._writers.discard(writer)
+            self._awaited.pop(writer, None)
             writer.close()
+
+    def _await(self, writer: asyncio.StreamWriter) -> None:
+        """Note that it is the client's turn now."""
+        self._awaited.pop(writer, None)
+        if (task := asyncio.current_task()) is not None:
+            self._awaited[writer] = task
+
+    def _make_room(self) -> bool:
+        """Drop the connection that has kept us waiting for the longest; tell whether there is one."""
+        if not self._awaited:
+            return False
+        writer = next(iter(self._awaited))
+        self._writers.discard(writer)
+        # Not by aborting its transport: asyncio (3.11) then takes an unfinished TLS handshake for a finished one.
+        self._awaited.pop(writer).cancel()
+        return True
 
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, config: WebConfig) -> None:
         """Answer requests on one connection until it ends."""
         connection = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEADERS)
         while True:
+            self._await(writer)
             try:
                 request = await _read_request(connection, reader)
             except h11.RemoteProtocolError as error:
@@ -146,11 +171,13 @@ class Server:
                 return
             if request is None:
                 return
+            self._awaited.pop(writer, None)
             method, asked = request
             if await self._is_admitted(asked, config):
                 response = await asyncio.to_thread(self._respond, method, asked)
             else:
                 response = _refusal(HTTPStatus.UNAUTHORIZED, ("WWW-Authenticate", 'Basic realm="certlag"'))
+            self._await(writer)
             response = replace(response, headers=(*config.headers, *response.headers))
             await _answer(connection, writer, response, head=method == "HEAD")
             if connection.our_state is not h11.DONE or connection.their_state is not h11.DONE:

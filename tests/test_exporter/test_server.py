@@ -1,6 +1,7 @@
 """The HTTP server on real sockets: it answers those who ask, and is held up by nobody."""
 
 import gc
+import gzip
 import socket
 import threading
 from collections.abc import Iterator
@@ -21,9 +22,12 @@ BIG = b"x" * 20_000_000
 
 PARTS = tuple(bytes([number]) * size for number, size in enumerate((5, 0, 3 * CHUNK + 1, 7, 70_000, 70_000, 9)))
 
+SAMPLES = gzip.compress(b"".join(b'metric{name="%d",value="%x"} 1\n' % (n, n * n) for n in range(50_000)), 1)
 
-def pages(release: threading.Event) -> dict[str, server_module.PageFunction]:
+
+def pages(release: threading.Event, asked: threading.Semaphore) -> dict[str, server_module.PageFunction]:
     def slow(_: Request) -> Response:
+        asked.release()
         release.wait(5)
         return Response(HTTPStatus.OK, b"at last")
 
@@ -31,6 +35,7 @@ def pages(release: threading.Event) -> dict[str, server_module.PageFunction]:
         "/": lambda _: Response(HTTPStatus.OK, b"hello", headers=(("X-Own", "yes"),)),
         "/gzip": lambda request: Response(HTTPStatus.OK, str(request.accepts_gzip).encode()),
         "/parts": lambda _: Response(HTTPStatus.OK, b"first", more=PARTS),
+        "/samples": lambda _: Response(HTTPStatus.OK, SAMPLES),
         "/big": lambda _: Response(HTTPStatus.OK, BIG),
         "/slow": slow,
         "/unchanged": lambda _: Response(HTTPStatus.NOT_MODIFIED, b"", headers=(("ETag", '"x"'),)),
@@ -86,13 +91,17 @@ class Running:
 
     def __init__(self, stack: ExitStack) -> None:
         self._stack = stack
-        self.release = threading.Event()
-        self.server = Server(pages(self.release), WebConfigFile(None))
+        self.release, self._slow_asked = threading.Event(), threading.Semaphore(0)
+        self.server = Server(pages(self.release, self._slow_asked), WebConfigFile(None))
         self.host, self.port = self.server.start(HOST, 0)
         self.closed = False
 
     def client(self) -> Client:
         return self._stack.enter_context(closing(Client(self.port)))
+
+    def wait_slow(self, times: int) -> None:
+        """Wait until the slow page was asked for so often."""
+        assert all(self._slow_asked.acquire(timeout=20) for _ in range(times))
 
     def close(self) -> None:
         self.release.set()
@@ -384,16 +393,56 @@ def test_too_many_connections_are_turned_away_and_taken_again_when_some_have_gon
     running: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(server_module, "MAX_CONNECTIONS", 3)
-    kept = [running.client() for _ in range(3)]
-    for client in kept:
-        client.ask()
-        client.answer()
+    busy = [running.client() for _ in range(3)]
+    for client in busy:
+        client.ask("/slow")
+    running.wait_slow(3)
     assert running.client().rest().startswith(b"HTTP/1.1 503 Service Unavailable\r\n")
-    kept[0].socket.shutdown(socket.SHUT_WR)
-    assert kept[0].rest() == b""
+    running.release.set()
+    for client in busy:
+        client.answer()
     client = running.client()
     client.ask()
     assert client.answer()[0] == 200
+
+
+@pytest.mark.fault("F31")
+def test_the_client_that_was_waited_for_longest_makes_room(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server_module, "MAX_CONNECTIONS", 3)
+    first, second, third = (running.client() for _ in range(3))
+    for client in (first, second, third, first):
+        client.ask()
+        client.answer()
+    running.client().ask()
+    assert second.rest() == b""
+    first.ask()
+    assert first.answer()[0] == 200
+
+
+HALF = b"GET / HTTP/1.1\r\nHost: a\r\n"
+
+
+@pytest.mark.fault("F31")
+@pytest.mark.parametrize(
+    ("clients", "says"),
+    [(500, b""), (500, HALF), (300, HALF.replace(b"/", b"/big", 1) + b"\r\n")],
+    ids=["silent", "half a request", "never read"],
+)
+def test_among_hundreds_that_say_or_take_nothing_scrapes_go_on(running: Running, clients: int, says: bytes) -> None:
+    for _ in range(clients):
+        running.client().send(says)
+        client = running.client()
+        client.ask()
+        assert client.answer()[2] == b"hello"
+        client.close()
+
+
+@pytest.mark.fault("F33")
+def test_fifty_scrapes_at_once_of_fifty_thousand_samples_are_whole(running: Running) -> None:
+    scrapes = [running.client() for _ in range(50)]
+    for client in scrapes:
+        client.ask("/samples")
+    assert all(client.answer()[2] == SAMPLES for client in scrapes)
 
 
 # --- the end --------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ import http.client
 import socket
 import ssl
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from pathlib import Path
@@ -96,6 +96,16 @@ def test_it_serves_tls_and_refuses_plain_http(tmp_path: Path) -> None:
         assert get(port, client()).status == 200
         with pytest.raises((http.client.HTTPException, ConnectionError)):
             get(port)
+
+
+@pytest.mark.fault("F32")
+def test_among_hundreds_that_never_begin_tls_scrapes_go_on(tmp_path: Path) -> None:
+    pair = write_pair(tmp_path, a_leaf())
+    with serving(write(tmp_path, tls_server_config=pair)) as port, ExitStack() as silent:
+        for number in range(300):
+            silent.enter_context(socket.create_connection(("localhost", port), 20))
+            if number % 10 == 0:
+                assert get(port, client()).status == 200
 
 
 @pytest.mark.fault("F36")
