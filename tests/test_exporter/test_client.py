@@ -386,6 +386,28 @@ def test_an_api_server_of_another_authority_is_unreachable(in_cluster: Path, mon
         assert failing(from_a_pod(api, monkeypatch)).reason is ClusterErrorReason.UNREACHABLE
 
 
+@pytest.mark.fault("F17")
+def test_a_replaced_authority_is_trusted_once_it_is_in_the_file(
+    in_cluster: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tls = serving(in_cluster)
+    new = (in_cluster / "ca.crt").read_bytes()
+    serving(in_cluster)
+    with scripted_api.scripted_api(page([], "1"), tls=tls) as api:
+        client = from_a_pod(api, monkeypatch)
+        assert failing(client).reason is ClusterErrorReason.UNREACHABLE
+        (in_cluster / "ca.crt").write_bytes(new)
+        assert client.get("/", {})["metadata"]["resourceVersion"] == "1"
+
+
+@pytest.mark.fault("N1")
+def test_a_server_whose_name_is_unknown_is_unreachable(tmp_path: Path) -> None:
+    nowhere = ScriptedApi(1)
+    file = Path(nowhere.kubeconfig(tmp_path))
+    file.write_text(file.read_text().replace(nowhere.url, "http://api.invalid:6443"))
+    assert failing(ClusterClient.connect(kubeconfig=str(file))).reason is ClusterErrorReason.UNREACHABLE
+
+
 @pytest.mark.parametrize("token", ["one\ntwo", "tökén", "a\x00b"], ids=["two lines", "no ASCII", "NUL"])
 def test_a_token_that_cannot_be_sent_is_unauthorized(tmp_path: Path, token: str) -> None:
     with scripted_api.scripted_api() as api:

@@ -9,6 +9,7 @@ import random
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -378,7 +379,7 @@ def test_a_watch_that_breaks_goes_on_where_it_was_and_does_not_list(
         assert run.reflector.health.synced
 
 
-@pytest.mark.fault("F3")
+@pytest.mark.fault("F3", "F15")
 @pytest.mark.parametrize(
     ("refused", "reason"),
     [
@@ -489,6 +490,54 @@ def test_a_safety_list_is_due_after_half_an_hour_to_an_hour(tmp_path: Path) -> N
         assert run.next_watch()["resourceVersion"] == "9"
         assert run.reflector.health.relists == {"start": 1, "safety": 1}
         assert run.reflector.health.synced
+
+
+@pytest.mark.fault("F13")
+def test_resource_versions_that_go_back_are_followed_as_they_come(tmp_path: Path) -> None:
+    """After etcd was restored they are smaller than before; nobody may compare them."""
+    restored = [event("MODIFIED", certificate("a", "5")), bookmark("6")]
+    script = (page([certificate("a", "900")], "901"), watch(*restored), HOLD)
+    with running(tmp_path, *script) as run:
+        assert run.next_names() == ["a"]
+        assert run.next_changed() == "a"
+        run.next_list()
+        assert [run.next_watch()["resourceVersion"] for _ in range(2)] == ["901", "6"]
+
+
+@pytest.mark.fault("F20")
+@pytest.mark.parametrize("jump", [timedelta(hours=3), timedelta(hours=-3)])
+def test_a_clock_that_jumps_begins_no_list_and_ends_no_watch(tmp_path: Path, jump: timedelta) -> None:
+    jumped = threading.Event()
+    first = watch(event("ADDED", certificate("a", "4")), jumped, event("ADDED", certificate("b", "5")))
+    with running(tmp_path, page([], "3"), first, HOLD) as run:
+        run.next()
+        assert run.next_changed() == "a"
+        run.clock.set(run.clock.now() + jump)
+        jumped.set()
+        assert run.next_changed() == "b"
+        run.next_list()
+        assert [run.next_watch()["resourceVersion"] for _ in range(2)] == ["3", "5"]
+        assert run.reflector.health.relists == {"start": 1}
+
+
+@pytest.mark.parametrize(
+    ("failing", "reason"),
+    [
+        pytest.param(refusal(403), ClusterErrorReason.FORBIDDEN, marks=pytest.mark.fault("F15"), id="no right yet"),
+        pytest.param(refusal(404), ClusterErrorReason.NOT_FOUND, marks=pytest.mark.fault("F16"), id="not installed"),
+    ],
+)
+def test_what_may_not_be_listed_yet_is_asked_for_until_it_may(
+    tmp_path: Path, failing: Answer, reason: ClusterErrorReason
+) -> None:
+    with running(tmp_path, *[failing] * 5, page([certificate("a")], "7"), HOLD) as run:
+        assert [run.next_failure()[0] for _ in range(5)] == [reason] * 5
+        assert run.next_names() == ["a"]
+        assert run.reflector.health.errors == {reason: 5}
+        for _ in range(6):
+            run.next_list()
+        run.next_watch()
+        assert run.reflector.health.failure is None
 
 
 # --- how often ------------------------------------------------------------------------------------
