@@ -2,7 +2,7 @@
 
 A piece is deflated by a compressor of its own and ends at a byte (a sync flush), so pieces can be put one after
 another; gzip's check value over all of them comes from theirs. A change of one piece costs the compression of one, and
-the joining of its row.
+the check value of its row.
 """
 
 import struct
@@ -43,26 +43,24 @@ class Piece:
 
 
 class Row:
-    """Pieces in a row, and all of them deflated, joined when it is first asked for."""
+    """Pieces in a row; what gzip must know of all of them together is reckoned when it is first asked for."""
 
-    __slots__ = ("_deflated", "pieces")
+    __slots__ = ("_checked", "pieces")
 
     def __init__(self, pieces: Iterable[Piece]) -> None:
         self.pieces = tuple(pieces)
-        self._deflated: tuple[bytes, int, int] | None = None
+        self._checked: tuple[int, int] | None = None
 
     @property
-    def deflated(self) -> tuple[bytes, int, int]:
-        """The deflated bytes, and the CRC-32 and number of the plain ones."""
-        made = self._deflated
+    def checked(self) -> tuple[int, int]:
+        """The CRC-32 and the number of the plain bytes."""
+        made = self._checked
         if made is None:
-            parts, size, check = [], 0, 0
+            size, check = 0, 0
             for piece in self.pieces:
-                compressed, own_check = piece.deflated
-                parts.append(compressed)
                 size += len(piece.plain)
-                check = isal_zlib.crc32_combine(check, own_check, len(piece.plain))
-            made = self._deflated = b"".join(parts), check, size
+                check = isal_zlib.crc32_combine(check, piece.deflated[1], len(piece.plain))
+            made = self._checked = check, size
         return made
 
 
@@ -70,8 +68,8 @@ def gzip_stream(rows: Iterable[Row]) -> tuple[bytes, ...]:
     """Return one gzip member that holds all rows, in parts."""
     parts, total, check = [_HEAD], 0, 0
     for row in rows:
-        compressed, own_check, size = row.deflated
-        parts.append(compressed)
+        own_check, size = row.checked
+        parts.extend(piece.deflated[0] for piece in row.pieces)
         total += size
         check = isal_zlib.crc32_combine(check, own_check, size)
     return (*parts, _LAST, struct.pack("<II", check, total % 2**32))
