@@ -11,6 +11,9 @@ from exporter import configuration as configurations
 from exporter.cluster.resources import watches
 from exporter.run_record import lease_key, lease_name, record_key, record_name
 from runbook import rights
+from runbook.cli import USAGE
+from runbook.follow import RETRIED
+from runbook.outcomes import EXIT_CODES
 from tests.bench import parts, schemas
 from tests.rendered_chart import CHART, INVALID, VALID, Object, granted, render
 
@@ -167,6 +170,10 @@ def test_a_run_in_the_cluster_waits_for_somebody_to_start_it() -> None:
     (container,) = job["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]
     assert container["command"] == ["runbook"]
     assert container["args"][:2] == ["restart-build-service", "--yes"]
+    assert "--in-job=$(CERTLAG_JOB)" in container["args"]
+    answers = job["spec"]["jobTemplate"]["spec"]["podFailurePolicy"]["rules"][-1]["onExitCodes"]["values"]
+    retried = {EXIT_CODES[outcome] for outcome in RETRIED}
+    assert {0, *answers} == {USAGE, *EXIT_CODES.values()} - retried, "the next pod goes on after those endings alone"
     accounts = rendering.only("RoleBinding", "certlag-runbook-build-service")["subjects"]
     assert accounts == [{"kind": "ServiceAccount", "name": "certlag-runbook-build-service", "namespace": "opschain"}]
 
