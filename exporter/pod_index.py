@@ -1,9 +1,32 @@
 """Pods, and the ways to them: by workload, by Secret. Pure bookkeeping, owned by `state`."""
 
-from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from typing import Generic, TypeVar
 
 from exporter.model import BAREPOD, ObjectKey, Owner, Pod, ReplicaSet, Workload
+
+Of = TypeVar("Of")
+
+
+class _Groups(Generic[Of]):
+    """Pods by something. Most groups have one pod, and a tuple of one takes a fifth of the memory of such a set."""
+
+    def __init__(self) -> None:
+        self._members: dict[Of, tuple[ObjectKey, ...]] = {}
+
+    def of(self, what: Of) -> tuple[ObjectKey, ...]:
+        return self._members.get(what, ())
+
+    def add(self, what: Of, pod: ObjectKey) -> None:
+        if pod not in self.of(what):
+            self._members[what] = (*self.of(what), pod)
+
+    def discard(self, what: Of, pod: ObjectKey) -> None:
+        others = tuple(member for member in self.of(what) if member != pod)
+        if others:
+            self._members[what] = others
+        else:
+            self._members.pop(what, None)
 
 
 class PodIndex:
@@ -17,9 +40,9 @@ class PodIndex:
         self._pods: dict[ObjectKey, Pod] = {}
         self._replica_sets: dict[ObjectKey, ReplicaSet] = {}
         self._owner_of_replica_set: dict[str, Owner] = {}
-        self._by_owner: dict[str, set[ObjectKey]] = defaultdict(set)
-        self._by_secret: dict[ObjectKey, set[ObjectKey]] = defaultdict(set)
-        self._by_workload: dict[Workload, set[ObjectKey]] = defaultdict(set)
+        self._by_owner = _Groups[str]()
+        self._by_secret = _Groups[ObjectKey]()
+        self._by_workload = _Groups[Workload]()
         self._workload: dict[ObjectKey, Workload] = {}
 
     def put(self, pod: Pod) -> None:
@@ -27,9 +50,9 @@ class PodIndex:
         self._forget(pod.key)
         self._pods[pod.key] = pod
         if pod.owner is not None:
-            self._by_owner[pod.owner.uid].add(pod.key)
+            self._by_owner.add(pod.owner.uid, pod.key)
         for secret in pod.secrets:
-            self._by_secret[ObjectKey(pod.key.namespace, secret)].add(pod.key)
+            self._by_secret.add(ObjectKey(pod.key.namespace, secret), pod.key)
         self._resolve(pod)
 
     def drop(self, key: ObjectKey) -> None:
@@ -37,7 +60,7 @@ class PodIndex:
         self._forget(key)
         self._pods.pop(key, None)
         if workload := self._workload.pop(key, None):
-            self._by_workload[workload].discard(key)
+            self._by_workload.discard(workload, key)
 
     def put_replica_set(self, replica_set: ReplicaSet) -> tuple[Pod, ...]:
         """Take in a ReplicaSet; return the pods whose workload is known only now, or is another one."""
@@ -46,7 +69,7 @@ class PodIndex:
         if self._owner_of_replica_set.get(replica_set.uid) == owner:
             return ()
         self._owner_of_replica_set[replica_set.uid] = owner
-        pods = tuple(self._pods[key] for key in self._by_owner.get(replica_set.uid, ()))
+        pods = tuple(self._pods[key] for key in self._by_owner.of(replica_set.uid))
         for pod in pods:
             self._resolve(pod)
         return pods
@@ -70,12 +93,12 @@ class PodIndex:
 
     def using(self, secret: ObjectKey) -> tuple[Pod, ...]:
         """Return the pods that use a Secret, by name."""
-        users = self._by_secret.get(secret)
+        users = self._by_secret.of(secret)
         return tuple(self._pods[key] for key in sorted(users)) if users else ()
 
     def of(self, workload: Workload) -> Iterator[Pod]:
         """Yield the pods of a workload, by name."""
-        yield from (self._pods[key] for key in sorted(self._by_workload.get(workload, ())))
+        yield from (self._pods[key] for key in sorted(self._by_workload.of(workload)))
 
     def workload(self, key: ObjectKey) -> Workload | None:
         """Return what a pod belongs to, None if that is not known."""
@@ -86,18 +109,18 @@ class PodIndex:
         if pod is None:
             return
         if pod.owner is not None:
-            self._by_owner[pod.owner.uid].discard(key)
+            self._by_owner.discard(pod.owner.uid, key)
         for secret in pod.secrets:
-            self._by_secret[ObjectKey(key.namespace, secret)].discard(key)
+            self._by_secret.discard(ObjectKey(key.namespace, secret), key)
 
     def _resolve(self, pod: Pod) -> None:
         workload = self._owning(pod)
         if workload is None:
             return
         if before := self._workload.get(pod.key):
-            self._by_workload[before].discard(pod.key)
+            self._by_workload.discard(before, pod.key)
         self._workload[pod.key] = workload
-        self._by_workload[workload].add(pod.key)
+        self._by_workload.add(workload, pod.key)
 
     def _owning(self, pod: Pod) -> Workload | None:
         owner = pod.owner
