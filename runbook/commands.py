@@ -26,11 +26,11 @@ from runbook.fence import workload_path
 from runbook.follow import Followed, settled
 from runbook.hold import Limits, Orders
 from runbook.interrupts import Interrupts
-from runbook.job import cron_job_path, is_there
+from runbook.job import cron_job_path, has_ended, is_pod_of, is_there
 from runbook.outcomes import EXIT_CODES, Outcome
 from runbook.plan import Check, Plan
 from runbook.preconditions import Asked, Precondition
-from runbook.process_identity import is_pod_of, this_process
+from runbook.process_identity import this_process
 from runbook.record import Operator, Paused, Record, Run
 from runbook.reporters.reporter import Reporter
 from runbook.rights import Right
@@ -386,7 +386,7 @@ def _run(way: Way, session: Session, target: Target, gathered: Gathered, reporte
             or is_pod_of(holder, options.in_job)
             or (not way.opens and process.is_same_operator(holder))
         ),
-        is_dead=process.is_dead,
+        is_dead=lambda holder: process.is_dead(holder) or has_ended(holder, options.in_job, gathered.facts.pods),
     )
     wakeup = Wakeup(orders.workloads, session.client, session.clock, session.patience)
     driver = Driver(

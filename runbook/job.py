@@ -16,6 +16,7 @@ from runbook.effects import Change, Document, Verb
 from runbook.outcomes import EXIT_CODES, Outcome
 from runbook.plan import Check, CheckResult
 from runbook.session import Options
+from runbook.workloads import PodState
 
 JOB_LABEL = "batch.kubernetes.io/job-name"
 """On each pod of a Job (Kubernetes 1.27 and newer)."""
@@ -167,9 +168,27 @@ def waits_for(pods: Iterable[Document]) -> str:
     return ""
 
 
+def is_pod_of(holder: str, job: str) -> bool:
+    """Tell whether the holder of a lock is a pod of a Job: its host is called after that, cut off for a suffix."""
+    return bool(job) and _host(holder).startswith(f"{job}-"[:58])
+
+
+def has_ended(holder: str, job: str, pods: Iterable[PodState]) -> bool:
+    """Tell whether the holder of a lock is a pod of a Job whose kubelet has reported the end of its containers.
+
+    A phase alone does not say so: of a node that is lost others write it. Nor does a pod that is no longer there.
+    """
+    ended = {pod.name for pod in pods if pod.terminal and pod.exit_codes}
+    return is_pod_of(holder, job) and _host(holder) in ended
+
+
 def outcome_of(code: int) -> Outcome:
     """Return what an exit code of the Job's command says."""
     return OUTCOMES.get(code, Outcome.UNEXPECTED)
+
+
+def _host(holder: str) -> str:
+    return holder.rsplit("/", 3)[0].rpartition("@")[2]
 
 
 def _said(log: str) -> str:

@@ -45,12 +45,6 @@ class ProcessIdentity:
         return same and (pid == self.pid or not _runs(pid))
 
 
-def is_pod_of(holder: str, job: str) -> bool:
-    """Tell whether a holder was a pod of a Job: its host is called after that (cut off to leave room for a suffix)."""
-    host = holder.rsplit("/", 3)[0].rpartition("@")[2]
-    return bool(job) and host.startswith(f"{job}-"[:58])
-
-
 def this_process(user: str) -> ProcessIdentity:
     """Return who we are: `user` is what the API server calls us."""
     return ProcessIdentity(user, socket.gethostname(), _machine(), os.getpid())

@@ -10,12 +10,24 @@ from click.testing import CliRunner
 
 from runbook import cli
 from runbook.effects import Document
-from runbook.job import JobView, arguments, creation, is_there, job_view, last_words, outcome_of, waits_for
+from runbook.job import (
+    JobView,
+    arguments,
+    creation,
+    has_ended,
+    is_pod_of,
+    is_there,
+    job_view,
+    last_words,
+    outcome_of,
+    waits_for,
+)
 from runbook.outcomes import Outcome
 from runbook.plan import CheckResult
-from runbook.process_identity import is_pod_of
 from runbook.session import Options, UsageError
+from runbook.workloads import pod_state
 from tests.builders import NAMESPACE, a_target
+from tests.workload_documents import a_pod as a_workers_pod
 
 CRON_JOB = {
     "metadata": {"name": "certlag-run-build-service", "uid": "cron-uid"},
@@ -156,3 +168,19 @@ def test_the_pods_of_a_job_are_known_by_their_host(job: str) -> None:
     assert not is_pod_of(f"ann@laptop/{host}/1/run", job)
     assert not is_pod_of(f"ann@{host}/machine/1/run", "")
     assert not is_pod_of(f"ann@other-{host}/machine/1/run", job)
+
+
+@pytest.mark.parametrize(
+    ("changes", "is_dead"),
+    [
+        ({"phase": "Failed", "exit_codes": (137,)}, True),
+        ({"phase": "Running", "exit_codes": (137,)}, False),
+        ({"phase": "Failed", "exit_codes": ()}, False),
+        ({"phase": "Failed", "exit_codes": (137,), "name": "job-other"}, False),
+    ],
+    ids=["reported by its kubelet", "another container runs", "its node is lost", "another pod"],
+)
+def test_a_pod_has_surely_ended_when_its_kubelet_says_so(changes: dict[str, Any], *, is_dead: bool) -> None:
+    pod = replace(pod_state(a_workers_pod("job-abcde", "job")), **changes)
+    assert has_ended("runner@job-abcde/machine/1/run", "job", [pod]) is is_dead
+    assert not has_ended("runner@job-abcde/machine/1/run", "", [pod])
