@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from exporter.configuration import Configuration, opschain
 from exporter.model import Discovery
 from exporter.sharding import WHOLE, Shard
+from tests.benchmark.in_process import Exporter
 
 
 @given(st.text(), st.integers(1, 50))
@@ -44,3 +45,19 @@ def test_of_a_configuration_a_shard_has_the_targets_and_namespaces_that_it_owns(
     assert [len(part.targets) for part in parts] == [1, 0, 0, 0, 0]
     assert [sorted(part.discovery.namespaces - {"*"}) for part in parts] == [["team-042"], [], [], [], ["default"]]
     assert all("*" in part.discovery.namespaces for part in parts), "what it finds is then asked for, one by one"
+
+
+def test_every_series_is_in_exactly_one_shard() -> None:
+    shards = [set(judged_lines(Shard(index, 3))) for index in range(3)]
+    assert all(shards), "each has a share"
+    assert sum(map(len, shards)) == len(set().union(*shards)), "no line comes twice"
+    assert set().union(*shards) == set(judged_lines(WHOLE))
+
+
+def judged_lines(shard: Shard) -> list[str]:
+    """The samples that a shard publishes of certificates and pods, without those of the exporter itself."""
+    exporter = Exporter(shard)
+    exporter.list()
+    exporter.judge()
+    text = b"".join(exporter.publication.scrape(gzip=False)).decode()
+    return [line for line in text.splitlines() if 'namespace="team-' in line]
