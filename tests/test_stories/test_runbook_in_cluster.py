@@ -28,7 +28,7 @@ def drained(ground: Ground) -> Iterator[DrainedGround]:
         yield made
 
 
-def test_a_run_in_the_cluster_outlives_the_terminal_that_started_it_and_its_own_pod(drained: DrainedGround) -> None:
+def test_a_run_in_the_cluster_outlives_the_terminal_that_started_it_and_its_own_pods(drained: DrainedGround) -> None:
     busy = drained.fault(Fault.BUSY)
     with laptop(drained) as runbook:
         refused = runbook.run(*drained.words("restart", "--in-cluster", "--cron-job=other"))
@@ -51,13 +51,16 @@ def test_a_run_in_the_cluster_outlives_the_terminal_that_started_it_and_its_own_
         attached = runbook.start(f"restart-{TARGET}", "--attach")
         attached.wait_for("progress", phase="draining")
         (first,) = pods_of_job(drained)
-        os.kill(process_of(first, "/usr/local/bin/python3"), signal.SIGKILL)
+        evict(drained, first)
         second = waiting.until("another pod to go on with the run", lambda: gone_on(drained, first), 120)
+        os.kill(process_of(second, "/usr/local/bin/python3"), signal.SIGKILL)
+        third = waiting.until("a third pod to go on with the run", lambda: gone_on(drained, second), 120)
         assert drained.replicas() == 0, "it waits for the same workers"
         busy.unlink()
         ran = attached.wait()
         assert ran.code == 0, ran
-        assert f"{second} goes on with run" in str(ran)
+        for pod in (second, third):
+            assert f"{pod['metadata']['name']} goes on with run" in str(ran)
         drained.assert_settled(**{WORKER: 2})
 
         (finished,) = drained.record["finished"]
@@ -100,9 +103,18 @@ def pods_of_job(drained: DrainedGround) -> list[Object]:
     return found
 
 
-def gone_on(drained: DrainedGround, before: Object) -> str | None:
-    """The name of the pod that the record says is at it, if it is another one."""
+def evict(drained: DrainedGround, pod: Object) -> None:
+    """End a pod as the drain of its node does."""
+    name = pod["metadata"]["name"]
+    eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": name}}
+    drained.cluster.api("POST", f"{drained.ground.path('pods', name)}/eviction", eviction)
+
+
+def gone_on(drained: DrainedGround, before: Object) -> Object | None:
+    """The pod that the record says is at it, if it is another one."""
     run = drained.open_run
     assert run is not None
-    host = str(run["operator"]["host"])
-    return host if host != before["metadata"]["name"] else None
+    host = run["operator"]["host"]
+    if host == before["metadata"]["name"]:
+        return None
+    return next(pod for pod in pods_of_job(drained) if pod["metadata"]["name"] == host)
