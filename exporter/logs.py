@@ -22,6 +22,7 @@ def configure(form: str, level: str) -> None:
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
     logging.getLogger("certlag").setLevel(level.upper())
+    logging.captureWarnings(capture=True)  # a library's, as of a certificate with a negative serial number
 
 
 def _fields(record: logging.LogRecord) -> dict[str, Any]:

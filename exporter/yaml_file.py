@@ -15,6 +15,10 @@ from pydantic import BaseModel, ValidationError
 Model = TypeVar("Model", bound=BaseModel)
 
 
+MAX_MESSAGE = 500
+"""Characters: a message repeats what it complains of."""
+
+
 class YamlFileError(Exception):
     """The file is refused; the message says what, where, and what would be right."""
 
@@ -39,13 +43,14 @@ def read(text: str, source: str, model: type[Model], right_forms: Mapping[str, s
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise YamlFileError(f"{source}:{line}: not YAML: {error.problem}") from error
-    except yaml.YAMLError as error:
-        raise YamlFileError(f"{source}: not YAML: {error}") from error
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        # A date or a number may be beyond what Python holds, and brackets may be nested without end.
+        raise YamlFileError(f"{source}: not YAML: {str(error)[:MAX_MESSAGE]}") from error
     try:
         return model.model_validate({} if data is None else data)
     except ValidationError as error:
         problems = sorted(_problem(detail, document, model, right_forms) for detail in error.errors())
-        raise YamlFileError(f"{source}:{problems[0].line}: {problems[0].message}") from error
+        raise YamlFileError(f"{source}:{problems[0].line}: {problems[0].message[:MAX_MESSAGE]}") from error
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -12,7 +12,8 @@ from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Any
 
-from exporter.run_record import RECORD_KEY, RECORD_LABEL, SCHEMA, RecordError, Step, record_name
+from exporter.model import ObjectKey
+from exporter.run_record import RECORD_KEY, RECORD_LABEL, SCHEMA, RecordError, Step, parse, record_name
 from runbook.outcomes import Outcome
 
 KEPT = 10
@@ -208,16 +209,15 @@ def loads(text: str) -> Record:
     Raises:
         RecordError: it is not one that this version can read.
     """
+    parse(ObjectKey("", ""), text)  # what the exporter can't read is no record to us either
     try:
         document = json.loads(text)
-        if document["schema"] != SCHEMA:
-            raise RecordError(f"schema {document['schema']!r}, this version reads {SCHEMA}")
         run = document.get("run")
         return Record(
             run=None if run is None else _run(run),
             finished=tuple(_past(past) for past in document.get("finished", ())),
         )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise RecordError(f"{type(error).__name__}: {error}") from error
 
 
@@ -262,16 +262,16 @@ def _run(document: Mapping[str, Any]) -> Run:
         step=Step(document["step"]),
         begun=_instant(document["begun"]),
         deadline=_instant(document["deadline"]),
-        operator=Operator(**document["operator"]),
+        operator=_operator(document["operator"]),
         workload=str(document["workload"]),
         workload_uid=str(document["workload_uid"]),
         workers=workers,
         paused=tuple(
             Paused(str(each["path"]), dict(each["during"]), dict(each["before"])) for each in document["paused"]
         ),
-        silence=document["silence"],
+        silence=None if document["silence"] is None else _text(document["silence"]),
         attempts=_count(document["attempts"]),
-        revision=document["revision"],
+        revision=None if document["revision"] is None else _count(document["revision"]),
         put_back=None if document["put_back"] is None else Outcome(document["put_back"]),
         ended=None if ended is None else Outcome(ended["outcome"]),
         ended_at=None if ended is None else _instant(ended["at"]),
@@ -292,10 +292,21 @@ def _past(document: Mapping[str, Any]) -> Past:
         begun=_instant(document["begun"]),
         finished=_instant(document["finished"]),
         outcome=Outcome(document["outcome"]),
-        operator=Operator(**document["operator"]),
+        operator=_operator(document["operator"]),
         seconds=tuple((str(each["step"]), float(each["seconds"])) for each in document["seconds"]),
         detail=str(document.get("detail", "")),
     )
+
+
+def _operator(document: Mapping[str, Any]) -> Operator:
+    words = {name: _text(value) for name, value in document.items() if name != "pid"}
+    return Operator(**words, pid=_count(document["pid"]))
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise RecordError(f"{value!r} is no text")
+    return value
 
 
 def _count(value: object) -> int:

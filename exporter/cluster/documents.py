@@ -329,7 +329,10 @@ def read(document: Document, form: type[Form]) -> Form:
     decoder = _DECODERS.get(form)
     if decoder is None:
         decoder = _DECODERS[form] = msgspec.json.Decoder(form)
-    found: Form = decoder.decode(document)
+    try:
+        found: Form = decoder.decode(document)
+    except UnicodeDecodeError as error:  # of msgspec's own errors this is none
+        raise msgspec.DecodeError(str(error)) from error
     return found
 
 

@@ -336,11 +336,16 @@ def test_two_targets_of_one_name_are_refused() -> None:
         "a: &a [x]\nb: &b [*a,*a]\nc: &c [*b,*b]\n",
         "targets: [{name: a, workload: deployment/a, port: {1: 2}}]",
         "\t",
+        "[" * 2000,
+        "a: [0001-01-01T00:00:00+94:00]",
+        "a: " + "9" * 5000,
+        "9" * 5000,
     ],
-    ids=range(12),
+    ids=range(16),
 )
 def test_odd_yaml_is_refused_in_the_one_way(text: str) -> None:
     assert refusal(text).startswith("certlag.yaml:")
+    assert len(refusal(text)) < 1000
 
 
 # --- the JSON Schema ------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import warnings
 
 import msgspec
 import pytest
@@ -64,11 +65,13 @@ def test_what_is_logged_is_one_line_of_printable_ascii(
         logs.configure(form, "info")
         logging.getLogger("certlag").warning("watch failed", extra={"path": text, "error": text})
         logging.getLogger("certlag").error("a page failed", exc_info=ValueError(text))
+        warnings.showwarning(text, UserWarning, "certificates.py", 1)
     finally:
+        logging.captureWarnings(capture=False)
         root.handlers[:], level = kept
         root.setLevel(level)
     lines = capsys.readouterr().err.split("\n")
-    assert (len(lines), lines[-1]) == (3, "")
+    assert (len(lines), lines[-1]) == (4, "")
     assert all(line.isascii() and line.isprintable() for line in lines)
     if form == "json":
         assert json.loads(lines[0])["error"] == text

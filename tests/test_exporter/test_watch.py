@@ -492,6 +492,18 @@ def test_a_safety_list_is_due_after_half_an_hour_to_an_hour(tmp_path: Path) -> N
         assert run.reflector.health.synced
 
 
+@pytest.mark.fault("F9")
+@pytest.mark.parametrize(
+    "line", [b'{"type": "ADDED\xff", "object": {}}\n', b"\xff\n", b'{"type": "\\ud800"}\n', b"[" * 10**5 + b"\n"]
+)
+def test_a_line_that_is_no_event_is_garbled_and_the_watch_goes_on(tmp_path: Path, line: bytes) -> None:
+    good = watch(event("ADDED", certificate("a", "5")), hold=True)
+    with running(tmp_path, page([], "3"), watch(line), good) as run:
+        run.next()
+        assert run.next_failure()[0] is ClusterErrorReason.GARBLED
+        assert run.next_changed() == "a"
+
+
 @pytest.mark.fault("F13")
 def test_resource_versions_that_go_back_are_followed_as_they_come(tmp_path: Path) -> None:
     """After etcd was restored they are smaller than before; nobody may compare them."""
