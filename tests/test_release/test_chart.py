@@ -132,6 +132,12 @@ def test_who_restarts_may_do_just_what_the_runbook_asks_for(name: str) -> None:
         forwarding = {*rights.to_run(target, port_forward=True, keda=False)} - {
             *rights.to_run(target, port_forward=False, keda=False)
         }
+        starting = {*rights.to_start(target, record_name(target.name), port_forward=False, keda=everything)} - {*asked}
+        if everything:
+            assert granted(rendering.only("Role", f"certlag-runbook-{target.name}-start")) == {
+                ("batch", "jobs", "", "", "list"),  # only --attach does, and it goes without
+                *((each.group, each.resource, each.subresource, each.name, each.verb) for each in starting),
+            }
         assert granted(rendering.only("Role", f"certlag-runbook-{target.name}-port-forward")) == {
             (each.group, each.resource, each.subresource, each.name, each.verb) for each in forwarding
         }

@@ -124,6 +124,12 @@ def test_a_silence_without_an_alertmanager_is_told(kubeconfig: str) -> None:
     assert "--silence needs --alertmanager" in result.stderr
 
 
+def test_a_cron_job_without_a_run_in_the_cluster_is_told(kubeconfig: str) -> None:
+    result = run("restart-build-service", "--yes", "--cron-job=mine", "--kubeconfig", kubeconfig)
+    assert result.exit_code == 2
+    assert "--cron-job needs --in-cluster" in result.stderr
+
+
 def test_an_override_cannot_be_given_to_resume() -> None:
     assert run("resume-build-service", "--accept-grace").exit_code == 2
 

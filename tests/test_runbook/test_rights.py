@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from exporter.model import ObjectKey, Workload
 from exporter.run_record import lease_key, record_key
-from runbook.rights import Right, to_check, to_read_claims, to_run
+from runbook.rights import Right, to_check, to_read_claims, to_run, to_start
 from tests.builders import NAMESPACE, a_target
 
 TARGET = a_target(workers=(Workload(NAMESPACE, "statefulset", "worker"),))
@@ -42,6 +42,13 @@ def test_the_review_that_asks_names_the_object_and_nothing_more() -> None:
 def test_looking_takes_no_right_to_change_anything() -> None:
     verbs = {right.verb for right in to_check(TARGET, port_forward=False)}
     assert verbs == {"get", "list"}
+
+
+def test_starting_a_run_in_the_cluster_takes_no_right_to_change_anything_that_is_there() -> None:
+    rights = {*to_start(TARGET, "certlag-run-x", port_forward=False, keda=True)}
+    changing = words(right for right in rights if right.verb not in ("get", "list"))
+    assert changing == {f"create jobs.batch in {NAMESPACE}"}
+    assert f"get cronjobs.batch certlag-run-x in {NAMESPACE}" in words(rights)
 
 
 def test_no_secret_is_ever_asked_for() -> None:
