@@ -18,7 +18,7 @@ from exporter.cluster.resources import Watch
 from exporter.cluster.watch import WatchHealth
 from exporter.judgement import Assessment
 from exporter.model import ProbeFailure
-from exporter.pieces import Piece, Row, gzip_stream
+from exporter.pieces import Row, gzip_stream
 from exporter.runs import TargetAssessment
 from exporter.text_format import render
 
@@ -78,7 +78,7 @@ class Publication:
     def scrape(self, *, gzip: bool) -> tuple[bytes, ...]:
         """Return the whole exposition, in parts that are to be sent one after another."""
         rows = (*self._judged.rows, self._own())
-        return gzip_stream(rows) if gzip else tuple(piece.plain for row in rows for piece in row.pieces)
+        return gzip_stream(rows) if gzip else tuple(piece for row in rows for piece in row.pieces)
 
     def document(self) -> dict[str, Any]:
         """Return the status as of now."""
@@ -97,5 +97,5 @@ class Publication:
             samples = exposition.of_exporter(self._watches, self._probe_failures, *self._version)
             own = render(exposition.LIVE, samples)
             text = own + prometheus_client.generate_latest(self._process)
-            self._live = _Live(Row([Piece(text)]), now + LIVE_SECONDS)
+            self._live = _Live(Row([text]), now + LIVE_SECONDS)
         return self._live.row

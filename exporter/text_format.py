@@ -10,7 +10,7 @@ from array import array
 from collections.abc import Hashable, Iterable
 from typing import NamedTuple
 
-from exporter.pieces import Piece, Row
+from exporter.pieces import Row
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -38,21 +38,21 @@ class Sample(NamedTuple):
 class _Block:
     """The lines of one family about the things of one block, in the order of their slots."""
 
-    __slots__ = ("lengths", "piece")
+    __slots__ = ("lengths", "text")
 
     def __init__(self) -> None:
         self.lengths = array("I", bytes(array("I").itemsize * BLOCK))
-        self.piece = Piece(b"")
+        self.text = b""
 
     def replace(self, slot: int, lines: bytes) -> bool:
         """Put lines into a slot; tell whether that changed anything."""
         length = self.lengths[slot]
         if not length and not lines:
             return False
-        text, start = self.piece.plain, sum(self.lengths[:slot])
+        text, start = self.text, sum(self.lengths[:slot])
         if text[start : start + length] == lines:
             return False
-        self.piece = Piece(b"".join((text[:start], lines, text[start + length :])))
+        self.text = b"".join((text[:start], lines, text[start + length :]))
         self.lengths[slot] = len(lines)
         return True
 
@@ -62,7 +62,7 @@ class Page:
 
     def __init__(self, families: Iterable[Family]) -> None:
         self._blocks: dict[Family, dict[int, _Block]] = {family: {} for family in families}
-        self._heads = {family: Piece(_head(family)) for family in self._blocks}
+        self._heads = {family: _head(family) for family in self._blocks}
         self._rows: dict[Family, Row] = {}
         self._places: dict[Hashable, int] = {}
         self._vacant: list[int] = []
@@ -92,7 +92,7 @@ class Page:
     def _row(self, family: Family) -> Row:
         row = self._rows.get(family)
         if row is None:
-            filled = [block.piece for block in self._blocks[family].values() if block.piece.plain]
+            filled = [block.text for block in self._blocks[family].values() if block.text]
             row = self._rows[family] = Row((self._heads[family], *filled) if filled else ())
         return row
 

@@ -53,7 +53,7 @@ class Published(Publication):
     def publish(self, judged: Judged) -> None:
         """Keep the text that a scrape would get."""
         super().publish(judged)
-        self.text = b"".join(piece.plain for row in judged.rows for piece in row.pieces).decode()
+        self.text = b"".join(piece for row in judged.rows for piece in row.pieces).decode()
 
 
 @dataclass(frozen=True, slots=True)

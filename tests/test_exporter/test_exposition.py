@@ -41,7 +41,7 @@ from exporter.model import (
     ProbeFailure,
     Workload,
 )
-from exporter.pieces import Piece, Row
+from exporter.pieces import Row
 from exporter.publication import Judged, Publication
 from exporter.runs import assess_target
 from exporter.text_format import Family, Page, Sample, render
@@ -395,7 +395,7 @@ def test_families_are_in_one_piece_in_their_order_and_empty_ones_are_left_out() 
 
 
 def text_of(page: Page) -> str:
-    return b"".join(piece.plain for row in page.rows() for piece in row.pieces).decode()
+    return b"".join(piece for row in page.rows() for piece in row.pieces).decode()
 
 
 def test_put_tells_whether_the_text_changed() -> None:
@@ -449,7 +449,7 @@ def test_compressed_scrapes_can_be_had_again_and_again_and_after_a_change() -> N
     clock = FakeClock()
     served = publication(clock)
     for text in ("", "certlag_a 1\n", "certlag_a 2\n" * 1000):
-        served.publish(Judged((Row([Piece(text.encode())]),)))
+        served.publish(Judged((Row([text.encode()]),)))
         for _ in range(3):
             clock.advance(2)
             assert gzip.decompress(b"".join(served.scrape(gzip=True))).startswith(text.encode())

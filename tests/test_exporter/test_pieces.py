@@ -7,7 +7,7 @@ from collections import defaultdict
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.pieces import Piece, Row, gzip_stream
+from exporter.pieces import Row, gzip_stream
 from exporter.text_format import BLOCK, Family, Page, Sample, render
 
 FIRST = Family("certlag_first", ("thing",), "First.")
@@ -16,7 +16,7 @@ SECOND = Family("certlag_second", ("thing",), "Second.")
 
 @given(st.lists(st.lists(st.binary(max_size=2000), max_size=5), max_size=5))
 def test_rows_of_pieces_are_one_member_of_gzip(contents: list[list[bytes]]) -> None:
-    stream = b"".join(gzip_stream(Row(map(Piece, row)) for row in contents))
+    stream = b"".join(gzip_stream(Row(row) for row in contents))
     plain = b"".join(piece for row in contents for piece in row)
     assert gzip.decompress(stream) == plain
     reader = zlib.decompressobj(wbits=31)
@@ -25,9 +25,9 @@ def test_rows_of_pieces_are_one_member_of_gzip(contents: list[list[bytes]]) -> N
     assert not reader.unused_data, "a second member would be passed over by readers that know only one"
 
 
-def test_a_piece_is_compressed_once() -> None:
-    piece = Piece(b"some text" * 100)
-    assert piece.deflated is piece.deflated
+def test_a_row_is_compressed_once() -> None:
+    row = Row([b"some text" * 100])
+    assert row.deflated is row.deflated
 
 
 def test_only_the_piece_that_a_change_is_in_is_another_one() -> None:
@@ -58,7 +58,7 @@ def test_whatever_was_put_a_page_says_what_was_put_last(
     for key, values in changes:
         last[key] = [Sample(family, (str(key),), value) for family, value in values]
         page.put(key, last[key])
-    text = b"".join(piece.plain for row in page.rows() for piece in row.pieces).decode()
+    text = b"".join(piece for row in page.rows() for piece in row.pieces).decode()
     wanted = render([FIRST, SECOND], [sample for samples in last.values() for sample in samples]).decode()
     assert families(text) == families(wanted)
 
