@@ -13,7 +13,7 @@ UV := $(or $(shell command -v uv),build/uv/bin/uv)
 COMPILE = $(UV) pip compile --universal --generate-hashes --python-version 3.11 --no-header --no-annotate --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo env test proof fuzz check format lock mutants docs pictures release wheel bench bench-build bench-missing test-pythons clean
+.PHONY: help demo env test proof fuzz soak check format lock mutants docs pictures release wheel bench bench-build bench-missing test-pythons clean
 
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,6 +31,9 @@ proof: env ## Run the full matrices, of which make test runs a sample
 
 fuzz: env ## Fuzz all that reads what others wrote (MINUTES=60); inputs that did something new are kept
 	$(BIN)/python -m tests.fuzz --minutes $(or $(MINUTES),60) --keep
+
+soak: env ## Soak the exporter at size on a real API server under faults by chance (MINUTES=60; needs the small bench)
+	$(BIN)/python -m tests.soak --minutes $(or $(MINUTES),60)
 
 check: env ## Lint, format, types, imports and lock only
 	$(BIN)/python -m tests.tiers --only checks

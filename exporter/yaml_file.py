@@ -42,7 +42,7 @@ def read(text: str, source: str, model: type[Model], right_forms: Mapping[str, s
         data = yaml.safe_load(text)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise YamlFileError(f"{source}:{line}: not YAML: {error.problem}") from error
+        raise YamlFileError(f"{source}:{line}: not YAML: {str(error.problem)[:MAX_MESSAGE]}") from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         # A date or a number may be beyond what Python holds, and brackets may be nested without end.
         raise YamlFileError(f"{source}: not YAML: {str(error)[:MAX_MESSAGE]}") from error
@@ -145,5 +145,6 @@ def _refuse_repeated_keys(document: yaml.Node | None, source: str) -> None:
             line = key.start_mark.line + 1
             if key.value in seen:
                 before = seen[key.value]
-                raise YamlFileError(f"{source}:{line}: {key.value}: given twice; it stands in line {before} already")
+                name = key.value[:MAX_MESSAGE]
+                raise YamlFileError(f"{source}:{line}: {name}: given twice; it stands in line {before} already")
             seen[key.value] = line

@@ -128,6 +128,10 @@ def as_it_came(head: bytes) -> bytes:
     return head
 
 
+def nothing() -> None:
+    """Do nothing."""
+
+
 # --- the proxy ------------------------------------------------------------------------------------
 
 
@@ -141,6 +145,8 @@ class ApiProxy:
     head: Callable[[bytes], bytes] = as_it_came
     """What the client gets of an answer's first bytes: status line, headers, and what came with them."""
     requests: list[Request] = field(default_factory=list)
+    cut: Callable[[], None] = nothing
+    """Ends every connection that is open, watches among them."""
 
     @property
     def url(self) -> str:
@@ -178,6 +184,7 @@ def api_proxy(cluster: Cluster) -> Iterator[ApiProxy]:
     with socket.create_server((HOST, 0), backlog=128) as listener, _Stop() as stop:
         proxy = ApiProxy(listener.getsockname()[1])
         serving = _Serving(cluster, proxy, stop)
+        proxy.cut = serving.cut
         accepting = threading.Thread(target=serving.accept, args=(listener,), name="api proxy")
         accepting.start()
         try:
@@ -245,11 +252,15 @@ class _Serving:
                 self._threads.append((thread, connection))
                 thread.start()
 
-    def join(self) -> None:
-        """End every connection, and wait for its thread."""
-        for _, connection in self._threads:
+    def cut(self) -> None:
+        """End every connection that is open."""
+        for _, connection in tuple(self._threads):
             with suppress(OSError):  # it has ended by itself
                 connection.shutdown(socket.SHUT_RDWR)
+
+    def join(self) -> None:
+        """End every connection, and wait for its thread."""
+        self.cut()
         for thread, _ in self._threads:
             thread.join(PATIENCE)
             assert not thread.is_alive(), "a connection of the API proxy did not end"

@@ -38,10 +38,10 @@ def shown_by() -> Mapping[str, Sequence[Shown]]:
 
 
 def numbers(test: ast.FunctionDef) -> Iterator[str]:
-    """Give the numbers in a test's `@pytest.mark.fault(…)` and in its name."""
-    for decorator in test.decorator_list:
-        if isinstance(decorator, ast.Call) and ast.unparse(decorator.func) == "pytest.mark.fault":
-            yield from (str(ast.literal_eval(argument)) for argument in decorator.args)
+    """Give the numbers in a test's `@pytest.mark.fault(…)`, or in that of one of its parameters, and in its name."""
+    for part in (part for decorator in test.decorator_list for part in ast.walk(decorator)):
+        if isinstance(part, ast.Call) and ast.unparse(part.func) == "pytest.mark.fault":
+            yield from (str(ast.literal_eval(argument)) for argument in part.args)
     if cases := CASES_OF_A_RUN.match(test.name):
         yield from (case.upper() for case in cases[1].strip("_").split("_"))
 

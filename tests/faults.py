@@ -64,7 +64,7 @@ CHAPTERS = (
             Fault("F21", "not-after in the past, in the year 9999 or missing", "exact, or absent; never 0"),
             Fault("F22", "a process is suspended for hours", "goes on from where it was, with fresh eyes"),
             Fault("N4", "no descriptor is left", "a failed probe with its reason; verdicts stay; goes on by itself"),
-            Fault("N5", "the disk is full", "the exporter writes none; the runbook writes to the cluster only"),
+            Fault("N5", "the disk is full", "nothing is written to it: pods have a read-only root"),
             Fault("N6", "a reader of the output that has gone away", "the run goes on, the exit code stands"),
         ),
     ),

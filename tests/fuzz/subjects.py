@@ -291,7 +291,13 @@ def read_record(data: bytes) -> str:
     except RecordError as error:
         seen = error
     assert isinstance(read, RecordError) or not isinstance(seen, RecordError), f"only the runbook takes it: {seen}"
-    return " and ".join(came_out(each) if isinstance(each, RecordError) else "read" for each in (read, seen))
+    return f"{_why(read)}, {_why(seen)}"
+
+
+def _why(read: object) -> str:
+    """Say why something is no record: errors' names and what was expected, nothing of what stood there."""
+    known = re.findall(r"KeyError|TypeError|ValueError|OverflowError|is no \w+|no offset", str(read)[:1000])
+    return " ".join(known[-2:]) if isinstance(read, RecordError) else "read"
 
 
 _RECORD = json.dumps(

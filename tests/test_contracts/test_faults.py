@@ -20,6 +20,10 @@ def test_no_number_is_given_twice() -> None:
     ("source", "named"),
     [
         ("@pytest.mark.fault('F1', 'F2')\n@pytest.mark.serial\ndef test_it(): ...", ["F1", "F2"]),
+        (
+            "@pytest.mark.parametrize('a', [pytest.param(1, marks=pytest.mark.fault('F3'))])\ndef test_it(a): ...",
+            ["F3"],
+        ),
         ("def test_r1_r5_it(): ...", ["R1", "R5"]),
         ("@pytest.mark.fault('F13')\ndef test_r13_it(): ...", ["F13", "R13"]),
         ("@pytest.mark.proof\ndef test_reads_it(): ...", []),

@@ -1,0 +1,37 @@
+"""`make soak`: soak an exporter and print what came of it; exit code 1 if anything was wrong."""
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+
+from tests.bench import needs, parts
+from tests.bench.needs import Kind
+from tests.benchmark.population import Population
+from tests.sampling import Dice
+from tests.soak.run import soak
+
+
+def main() -> int:
+    """Soak."""
+    parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__)
+    parser.add_argument("--minutes", type=float, default=60.0)
+    parser.add_argument("--certificates", type=int, default=2000)
+    parser.add_argument("--pods", type=int, default=200)
+    parser.add_argument("--seed", type=int, help="default: another one each time")
+    asked = parser.parse_args()
+    if lacking := parts.missing(Kind.SMALL):
+        sys.stderr.write(f"the soak lacks {needs.explain(lacking)}\n")
+        return 1
+    dice = Dice() if asked.seed is None else Dice(asked.seed)
+    print(f"soaking, {dice}", flush=True)
+    with tempfile.TemporaryDirectory(prefix="certlag-soak-") as scratch:
+        report = soak(Population(asked.certificates, asked.pods), asked.minutes, dice.seed, Path(scratch))
+    print(report)
+    for line in report.course.broken[:20]:
+        print(f"  {line}")
+    return 1 if report.course.broken else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

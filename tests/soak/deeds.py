@@ -1,0 +1,127 @@
+"""What is done to the exporter and around it, one deed after the other; each that breaks something mends it too."""
+
+import os
+import resource
+import signal
+import socket
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from random import Random
+from threading import Event
+
+from tests.api_proxy import Answer, ApiProxy, Delay, Drop, Pass, Reaction, Request
+from tests.bench import waiting
+from tests.benchmark.etcd import prepared
+from tests.benchmark.ground import Ground
+from tests.exporter_process import ExporterProcess
+from tests.soak.truth import Truth
+
+HTML = Answer(200, b"<html>Please log in</html>", {"Content-Type": "text/html"})
+GARBAGE = Answer(200, b'{"type": "ADDED\xff\n' * 50)
+WEATHERS: dict[str, tuple[Reaction, ...]] = {
+    "fine": (Pass(),),
+    "cut": (Drop(),),
+    "throttled": (Answer(429, {}, {"Retry-After": "1"}), Answer(429, {}), Pass()),
+    "failing": (Answer(500, {}), Answer(503, {}), Drop(), Pass()),
+    "expired": (Answer(410, {"code": 410, "reason": "Expired"}), Pass()),
+    "refused": (Answer(401, {}), Answer(403, {}), Pass()),
+    "lying": (HTML, GARBAGE, Answer(200, {}), Pass()),
+    "slow": (Delay(1.0), Delay(0.2), Pass()),
+}
+"""What becomes of the exporter's requests: for each one of these, by chance."""
+
+
+@dataclass
+class Place:
+    """All that deeds can reach."""
+
+    ground: Ground
+    proxy: ApiProxy
+    exporter: ExporterProcess
+    truth: Truth
+    chance: Random
+    pause: Event
+
+    def let(self, weather: str) -> None:
+        """Let requests pass through this weather from now on; the proxy's threads draw by chance too."""
+        reactions, chance = WEATHERS[weather], Random(self.chance.random())  # noqa: S311 - faults, no secrets
+
+        def react(_: Request) -> Reaction:
+            return chance.choice(reactions)
+
+        self.proxy.before = react
+
+    def wait(self, least: float, most: float) -> None:
+        """Let time pass."""
+        self.pause.wait(self.chance.uniform(least, most))
+
+
+def renew_some(place: Place) -> None:
+    """Renew certificates, a few or hundreds at once."""
+    some = place.chance.sample(place.truth.members, place.chance.choice((1, 5, 20, 300)))
+    place.ground.store.send([prepared(step) for step in map(place.truth.renew, some) if step])
+
+
+def change_pods(place: Place) -> None:
+    """Delete pods, and make those that are gone anew."""
+    served = [member for member in place.truth.members if member.port]
+    some = place.chance.sample(served, place.chance.choice((1, 5, 20)))
+    place.ground.store.send([prepared(place.truth.change_pod(member)) for member in some])
+
+
+def change_weather(place: Place) -> None:
+    """Let what comes through be another for some seconds, and cut what is open, which would see none of it."""
+    place.let(place.chance.choice([*WEATHERS]))
+    place.proxy.cut()
+    place.wait(2, 8)
+    place.let("fine")
+
+
+def kill_api_server(place: Place) -> None:
+    """SIGKILL; every watch breaks off."""
+    place.ground.cluster.kill("kube-apiserver")
+    place.wait(0, 3)
+    place.ground.cluster.start("kube-apiserver")
+
+
+def kill_etcd(place: Place) -> None:
+    """SIGKILL below the API server."""
+    place.ground.cluster.kill("etcd")
+    place.wait(0, 3)
+    place.ground.cluster.start("etcd")
+
+
+def suspend(place: Place) -> None:
+    """Stop the process for seconds, as a machine does that swaps or is migrated."""
+    os.kill(place.exporter.process.pid, signal.SIGSTOP)
+    place.wait(1, 6)
+    os.kill(place.exporter.process.pid, signal.SIGCONT)
+
+
+def take_descriptors(place: Place) -> None:
+    """Leave it no descriptor for a while."""
+    pid = place.exporter.process.pid
+    before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (8, before[1]))
+    place.wait(1, 4)
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
+
+
+def crowd(place: Place) -> None:
+    """Connect three hundred times and say nothing."""
+    with ExitStack() as connections:
+        for _ in range(300):
+            with suppress(OSError):
+                connections.enter_context(socket.create_connection((place.exporter.host, place.exporter.port), 5))
+        waiting.until("a scrape among the silent", lambda: place.exporter.get("/metrics")[0] == 200, 10)
+
+
+DEEDS: tuple[Callable[[Place], None], ...] = (
+    *[renew_some, change_pods, change_weather] * 3,
+    kill_api_server,
+    kill_etcd,
+    suspend,
+    take_descriptors,
+    crowd,
+)

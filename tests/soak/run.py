@@ -1,0 +1,156 @@
+"""The soak itself: deeds until the time is over, every scrape looked at, then quiet, and the truth."""
+
+import json
+import random
+import statistics
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests import exporter_process
+from tests.api_proxy import api_proxy
+from tests.bench import waiting
+from tests.benchmark import ground, outside
+from tests.benchmark.ground import Ground
+from tests.benchmark.outside import MIB, Usage
+from tests.benchmark.population import Population
+from tests.exporter_process import ExporterProcess
+from tests.soak.deeds import DEEDS, Place, change_pods, renew_some
+from tests.soak.truth import Truth, Watcher
+
+CONFIGURATION = 'targets: []\ndiscovery: {namespaces: ["*"], probe: declared-ports}\n'
+EVERY = 1.0
+"""Seconds between two scrapes."""
+MOST_TO_RECOVER = 180.0
+"""Seconds within which all must be right once nothing is broken any more: two waits of a minute for Retry-After."""
+
+
+@dataclass
+class Course:
+    """What was seen while it went on."""
+
+    usages: list[tuple[float, Usage]] = field(default_factory=list)
+    scrapes: int = 0
+    unanswered: int = 0
+    broken: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Report:
+    """What came of a soak; slopes are for an hour, over the second half."""
+
+    minutes: float
+    deeds: Counter[str]
+    course: Course
+    recovered_after: float
+    quiet: Usage
+
+    @property
+    def resident_slope(self) -> float:
+        """MiB an hour."""
+        return _slope([(at, usage.resident / MIB) for at, usage in self.second_half])
+
+    @property
+    def descriptor_slope(self) -> float:
+        """Descriptors an hour."""
+        return _slope([(at, float(usage.descriptors)) for at, usage in self.second_half])
+
+    @property
+    def second_half(self) -> Sequence[tuple[float, Usage]]:
+        """What it used once it had warmed up."""
+        return self.course.usages[len(self.course.usages) // 2 :]
+
+    def __str__(self) -> str:
+        residents = [usage.resident / MIB for _, usage in self.second_half]
+        deeds = ", ".join(f"{name} {times}" for name, times in sorted(self.deeds.items()))
+        course, quiet = self.course, self.quiet
+        return (
+            f"{self.minutes:g} min: {sum(self.deeds.values())} deeds ({deeds}); {course.scrapes} scrapes, "
+            f"{course.unanswered} unanswered, {len(course.broken)} wrong; "
+            f"all true {self.recovered_after:.1f} s after the last deed; "
+            f"resident {min(residents):.1f} to {max(residents):.1f} MiB, {self.resident_slope:+.1f} MiB/h; "
+            f"descriptors {self.descriptor_slope:+.1f}/h, in the end {quiet.descriptors}; threads {quiet.threads}"
+        )
+
+
+def soak(population: Population, minutes: float, seed: int, directory: Path) -> Report:
+    """Run it.
+
+    Raises:
+        AssertionError: the exporter ended, or was not right in the end.
+    """
+    with ground.control_plane() as cluster, ground.populated(cluster, population, directory) as filled:
+        return _soak(filled, minutes, seed)
+
+
+def _soak(filled: Ground, minutes: float, seed: int) -> Report:
+    (filled.directory / "config.yaml").write_text(CONFIGURATION)
+    options = ["--config", str(filled.directory / "config.yaml"), "--probe-interval", "10"]
+    token = json.loads(filled.kubeconfig.read_text())["users"][0]["user"]["token"]
+    truth = Truth.of(filled.population)
+    with api_proxy(filled.cluster) as proxy:
+        kubeconfig = proxy.kubeconfig(filled.directory, token, "default")
+        with exporter_process.running(filled.cluster, kubeconfig, filled.directory, options) as exporter:
+            exporter.wait_ready(60)
+            place = Place(filled, proxy, exporter, truth, random.Random(seed), threading.Event())  # noqa: S311
+            with _watched(exporter, Watcher(truth)) as course:
+                deeds = _do_deeds(place, minutes)
+                healed = time.monotonic()
+                for deed in (renew_some, change_pods):  # to be seen, everything must see again
+                    deed(place)
+                waiting.until("the truth", lambda: _is_true(exporter, truth), MOST_TO_RECOVER, interval=0.5)
+                recovered_after = time.monotonic() - healed
+            return Report(minutes, deeds, course, recovered_after, outside.usage(exporter.process.pid))
+
+
+def _do_deeds(place: Place, minutes: float) -> Counter[str]:
+    done: Counter[str] = Counter()
+    end = time.monotonic() + minutes * 60
+    while time.monotonic() < end:
+        deed = place.chance.choice(DEEDS)
+        deed(place)
+        done[deed.__name__] += 1
+        assert place.exporter.process.poll() is None, f"the exporter ended after {deed.__name__}"
+        place.wait(0.2, 2)
+    return done
+
+
+def _is_true(exporter: ExporterProcess, truth: Truth) -> bool:
+    if wrong := list(truth.wrong(exporter.metrics())):
+        raise LookupError("; ".join(wrong))
+    return True
+
+
+@contextmanager
+def _watched(exporter: ExporterProcess, watcher: Watcher) -> Iterator[Course]:
+    """Scrape and look at the process until the block ends, in a thread of its own."""
+    course, stop = Course(), threading.Event()
+
+    def look() -> None:
+        begun = time.monotonic()
+        while not stop.wait(EVERY):
+            course.usages.append((time.monotonic() - begun, outside.usage(exporter.process.pid)))
+            try:
+                status, _, scrape = exporter.get("/metrics")
+            except OSError:  # no descriptor was left for it
+                course.unanswered += 1
+                continue
+            course.scrapes += 1
+            course.broken += [f"status {status}"] * (status != 200) + list(watcher.broken(scrape))
+
+    thread = threading.Thread(target=look, name="scraper")
+    thread.start()
+    try:
+        yield course
+    finally:
+        stop.set()
+        thread.join(60)
+
+
+def _slope(points: Sequence[tuple[float, float]]) -> float:
+    """Return the slope of points over seconds, for an hour."""
+    return statistics.linear_regression(*zip(*points, strict=True)).slope * 3600

@@ -1,0 +1,117 @@
+"""What must be shown: from what was written into the store and what is served. Pure; knows nothing of the exporter."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.benchmark.etcd import Delete, Put, Step
+from tests.benchmark.population import LIFETIME, Member, Population
+from tests.metrics import Metrics
+
+MOST_REVISIONS = 50
+"""Each is a minute younger than the one before, and the first is an hour old."""
+NEEDS_RESTART = re.compile(
+    rb'^certlag_needs_restart\{namespace="([^"]*)".*?certificate="([^"]*)".*\} ([01])$', re.MULTILINE
+)
+
+
+@dataclass
+class Truth:
+    """The population as it stands. What is served never changes: everybody presents the first revision."""
+
+    population: Population
+    members: tuple[Member, ...]
+    revisions: dict[int, int] = field(default_factory=dict)
+    pods: dict[int, int] = field(default_factory=dict)
+    """How often each pod was made anew; those that are gone have none."""
+    _made: int = 0
+
+    @classmethod
+    def of(cls, population: Population) -> "Truth":
+        """Return what `benchmark.ground` fills in."""
+        members = tuple(population.members())
+        return cls(population, members, {m.number: 1 for m in members}, {m.number: 0 for m in members if m.port})
+
+    def renew(self, member: Member) -> Step:
+        """Renew a certificate as cert-manager does; nothing if it was renewed too often."""
+        revision = self.revisions[member.number] + 1
+        if revision > MOST_REVISIONS:
+            return ()
+        self.revisions[member.number] = revision
+        population = self.population
+        return (
+            Put(population.request(member, revision, population.issue(member, revision))),
+            Delete("CertificateRequest", member.namespace, f"{member.name}-{revision - 1}"),
+            Put(population.certificate(member, revision)),
+        )
+
+    def change_pod(self, member: Member) -> Step:
+        """Delete a pod, or make one that is gone anew under another uid and in another container."""
+        if member.number in self.pods:
+            del self.pods[member.number]
+            return (Delete("Pod", member.namespace, f"{member.name}-rs-pod"),)
+        self._made += 1
+        self.pods[member.number] = self._made
+        pod: dict[str, Any] = self.population.pod(member)
+        pod["metadata"]["uid"] += f"-{self._made}"
+        pod["status"]["containerStatuses"][0]["containerID"] += f"-{self._made}"
+        return (Put(pod),)
+
+    @property
+    def needs_restart(self) -> dict[tuple[str, str], float]:
+        """Whether each certificate that a pod serves was renewed since."""
+        served = (member for member in self.members if member.number in self.pods)
+        return {(each.namespace, each.name): float(self.revisions[each.number] > 1) for each in served}
+
+    def wrong(self, metrics: Metrics) -> Iterator[str]:
+        """Say in which ways a scrape is not the truth, once everything could be seen."""
+        ends = {
+            (each.namespace, each.name): (self.population.issued_at(self.revisions[each.number]) + LIFETIME).timestamp()
+            for each in self.members
+        }
+        states = {place: ("settled", "restart_due")[int(value)] for place, value in self.needs_restart.items()}
+        pods = {place: ("current", "stale")[int(value)] for place, value in self.needs_restart.items()}
+        yield from _unlike(
+            "issued not-after", ends, _by_place(metrics, "certlag_certificate_not_after_timestamp_seconds")
+        )
+        yield from _unlike("needs_restart", self.needs_restart, _by_place(metrics, "certlag_needs_restart"))
+        yield from _unlike("state", states, _chosen(metrics, "certlag_renewal_window_state"))
+        yield from _unlike("pods", pods, _chosen(metrics, "certlag_pods"))
+
+
+@dataclass
+class Watcher:
+    """Looks at every scrape, also while nothing can be seen: what it holds against it can be wrong at no time."""
+
+    truth: Truth
+    seen_due: set[tuple[str, str]] = field(default_factory=set)
+
+    def broken(self, scrape: bytes) -> Iterator[str]:
+        """Say which certificates are called stale that never were, or settled again though nobody restarted them."""
+        never = {(each.namespace, each.name) for each in self.truth.members if self.truth.revisions[each.number] == 1}
+        for namespace, name, value in NEEDS_RESTART.findall(scrape):
+            place = (namespace.decode(), name.decode())
+            if value == b"1" and place in never:
+                yield f"{place} needs a restart, and was never renewed"
+            if value == b"0" and place in self.seen_due:
+                yield f"{place} needs no restart any more, and nobody restarted it"
+            if value == b"1":
+                self.seen_due.add(place)
+
+
+def _by_place(metrics: Metrics, name: str) -> dict[tuple[str, str], float]:
+    return {(each.labels["namespace"], each.labels["certificate"]): each.value for each in metrics.all(name)}
+
+
+def _chosen(metrics: Metrics, name: str) -> dict[tuple[str, str], str]:
+    chosen = (each for each in metrics.all(name) if each.value == 1)
+    return {(each.labels["namespace"], each.labels["certificate"]): each.labels["state"] for each in chosen}
+
+
+def _unlike(what: str, true: Mapping[Any, Any], shown: Mapping[Any, Any]) -> Iterator[str]:
+    """Say of how many, and show one."""
+    wrong = [place for place in {*true, *shown} if true.get(place) != shown.get(place)]
+    if wrong:
+        place = min(wrong)
+        yield f"{what}: {len(wrong)} wrong, as {place}: {shown.get(place)} instead of {true.get(place)}"

@@ -1,0 +1,33 @@
+"""Two minutes of the soak at its full size; `make soak` takes an hour."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.benchmark.outside import MIB
+from tests.benchmark.population import Population
+from tests.figures import Figures
+from tests.sampling import Dice
+from tests.soak.run import soak
+
+MINUTES = 2.0
+MOST_GROWTH = 0.25
+"""Of the memory when it had warmed up. In two minutes it still grows to its size; an hour tells a leak."""
+MOST_DESCRIPTORS = 60
+MOST_PAGE_THREADS = 32
+"""What asyncio's pool for the pages may still start; none of any kind may have ended."""
+
+
+@pytest.mark.small_bench
+@pytest.mark.fault("F43", "F2", "F19", "F22", "N2", "N3", "N4", "F31")
+def test_after_minutes_of_faults_by_chance_the_gauges_are_the_truth_and_nothing_was_wrong_meanwhile(
+    tmp_path: Path, figures: Figures
+) -> None:
+    dice = Dice()
+    report = soak(Population(2000, 200), MINUTES, dice.seed, tmp_path)
+    figures(f"{report} ({dice})")
+    assert report.course.broken == []
+    first, last = report.second_half[0][1], report.second_half[-1][1]
+    assert last.resident < first.resident * (1 + MOST_GROWTH) + 4 * MIB
+    assert first.threads <= report.quiet.threads <= first.threads + MOST_PAGE_THREADS
+    assert report.quiet.descriptors < MOST_DESCRIPTORS
