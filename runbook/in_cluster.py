@@ -16,7 +16,7 @@ from runbook import job as jobs
 from runbook import rights, writes
 from runbook.effects import Document
 from runbook.engine import Ending
-from runbook.events import Event, Level, Remark, Written
+from runbook.events import Event, Level, Progress, Remark, Written
 from runbook.facts import Gatherer
 from runbook.follow import Followed, ending, progress, told
 from runbook.interrupts import Interrupts
@@ -118,6 +118,7 @@ class _Follower:
         self._wakes: Changes = queue.SimpleQueue()
         self._detached = False
         self._run: Run | None = None
+        self._progress: dict[str, Progress] = {}
         self._remarked = ""
 
     def follow(self, followed: Followed) -> Ending:
@@ -153,8 +154,12 @@ class _Follower:
     def _show(self, record: Record, of_job: list[Document], pods: list[Document], followed: Followed) -> None:
         run = record.run
         if run is not None and followed.has(run):
-            for event in (*told(self._run, run, self._session.clock.now()), *progress(run, map(pod_state, pods))):
+            for event in told(self._run, run, self._session.clock.now()):
                 self._tell(event)
+            for each in progress(run, map(pod_state, pods)):
+                if self._progress.get(each.workload) != each:
+                    self._progress[each.workload] = each
+                    self._tell(each)
             self._run = run
         if waits := jobs.waits_for(of_job):
             self._remark(f"the Job's pod does not start: {waits}")

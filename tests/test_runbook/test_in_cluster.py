@@ -14,7 +14,7 @@ from exporter.cluster.watch import Change
 from exporter.run_record import Step
 from runbook import cli
 from runbook.outcomes import EXIT_CODES, Outcome
-from runbook.record import Operator, Record, Run, config_map
+from runbook.record import Operator, Record, Run, WorkerRecord, config_map
 from runbook.session import Time
 from runbook.wakeup import Changes
 from tests.scripted_api import Answer, answer, page, refusal, scripted_api
@@ -55,11 +55,11 @@ def jobs(condition: str = "") -> Answer:
     return page([{"metadata": {"name": JOB}, "status": {"conditions": conditions}}], "1")
 
 
-def attached(folder: Path, *script: Answer) -> Result:
+def attached(folder: Path, *script: Answer, output: str = "text") -> Result:
     """Attach to what an API server tells by this script; it is only ever read."""
     empty = {"KUBECONFIG": os.devnull, "CERTLAG_CONFIG": "", "KUBERNETES_SERVICE_HOST": ""}
     with scripted_api(*script) as api:
-        words = ["restart-build-service", "--attach", "--kubeconfig", api.kubeconfig(folder)]
+        words = ["restart-build-service", "--attach", "--output", output, "--kubeconfig", api.kubeconfig(folder)]
         result = CliRunner().invoke(cli.main, words, env=empty, obj=Time(patience=NoPatience()))
         for _ in script:
             assert api.next_request().method == "GET"
@@ -72,6 +72,15 @@ def test_a_run_from_a_laptop_is_followed_to_its_end(outcome: Outcome, tmp_path: 
     result = attached(tmp_path, is_open, NO_PODS, is_open, NO_PODS, holding(closed(outcome)))
     assert result.exit_code == EXIT_CODES[outcome], result.stderr
     assert "run one of bob on desk" in result.stderr
+
+
+def test_what_does_not_change_is_told_once(tmp_path: Path) -> None:
+    draining = replace(OPEN, workers={"deployment/worker": WorkerRecord(2, "uid")})
+    is_open, ended = holding(Record(draining)), holding(closed(Outcome.DONE, draining))
+    looks = (NO_PODS, is_open) * 3
+    result = attached(tmp_path, is_open, *looks, NO_PODS, ended, output="json")
+    told = [json.loads(line)["event"] for line in result.stdout.splitlines()]
+    assert told == ["remark", "progress", "ended"]
 
 
 def test_a_run_in_the_cluster_is_followed_through_an_error_of_the_api(tmp_path: Path) -> None:
