@@ -110,8 +110,9 @@ def _soak(filled: Ground, minutes: float, seed: int) -> Report:
 def _do_deeds(place: Place, minutes: float) -> Counter[str]:
     done: Counter[str] = Counter()
     end = time.monotonic() + minutes * 60
-    while time.monotonic() < end:
-        deed = place.chance.choice(DEEDS)
+    ahead = place.chance.sample([*dict.fromkeys(DEEDS)], len({*DEEDS}))  # each once, then as it comes
+    while ahead or time.monotonic() < end:
+        deed = ahead.pop() if ahead else place.chance.choice(DEEDS)
         deed(place)
         done[deed.__name__] += 1
         assert place.exporter.process.poll() is None, f"the exporter ended after {deed.__name__}"
