@@ -143,8 +143,13 @@ def at_the_drain(folder: Path) -> Iterator[tuple["subprocess.Popen[bytes]", Path
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_who_leaves_in_the_middle_leaves_no_process_and_no_file(number: signal.Signals, tmp_path: Path) -> None:
     with at_the_drain(tmp_path) as (process, output):
-        process.send_signal(number)
-        assert process.wait(timeout=PATIENT) == 130, output.read_text()
+
+        def left() -> bool:
+            process.send_signal(number)  # as a person does who sees that nothing happens
+            return process.poll() is not None
+
+        waiting.until("its end", left, 60, interval=5)
+        assert process.returncode == 130, output.read_text()
     assert "The rehearsal was left; nothing of it remains." in output.read_text()
     assert (list((tmp_path / "files").iterdir()), processes(tmp_path)) == ([], [])
 
