@@ -39,6 +39,8 @@ COMMAND = f"restart-{TARGET}"
 OTHERS_CLUSTER = ("--kubeconfig", "--context", "--config")
 """Options that would lead a command away from the rehearsal."""
 _LEADING_ELSEWHERE = ("KUBERNETES_SERVICE_HOST", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
+LONGEST = 60
+"""Bytes of a temporary folder's path below which a rehearsal's socket fits."""
 LEFT = EXIT_CODES[Outcome.INTERRUPTED]
 
 
@@ -133,7 +135,7 @@ def _rehearse(drill: Drill, out: Console, *, seed: int, speed: int, interactive:
     with _Commands(no_color=no_color, interactive=interactive) as commands:
         try:
             with (
-                tempfile.TemporaryDirectory(prefix="certlag-rehearsal-") as folder,
+                tempfile.TemporaryDirectory(prefix="certlag-rehearsal-", dir=_short()) as folder,
                 staged(drill, Path(folder).resolve(), seed=seed, speed=speed) as stage,
             ):
                 return _Rehearsal(drill, stage, commands, out, interactive=interactive).play(speed)
@@ -143,6 +145,11 @@ def _rehearse(drill: Drill, out: Console, *, seed: int, speed: int, interactive:
         except (click.Abort, KeyboardInterrupt):
             show(out, [*texts.left_parts()])
             return LEFT
+
+
+def _short() -> str | None:
+    """Return where a folder for a socket can be: the path of one may have 104 bytes on macOS, 108 on Linux."""
+    return None if len(os.fsencode(tempfile.gettempdir())) < LONGEST else "/tmp"  # noqa: S108 - a folder of its own there
 
 
 class _Rehearsal:

@@ -7,6 +7,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -41,6 +42,13 @@ class Played:
 
 def argv(*options: str) -> tuple[str, ...]:
     return (sys.executable, "-m", "runbook", "rehearse", *options)
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """A folder with a short path: that of a socket in it may have a hundred characters."""
+    with tempfile.TemporaryDirectory(prefix="drill-", dir="/tmp") as folder:
+        yield Path(folder)
 
 
 def environment(folder: Path) -> dict[str, str]:
@@ -152,6 +160,16 @@ def test_who_leaves_in_the_middle_leaves_no_process_and_no_file(number: signal.S
         assert process.returncode == 130, output.read_text()
     assert "The rehearsal was left; nothing of it remains." in output.read_text()
     assert (list((tmp_path / "files").iterdir()), processes(tmp_path)) == ([], [])
+
+
+def test_a_long_path_of_temporary_files_is_no_hindrance(tmp_path: Path) -> None:
+    files = tmp_path / ("long" * 30)
+    files.mkdir()
+    ran = subprocess.run(
+        argv("--fault", "locked"), env=environment(files), stdin=subprocess.DEVNULL, capture_output=True, check=False
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert list(files.iterdir()) == []
 
 
 def test_a_command_whose_rehearsal_was_killed_ends_too(tmp_path: Path) -> None:
