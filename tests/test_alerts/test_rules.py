@@ -1,5 +1,6 @@
 """The rules do minute by minute what they must, in a rule file and in the chart alike."""
 
+import json
 import re
 import subprocess
 from collections.abc import Iterator
@@ -87,13 +88,13 @@ def test_every_setting_of_the_rules_reaches_the_chart() -> None:
         if setting.path == "enabled":
             continue
         other = {
-            bool: str(not setting.default).lower(),
-            int: "77",
-            float: "0.77",
-            str: "77m" if setting.path.endswith((".for", "memory")) else "other",
-            dict: None,
+            bool: not setting.default,
+            int: 77,
+            float: 0.77,
+            str: "77m" if setting.path.endswith((".for", "memory", "interval")) else "other",
+            dict: {"team": "builds"},
         }[type(setting.default)]
-        options = ("--set", f"rules.{setting.path}={other}" if other else f"rules.{setting.path}.team=builds")
+        options = ("--set-json", f"rules.{setting.path}={json.dumps(other)}")
         assert rendered(*options) != default, setting.path
 
 
