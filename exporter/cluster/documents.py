@@ -336,14 +336,13 @@ def read(document: Document, form: type[Form]) -> Form:
     return found
 
 
-def _known(form: type[msgspec.Struct]) -> Iterator[type[msgspec.Struct]]:
+def _below(form: type[Struct]) -> Iterator[type[msgspec.Struct]]:
     for below in form.__subclasses__():
         yield below
-        yield from _known(below)
+        yield from _below(below)
 
 
-_DECODERS: dict[type, msgspec.json.Decoder[Any]] = {
-    form: msgspec.json.Decoder(form) for form in (*_known(Struct), Annotations, RunRecordData)
-}
+_FORMS: tuple[type[msgspec.Struct], ...] = (*_below(Struct), Annotations, RunRecordData)
+_DECODERS: dict[type, msgspec.json.Decoder[Any]] = {form: msgspec.json.Decoder(form) for form in _FORMS}
 """One for each form, made while there is one thread: msgspec learns a struct's fields when it first needs them, and a
 thread that comes while another has it do so ends the process (seen at 4 of 544 starts with release 0.22.0)."""
