@@ -18,7 +18,6 @@ from sys import intern
 from typing import TypeVar
 
 import durationpy
-import msgspec
 
 from exporter.certificates import InvalidCertificateError, read_issued
 from exporter.cluster import documents
@@ -179,11 +178,6 @@ def key(document: Document) -> ObjectKey:
     return _key(_read(document, documents.Named))
 
 
-def uid(document: Document) -> str:
-    """Read the UID of any object."""
-    return _uid(_read(document, documents.Named))
-
-
 def resource_version(document: Document) -> str | None:
     """Read the resourceVersion of any object or bookmark, None if it has none that can be read."""
     try:
@@ -214,7 +208,7 @@ def instant(text: str) -> datetime:
 def _read(document: Document, form: type[Form]) -> Form:
     try:
         return documents.read(document, form)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except documents.MalformedError as error:
         raise UndecodableError(SkipReason.WRONG_TYPE, str(error)[:200]) from error
 
 

@@ -19,6 +19,10 @@ Document = Mapping[str, Any] | bytes | msgspec.Raw
 Form = TypeVar("Form")
 
 
+class MalformedError(ValueError):
+    """A text or a document is not of the form that it should have."""
+
+
 class Struct(msgspec.Struct, rename="camel", gc=False):
     """A JSON object whose fields have the API's names."""
 
@@ -321,18 +325,17 @@ def read(document: Document, form: type[Form]) -> Form:
     """Read a document as what it should be.
 
     Raises:
-        msgspec.DecodeError: it is no JSON, or (`ValidationError`) something in it is of another type.
-        RecursionError: it is nested without end.
+        MalformedError: it is no JSON, something in it is of another type, or it is nested without end.
     """
-    if isinstance(document, Mapping):
-        return msgspec.convert(document, form)
-    decoder = _DECODERS.get(form)
-    if decoder is None:
-        decoder = _DECODERS[form] = msgspec.json.Decoder(form)
     try:
+        if isinstance(document, Mapping):
+            return msgspec.convert(document, form)
+        decoder = _DECODERS.get(form)
+        if decoder is None:
+            decoder = _DECODERS[form] = msgspec.json.Decoder(form)
         found: Form = decoder.decode(document)
-    except UnicodeDecodeError as error:  # of msgspec's own errors this is none
-        raise msgspec.DecodeError(str(error)) from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise MalformedError(str(error)) from error
     return found
 
 

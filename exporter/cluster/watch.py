@@ -22,8 +22,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
-import msgspec
-
 from exporter.clock import Clock
 from exporter.cluster import decode, documents
 from exporter.cluster.decode import SkipReason, UndecodableError
@@ -244,7 +242,7 @@ def _page(body: bytes) -> documents.ListPage:
     """Read a page of a list; a proxy's page in good JSON is no list."""
     try:
         page = documents.read(body, documents.ListPage)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except documents.MalformedError as error:
         raise ClusterError(ClusterErrorReason.GARBLED, f"the answer is not a list of the API: {error}") from error
     if page.metadata.resource_version is None:
         raise ClusterError(ClusterErrorReason.GARBLED, "the answer is not a list of the API: it has no resourceVersion")
@@ -254,7 +252,7 @@ def _page(body: bytes) -> documents.ListPage:
 def _event(line: bytes) -> documents.Event:
     try:
         return documents.read(line, documents.Event)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except documents.MalformedError as error:
         raise ClusterError(ClusterErrorReason.GARBLED, f"not an event of a watch: {error}") from error
 
 
@@ -262,7 +260,7 @@ def _error_event(document: documents.Document) -> ClusterError:
     """Translate a Status inside the stream. Servers say `Expired` or `Gone`, sometimes with only the code."""
     try:
         status = documents.read(document, documents.Status)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except documents.MalformedError as error:
         return ClusterError(ClusterErrorReason.GARBLED, f"not a Status: {error}")
     message = (status.message or "")[:200]
     if status.code == 410 or status.reason in ("Expired", "Gone"):

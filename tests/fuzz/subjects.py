@@ -155,8 +155,8 @@ def split_lines(data: bytes) -> str:
 def _event(line: bytes) -> str:
     try:
         kind = documents.read(line, documents.Event).type
-    except (msgspec.DecodeError, RecursionError) as error:
-        return type(error).__name__
+    except documents.MalformedError as error:
+        return type(error.__cause__).__name__
     return kind if kind in ("ADDED", "BOOKMARK", "ERROR") else "other"
 
 

@@ -74,6 +74,19 @@ def test_a_change_ends_the_wait_and_shows_the_pod_that_passed_by(tmp_path: Path)
     assert seen[0].terminating
 
 
+def test_an_object_that_cannot_be_read_is_passed_over(tmp_path: Path) -> None:
+    gate = threading.Event()
+    broken, nested = event("MODIFIED", ["no object"]), b'{"type": "MODIFIED", "object": {"metadata": "\xff"}}\n'
+    changed = watch(gate, broken, nested, event("MODIFIED", versioned(a_pod("worker-1"), "6")), hold=True)
+    with waking(tmp_path, EMPTY, changed, changed, changed) as (wakeup, _):
+        gate.set()
+        began = time.monotonic()
+        seen: tuple[PodState, ...] = ()
+        while not seen and time.monotonic() - began < LONG:
+            seen = wakeup.wait(LONG, early=True)
+    assert [pod.name for pod in seen] == ["worker-1"]
+
+
 def test_the_first_lists_alone_end_no_wait(tmp_path: Path) -> None:
     with waking(tmp_path, page([versioned(a_pod("worker-1"), "4")], "5")) as (wakeup, _):
         began = time.monotonic()
