@@ -6,6 +6,7 @@ Most of the exporter's memory is here, so there is one entry for each Certificat
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from exporter.groups import Groups
 from exporter.issued import issued
 from exporter.model import Certificate, CertificateRequest, Issued, IssuedEvidence, ObjectKey
 
@@ -37,7 +38,7 @@ class CertificateIndex:
     def __init__(self) -> None:
         self._entries: dict[ObjectKey, _Entry] = {}
         self._certificate_of: dict[ObjectKey, ObjectKey] = {}
-        self._by_secret: dict[ObjectKey, tuple[ObjectKey, ...]] = {}
+        self._by_secret = Groups[ObjectKey]()
 
     def put(self, certificate: Certificate) -> None:
         """Take in a Certificate, new or changed."""
@@ -46,8 +47,7 @@ class CertificateIndex:
         entry.certificate = certificate
         if before is None or before.secret != certificate.secret:
             self._unlink(before)
-            secret = _secret(certificate)
-            self._by_secret[secret] = (*self._by_secret.get(secret, ()), certificate.key)
+            self._by_secret.add(_secret(certificate), certificate.key)
         _remember(entry)
 
     def drop(self, key: ObjectKey) -> None:
@@ -93,7 +93,7 @@ class CertificateIndex:
 
     def with_secret(self, secret: ObjectKey) -> tuple[ObjectKey, ...]:
         """Return the Certificates that are stored in a Secret."""
-        return self._by_secret.get(secret, ())
+        return self._by_secret.of(secret)
 
     def requests(self, key: ObjectKey) -> tuple[CertificateRequest, ...]:
         """Return the requests of a Certificate, by name."""
@@ -118,14 +118,8 @@ class CertificateIndex:
             self._entries[key] = entry
 
     def _unlink(self, certificate: Certificate | None) -> None:
-        if certificate is None:
-            return
-        secret = _secret(certificate)
-        others = tuple(key for key in self._by_secret[secret] if key != certificate.key)
-        if others:
-            self._by_secret[secret] = others
-        else:
-            del self._by_secret[secret]
+        if certificate is not None:
+            self._by_secret.discard(_secret(certificate), certificate.key)
 
 
 def _remembered(entry: _Entry) -> tuple[int, Issued] | None:

@@ -1,32 +1,9 @@
 """Pods, and the ways to them: by workload, by Secret. Pure bookkeeping, owned by `state`."""
 
 from collections.abc import Iterable, Iterator
-from typing import Generic, TypeVar
 
+from exporter.groups import Groups
 from exporter.model import BAREPOD, ObjectKey, Owner, Pod, ReplicaSet, Workload
-
-Of = TypeVar("Of")
-
-
-class _Groups(Generic[Of]):
-    """Pods by something. Most groups have one pod, and a tuple of one takes a fifth of the memory of such a set."""
-
-    def __init__(self) -> None:
-        self._members: dict[Of, tuple[ObjectKey, ...]] = {}
-
-    def of(self, what: Of) -> tuple[ObjectKey, ...]:
-        return self._members.get(what, ())
-
-    def add(self, what: Of, pod: ObjectKey) -> None:
-        if pod not in self.of(what):
-            self._members[what] = (*self.of(what), pod)
-
-    def discard(self, what: Of, pod: ObjectKey) -> None:
-        others = tuple(member for member in self.of(what) if member != pod)
-        if others:
-            self._members[what] = others
-        else:
-            self._members.pop(what, None)
 
 
 class PodIndex:
@@ -40,9 +17,9 @@ class PodIndex:
         self._pods: dict[ObjectKey, Pod] = {}
         self._replica_sets: dict[ObjectKey, ReplicaSet] = {}
         self._owner_of_replica_set: dict[str, Owner] = {}
-        self._by_owner = _Groups[str]()
-        self._by_secret = _Groups[ObjectKey]()
-        self._by_workload = _Groups[Workload]()
+        self._by_owner = Groups[str]()
+        self._by_secret = Groups[ObjectKey]()
+        self._by_workload = Groups[Workload]()
         self._workload: dict[ObjectKey, Workload] = {}
 
     def put(self, pod: Pod) -> None:
