@@ -158,42 +158,58 @@ def parse(key: ObjectKey, text: str) -> RunRecord:
 def _open(document: Mapping[str, Any]) -> OpenRun:
     ended = document.get("ended")
     return OpenRun(
-        id=_text(document["id"]),
-        epoch=_count(document["epoch"]),
+        id=text_of(document["id"]),
+        epoch=count_of(document["epoch"]),
         step=Step(document["step"]),
-        begun_at=_instant(document["begun"]),
-        deadline_at=_instant(document["deadline"]),
-        workers=tuple(sorted((_text(worker), _count(count)) for worker, count in document["workers"].items())),
-        outcome=_text(ended["outcome"]) if ended is not None else None,
+        begun_at=instant_of(document["begun"]),
+        deadline_at=instant_of(document["deadline"]),
+        workers=tuple(sorted((text_of(worker), count_of(count)) for worker, count in document["workers"].items())),
+        outcome=text_of(ended["outcome"]) if ended is not None else None,
         putting_back=document.get("put_back") is not None,
-        steps=tuple((Step(each["step"]), _instant(each["at"])) for each in document.get("steps", ())),
+        steps=tuple((Step(each["step"]), instant_of(each["at"])) for each in document.get("steps", ())),
     )
 
 
 def _finished(document: Mapping[str, Any]) -> FinishedRun:
     return FinishedRun(
-        id=_text(document["id"]),
-        begun_at=_instant(document["begun"]),
-        finished_at=_instant(document["finished"]),
-        outcome=_text(document["outcome"]),
-        seconds=tuple((_text(each["step"]), float(each["seconds"])) for each in document.get("seconds", ())),
+        id=text_of(document["id"]),
+        begun_at=instant_of(document["begun"]),
+        finished_at=instant_of(document["finished"]),
+        outcome=text_of(document["outcome"]),
+        seconds=tuple((text_of(each["step"]), float(each["seconds"])) for each in document.get("seconds", ())),
     )
 
 
-def _text(value: object) -> str:
+def text_of(value: object) -> str:
+    """Return a value of a record that must be a text.
+
+    Raises:
+        RecordError: it is none.
+    """
     if not isinstance(value, str):
         raise RecordError(f"{value!r} is no text")
     return value
 
 
-def _count(value: object) -> int:
+def count_of(value: object) -> int:
+    """Return a value of a record that must be a count.
+
+    Raises:
+        RecordError: it is none.
+    """
     if not isinstance(value, int) or isinstance(value, bool) or value < 0:
         raise RecordError(f"{value!r} is no count")
     return value
 
 
-def _instant(value: object) -> datetime:
-    at = datetime.fromisoformat(_text(value))
+def instant_of(value: object) -> datetime:
+    """Return a value of a record that must be an instant with an offset, in UTC.
+
+    Raises:
+        RecordError: it has no offset, or is no text.
+        ValueError: it is no instant.
+    """
+    at = datetime.fromisoformat(text_of(value))
     if at.tzinfo is None:
         raise RecordError(f"{value!r} has no offset")
     return at.astimezone(UTC)

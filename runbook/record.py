@@ -8,12 +8,23 @@ stands here: nothing of a run is only in a process's memory.
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from itertools import pairwise
 from typing import Any
 
 from exporter.model import ObjectKey
-from exporter.run_record import RECORD_KEY, RECORD_LABEL, SCHEMA, RecordError, Step, parse, record_name
+from exporter.run_record import (
+    RECORD_KEY,
+    RECORD_LABEL,
+    SCHEMA,
+    RecordError,
+    Step,
+    count_of,
+    instant_of,
+    parse,
+    record_name,
+    text_of,
+)
 from runbook.outcomes import Outcome
 
 KEPT = 10
@@ -252,16 +263,16 @@ def _run(document: Mapping[str, Any]) -> Run:
     ended = document["ended"]
     workers = {
         str(name): WorkerRecord(
-            _count(replicas), str(document["worker_uids"][name]), tuple(document["worker_pods"][name])
+            count_of(replicas), str(document["worker_uids"][name]), tuple(document["worker_pods"][name])
         )
         for name, replicas in document["workers"].items()
     }
     return Run(
         id=str(document["id"]),
-        epoch=_count(document["epoch"]),
+        epoch=count_of(document["epoch"]),
         step=Step(document["step"]),
-        begun=_instant(document["begun"]),
-        deadline=_instant(document["deadline"]),
+        begun=instant_of(document["begun"]),
+        deadline=instant_of(document["deadline"]),
         operator=_operator(document["operator"]),
         workload=str(document["workload"]),
         workload_uid=str(document["workload_uid"]),
@@ -269,15 +280,15 @@ def _run(document: Mapping[str, Any]) -> Run:
         paused=tuple(
             Paused(str(each["path"]), dict(each["during"]), dict(each["before"])) for each in document["paused"]
         ),
-        silence=None if document["silence"] is None else _text(document["silence"]),
-        attempts=_count(document["attempts"]),
-        revision=None if document["revision"] is None else _count(document["revision"]),
+        silence=None if document["silence"] is None else text_of(document["silence"]),
+        attempts=count_of(document["attempts"]),
+        revision=None if document["revision"] is None else count_of(document["revision"]),
         put_back=None if document["put_back"] is None else Outcome(document["put_back"]),
         ended=None if ended is None else Outcome(ended["outcome"]),
-        ended_at=None if ended is None else _instant(ended["at"]),
+        ended_at=None if ended is None else instant_of(ended["at"]),
         detail=str(document["detail"]),
-        writes=tuple(Writing(each["what"], each["state"], _instant(each["at"])) for each in document["writes"]),
-        steps=tuple((Step(each["step"]), _instant(each["at"])) for each in document["steps"]),
+        writes=tuple(Writing(each["what"], each["state"], instant_of(each["at"])) for each in document["writes"]),
+        steps=tuple((Step(each["step"]), instant_of(each["at"])) for each in document["steps"]),
     )
 
 
@@ -289,8 +300,8 @@ def _past_document(past: Past) -> dict[str, Any]:
 def _past(document: Mapping[str, Any]) -> Past:
     return Past(
         id=str(document["id"]),
-        begun=_instant(document["begun"]),
-        finished=_instant(document["finished"]),
+        begun=instant_of(document["begun"]),
+        finished=instant_of(document["finished"]),
         outcome=Outcome(document["outcome"]),
         operator=_operator(document["operator"]),
         seconds=tuple((str(each["step"]), float(each["seconds"])) for each in document["seconds"]),
@@ -299,27 +310,8 @@ def _past(document: Mapping[str, Any]) -> Past:
 
 
 def _operator(document: Mapping[str, Any]) -> Operator:
-    words = {name: _text(value) for name, value in document.items() if name != "pid"}
-    return Operator(**words, pid=_count(document["pid"]))
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise RecordError(f"{value!r} is no text")
-    return value
-
-
-def _count(value: object) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise RecordError(f"{value!r} is no count")
-    return value
-
-
-def _instant(value: str) -> datetime:
-    at = datetime.fromisoformat(value)
-    if at.tzinfo is None:
-        raise RecordError(f"{value!r} has no offset")
-    return at.astimezone(UTC)
+    words = {name: text_of(value) for name, value in document.items() if name != "pid"}
+    return Operator(**words, pid=count_of(document["pid"]))
 
 
 def _plain(value: object) -> str:
