@@ -1,14 +1,12 @@
 """The two commands that only look: `check-…` and `history`. Reads the API server, probes pods, changes nothing."""
 
 from exporter.cluster.client import ClusterClient
-from exporter.errors import ClusterError, ClusterErrorReason
 from exporter.model import Target
 from exporter.run_record import record_key
+from runbook.look import get
 from runbook.record import Record, from_config_map
 from runbook.reporters.answer import Answer
 from runbook.session import Session
-
-TIMEOUT = 10.0
 
 
 def check(session: Session, name: str) -> Answer:
@@ -39,10 +37,5 @@ def history(session: Session, name: str | None) -> dict[str, Record]:
 
 def _record(client: ClusterClient, target: Target) -> Record:
     key = record_key(target)
-    try:
-        document = client.get(f"/api/v1/namespaces/{key.namespace}/configmaps/{key.name}", {}, timeout=TIMEOUT)
-    except ClusterError as error:
-        if error.reason is ClusterErrorReason.NOT_FOUND:
-            return Record()
-        raise
-    return from_config_map(document)
+    document = get(client, f"/api/v1/namespaces/{key.namespace}/configmaps/{key.name}")
+    return Record() if document is None else from_config_map(document)

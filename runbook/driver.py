@@ -10,16 +10,13 @@ from typing import Any
 
 from exporter.cluster.client import ClusterClient
 from exporter.cluster.connection import Connection
-from exporter.errors import ClusterError, ClusterErrorReason
+from exporter.errors import ClusterError
 from runbook import writes
 from runbook.alertmanager import Silences
 from runbook.effects import Ask, Change, Effect, EndSilence, Get, Interrupted, List, Look, Silence, Steps, T, Tell, Wait
 from runbook.events import Event
-from runbook.look import Looker, list_all
+from runbook.look import Looker, get, list_all
 from runbook.wakeup import Wakeup
-
-GET_TIMEOUT = 10.0
-
 
 Asker = Callable[[str], bool | None]
 """Puts a question to the operator: True, False, or None where nobody can be asked."""
@@ -75,7 +72,7 @@ class Driver:
     def _perform(self, effect: Effect) -> Any:
         match effect:
             case Get(path):
-                return self._get(path)
+                return get(self._client, path)
             case List(path):
                 return list(list_all(self._client, path))
             case Change():
@@ -92,11 +89,3 @@ class Driver:
                 return self._silences.end(address)
             case Tell(event):
                 return self._tell(event)
-
-    def _get(self, path: str) -> Any:
-        try:
-            return self._client.get(path, {}, timeout=GET_TIMEOUT)
-        except ClusterError as error:
-            if error.reason is ClusterErrorReason.NOT_FOUND:
-                return None
-            raise

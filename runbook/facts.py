@@ -18,7 +18,7 @@ from runbook import writes
 from runbook.controllers import Autoscaler, horizontal_pod_autoscaler, scaled_object
 from runbook.fence import workload_path
 from runbook.leases import lease_path
-from runbook.look import list_all
+from runbook.look import get, list_all
 from runbook.record import Record, from_config_map
 from runbook.rights import Right
 from runbook.sight import TargetSight
@@ -121,7 +121,9 @@ class Gatherer:
 
     def record(self) -> Record | RecordError:
         """Return the record of runs, or why it cannot be read."""
-        document = self._get(f"/api/v1/namespaces/{self._namespace}/configmaps/{record_name(self._target.name)}")
+        document = get(
+            self._client, f"/api/v1/namespaces/{self._namespace}/configmaps/{record_name(self._target.name)}"
+        )
         try:
             return Record() if document is None else from_config_map(document)
         except RecordError as error:
@@ -129,7 +131,7 @@ class Gatherer:
 
     def views(self) -> dict[Workload, WorkloadView]:
         """Return those of the target's workload and workers that exist."""
-        documents = ((workload, self._get(workload_path(workload))) for workload in self._workloads())
+        documents = ((workload, get(self._client, workload_path(workload))) for workload in self._workloads())
         return {workload: workload_view(workload, document) for workload, document in documents if document is not None}
 
     def replica_sets(self) -> tuple[ReplicaSetView, ...]:
@@ -172,7 +174,9 @@ class Gatherer:
     def claims(self, view: WorkloadView | None) -> tuple[Claim, ...]:
         """Return the claims of a workload's pods."""
         names = view.claims if view else ()
-        documents = (self._get(f"/api/v1/namespaces/{self._namespace}/persistentvolumeclaims/{name}") for name in names)
+        documents = (
+            get(self._client, f"/api/v1/namespaces/{self._namespace}/persistentvolumeclaims/{name}") for name in names
+        )
         return tuple(
             Claim(str(each["metadata"]["name"]), tuple(each["spec"].get("accessModes") or ()))
             for each in documents
@@ -187,18 +191,10 @@ class Gatherer:
 
     def _exists(self, path: str) -> bool:
         try:
-            return self._get(path) is not None
+            return get(self._client, path) is not None
         except ClusterError as error:
             if error.reason is ClusterErrorReason.FORBIDDEN:
                 return True  # the right to see it is missing, and that is told of
-            raise
-
-    def _get(self, path: str) -> Any:
-        try:
-            return self._client.get(path, {}, timeout=TIMEOUT)
-        except ClusterError as error:
-            if error.reason is ClusterErrorReason.NOT_FOUND:
-                return None
             raise
 
 

@@ -21,7 +21,7 @@ from runbook.facts import Gatherer
 from runbook.follow import Followed, ending, progress, told
 from runbook.interrupts import Interrupts
 from runbook.job import JobView, job_view
-from runbook.look import list_all
+from runbook.look import get, list_all
 from runbook.outcomes import Outcome
 from runbook.record import Record, Run
 from runbook.session import Session
@@ -56,7 +56,8 @@ def cron_job(session: Session, target: Target) -> Document | None:
     Raises:
         ClusterError: it could not be read.
     """
-    return _get(session, jobs.cron_job_path(target, session.options.cron_job))
+    found: Document | None = get(session.client, jobs.cron_job_path(target, session.options.cron_job))
+    return found
 
 
 def start(session: Session, target: Target, made_from: Document, user: str, tell: Tell) -> Ending:
@@ -166,7 +167,7 @@ class _Follower:
 
     def _job(self, name: str) -> JobView | None:
         try:
-            found = _get(self._session, jobs.job_path(self._target, name))
+            found = get(self._session.client, jobs.job_path(self._target, name))
         except ClusterError as error:
             if error.reason is ClusterErrorReason.FORBIDDEN:
                 return None
@@ -178,13 +179,3 @@ class _Follower:
         if text != self._remarked:
             self._remarked = text
             self._tell(Remark(Level.WARNING, text))
-
-
-def _get(session: Session, path: str) -> Document | None:
-    try:
-        found: Document = session.client.get(path, {}, timeout=10.0)
-    except ClusterError as error:
-        if error.reason is ClusterErrorReason.NOT_FOUND:
-            return None
-        raise
-    return found

@@ -78,13 +78,8 @@ class Looker:
                 self._world.apply(Listed(watch, readable, unreadable), self._clock.now())
 
     def _read_one(self, watch: Watch, name: str) -> None:
-        try:
-            document = self._client.get(f"{watch.path}/{name}", {}, timeout=TIMEOUT)
-        except ClusterError as error:
-            if error.reason is not ClusterErrorReason.NOT_FOUND:
-                raise
-            return
-        if (found := _decoded(watch, document)) is not None:
+        document = get(self._client, f"{watch.path}/{name}")
+        if document is not None and (found := _decoded(watch, document)) is not None:
             self._world.apply(Changed(watch, found), self._clock.now())
 
     def _probe(self) -> None:
@@ -92,6 +87,20 @@ class Looker:
         with ThreadPoolExecutor(PROBERS) as probers:
             for finished in probers.map(self._ask, endpoints):
                 self._world.observe(finished)
+
+
+def get(client: ClusterClient, path: str) -> Any:
+    """Return one object as the API server holds it now, None if there is none.
+
+    Raises:
+        ClusterError: it could not be read.
+    """
+    try:
+        return client.get(path, {}, timeout=TIMEOUT)
+    except ClusterError as error:
+        if error.reason is ClusterErrorReason.NOT_FOUND:
+            return None
+        raise
 
 
 def list_all(
