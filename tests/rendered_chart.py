@@ -8,14 +8,13 @@ from typing import Any
 import yaml
 
 from tests.bench import parts
+from tests.role_rights import Granted, rights_of
 
 CHART = Path(__file__).parents[1] / "chart"
 VALID = tuple(sorted((CHART / "ci" / "valid").glob("*.yaml")))
 INVALID = tuple(sorted((CHART / "ci" / "invalid").glob("*.yaml")))
 
 Object = dict[str, Any]
-Granted = tuple[str, str, str, str, str]
-"""Group, resource, subresource, name ("" for all), verb."""
 
 
 @dataclass(frozen=True)
@@ -50,11 +49,4 @@ def render(*options: str, values: Path | None = None, namespace: str = "opschain
 
 def granted(role: Object) -> set[Granted]:
     """Every single right in a Role."""
-    return {
-        (group, resource, subresource, name, verb)
-        for rule in role["rules"]
-        for group in rule["apiGroups"]
-        for resource, _, subresource in (word.partition("/") for word in rule["resources"])
-        for name in rule.get("resourceNames", [""])
-        for verb in rule["verbs"]
-    }
+    return set(rights_of(role))

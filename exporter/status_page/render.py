@@ -53,10 +53,5 @@ class Renderer:
         return _TEMPLATES.get_template("page.html").render(page=shown, cards=cards, assets=_PATHS)
 
 
-def page(document: dict[str, Any]) -> str:
-    """Return one page of a status document."""
-    return Renderer().page(document)
-
-
 def _card(card: Card, opened: bool) -> Markup:  # noqa: FBT001 - a key of the cards that are remembered
     return cast("_Macros", _TEMPLATES.get_template("card.html").module).article(card, opened=opened)

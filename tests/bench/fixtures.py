@@ -8,8 +8,6 @@ of a running supervisor, whose cluster is then used and left running.
 import fcntl
 import os
 import secrets
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,14 +16,13 @@ from typing import Any
 
 import pytest
 
-from tests.bench import leftovers, needs, opschain, parts, waiting
+from tests.bench import launch, leftovers, needs, opschain, parts
 from tests.bench.cluster import Cluster
 from tests.bench.needs import Kind
 from tests.bench.opschain import Opschain
 
 MARKS = {"tools": Kind.TOOLS, "browser": Kind.BROWSER, "small_bench": Kind.SMALL, "cluster": Kind.WHOLE}
 LEFT_OUT = "left out: "
-ROOT = Path(__file__).parents[2]
 
 
 @dataclass(frozen=True)
@@ -135,17 +132,11 @@ def _bench(run: Run, kind: Kind) -> Cluster:
     # One at a time: the first worker starts the cluster, the others find its state.
     with _locked(leftovers.records(), fcntl.LOCK_EX):
         if not directory.exists():
-            argv = ["--owner-pid", str(run.owner), "--directory", str(directory), "--kind", kind]
-            subprocess.run([sys.executable, "-m", "tests.bench.supervisor", *argv], check=True, cwd=ROOT)
-        waiting.until(
-            f"the {kind} bench in {directory}",
-            lambda: (directory / "state.json").exists() or (directory / "failed").exists(),
-            180,
-        )
-    failed = directory / "failed"
-    if failed.exists():
-        pytest.fail(f"the {kind} bench did not start; its logs are in {directory}\n{failed.read_text()}")
-    return Cluster.load(directory)
+            launch.start(directory, owner=run.owner, kind=kind)
+        try:
+            return launch.ready(directory)
+        except RuntimeError as error:
+            pytest.fail(str(error))
 
 
 def _namespace(bench: Cluster) -> Iterator[str]:

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.bench import enclosure, leftovers, waiting
+from tests.bench import enclosure, launch, leftovers, waiting
 from tests.bench.cluster import Cluster
-from tests.bench.fixtures import ROOT
+from tests.bench.launch import ROOT
 from tests.bench.needs import Kind
 
 Begin = Callable[[Kind], tuple[Cluster, subprocess.Popen[bytes]]]
@@ -27,10 +27,8 @@ def begin() -> Iterator[Begin]:
         owner = subprocess.Popen(["cat"], stdin=subprocess.PIPE)
         owners.append(owner)
         directory = leftovers.records() / f"test-{owner.pid}-{kind}"
-        argv = ["--owner-pid", str(owner.pid), "--directory", str(directory), "--kind", kind]
-        subprocess.run([sys.executable, "-m", "tests.bench.supervisor", *argv], check=True, cwd=ROOT)
-        waiting.until("the cluster", (directory / "state.json").exists, 120)
-        return Cluster.load(directory), owner
+        launch.start(directory, owner=owner.pid, kind=kind)
+        return launch.ready(directory), owner
 
     yield start
     for owner in owners:

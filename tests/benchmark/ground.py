@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,13 +11,12 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from tests.bench import accounts, network, parts, waiting
+from tests.bench import accounts, launch, network, parts, waiting
 from tests.bench.cluster import Cluster
 from tests.bench.needs import Kind
 from tests.benchmark.etcd import Delete, Prepared, Put, Step, Store, prepared
 from tests.benchmark.population import ADDRESS, Document, Member, Population
 
-ROOT = Path(__file__).parents[2]
 SERVERS_OF_ONE_PROCESS = 500
 READ_ALL = [
     {"apiGroups": ["cert-manager.io"], "resources": ["certificates", "certificaterequests"]},
@@ -44,13 +42,8 @@ def control_plane() -> Iterator[Cluster]:
     """Run etcd and an API server; the controllers, which would tidy up what they did not make, do not run."""
     with tempfile.TemporaryDirectory(prefix="certlag-bench-") as scratch:
         directory = Path(scratch) / "cluster"
-        argv = ["--owner-pid", str(os.getpid()), "--directory", str(directory), "--kind", Kind.SMALL]
-        subprocess.run([sys.executable, "-m", "tests.bench.supervisor", *argv], check=True, cwd=ROOT)
-        state, failed = directory / "state.json", directory / "failed"
-        waiting.until("the control plane", lambda: state.exists() or failed.exists(), 180)
-        if failed.exists():
-            raise RuntimeError(failed.read_text())
-        cluster = Cluster.load(directory)
+        launch.start(directory, owner=os.getpid(), kind=Kind.SMALL)
+        cluster = launch.ready(directory)
         try:
             for controller in ("cert-manager", "kube-controller-manager"):
                 cluster.kill(controller)

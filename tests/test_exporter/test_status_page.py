@@ -15,7 +15,7 @@ from exporter.judgement import Reason, Verdict, WindowState
 from exporter.model import ProbeFailure
 from exporter.run_record import RunState, Step
 from exporter.status_page.cards import cards
-from exporter.status_page.render import page
+from exporter.status_page.render import Renderer
 from exporter.status_page.sight import Level, sight
 from exporter.status_page.view import MAX_CARDS, view
 from exporter.status_page.words import FAILURES, REASONS, RUN_STATES, STATES, VERDICTS, moment, span
@@ -43,6 +43,11 @@ class Text(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append((tag, dict(attrs)))
+
+
+def page(shown: Document) -> str:
+    """The page of a document, by a renderer that has rendered none before."""
+    return Renderer().page(shown)
 
 
 # --- what is said in big ---------------------------------------------------------------------------

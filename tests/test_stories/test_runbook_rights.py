@@ -17,6 +17,7 @@ from tests.bench import accounts, opschain, waiting
 from tests.bench.api import Api
 from tests.bench.cluster import Cluster, Object
 from tests.bench.opschain import BUILD_SERVICE
+from tests.role_rights import Granted, rights_of
 from tests.runbook_process import Runbook, operator
 
 pytestmark = pytest.mark.cluster
@@ -27,21 +28,11 @@ RBAC = "/apis/rbac.authorization.k8s.io/v1"
 UPGRADED = ("", "pods", "portforward", "", "create")
 """Asked for within a port-forward by WebSocket, which the audit log shows as `get` (kubernetes/enhancements#5524)."""
 
-Granted = tuple[str, str, str, str, str]
-"""Group, resource, subresource, name ("" for all), verb."""
-
 
 def granted() -> list[Granted]:
     """Every single right in the manifest's Role."""
     (role,) = (each for each in yaml.safe_load_all(MANIFEST.read_text()) if each["kind"] == "Role")
-    return [
-        (group, resource, subresource, name, verb)
-        for rule in role["rules"]
-        for group in rule["apiGroups"]
-        for resource, _, subresource in (word.partition("/") for word in rule["resources"])
-        for name in rule.get("resourceNames", [""])
-        for verb in rule["verbs"]
-    ]
+    return rights_of(role)
 
 
 def needed(namespace: str) -> list[Right]:
