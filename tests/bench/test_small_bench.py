@@ -22,6 +22,8 @@ def make_certificate(bench: Cluster, namespace: str) -> str:
     }
     bench.api("POST", f"{path}/certificates", {"apiVersion": GROUP, "kind": "Certificate"} | certificate)
     bench.wait_condition(f"{path}/certificates/served", "Ready")
+    # It may be Ready a moment before it says which revision that is.
+    bench.wait(f"{path}/certificates/served", lambda seen: "revision" in seen["status"])
     return f"{path}/certificates/served"
 
 
