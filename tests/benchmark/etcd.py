@@ -6,6 +6,7 @@ in etcd as JSON (custom resources always do, and the API server reads any object
 
 import base64
 import json
+import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -74,19 +75,21 @@ class Store:
             operations = [{"requestPut": put.request()[1]} for put in some]
             self._send("txn", json.dumps({"success": operations}).encode())
 
-    def send(self, steps: Iterable[Prepared]) -> None:
-        """Do steps, several at once, each write by itself.
+    def send(self, steps: Iterable[Prepared]) -> list[float]:
+        """Do steps, several at once, each write by itself; return when the last write of each was begun (monotonic).
 
         Raises:
             RuntimeError: etcd refused.
         """
         with ThreadPoolExecutor(WRITERS) as writers:
-            for _ in writers.map(self._do, steps):
-                pass
+            return list(writers.map(self._do, steps))
 
-    def _do(self, step: Prepared) -> None:
+    def _do(self, step: Prepared) -> float:
+        begun = 0.0
         for path, body in step:
+            begun = time.monotonic()
             self._send(path, body)
+        return begun
 
     def _send(self, path: str, body: bytes) -> None:
         answer = self._pool.request("POST", f"/v3/kv/{path}", body=body)

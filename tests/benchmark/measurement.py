@@ -1,9 +1,8 @@
 """One size measured: the exporter as a process against a population, seen from outside."""
 
 import re
-import threading
 import time
-from contextlib import suppress
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from statistics import median
@@ -12,7 +11,6 @@ import msgspec
 
 from tests import exporter_process
 from tests.bench import waiting
-from tests.bench.api import Api
 from tests.benchmark import limits, outside
 from tests.benchmark.etcd import prepared
 from tests.benchmark.ground import Ground, renewal_of
@@ -27,7 +25,6 @@ BETWEEN_SCRAPES = 0.1
 USER = "system:serviceaccount:default:bench"
 NOT_BEFORE = b"certlag_certificate_not_before_timestamp_seconds"
 _NOT_BEFORE_LINE = re.compile(rb'certificate="([^"]*)"\} (\d+)$', re.MULTILINE)
-_EVENT = re.compile(rb'"name":"(service-\d+)".*"revision":(\d+)')
 
 
 @dataclass(frozen=True)
@@ -189,35 +186,18 @@ def _requests(ground: Ground) -> int:
 # --- events ---------------------------------------------------------------------------------------
 
 
-class _Announced:
-    """When the API server announced that a certificate has its second revision, by our own watch."""
-
-    def __init__(self, api: Api) -> None:
-        self.at: dict[bytes, float] = {}
-        self._lines = api.lines("/apis/cert-manager.io/v1/certificates")
-        self._thread = threading.Thread(target=self._watch, daemon=True)
-        self._thread.start()
-
-    def _watch(self) -> None:
-        with suppress(ConnectionError):  # the API server has ended
-            for line in self._lines:
-                if (found := _EVENT.search(line)) and found[2] == b"2":
-                    self.at.setdefault(found[1], time.monotonic())
-
-
 def _single_events(ground: Ground, exporter: ExporterProcess, count: int) -> list[float]:
-    """Renew certificates one by one; return the seconds from the API server's event to a scrape that shows each."""
+    """Renew certificates one by one; return the seconds from the last write to a scrape that shows each."""
     population = ground.population
     new = str(int(population.issued_at(2).timestamp())).encode()
     members = list(population.members())
-    announced = _Announced(ground.cluster.client)
     delays = []
     for member in members[:: max(1, len(members) // count)][:count]:
         name = member.name.encode()
-        ground.store.send([prepared(renewal_of(population, member))])
+        (written,) = ground.store.send([prepared(renewal_of(population, member))])
         line = b'certificate="%s"} %s\n' % (name, new)
         seen = waiting.until(f"{name!r} renewed", partial(_seen, exporter, line), 30, interval=0.005)
-        delays.append(max(0.0, seen - waiting.until("the event", partial(announced.at.get, name), 10)))
+        delays.append(seen - written)
     return delays
 
 
@@ -235,7 +215,7 @@ def _family(exposition: bytes) -> bytes:
 
 @dataclass(frozen=True)
 class _Burst:
-    """Every certificate renewed at once: seconds until a scrape showed all, and of each from its event to a scrape."""
+    """Every certificate renewed at once: seconds until a scrape showed all, and of each from its write to a scrape."""
 
     seconds: float
     delays: list[float]
@@ -244,23 +224,22 @@ class _Burst:
 def _burst(ground: Ground, exporter: ExporterProcess) -> _Burst:
     population = ground.population
     new = str(int(population.issued_at(2).timestamp())).encode()
-    announced = _Announced(ground.cluster.client)
     shown = {name for name, at in _NOT_BEFORE_LINE.findall(_family(exporter.get("/metrics")[2])) if at == new}
     began = time.monotonic()
-    sending = threading.Thread(target=ground.store.send, args=(ground.renewal,), daemon=True)
-    sending.start()
     seen: dict[bytes, float] = {}
-    while len(seen) + len(shown) < population.certificates:
-        text = exporter.get("/metrics")[2]
-        received = time.monotonic()
-        for name, at in _NOT_BEFORE_LINE.findall(_family(text)):
-            if at == new and name not in shown:
-                seen.setdefault(name, received)
-        if received - began > BURST_MOST:
-            raise AssertionError(f"{len(seen)} of {population.certificates} renewals shown in {BURST_MOST:g} s")
-        time.sleep(BETWEEN_SCRAPES)
-    sending.join()
-    return _Burst(time.monotonic() - began, [max(0.0, at - announced.at[name]) for name, at in seen.items()])
+    with ThreadPoolExecutor(1) as sender:
+        sending = sender.submit(ground.store.send, ground.renewal)
+        while len(seen) + len(shown) < population.certificates:
+            text = exporter.get("/metrics")[2]
+            received = time.monotonic()
+            for name, at in _NOT_BEFORE_LINE.findall(_family(text)):
+                if at == new and name not in shown:
+                    seen.setdefault(name, received)
+            if received - began > BURST_MOST:
+                raise AssertionError(f"{len(seen)} of {population.certificates} renewals shown in {BURST_MOST:g} s")
+            time.sleep(BETWEEN_SCRAPES)
+        written = dict(zip((member.name.encode() for member in population.members()), sending.result(), strict=True))
+    return _Burst(time.monotonic() - began, [at - written[name] for name, at in seen.items()])
 
 
 def _p99(seconds: list[float]) -> float:

@@ -94,14 +94,14 @@ ROWS: tuple[Row, ...] = (
         lambda f: f"a bare handshake {_ms(f.processor_per_handshake)}",
     ),
     (
-        "quiet: event to scrape, median / p99",
+        "quiet: write to scrape, median / p99",
         lambda f: f"{_ms(f.quiet_event_median)} / {_ms(f.quiet_event_p99)}",
         _mark(""),
     ),
     ("all renewed at once: shown after", lambda f: f"{f.burst_seconds:.2f} s", _mark("")),
     ("events applied", lambda f: f"{f.burst_events_per_second:,.0f}/s", _mark("")),
     (
-        "burst: event to scrape, median / p99",
+        "burst: write to scrape, median / p99",
         lambda f: f"{_ms(f.burst_event_median)} / {_ms(f.burst_event_p99)}",
         _mark(""),
     ),
