@@ -5,7 +5,7 @@ import socket
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.bench import needs, parts
+from tests.bench import parts
 from tests.bench.components import Component
 from tests.bench.credentials import Credentials
 
@@ -47,13 +47,13 @@ def in_namespace(directory: Path, address: str) -> Layout:
 
 
 def etcd(layout: Layout) -> Component:
-    """The store. Debian's 3.4 serves this Kubernetes well."""
+    """The store."""
     client = f"http://127.0.0.1:{layout.etcd_port}"
     peer = f"http://127.0.0.1:{layout.etcd_peer_port}"
     return Component(
         "etcd",
         (
-            str(needs.tool("etcd")),
+            str(parts.binary("etcd")),
             f"--data-dir={layout.directory / 'etcd'}",
             f"--listen-client-urls={client}",
             f"--advertise-client-urls={client}",

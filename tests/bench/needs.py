@@ -33,7 +33,7 @@ class Missing:
 # Programs of the system, with the Debian package that has each.
 TOOLS = {"promtool": "prometheus", "amtool": "prometheus-alertmanager"}
 BROWSER_TOOLS = {"chromium": "chromium", "chromedriver": "chromium-driver"}
-SMALL_TOOLS = {"etcd": "etcd-server", "setpriv": "util-linux"}
+SMALL_TOOLS = {"setpriv": "util-linux"}
 WHOLE_TOOLS = {
     "umount": "mount",
     "runc": "runc",

@@ -102,6 +102,7 @@ PARTS = {
             "k8s.io/kubernetes",
             _kubernetes_ldflags(),
         ),
+        Part("etcd", (".",), "go.etcd.io/etcd/server/v3"),
         Part("cert-manager", (".",), "github.com/cert-manager/cert-manager"),
         Part(
             "containerd",
