@@ -91,7 +91,7 @@ def _judge(leaf: Leaf, subject: Subject, known: Issued | None, siblings: frozens
         never = certificate is None or certificate.revision is None
         return Verdict.UNKNOWN, Reason.NEVER_ISSUED if never else Reason.ISSUED_NOT_KNOWN
     names = (*certificate.names, *(chain.leaf.names if chain else ()))
-    if leaf.fingerprint_sha256 not in subject.former and leaf.names.isdisjoint(names):
+    if leaf.fingerprint_sha256 not in subject.former and set(leaf.names).isdisjoint(names):
         return Verdict.UNKNOWN, Reason.OTHER_CERTIFICATE
     if not chain and (leaf.not_before, leaf.not_after) == (known.not_before, known.not_after):
         return Verdict.CURRENT, Reason.SAME_DATES_AS_ISSUED

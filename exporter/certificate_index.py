@@ -4,7 +4,7 @@ Most of the exporter's memory is here, so there is one entry for each Certificat
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from exporter.groups import Groups
 from exporter.issued import issued
@@ -16,7 +16,10 @@ FORMER = 8
 
 @dataclass(slots=True)
 class _Entry:
-    """One Certificate with its requests; `uid` and `revision` are those for which `issued` was seen."""
+    """One Certificate with its requests; `uid` and `revision` are those for which `issued` was seen.
+
+    `former` are the fingerprints of what was seen issued before that.
+    """
 
     certificate: Certificate | None = None
     requests: tuple[CertificateRequest, ...] = ()
@@ -105,7 +108,8 @@ class CertificateIndex:
 
     def former(self, key: ObjectKey) -> frozenset[str]:
         """Return the fingerprints of what was seen issued so far, the present one among them."""
-        return frozenset(self._entries.get(key, _NONE).former)
+        entry = self._entries.get(key, _NONE)
+        return frozenset((*entry.former, *_fingerprint(entry.issued)))
 
     def _entry(self, key: ObjectKey) -> _Entry:
         return self._entries.setdefault(key, _Entry())
@@ -136,11 +140,18 @@ def _remember(entry: _Entry) -> None:
     if known is None or known.chain is None or known.evidence is not IssuedEvidence.CERTIFICATE_REQUEST:
         return
     entry.uid, entry.revision = certificate.uid, certificate.revision
+    if (certificate.not_before, certificate.not_after) == (known.not_before, known.not_after):
+        # One object for equal values.
+        entry.certificate = replace(certificate, not_before=known.not_before, not_after=known.not_after)
     if entry.issued != known:
+        now = _fingerprint(known)
+        before = (*entry.former, *_fingerprint(entry.issued))
+        entry.former = tuple(other for other in dict.fromkeys(before) if other not in now)[1 - FORMER :]
         entry.issued = known
-    fingerprint = known.chain.leaf.fingerprint_sha256
-    if entry.former[-1:] != (fingerprint,):
-        entry.former = (*(other for other in entry.former if other != fingerprint), fingerprint)[-FORMER:]
+
+
+def _fingerprint(known: Issued | None) -> tuple[str, ...]:
+    return (known.chain.leaf.fingerprint_sha256,) if known is not None and known.chain is not None else ()
 
 
 def _secret(certificate: Certificate) -> ObjectKey:

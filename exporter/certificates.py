@@ -7,7 +7,7 @@ All input is hostile: sizes are bounded, and whatever the library makes of broke
 import binascii
 import hashlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from functools import lru_cache
@@ -25,7 +25,6 @@ MAX_NAMES = 200
 MAX_NAME = 255
 """Characters of a DNS name (RFC 1035 §2.3.4); longer names cannot match a Certificate's and are cut."""
 
-_NO_NAMES = frozenset[str]()
 _PEM = re.compile(r"-----BEGIN CERTIFICATE-----(.*?)-----END CERTIFICATE-----", re.DOTALL)
 
 
@@ -60,8 +59,8 @@ def read_chain(ders: Sequence[bytes]) -> Chain:
     """
     if not ders:
         raise InvalidCertificateError("an empty chain")
-    leaf, kept = read_leaf(ders[0]), tuple(_shared(der) for der in ders[:MAX_CHAIN])
-    return Chain(leaf, kept, min((leaf.not_after, *(_not_after(der) for der in kept[1:]))))
+    leaf, others = read_leaf(ders[0]), tuple(_shared(der) for der in ders[1:MAX_CHAIN])
+    return Chain(leaf, (ders[0], *others), min((leaf.not_after, *(_not_after(der) for der in others))))
 
 
 def read_issued(certificate_pem: bytes, ca_pem: bytes) -> IssuedChain:
@@ -90,7 +89,7 @@ def read_leaf(der: bytes) -> Leaf:
     """
     certificate = _parse(der)
     with _reading():
-        return _leaf(der, certificate, frozenset((*_common_names(certificate), *_alternative_names(certificate))))
+        return _leaf(der, certificate, (*_common_names(certificate), *_alternative_names(certificate)))
 
 
 def _read_issued_leaf(der: bytes) -> tuple[Leaf, x509.Name]:
@@ -100,16 +99,16 @@ def _read_issued_leaf(der: bytes) -> tuple[Leaf, x509.Name]:
     """
     certificate = _parse(der)
     with _reading():
-        return _leaf(der, certificate, frozenset(_common_names(certificate)) or _NO_NAMES), certificate.issuer
+        return _leaf(der, certificate, tuple(_common_names(certificate))), certificate.issuer
 
 
-def _leaf(der: bytes, certificate: x509.Certificate, names: frozenset[str]) -> Leaf:
+def _leaf(der: bytes, certificate: x509.Certificate, names: Iterable[str]) -> Leaf:
     return Leaf(
         fingerprint_sha256=hashlib.sha256(der).hexdigest(),
         serial_number=_octets(certificate.serial_number),
         not_before=certificate.not_valid_before_utc,
         not_after=certificate.not_valid_after_utc,
-        names=names,
+        names=tuple(dict.fromkeys(names)),
     )
 
 

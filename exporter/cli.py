@@ -131,7 +131,7 @@ def main(
         _refuse(str(error))
     clock = SystemClock()
     publication = Publication(clock, version=VERSION, revision=REVISION)
-    jitter = random.SystemRandom()
+    jitter = random.Random()  # noqa: S311 - spreads load, and is asked for each probe
     service = Service(configuration, client, publication, clock, interval=probe_interval, jitter=jitter, shard=shard)
     server = Server(pages(publication), web)
     try:

@@ -12,7 +12,7 @@ from exporter.cluster.resources import Watch
 from exporter.cluster.watch import WatchHealth
 from exporter.errors import ClusterErrorReason
 from exporter.judgement import Assessment, PodAssessment, SightAssessment, UseAssessment, Verdict, WindowState
-from exporter.model import Evidence, Leaf, ProbeFailure
+from exporter.model import Evidence, Leaf, Observation, ProbeFailure
 from exporter.run_record import RunState
 from exporter.runs import TargetAssessment
 from exporter.text_format import Family, Sample
@@ -197,11 +197,21 @@ def of_certificate(assessment: Assessment) -> Iterator[Sample]:
     """Yield the samples of one judgement."""
     yield from _issued(assessment)
     for use in assessment.uses:
-        where = (*use.workload[:1], use.workload.name, use.workload.type, assessment.key.name, use.target)
+        where = _where(assessment, use)
         yield from _use(where, use)
         for pod in use.pods:
             for assessed in pod.sights:
-                yield from _place(where, pod, assessed, use.evidence)
+                yield from _sight(_place(where, pod, assessed), assessed, use.evidence)
+
+
+def of_probes(assessment: Assessment) -> Iterator[Sample]:
+    """Yield, of the samples of one judgement, those that every probe changes, whatever it found."""
+    for use in assessment.uses:
+        where = _where(assessment, use)
+        for pod in use.pods:
+            for assessed in pod.sights:
+                if assessed.sight.observation is not None:
+                    yield from _timing(_place(where, pod, assessed), assessed.sight.observation)
 
 
 def of_target(assessment: TargetAssessment) -> Iterator[Sample]:
@@ -285,20 +295,31 @@ def _use(where: tuple[str, ...], use: UseAssessment) -> Iterator[Sample]:
         yield Sample(PODS, (*where, state), sum(pod.verdict is state for pod in use.pods))
 
 
-def _place(
-    where: tuple[str, ...], pod: PodAssessment, assessed: SightAssessment, evidence: Evidence
-) -> Iterator[Sample]:
-    endpoint, observation = assessed.sight.endpoint, assessed.sight.observation
-    place = (*where, pod.pod.name, endpoint.container, str(endpoint.port or ""))
+def _where(assessment: Assessment, use: UseAssessment) -> tuple[str, ...]:
+    workload = use.workload
+    return (workload.namespace, workload.name, workload.type, assessment.key.name, use.target)
+
+
+def _place(where: tuple[str, ...], pod: PodAssessment, assessed: SightAssessment) -> tuple[str, ...]:
+    endpoint = assessed.sight.endpoint
+    return (*where, pod.pod.name, endpoint.container, str(endpoint.port or ""))
+
+
+def _sight(place: tuple[str, ...], assessed: SightAssessment, evidence: Evidence) -> Iterator[Sample]:
+    observation = assessed.sight.observation
     if evidence is Evidence.START_TIME:
         yield Sample(LOADED_INFO, (*place, "", "", evidence), 1)
     if observation is None:
         return
     yield Sample(PROBE_SUCCESS, place, observation.failure is None)
-    yield Sample(PROBE_DURATION, place, observation.duration.total_seconds())
-    yield from _instant(PROBE_LAST_SUCCESS, place, observation.last_success_at)
+    yield from _timing(place, observation)
     if observation.loaded is not None:
         yield from _loaded(place, observation.loaded.leaf, evidence)
+
+
+def _timing(place: tuple[str, ...], observation: Observation) -> Iterator[Sample]:
+    yield Sample(PROBE_DURATION, place, observation.duration.total_seconds())
+    yield from _instant(PROBE_LAST_SUCCESS, place, observation.last_success_at)
 
 
 def _loaded(place: tuple[str, ...], leaf: Leaf, evidence: Evidence) -> Iterator[Sample]:

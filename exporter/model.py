@@ -5,7 +5,7 @@ end in `_at` or are X.509's own (`not_before`, `not_after`); lengths of time are
 An instant that is not known is None, never zero.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import NamedTuple
@@ -49,7 +49,7 @@ class Leaf:
     serial_number: str
     not_before: datetime
     not_after: datetime
-    names: frozenset[str]
+    names: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +158,7 @@ class Container:
     started_at: datetime | None
     ready: bool
     ports: tuple[Port, ...]
-    secrets: frozenset[str]
+    secrets: tuple[str, ...]
 
 
 class Owner(NamedTuple):
@@ -284,13 +284,14 @@ class Observation:
     """What is known of one endpoint after at least one attempt ended.
 
     `failure` is None if the last attempt succeeded. Once seen, `loaded` stays through failed probes: the same
-    container cannot change it without being seen to.
+    container cannot change it without being seen to. Two that tell the same are equal, whenever and however long
+    it took.
     """
 
-    duration: timedelta
+    duration: timedelta = field(compare=False)
     failure: ProbeFailure | None
     loaded: Chain | None
-    last_success_at: datetime | None
+    last_success_at: datetime | None = field(compare=False)
 
 
 # --- targets --------------------------------------------------------------------------------------

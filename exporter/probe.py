@@ -24,7 +24,7 @@ from typing import Protocol
 from exporter.certificates import InvalidCertificateError, read_chain
 from exporter.clock import Clock
 from exporter.errors import ClusterError, ClusterErrorReason
-from exporter.model import Endpoint, Presented, Probe, ProbeFailure, Unanswered
+from exporter.model import Chain, Endpoint, Presented, Probe, ProbeFailure, Unanswered
 
 TIMEOUT = 3.0
 """Seconds for connection and handshake together."""
@@ -127,7 +127,14 @@ def _is_second_flight(queued: bytes) -> bool:
     return queued[:1] == b"\x16" and queued[5:6] in (b"\x0b", b"\x10")
 
 
-def probe(endpoint: Endpoint, clock: Clock, *, timeout: float = TIMEOUT, connect: Connect = directly) -> Probe:
+def probe(
+    endpoint: Endpoint,
+    clock: Clock,
+    *,
+    timeout: float = TIMEOUT,
+    connect: Connect = directly,
+    known: Chain | None = None,
+) -> Probe:
     """Shake hands with an endpoint once; every outcome is a value.
 
     Args:
@@ -135,16 +142,20 @@ def probe(endpoint: Endpoint, clock: Clock, *, timeout: float = TIMEOUT, connect
         clock: when.
         timeout: seconds for all of it.
         connect: the way there.
+        known: what it presented before; if it still does, that is the outcome, and nothing is read anew.
     """
     started_at, started = clock.now(), clock.monotonic()
-    outcome = _outcome(endpoint, clock, started + timeout, connect)
+    outcome = _outcome(endpoint, clock, started + timeout, connect, known)
     duration = timedelta(seconds=clock.monotonic() - started)
     return Probe(endpoint, outcome, started_at, duration)
 
 
-def _outcome(endpoint: Endpoint, clock: Clock, deadline: float, connect: Connect) -> Presented | Unanswered:
+def _outcome(
+    endpoint: Endpoint, clock: Clock, deadline: float, connect: Connect, known: Chain | None
+) -> Presented | Unanswered:
     try:
-        return Presented(read_chain(_shake_hands(endpoint, clock, deadline, connect)))
+        presented = _shake_hands(endpoint, clock, deadline, connect)
+        return Presented(known if known is not None and known.der == presented else read_chain(presented))
     except InvalidCertificateError as error:
         return Unanswered(ProbeFailure.INVALID_CERTIFICATE, str(error))
     except OverflowError as error:

@@ -7,7 +7,7 @@ is asked for, at most once a second.
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import prometheus_client
@@ -17,7 +17,7 @@ from exporter.clock import Clock
 from exporter.cluster.resources import Watch
 from exporter.cluster.watch import WatchHealth
 from exporter.judgement import Assessment
-from exporter.model import ProbeFailure
+from exporter.model import ObjectKey, ProbeFailure
 from exporter.pieces import Row, gzip_stream
 from exporter.runs import TargetAssessment
 from exporter.text_format import render
@@ -29,10 +29,14 @@ LOOP_SECONDS = 180.0
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """All that was judged at one moment."""
+    """All that was judged at one moment.
+
+    `assessments` stays the main loop's own, which replaces values in it: a copy of ten thousand for each probe that
+    ends would cost more than its judgement (docs/performance.md).
+    """
 
     rows: tuple[Row, ...] = ()
-    assessments: tuple[Assessment, ...] = ()
+    assessments: Mapping[ObjectKey, Assessment] = field(default_factory=dict)
     targets: tuple[TargetAssessment, ...] = ()
 
 
@@ -83,9 +87,8 @@ class Publication:
     def document(self) -> dict[str, Any]:
         """Return the status as of now."""
         judged = self._judged
-        return status.document(
-            judged.assessments, judged.targets, self._watches, ready=self.ready, now=self.clock.now()
-        )
+        assessments = tuple(judged.assessments.values())  # at once: the main loop has to wait meanwhile
+        return status.document(assessments, judged.targets, self._watches, ready=self.ready, now=self.clock.now())
 
     def status(self) -> bytes:
         """Return the status as JSON."""

@@ -19,7 +19,7 @@ from exporter.cluster.resources import FOR_CERTIFICATES, Watch
 from exporter.cluster.watch import Change, Listed, WatchHealth
 from exporter.configuration import Configuration
 from exporter.judgement import Assessment, Subject
-from exporter.model import Endpoint, Issued, ObjectKey, Presented, Probe, ProbeFailure, Unanswered
+from exporter.model import Chain, Endpoint, Issued, ObjectKey, Presented, Probe, ProbeFailure, Unanswered
 from exporter.publication import Judged, Publication
 from exporter.runs import TargetAssessment
 from exporter.schedule import Schedule
@@ -102,11 +102,15 @@ class Rounds:
         if not self._judging or self._clock_was_set():
             self._judging = True
             self._changes.clear()
-            self._assessments.clear()
+            self._assessments = {}
             dirty = self._world.keys()
             log.info("judging anew", extra={"certificates": len(dirty)})
-        changed = self._judge(dirty | self._fallen_due())
-        changed |= self._judge_targets()
+            self._judge(dirty)
+            self._judge_targets()
+            changed = True
+        else:
+            changed = self._judge(dirty | self._fallen_due())
+            changed |= self._judge_targets()
         due = self._schedule.take(self._clock.monotonic(), PROBERS - self._in_flight)
         self._in_flight += len(due)
         if changed:
@@ -116,9 +120,12 @@ class Rounds:
             log.info("ready")
         return due
 
+    def loaded(self, endpoint: Endpoint) -> Chain | None:
+        """Return what was last seen presented there, None if nothing was."""
+        return self._world.loaded(endpoint)
+
     def _judged(self) -> Judged:
-        assessments = tuple(self._assessments.values())
-        return Judged(self._page.rows(), assessments, tuple(self._target_assessments.values()))
+        return Judged(self._page.rows(), self._assessments, tuple(self._target_assessments.values()))
 
     # --- folding ----------------------------------------------------------------------------------
 
@@ -177,7 +184,10 @@ class Rounds:
             self._plan_probes(subject, assessment, before)
             if assessment.changes_at is not None and (not before or before.changes_at != assessment.changes_at):
                 heapq.heappush(self._changes, (assessment.changes_at, key))
-            changed |= self._page.put(key, exposition.of_certificate(assessment))
+            if assessment == before:
+                changed |= self._page.put_some(key, exposition.of_probes(assessment))
+            else:
+                changed |= self._page.put(key, exposition.of_certificate(assessment))
         return changed
 
     def _judge_targets(self) -> bool:

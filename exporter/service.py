@@ -22,7 +22,7 @@ from exporter.cluster.resources import Watch, watches
 from exporter.cluster.watch import Change, Reflector
 from exporter.configuration import Configuration
 from exporter.errors import ClusterError
-from exporter.model import Endpoint, Probe
+from exporter.model import Chain, Endpoint, Probe
 from exporter.probe import probe
 from exporter.publication import Publication
 from exporter.rounds import PROBERS, Rounds
@@ -70,7 +70,7 @@ class Service:
         self._publication = publication
         self._messages: queue.SimpleQueue[Message] = queue.SimpleQueue()
         self._stopping = threading.Event()
-        self._to_probe: queue.SimpleQueue[Endpoint | None] = queue.SimpleQueue()
+        self._to_probe: queue.SimpleQueue[tuple[Endpoint, Chain | None] | None] = queue.SimpleQueue()
         self._threads: list[threading.Thread] = []
         self._reflectors = [
             Reflector(
@@ -106,7 +106,7 @@ class Service:
         was_ready = False
         while not self._stopping.is_set():
             for endpoint in self._rounds.round(_sound(self._take())):
-                self._to_probe.put(endpoint)
+                self._to_probe.put((endpoint, self._rounds.loaded(endpoint)))
             if self._publication.ready and not was_ready:
                 was_ready = True
                 memory.keep()
@@ -123,8 +123,9 @@ class Service:
             return messages
 
     def _probe_until_stopped(self) -> None:
-        while (endpoint := self._to_probe.get()) is not None:
-            self._messages.put(probe(endpoint, self._clock))
+        while (asked := self._to_probe.get()) is not None:
+            endpoint, known = asked
+            self._messages.put(probe(endpoint, self._clock, known=known))
 
     # --- threads ----------------------------------------------------------------------------------
 

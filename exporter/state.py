@@ -19,6 +19,7 @@ from exporter.judgement import PodView, Sight, Subject, Use
 from exporter.model import (
     Certificate,
     CertificateRequest,
+    Chain,
     Endpoint,
     Evidence,
     Lease,
@@ -92,6 +93,11 @@ class World:
         return self._certificates_of(pod)
 
     # --- out ------------------------------------------------------------------------------------------
+
+    def loaded(self, endpoint: Endpoint) -> Chain | None:
+        """Return what was last seen presented by an endpoint."""
+        before = self._observations.get(endpoint.pod, {}).get(endpoint)
+        return before.loaded if before else None
 
     def keys(self) -> Keys:
         """Return the keys of all subjects: every Certificate, and those that targets name."""

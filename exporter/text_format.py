@@ -72,18 +72,27 @@ class Page:
         lines = _lines(samples)
         if key not in self._places and not lines:
             return False
-        block, slot = divmod(self._place(key), BLOCK)
-        changed = False
-        for family, blocks in self._blocks.items():
-            new = lines.get(family, b"")
-            if new and block not in blocks:
-                blocks[block] = _Block()
-            if block in blocks and blocks[block].replace(slot, new):
-                self._rows.pop(family, None)
-                changed = True
+        place = self._place(key)
+        changed = [self._replace(family, place, lines.get(family, b"")) for family in self._blocks]
         if not lines:
             self._vacant.append(self._places.pop(key))
-        return changed
+        return any(changed)
+
+    def put_some(self, key: Hashable, samples: Iterable[Sample]) -> bool:
+        """Replace what is said under a key in the families of these samples, and in no other; tell the same."""
+        place = self._place(key)
+        changed = [self._replace(family, place, lines) for family, lines in _lines(samples).items()]
+        return any(changed)
+
+    def _replace(self, family: Family, place: int, lines: bytes) -> bool:
+        number, slot = divmod(place, BLOCK)
+        blocks = self._blocks[family]
+        if lines and number not in blocks:
+            blocks[number] = _Block()
+        if number not in blocks or not blocks[number].replace(slot, lines):
+            return False
+        self._rows.pop(family, None)
+        return True
 
     def rows(self) -> tuple[Row, ...]:
         """Return the exposition: one row for each family, the same one as long as nothing in it changes."""

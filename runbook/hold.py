@@ -85,7 +85,7 @@ class Hold:
         self.orders = orders
         self.clock = clock
         self.leases = Leases(orders.workloads, orders.holder, clock)
-        self.journal = Journal(orders.target, self.leases.hold)
+        self.journal = Journal(orders.target, guard=self.leases.hold, confirm=self.leases.confirm)
         self.owned = False
         """Whether the record is ours to write: a run was opened, or taken over."""
         self._announced = 0

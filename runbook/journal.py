@@ -19,8 +19,16 @@ from runbook.record import Record, Run, config_map, from_config_map
 class Journal:
     """The record of one target. `record` is what it holds, as far as we know."""
 
-    def __init__(self, target: Target, guard: Guard) -> None:
+    def __init__(self, target: Target, *, guard: Guard, confirm: Guard) -> None:
+        """Begin with nothing read.
+
+        Args:
+            target: whose record it is.
+            guard: keeps the lock before each try.
+            confirm: reads the lock again after a write that did not land, and raises LostError if it is not ours.
+        """
         self._guard = guard
+        self._confirm = confirm
         self._target = target.name
         self._collection = f"/api/v1/namespaces/{target.workload.namespace}/configmaps"
         self._path = f"{self._collection}/{record_name(target.name)}"
@@ -64,6 +72,8 @@ class Journal:
                     return found
                 if not _same_owner(found, before):
                     raise LostError("the record is another run's now") from error
+                # Another run may have come and gone meanwhile: it leaves no run open, as we found it.
+                yield from self._confirm()
                 raise
             return from_config_map(document)
 

@@ -43,7 +43,7 @@ def a_leaf(label: str = "first", **changes: Any) -> Leaf:
     """A leaf; the label decides its fingerprint. `first` is of revision 1, `second` of revision 2, 60 days later."""
     begins = {"first": ISSUED_AT, "second": RENEWED_AT, "third": RENEWED_AT + LIFETIME - WINDOW}.get(label, ISSUED_AT)
     digest = hashlib.sha256(label.encode()).hexdigest()
-    leaf = Leaf(digest, digest[:16], begins, begins + LIFETIME, frozenset({"build-service"}))
+    leaf = Leaf(digest, digest[:16], begins, begins + LIFETIME, ("build-service",))
     return replace(leaf, **changes)
 
 
@@ -94,7 +94,7 @@ def a_container(name: str = "server", **changes: Any) -> Container:
         started_at=ISSUED_AT + timedelta(hours=1),
         ready=True,
         ports=(Port("tls", 1234),),
-        secrets=frozenset({"build-service-tls"}),
+        secrets=("build-service-tls",),
     )
     return replace(container, **changes)
 

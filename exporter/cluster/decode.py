@@ -272,7 +272,7 @@ def _containers(spec: documents.PodSpec, status: documents.PodStatus) -> Iterato
             started_at=_instant(running.started_at) if running else None,
             ready=seen.ready or False,
             ports=tuple(_ports(part)),
-            secrets=frozenset(_secrets(part, secrets_of_volumes)),
+            secrets=tuple(dict.fromkeys(_secrets(part, secrets_of_volumes))),
         )
 
 

@@ -67,13 +67,13 @@ def test_renewed_twice_without_a_restart_is_stale_all_the_same() -> None:
 
 
 def test_a_leaf_of_other_names_is_another_certificate() -> None:
-    other = a_leaf("other", names=frozenset({"elsewhere"}))
+    other = a_leaf("other", names=("elsewhere",))
     subject = a_subject(a_use(a_view(None, an_observation(other))), revision=2)
     assert verdict(subject) == (Verdict.UNKNOWN, Reason.OTHER_CERTIFICATE)
 
 
 def test_a_leaf_that_was_once_issued_belongs_even_if_the_names_have_changed_since() -> None:
-    renamed = a_leaf("first", names=frozenset({"old-name"}))
+    renamed = a_leaf("first", names=("old-name",))
     use = a_use(a_view(None, an_observation(renamed)))
     assert verdict(a_subject(use, revision=2))[0] is Verdict.UNKNOWN
     former = frozenset({renamed.fingerprint_sha256})
@@ -192,14 +192,14 @@ def test_the_worst_of_a_pods_ports_is_the_pods_verdict() -> None:
 
 def test_a_tried_port_that_is_another_service_does_not_count_once_one_has_answered() -> None:
     plain_http = an_observation(failure=ProbeFailure.NOT_TLS)
-    foreign = an_observation(a_leaf("other", names=frozenset({"metrics"})))
+    foreign = an_observation(a_leaf("other", names=("metrics",)))
     view = a_view(None, an_observation(a_leaf("second")), plain_http, foreign)
     assert verdict(discovered(view)) == (Verdict.CURRENT, Reason.IS_ISSUED)
     assert len(judged(discovered(view)).pods[0].sights) == 1
 
 
 def test_a_tried_port_that_presents_another_certificate_of_the_pod_speaks_for_that_one() -> None:
-    sibling = a_leaf("sibling", names=frozenset({"build-service"}))
+    sibling = a_leaf("sibling", names=("build-service",))
     view = a_view(None, an_observation(sibling), siblings=frozenset({sibling.fingerprint_sha256}))
     assert verdict(discovered(view)) == (Verdict.UNPROBED, Reason.PRESENTS_SIBLING)
     assert judged(discovered(view)).state is None

@@ -166,7 +166,7 @@ def test_workers_that_use_a_certificate_are_judged_by_their_start() -> None:
 def test_what_another_certificate_of_the_pod_has_issued_is_a_sibling() -> None:
     other = a_certificate(key=ObjectKey(NAMESPACE, "client"), secret="client-tls")
     request = a_request(certificate="client", key=ObjectKey(NAMESPACE, "client-1"))
-    pod = a_pod("both", a_container(secrets=frozenset({"build-service-tls", "client-tls"})))
+    pod = a_pod("both", a_container(secrets=("build-service-tls", "client-tls")))
     world = a_world(objects=(*EVERYTHING, pod, other, request))
     views = {view.pod.key.name: view for view in the_subject(world).uses[0].pods}
     assert views["both"].siblings == {a_leaf("first").fingerprint_sha256}

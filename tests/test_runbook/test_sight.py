@@ -51,7 +51,7 @@ def test_the_old_one_is_valid_until_it_expires() -> None:
 
 
 def test_a_certificate_that_is_not_the_targets_is_not_valid() -> None:
-    other = a_leaf("other", names=frozenset({"somebody-else"}))
+    other = a_leaf("other", names=("somebody-else",))
     sight = a_sight(other)
     assert (sight.verified, sight.stale, sight.valid) == (False, False, False)
 
