@@ -67,7 +67,8 @@ class CertificateIndex:
         self.drop_request(request.key)
         entry = self._entry(key)
         if entry.certificate is not None:
-            key = entry.certificate.key  # one object for equal keys
+            key = entry.certificate.key  # one object for equal keys, and names
+            request = replace(request, certificate=key.name)
         entry.requests = tuple(sorted((*entry.requests, request), key=lambda each: each.key))
         self._certificate_of[request.key] = key
         _remember(entry)

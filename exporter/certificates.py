@@ -104,8 +104,8 @@ def _read_issued_leaf(der: bytes) -> tuple[Leaf, x509.Name]:
 
 def _leaf(der: bytes, certificate: x509.Certificate, names: Iterable[str]) -> Leaf:
     return Leaf(
-        fingerprint_sha256=hashlib.sha256(der).hexdigest(),
-        serial_number=_octets(certificate.serial_number),
+        fingerprint=hashlib.sha256(der).digest(),
+        serial=certificate.serial_number,
         not_before=certificate.not_valid_before_utc,
         not_after=certificate.not_valid_after_utc,
         names=tuple(dict.fromkeys(names)),
@@ -217,9 +217,3 @@ def _alternative_names(certificate: x509.Certificate) -> Iterator[str]:
     for kind in (x509.DNSName, x509.IPAddress, x509.UniformResourceIdentifier):
         for value in alternatives.get_values_for_type(kind)[:MAX_NAMES]:
             yield str(value)[:MAX_NAME]
-
-
-def _octets(serial: int) -> str:
-    """Write a serial number's octets as blackbox_exporter does; a negative one (RFC 5280 forbids it) with a sign."""
-    size = max(1, (abs(serial).bit_length() + 7) // 8)
-    return ("-" if serial < 0 else "") + abs(serial).to_bytes(size).hex()

@@ -40,16 +40,26 @@ BAREPOD = "barepod"
 class Leaf:
     """What identifies one leaf certificate.
 
-    `fingerprint_sha256` is the SHA-256 of the DER, `serial_number` the serial's own octets, both in lower-case
-    hexadecimal as blackbox_exporter writes them. `names` are its DNS, IP and URI subject alternative names and
+    `fingerprint` is the SHA-256 of the DER, 32 bytes. `names` are its DNS, IP and URI subject alternative names and
     its common name.
     """
 
-    fingerprint_sha256: str
-    serial_number: str
+    fingerprint: bytes
+    serial: int
     not_before: datetime
     not_after: datetime
     names: tuple[str, ...]
+
+    @property
+    def fingerprint_sha256(self) -> str:
+        """The fingerprint in lower-case hexadecimal, as blackbox_exporter writes it."""
+        return self.fingerprint.hex()
+
+    @property
+    def serial_number(self) -> str:
+        """The serial's own octets, likewise; a negative one (RFC 5280 forbids it) has a sign."""
+        size = max(1, (abs(self.serial).bit_length() + 7) // 8)
+        return ("-" if self.serial < 0 else "") + abs(self.serial).to_bytes(size).hex()
 
 
 @dataclass(frozen=True, slots=True)

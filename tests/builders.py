@@ -42,8 +42,8 @@ RENEWED_AT = ISSUED_AT + LIFETIME - WINDOW
 def a_leaf(label: str = "first", **changes: Any) -> Leaf:
     """A leaf; the label decides its fingerprint. `first` is of revision 1, `second` of revision 2, 60 days later."""
     begins = {"first": ISSUED_AT, "second": RENEWED_AT, "third": RENEWED_AT + LIFETIME - WINDOW}.get(label, ISSUED_AT)
-    digest = hashlib.sha256(label.encode()).hexdigest()
-    leaf = Leaf(digest, digest[:16], begins, begins + LIFETIME, ("build-service",))
+    digest = hashlib.sha256(label.encode()).digest()
+    leaf = Leaf(digest, int.from_bytes(digest[:8]), begins, begins + LIFETIME, ("build-service",))
     return replace(leaf, **changes)
 
 

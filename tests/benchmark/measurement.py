@@ -9,6 +9,7 @@ from statistics import median
 
 import msgspec
 
+from exporter.schedule import SPREAD
 from tests import exporter_process
 from tests.bench import waiting
 from tests.benchmark import limits, outside
@@ -19,6 +20,8 @@ from tests.exporter_process import ExporterProcess
 CONFIGURATION = 'targets: []\ndiscovery: {namespaces: ["*"], probe: declared-ports}\n'
 PROBE_INTERVAL = 60.0
 """Seconds: five times as often as by default, so that a quiet minute probes everything once."""
+HANDSHAKES = 500
+"""Bare handshakes whose processor time is measured."""
 BURST_MOST = 600.0
 BETWEEN_SCRAPES = 0.1
 """Seconds between two looks at what has changed: they cost the exporter something too."""
@@ -45,12 +48,10 @@ class Scrapes(msgspec.Struct, frozen=True):
 
 
 class Scraping(msgspec.Struct, frozen=True):
-    """All kinds: plain and gzip, one at a time and 16 at once."""
+    """Both kinds: plain and gzip."""
 
     plain: Scrapes
     gzip: Scrapes
-    plain_16: Scrapes
-    gzip_16: Scrapes
 
 
 class Figures(msgspec.Struct, frozen=True):
@@ -62,8 +63,9 @@ class Figures(msgspec.Struct, frozen=True):
     certificates_after: float
     complete_after: float
     resident: int
-    peak: int
     resident_after_scrapes: int
+    resident_after_crowd: int
+    peak: int
     quiet_processor: float
     quiet_processor_beyond_handshakes: float
     quiet_event_median: float
@@ -78,6 +80,9 @@ class Figures(msgspec.Struct, frozen=True):
     requests_in_quiet: int
     scraping: Scraping
     nginx: Scraping
+    crowd: Scraping
+    """Of 16 at once."""
+    nginx_crowd: Scraping
     handshakes_per_second: float
     processor_per_handshake: float
     list_and_decode: float
@@ -88,9 +93,8 @@ def measure(ground: Ground, effort: Effort) -> Figures:
     (ground.directory / "config.yaml").write_text(CONFIGURATION)
     options = ["--config", str(ground.directory / "config.yaml"), "--probe-interval", f"{PROBE_INTERVAL:g}"]
     population, cluster = ground.population, ground.cluster
-    rate, processor_per_handshake = limits.handshakes(
-        range(population.first_port, population.first_port + population.served)
-    )
+    ports = range(population.first_port, population.first_port + population.served)
+    rate = limits.handshakes(ports)
     asked_before = _requests(ground)
     started = time.monotonic()
     with exporter_process.running(cluster, ground.kubeconfig, ground.directory, options) as exporter:
@@ -105,9 +109,12 @@ def measure(ground: Ground, effort: Effort) -> Figures:
         url = f"http://{exporter.host}:{exporter.port}/metrics"
         scraping = _scraping(url, effort)
         after_scrapes = outside.usage(pid)
+        crowd = _scraping(url, effort, connections=16)
+        after_crowd = outside.usage(pid)
         with limits.nginx(exposition, ground.directory) as static:
-            nginx = _scraping(static, effort)
+            nginx, nginx_crowd = _scraping(static, effort), _scraping(static, effort, connections=16)
         quiet, requests_in_quiet = _quiet(ground, exporter, effort.quiet)
+        processor_per_handshake = limits.processor_per_handshake(ports[:HANDSHAKES], _pace(population.served))
         quiet_events = _single_events(ground, exporter, effort.events)
         burst = _burst(ground, exporter)
         peak = outside.usage(pid).peak
@@ -121,6 +128,7 @@ def measure(ground: Ground, effort: Effort) -> Figures:
         resident=at_start.resident,
         peak=peak,
         resident_after_scrapes=after_scrapes.resident,
+        resident_after_crowd=after_crowd.resident,
         quiet_processor=quiet / effort.quiet,
         quiet_processor_beyond_handshakes=(quiet - probes * processor_per_handshake) / effort.quiet,
         quiet_event_median=median(quiet_events),
@@ -135,6 +143,8 @@ def measure(ground: Ground, effort: Effort) -> Figures:
         requests_in_quiet=requests_in_quiet,
         scraping=scraping,
         nginx=nginx,
+        crowd=crowd,
+        nginx_crowd=nginx_crowd,
         handshakes_per_second=rate,
         processor_per_handshake=processor_per_handshake,
         list_and_decode=limits.list_and_decode(cluster),
@@ -154,18 +164,13 @@ def _when(exporter: ExporterProcess, started: float, line: bytes, wanted: int) -
     return waiting.until(f"{wanted} lines of {line!r}", complete, 120, interval=0.1)
 
 
-def _scraping(url: str, effort: Effort) -> Scraping:
-    def scrapes(connections: int, *, gzipped: bool) -> Scrapes:
+def _scraping(url: str, effort: Effort, connections: int = 1) -> Scraping:
+    def scrapes(*, gzipped: bool) -> Scrapes:
         limits.load(url, connections=connections, requests=2 * connections, gzipped=gzipped)
         taken = limits.load(url, connections=connections, requests=effort.scrapes, gzipped=gzipped)
         return Scrapes(taken.quantile(0.5), taken.quantile(0.99), taken.size)
 
-    return Scraping(
-        plain=scrapes(1, gzipped=False),
-        gzip=scrapes(1, gzipped=True),
-        plain_16=scrapes(16, gzipped=False),
-        gzip_16=scrapes(16, gzipped=True),
-    )
+    return Scraping(plain=scrapes(gzipped=False), gzip=scrapes(gzipped=True))
 
 
 # --- quiet ----------------------------------------------------------------------------------------
@@ -176,6 +181,11 @@ def _quiet(ground: Ground, exporter: ExporterProcess, seconds: float) -> tuple[f
     before, asked = outside.usage(exporter.process.pid), _requests(ground)
     time.sleep(seconds)
     return outside.usage(exporter.process.pid).processor - before.processor, _requests(ground) - asked
+
+
+def _pace(served: int) -> float:
+    """Return how many probes a second come while they come: within what their intervals are spread by."""
+    return served / (PROBE_INTERVAL * 2 * SPREAD)
 
 
 def _requests(ground: Ground) -> int:

@@ -18,7 +18,7 @@ from exporter.cluster.resources import ALL_NAMESPACES, CERTIFICATES, PODS, Watch
 from exporter.cluster.watch import WatchHealth
 from exporter.configuration import opschain
 from exporter.errors import ClusterErrorReason
-from exporter.exposition import FAMILIES, JUDGED, LIVE, of_certificate, of_exporter, of_target
+from exporter.exposition import FAMILIES, JUDGED, LIVE, of_certificate, of_exporter, of_probes, of_target
 from exporter.judgement import (
     Assessment,
     PodAssessment,
@@ -422,6 +422,20 @@ def test_pieces_are_joined_family_by_family() -> None:
     assert series == told([*of_certificate(ASSESSMENT), *of_certificate(second)])
     page.put(second.key, ())
     assert read(text_of(page)) == told(of_certificate(ASSESSMENT))
+
+
+def test_after_a_probe_that_found_the_same_the_text_is_that_of_the_new_judgement() -> None:
+    later = replace(SEEN, duration=timedelta(milliseconds=7), last_success_at=NOW + timedelta(minutes=5))
+    sight = SightAssessment(Sight(ENDPOINT, later), Verdict.STALE, Reason.OLDER_THAN_ISSUED)
+    again = replace(ASSESSMENT, uses=(replace(USE, pods=(replace(POD, sights=(sight,)),)),))
+    assert again == ASSESSMENT, "how long it took, and when, is no judgement"
+    page = Page(JUDGED)
+    page.put("k", of_certificate(ASSESSMENT))
+    before = page.rows()
+    assert page.put_some("k", of_probes(again))
+    assert read(text_of(page)) == told(of_certificate(again))
+    assert len(set(page.rows()) - set(before)) == 2, "all other families stay as they are"
+    assert not page.put_some("k", of_probes(again))
 
 
 # --- the scrape -----------------------------------------------------------------------------------

@@ -153,6 +153,17 @@ def test_an_expired_and_a_self_signed_certificate_are_shown_like_any_other() -> 
         assert presented(ask(server.port)) == expired.chain
 
 
+def test_what_still_presents_the_same_is_not_read_anew() -> None:
+    other = pki.self_signed("svc.example")
+    with tls_server(server_context(LEAF)) as server, tls_server(server_context(other)) as restarted:
+        first = ask(server.port).outcome
+        assert isinstance(first, Presented)
+        again = probe(endpoint(server.port), SystemClock(), timeout=PATIENCE, known=first.chain).outcome
+        assert isinstance(again, Presented)
+        assert again.chain is first.chain
+        assert presented(probe(endpoint(restarted.port), SystemClock(), known=first.chain)) == other.chain
+
+
 @pytest.mark.fault("H8")
 def test_of_a_huge_chain_the_first_sixteen_are_kept() -> None:
     leaf = replace(LEAF, intermediates=LEAF.intermediates * 100)
