@@ -33,7 +33,7 @@ def main() -> int:
     parser.add_argument("--scrapes", default=Effort.scrapes, type=int, help="of each kind")
     parser.add_argument("--events", default=Effort.events, type=int, help="single renewals")
     parser.add_argument("--quiet", default=Effort.quiet, type=float, help="seconds of quiet")
-    parser.add_argument("--publish", action="store_true", help="write the table into docs/performance.md")
+    parser.add_argument("--publish", action="store_true", help="write the tables into docs/performance.md")
     parser.add_argument("--output", type=Path, default=ROOT / "build" / "bench.json")
     asked = parser.parse_args()
     if lacking := parts.missing(Kind.SMALL):
@@ -63,15 +63,19 @@ def measure_one(population: Population, effort: Effort) -> Figures:
 
 
 def _publish(measured: list[Figures]) -> None:
-    """Replace the table in docs/performance.md, with the day and the machine that it is from."""
+    """Replace the tables in docs/performance.md; the first with the day and the machine that it is from."""
     model = re.search(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
     where = f"{os.cpu_count()} cores ({model[1] if model else platform.machine()}), Python {platform.python_version()}"
     today = datetime.now(UTC).date().isoformat()
     text = DOCUMENT.read_text(encoding="utf-8")
-    before, rest = text.split("<!-- measured: begin -->\n")
-    after = rest.partition("<!-- measured: end -->\n")[2]
-    table = f"Measured on {today}, {where}:\n\n{report.markdown(measured)}"
-    DOCUMENT.write_text(f"{before}<!-- measured: begin -->\n{table}<!-- measured: end -->\n{after}", encoding="utf-8")
+    text = _replaced(text, "measured", f"Measured on {today}, {where}:\n\n{report.markdown(measured)}")
+    DOCUMENT.write_text(_replaced(text, "shards", report.shards(measured)), encoding="utf-8")
+
+
+def _replaced(text: str, part: str, content: str) -> str:
+    before, rest = text.split(f"<!-- {part}: begin -->\n")
+    after = rest.partition(f"<!-- {part}: end -->\n")[2]
+    return f"{before}<!-- {part}: begin -->\n{content}<!-- {part}: end -->\n{after}"
 
 
 _SIZE = re.compile(r"([1-9]\d*)/([1-9]\d*)")

@@ -8,6 +8,8 @@ from rich.table import Table
 from tests.benchmark.measurement import Figures, Scrapes
 from tests.benchmark.outside import MIB
 
+IN_A_SHARD = 50_000
+"""Certificates of which one shard is to hold no more: the largest size that is measured."""
 Row = tuple[str, Callable[[Figures], str], Callable[[Figures], str]]
 """What it is, our figure, and the limit with the ratio to it (or the mark that is aimed at)."""
 
@@ -32,6 +34,40 @@ def markdown(sizes: Sequence[Figures]) -> str:
         lines.append(f"| {name} | " + " | ".join(f"{ours(size)} | {limit(size)}" for size in sizes) + " |")
     grown = "; ".join(exponents(sizes))
     return "\n".join([*lines, "", f"Growth from the smallest to the largest, as powers of the size: {grown}."]) + "\n"
+
+
+def shards(sizes: Sequence[Figures]) -> str:
+    """Lay out what shards of a larger cluster take, on paper: from the slopes between the smallest and largest size."""
+    first, last = min(sizes, key=_size), max(sizes, key=_size)
+    if first is last:
+        return ""
+    more = last.certificates - first.certificates
+
+    def each(cost: Callable[[Figures], int]) -> float:
+        return (cost(last) - cost(first)) / more
+
+    resident = each(lambda f: f.resident_after_scrapes)
+    plain, gzipped = each(lambda f: f.scraping.plain.size), each(lambda f: f.scraping.gzip.size)
+    sent = each(lambda f: f.bytes_at_start)
+    said = (
+        f"A certificate takes {resident / 1000:.1f} KB of memory and {plain / 1000:.2f} KB of exposition "
+        f"({gzipped:.0f} bytes compressed), its share of the pods included (one for every "
+        f"{more / (last.pods - first.pods):.0f}), and the API server sends {sent / 1000:.1f} KB of it at start."
+    )
+    lines = [
+        said,
+        "",
+        "| certificates | shards | in each: certificates, memory, exposition | sent to all at start |",
+        "| --- | --- | --- | --- |",
+    ]
+    for certificates in (50_000, 200_000, 1_000_000):
+        count = certificates // IN_A_SHARD
+        memory = first.resident_after_scrapes + resident * (IN_A_SHARD - first.certificates)
+        lines.append(
+            f"| {certificates:,} | {count} | {IN_A_SHARD:,}, {_mib(int(memory))}, {plain * IN_A_SHARD / 1e6:.0f} MB "
+            f"({gzipped * IN_A_SHARD / 1e6:.1f} MB compressed) | {sent * certificates * count / 1e9:.1f} GB |"
+        )
+    return "\n".join(lines) + "\n"
 
 
 def exponents(sizes: Sequence[Figures]) -> list[str]:
