@@ -177,6 +177,8 @@ def _reading() -> Iterator[None]:
     """
     try:
         yield
+    except MemoryError:
+        raise
     except Exception as error:
         raise InvalidCertificateError(f"{type(error).__name__}: {error}") from error
 

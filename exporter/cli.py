@@ -143,6 +143,8 @@ def main(
     log.info("listening", extra={"address": f"{host}:{port}", "server": client.server, "version": VERSION})
     try:
         service.run()
+    except MemoryError:
+        memory.exhausted()
     finally:
         server.close()
     log.info("ended")

@@ -1,11 +1,13 @@
-"""The process's memory: how C's allocator and Python's collector treat it. Touches nothing else.
+"""The process's memory: how C's allocator and Python's collector treat it, and its end where none is left.
 
 Both are set for a process that reads everything once and then keeps it. The figures are in docs/performance.md.
 """
 
 import ctypes
 import gc
+import os
 from contextlib import suppress
+from typing import NoReturn
 
 _M_ARENA_MAX = -8
 """glibc's malloc.h."""
@@ -38,3 +40,14 @@ def keep() -> None:
     gc.freeze()
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)
+
+
+def exhausted() -> NoReturn:
+    """End the process at once, as the kernel does: no memory is left, and nothing that takes some may be tried.
+
+    Else it would live on half blind: a thread that can't even say that it died, a server that answers nobody.
+    """
+    try:
+        os.write(2, b"certlag-exporter: out of memory\n")
+    finally:
+        os._exit(1)

@@ -22,6 +22,7 @@ from typing import Any
 
 import h11
 
+from exporter import memory
 from exporter.web_config import WebConfig, WebConfigFile, credential_digest
 
 log = logging.getLogger("certlag")
@@ -29,6 +30,8 @@ log = logging.getLogger("certlag")
 MAX_HEADERS = 8 * 1024
 MAX_CONNECTIONS = 256
 MAX_ADMITTED = 256
+QUEUE = 100
+"""Connections that the kernel keeps until they are accepted."""
 CHUNK = 128 * 1024
 """Bytes that are handed to the kernel at once (docs/performance.md)."""
 REQUEST_SECONDS = 10.0
@@ -82,7 +85,7 @@ class Server:
         # Who serves the connections on which it is the client's turn, the one that keeps us waiting longest first.
         self._awaited: dict[asyncio.StreamWriter, asyncio.Task[Any]] = {}
         self._ending = False
-        self._thread = threading.Thread(target=self._loop.run_forever, name="http", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="http", daemon=True)
 
     def start(self, host: str, port: int) -> tuple[str, int]:
         """Listen; return the address and port that were bound.
@@ -91,10 +94,22 @@ class Server:
             OSError: the address cannot be had.
         """
         self._thread.start()
-        listening = asyncio.start_server(self._serve, host, port, limit=MAX_HEADERS)
+        # asyncio tries to accept as often as its queue is long. Where no descriptor is left, each try fails, is logged
+        # and begins anew after a second: a hundred at once become thousands. So it gets a queue of one.
+        listening = asyncio.start_server(self._serve, host, port, limit=MAX_HEADERS, backlog=1)
         self._listening = asyncio.run_coroutine_threadsafe(listening, self._loop).result()
+        for accepting in self._listening.sockets:
+            with accepting.dup() as same:
+                same.listen(QUEUE)
         address, bound, *_ = self._listening.sockets[0].getsockname()
         return address, bound
+
+    def _run(self) -> None:
+        self._loop.set_exception_handler(_failed)
+        try:
+            self._loop.run_forever()
+        except MemoryError:
+            memory.exhausted()
 
     def close(self) -> None:
         """Stop listening and drop every connection."""
@@ -213,9 +228,18 @@ class Server:
             return _refusal(HTTPStatus.METHOD_NOT_ALLOWED, ("Allow", "GET, HEAD"))
         try:
             return page(request)
+        except MemoryError:
+            raise
         except Exception:
             log.exception("a page failed", extra={"path": request.path})
             return _refusal(HTTPStatus.INTERNAL_SERVER_ERROR)
+
+
+def _failed(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Log what was raised where nobody waits for it."""
+    if isinstance(context.get("exception"), MemoryError):
+        memory.exhausted()
+    loop.default_exception_handler(context)
 
 
 async def _read_request(connection: h11.Connection, reader: asyncio.StreamReader) -> tuple[str, Request] | None:

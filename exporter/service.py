@@ -133,6 +133,8 @@ class Service:
         def live() -> None:
             try:
                 run()
+            except MemoryError:
+                memory.exhausted()
             except BaseException as error:  # noqa: BLE001 - handed to the main loop, which ends the process
                 self._messages.put(Died(name, error))
 
