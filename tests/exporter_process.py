@@ -67,11 +67,21 @@ class ExporterProcess:
 
 @contextmanager
 def running(
-    cluster: Cluster, kubeconfig: Path, directory: Path, options: Sequence[str] = (), *, name: str = "exporter"
+    cluster: Cluster,
+    kubeconfig: Path,
+    directory: Path,
+    options: Sequence[str] = (),
+    *,
+    name: str = "exporter",
+    within: Sequence[str | Path] = (),
 ) -> Iterator[ExporterProcess]:
-    """Run an exporter on a free port of the cluster's loopback; it must end on SIGTERM within two seconds."""
+    """Run an exporter on a free port of the cluster's loopback; it must end on SIGTERM within two seconds.
+
+    `within` is a command that becomes the one that follows it, as with limits or mounts of its own.
+    """
     log_file = directory / f"{name}.log"
     argv = [
+        *within,
         *(sys.executable, "-m", "exporter", "--kubeconfig", str(kubeconfig)),
         *("--web.listen-address", "127.0.0.1:0", "--log-format", "json"),
         *options,

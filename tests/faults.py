@@ -66,6 +66,7 @@ CHAPTERS = (
             Fault("N4", "no descriptor is left", "a failed probe with its reason; verdicts stay; goes on by itself"),
             Fault("N5", "the disk is full", "nothing is written to it: pods have a read-only root"),
             Fault("N6", "a reader of the output that has gone away", "the run goes on, the exit code stands"),
+            Fault("N7", "no memory is left", "ends at once and says why, rather than live on half blind"),
         ),
     ),
     Chapter(

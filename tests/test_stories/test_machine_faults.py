@@ -1,0 +1,237 @@
+"""Faults of the exporter's own process: suspended, without descriptors, without memory.
+
+Real certificates on a real API server; every scrape meanwhile is held against what is true.
+"""
+
+import os
+import re
+import resource
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.api_proxy import Answer, Pass, Reaction, Request, Rule, api_proxy
+from tests.bench import waiting
+from tests.benchmark import outside
+from tests.benchmark.outside import MIB
+from tests.exporter_process import ExporterProcess
+from tests.figures import Figures
+from tests.metrics import Metrics
+from tests.test_stories.watched_population import WatchedPopulation, watched_population
+
+pytestmark = pytest.mark.small_bench
+
+SUSPENDED = 90.0
+"""Longer than a watch may be silent, and than a probe may take."""
+CAUGHT_UP_WITHIN = 15.0
+"""A connection that is cut, one 410, and the waits after both."""
+GOES_ON_WITHIN = 90.0
+"""Three waits of the watches' longest."""
+MOST_OF_A_CORE = 0.3
+"""Beside 30 probes a second and ten scrapes."""
+MOST_LINES_A_SECOND = 10.0
+LEAST_ERRORS = 4
+"""Of each watch, before it is believed to go on in vain."""
+MARGIN = 1.0
+"""MiB that a burst does not fit into."""
+BURST = 1500
+FAT = 1000 * 1000
+"""Bytes of an object: etcd takes 1.5 MiB."""
+OUT_OF_MEMORY = "certlag-exporter: out of memory\n"
+
+
+@pytest.fixture(scope="module")
+def population(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WatchedPopulation]:
+    """One for all tests of this module: each goes on from the truth as it stands."""
+    with watched_population(tmp_path_factory.mktemp("population")) as made:
+        yield made
+
+
+# --- suspended ------------------------------------------------------------------------------------
+
+
+@pytest.mark.fault("F22", "F5", "F2")
+def test_suspended_until_all_its_watches_have_expired_it_catches_up(
+    population: WatchedPopulation, tmp_path: Path, figures: Figures
+) -> None:
+    with api_proxy(population.ground.cluster) as proxy:
+        kubeconfig = proxy.kubeconfig(tmp_path, population.token, "default")
+        with population.exporter(tmp_path, kubeconfig=kubeconfig) as exporter, population.looked_at(exporter) as course:
+            with stopped(exporter):
+                proxy.before = every_watch_expired_once()
+                proxy.cut()
+                population.renew(3)
+            caught_up = population.wait_true(exporter, CAUGHT_UP_WITHIN)
+            exporter.wait("the lists to be counted", lambda seen: expired(seen) == {1.0}, 5)
+    figures(f"resumed → all watches listed anew, all true: {caught_up:.1f} s; {course.scrapes} scrapes, wrong: 0")
+
+
+@pytest.mark.fault("F22", "F7")
+@pytest.mark.proof
+def test_suspended_for_longer_than_a_watch_may_be_silent_it_catches_up(
+    population: WatchedPopulation, tmp_path: Path, figures: Figures
+) -> None:
+    with population.exporter(tmp_path) as exporter, population.looked_at(exporter) as course:
+        with stopped(exporter):
+            population.renew(3)
+            time.sleep(SUSPENDED)
+        caught_up = population.wait_true(exporter, CAUGHT_UP_WITHIN)
+    figures(f"suspended for {SUSPENDED:g} s → all true: {caught_up:.1f} s; {course.scrapes} scrapes, wrong: 0")
+
+
+@contextmanager
+def stopped(exporter: ExporterProcess) -> Iterator[None]:
+    """SIGSTOP, and in the end SIGCONT."""
+    pid = exporter.process.pid
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        stat = Path(f"/proc/{pid}/stat")
+        waiting.until("the process to stand still", lambda: stat.read_text().rpartition(") ")[2][0] == "T", 5)
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+def expired(metrics: Metrics) -> set[float]:
+    """How often each resource was listed anew because its watch had expired."""
+    return {each.value for each in metrics.all("certlag_watch_relists_total", reason="expired")}
+
+
+def every_watch_expired_once() -> Rule:
+    """A rule: what each watch goes on from is too old, when it first asks."""
+    asked: set[str] = set()
+
+    def react(request: Request) -> Reaction:
+        if "watch" not in request.query or request.path in asked:
+            return Pass()
+        asked.add(request.path)
+        return Answer(410, {"kind": "Status", "code": 410, "reason": "Expired"})
+
+    return react
+
+
+# --- no descriptor is left ------------------------------------------------------------------------
+
+
+@pytest.mark.fault("N4")
+def test_without_a_descriptor_every_verdict_stays_and_it_goes_on_once_there_are_some(
+    population: WatchedPopulation, tmp_path: Path, figures: Figures
+) -> None:
+    with api_proxy(population.ground.cluster) as proxy:
+        kubeconfig = proxy.kubeconfig(tmp_path, population.token, "default")
+        with population.exporter(tmp_path, kubeconfig=kubeconfig) as exporter, population.looked_at(exporter) as course:
+            waiting.until("a connection that is kept", lambda: course.scrapes > 1, 10)
+            pid = exporter.process.pid
+            with exporter.cluster.connect(exporter.host, exporter.port, GOES_ON_WITHIN) as client:
+                with no_descriptors(pid):
+                    before, lines, began = outside.usage(pid).processor, len(exporter.log()), time.monotonic()
+                    client.sendall(b"GET /livez HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n")
+                    proxy.cut()
+                    waiting.until("every watch and probes to fail", lambda: is_in_trouble(course.last), 60)
+                    assert list(population.truth.wrong(course.last)) == []
+                    seconds = time.monotonic() - began
+                    of_a_core = (outside.usage(pid).processor - before) / seconds
+                    logged = (len(exporter.log()) - lines) / seconds
+                population.renew(3)
+                went_on = population.wait_true(exporter, GOES_ON_WITHIN)
+                answer = client.recv(1000)
+    assert answer.startswith(b"HTTP/1.1 200")
+    assert course.unanswered == 0
+    assert of_a_core < MOST_OF_A_CORE
+    assert logged < MOST_LINES_A_SECOND
+    figures(
+        f"{seconds:.1f} s without descriptors: {of_a_core:.1%} of a core, {logged:.1f} lines a second; "
+        f"all true {went_on:.1f} s after; {course.scrapes} scrapes over a kept connection, wrong: 0"
+    )
+
+
+@contextmanager
+def no_descriptors(pid: int) -> Iterator[None]:
+    """Let a process open no more than it has, and nothing again that it closes."""
+    before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (3, before[1]))
+    try:
+        yield
+    finally:
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
+
+
+def is_in_trouble(metrics: Metrics) -> bool:
+    """Every watch was asked for in vain a few times, and so were probes."""
+    errors = [each.value for each in metrics.all("certlag_watch_errors_total", reason="unreachable")]
+    probes = metrics.value("certlag_probe_failures_total", reason="unreachable")
+    return min(errors) >= LEAST_ERRORS and bool(probes)
+
+
+# --- no memory is left ----------------------------------------------------------------------------
+
+
+@pytest.mark.fault("N7")
+def test_a_burst_that_does_not_fit_ends_the_process_at_once_and_it_says_why(
+    population: WatchedPopulation, tmp_path: Path, figures: Figures
+) -> None:
+    ended = burst(population, tmp_path, MARGIN)
+    assert ended is not None, "it fits"
+    figures(f"{BURST} certificates at once, {MARGIN:g} MiB left: ended after {ended:.1f} s")
+
+
+@pytest.mark.fault("N7")
+@pytest.mark.proof
+@pytest.mark.parametrize("margin", [0, 0.25, 0.5, 1, 1.5, 2, 3, 4, 5, 6, 8, 16])
+def test_a_burst_is_taken_whole_or_ends_the_process(
+    population: WatchedPopulation, tmp_path: Path, margin: float, figures: Figures
+) -> None:
+    ended = burst(population, tmp_path, margin)
+    figures(f"{margin:g} MiB left: " + ("all true" if ended is None else f"ended after {ended:.1f} s"))
+
+
+@pytest.mark.fault("N7")
+def test_a_list_that_does_not_fit_ends_the_process_at_its_start_and_it_says_why(
+    population: WatchedPopulation, tmp_path: Path
+) -> None:
+    with population.exporter(tmp_path) as exporter:
+        limit = data(exporter.process.pid) + 8 * MIB
+    within = ("sh", "-c", f'ulimit -d {limit // 1024}; exec "$@"', "sh")
+    population.annotate(FAT)
+    try:
+        with population.exporter(tmp_path, within=within, true=False) as exporter:
+            assert_ended_loudly(exporter, exporter.process.wait(20))
+    finally:
+        population.annotate(0)
+    with population.exporter(tmp_path, within=within):
+        pass  # what it is to read fits again, and is true
+
+
+def burst(population: WatchedPopulation, directory: Path, margin: float) -> float | None:
+    """Leave an exporter so many MiB, and add certificates; return when it ended, None if it shows all of them."""
+    with population.exporter(directory) as exporter, population.looked_at(exporter):
+        pid = exporter.process.pid
+        limit = data(pid) + int(margin * MIB)
+        resource.prlimit(pid, resource.RLIMIT_DATA, (limit, limit))
+        added, began = population.more(BURST), time.monotonic()
+        try:
+            waiting.until(
+                "its end or the truth", lambda: exporter.process.poll() is not None or population.is_true(exporter), 30
+            )
+            ended = exporter.process.poll()
+            if ended is not None:
+                assert_ended_loudly(exporter, ended)
+        finally:
+            population.remove(added)
+        return None if ended is None else time.monotonic() - began
+
+
+def assert_ended_loudly(exporter: ExporterProcess, code: int) -> None:
+    """Not with 0, and with the reason as its last words; unless a library's code was killed by a signal."""
+    assert code < 0 or (code == 1 and exporter.log_file.read_text().endswith(OUT_OF_MEMORY))
+
+
+def data(pid: int) -> int:
+    """Bytes that count for RLIMIT_DATA; the threads' stacks are most of them."""
+    found = re.search(r"VmData:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())
+    assert found is not None
+    return int(found[1]) * 1024
