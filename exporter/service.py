@@ -28,8 +28,11 @@ from exporter.publication import Publication
 from exporter.rounds import PROBERS, Rounds
 from exporter.sharding import WHOLE, Shard
 
-JOIN_SECONDS = 1.5
-"""How long threads may take to end: the process is to be gone two seconds after SIGTERM."""
+JOIN_SECONDS = 1.0
+"""How long threads may take to end: the process is to be gone two seconds after SIGTERM.
+
+One that hangs in the look-up of a name can't be woken, and takes all of it.
+"""
 
 log = logging.getLogger("certlag")
 

@@ -7,7 +7,7 @@ it has them, and may stand before the command's name or after it.
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -28,7 +28,7 @@ from runbook.reach import Reach
 from runbook.reporters.answer import exit_code
 from runbook.reporters.check_text import check_parts
 from runbook.reporters.choice import Output, reporter_for
-from runbook.reporters.consoles import console, form, show
+from runbook.reporters.consoles import Forgiving, console, form, show
 from runbook.reporters.history_text import history_parts
 from runbook.reporters.json_forms import check_document, history_document
 from runbook.session import Options, Session, Time, UsageError, open_session
@@ -230,7 +230,7 @@ def _history(here: click.Context, /, target: str | None, **given: Any) -> None:
     with _refusals(program, EXIT_CODES[Outcome.UNEXPECTED]):
         records = answers.history(open_session(options, program, _time(here)), target)
     if options.output is Output.JSON:
-        click.echo(json.dumps(history_document(records)))
+        _print(history_document(records))
         return
     out = console(sys.stdout, os.environ, no_color=options.no_color)
     show(out, history_parts(records, form(out), datetime.now(UTC)))
@@ -249,11 +249,18 @@ def _check(session: Session, name: str) -> int:
     """Answer `check-…`."""
     answer = answers.check(session, name)
     if session.options.output is Output.JSON:
-        click.echo(json.dumps(check_document(answer)))
+        _print(check_document(answer))
     else:
         out = console(sys.stdout, os.environ, no_color=session.options.no_color)
         show(out, check_parts(answer, form(out)))
     return exit_code(answer)
+
+
+def _print(document: Mapping[str, Any]) -> None:
+    """Write an answer for a program; where it can't be written, the exit code stands all the same."""
+    out = Forgiving(sys.stdout)
+    out.write(json.dumps(document) + "\n")
+    out.flush()
 
 
 def _perform(way: Way, session: Session, name: str) -> int:

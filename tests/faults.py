@@ -67,6 +67,9 @@ CHAPTERS = (
             Fault("N5", "the disk is full", "nothing is written to it: pods have a read-only root"),
             Fault("N6", "a reader of the output that has gone away", "the run goes on, the exit code stands"),
             Fault("N7", "no memory is left", "ends at once and says why, rather than live on half blind"),
+            Fault(
+                "N8", "the container runtime or the kubelet is killed", "verdicts stay, renewals are seen all the same"
+            ),
         ),
     ),
     Chapter(
