@@ -121,7 +121,11 @@ class WatchedPopulation:
 
     def is_true(self, exporter: ExporterProcess) -> bool:
         """Tell whether everything that is shown is the truth; LookupError says what is not."""
-        if wrong := list(self.truth.wrong(exporter.metrics())):
+        try:
+            metrics = exporter.metrics()
+        except http.client.HTTPException as error:  # it ended in the midst of its answer
+            raise LookupError(str(error)) from error
+        if wrong := list(self.truth.wrong(metrics)):
             raise LookupError("; ".join(wrong))
         return True
 
