@@ -6,14 +6,17 @@ bytes that others made: a page is a function that returns them. HTTP itself is h
 Who may come in is the web configuration's say, as its file has it at that moment.
 
 Bounds: 8 KiB of headers, 256 connections, 10 s for a request to arrive and for its answer to be taken, 120 s of
-idling between requests. GET and HEAD only. Where there are too many connections, the one whose client has kept us
-waiting for the longest makes room: however many come and say nothing, a scrape is served.
+idling between requests; of an answer that is not taken, one chunk here and a quarter of a MiB in the kernel. GET and
+HEAD only. Where there are too many connections, the one whose client has kept us waiting for the longest makes room:
+however many come and say nothing, a scrape is served.
 """
 
 import asyncio
 import base64
 import logging
+import socket
 import threading
+from asyncio import sslproto
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -32,8 +35,12 @@ MAX_CONNECTIONS = 256
 MAX_ADMITTED = 256
 QUEUE = 100
 """Connections that the kernel keeps until they are accepted."""
-CHUNK = 128 * 1024
+CHUNK = 64 * 1024
 """Bytes that are handed to the kernel at once (docs/performance.md)."""
+SEND_BUFFER = 128 * 1024
+"""What the kernel is asked to keep of an answer until it is taken (Linux doubles it); else that may be megabytes."""
+TLS_BUFFER = 16 * 1024
+"""What a TLS connection reads into: a record's size. asyncio's own is 256 KiB, and taken before the first byte."""
 REQUEST_SECONDS = 10.0
 IDLE_SECONDS = 120.0
 
@@ -94,6 +101,7 @@ class Server:
             OSError: the address cannot be had.
         """
         self._thread.start()
+        sslproto.SSLProtocol.max_size = TLS_BUFFER
         # asyncio tries to accept as often as its queue is long. Where no descriptor is left, each try fails, is logged
         # and begins anew after a second: a hundred at once become thousands. So it gets a queue of one.
         listening = asyncio.start_server(self._serve, host, port, limit=MAX_HEADERS, backlog=1)
@@ -101,6 +109,7 @@ class Server:
         for accepting in self._listening.sockets:
             with accepting.dup() as same:
                 same.listen(QUEUE)
+                _bound_sending(same)
         address, bound, *_ = self._listening.sockets[0].getsockname()
         return address, bound
 
@@ -139,6 +148,7 @@ class Server:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._writers.add(writer)
+        _keep_one_chunk(writer)
         try:
             if self._ending:
                 return
@@ -150,9 +160,16 @@ class Server:
             if config.tls is not None:
                 # The handshake is this connection's own affair: a silent client holds up nobody else.
                 await writer.start_tls(config.tls, ssl_handshake_timeout=REQUEST_SECONDS)
+                _keep_one_chunk(writer)
             await self._converse(reader, writer, config)
-        except (TimeoutError, OSError, asyncio.CancelledError):  # too slow, gone, no TLS as we want it, made room
+            # It counts until the client has taken the last of its answer.
+            self._await(writer)
+            writer.close()
+            async with asyncio.timeout(REQUEST_SECONDS):
+                await writer.wait_closed()
+        except (TimeoutError, OSError, asyncio.CancelledError) as error:  # slow, gone, no TLS as we want it, made room
             writer.transport.abort()
+            _let_go(error)
         finally:
             self._writers.discard(writer)
             self._awaited.pop(writer, None)
@@ -182,6 +199,7 @@ class Server:
             try:
                 request = await _read_request(connection, reader)
             except h11.RemoteProtocolError as error:
+                _let_go(error)
                 await _answer(connection, writer, _refusal(HTTPStatus(error.error_status_hint)), head=False)
                 return
             if request is None:
@@ -242,6 +260,28 @@ def _failed(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
     loop.default_exception_handler(context)
 
 
+def _bound_sending(listening: socket.socket) -> None:
+    """Bound what the kernel keeps for a client that takes nothing, and for how long; connections inherit it."""
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(REQUEST_SECONDS * 1000))
+
+
+def _keep_one_chunk(writer: asyncio.StreamWriter) -> None:
+    """Have each chunk taken by the kernel before the next one is made: blocks of one size are soon free again."""
+    writer.transport.set_write_buffer_limits(high=1, low=0)
+
+
+def _let_go(error: BaseException | None) -> None:
+    """Forget where an error came through: a future holds it, it the frames, and they the future.
+
+    Else each connection that was cut off would be kept, with TLS 26 KiB, until cycles are looked for.
+    """
+    while error is not None:
+        error.__traceback__ = None
+        error = error.__context__
+
+
 async def _read_request(connection: h11.Connection, reader: asyncio.StreamReader) -> tuple[str, Request] | None:
     """Return method and request, None if the client closed instead.
 
@@ -279,6 +319,7 @@ async def _answer(connection: h11.Connection, writer: asyncio.StreamWriter, resp
         for chunk in () if head else _chunks(parts):
             connection.send_with_data_passthrough(h11.Data(data=chunk))
             writer.write(chunk)
+            del chunk  # nor is it kept by a task that was cut off
             await writer.drain()
         writer.write(connection.send(h11.EndOfMessage()) or b"")
         await writer.drain()

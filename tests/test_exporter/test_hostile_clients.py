@@ -1,0 +1,207 @@
+"""The HTTP server under hostile clients, measured: it, they and a scraper are a process each."""
+
+import http.client
+import json
+import os
+import socket
+import ssl
+import statistics
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from time import perf_counter
+
+import pytest
+import yaml
+
+from exporter import server as server_module
+from exporter.server import MAX_CONNECTIONS, SEND_BUFFER, Server
+from exporter.web_config import WebConfigFile
+from tests import page_server, pki
+from tests.bench import waiting
+from tests.benchmark import outside
+from tests.benchmark.outside import MIB, Usage
+from tests.figures import Figures
+from tests.hostile_clients import CROWDS, READY
+from tests.page_server import GZIPPED, PATH, PLAIN
+from tests.tls_servers import HOST
+
+SCRAPES = 200
+EVERY = 0.01
+"""Seconds between two scrapes."""
+FLOOR = 0.025
+"""Seconds below which the slowest scrapes are quick enough, whatever they take in quiet."""
+WAVES = 3
+"""A machine that is busy with other things makes scrapes slower, never quicker: one wave of three is enough."""
+MOST_MEMORY = 8 * MIB
+"""What a wave may leave behind, once there was one before it."""
+
+
+@dataclass(frozen=True)
+class Served:
+    """A server with a page of a real scrape's size."""
+
+    process: subprocess.Popen[bytes]
+    port: int
+    tls: ssl.SSLContext | None
+
+    @property
+    def usage(self) -> Usage:
+        return outside.usage(self.process.pid)
+
+    def connect(self) -> http.client.HTTPConnection:
+        if self.tls:
+            return http.client.HTTPSConnection("localhost", self.port, timeout=20, context=self.tls)
+        return http.client.HTTPConnection("localhost", self.port, timeout=20)
+
+    def scrape(self, *, gzip: bool) -> float:
+        """Take the page over a connection of its own; return how long that took."""
+        started = perf_counter()
+        with closing(self.connect()) as connection:
+            connection.request("GET", PATH, headers={"Accept-Encoding": "gzip"} if gzip else {})
+            answer = connection.getresponse()
+            assert (answer.status, answer.read()) == (200, GZIPPED if gzip else PLAIN)
+        return perf_counter() - started
+
+    def scrapes(self) -> Sequence[float]:
+        """Scrape now and then, and return how long each took, in order of that."""
+        pause = threading.Event()
+        return sorted(self.scrape(gzip=bool(number % 2)) for number in range(SCRAPES) if not pause.wait(EVERY))
+
+
+@contextmanager
+def serving(web_config: Path | None = None, tls: ssl.SSLContext | None = None) -> Iterator[Served]:
+    argv = (sys.executable, "-m", "tests.page_server", *([str(web_config)] if web_config else []))
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        yield Served(process, int(process.stdout.readline()), tls)
+        process.communicate()
+        assert process.returncode == 0
+
+
+@contextmanager
+def attacked(served: Served, kind: str) -> Iterator[list[int]]:
+    """Have a crowd come; gives, once it has gone, how often one of it came."""
+    argv = (sys.executable, "-m", "tests.hostile_clients", kind, str(served.port))
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as crowd:
+        assert crowd.stdout is not None
+        assert crowd.stdout.readline() == READY
+        came: list[int] = []
+        yield came
+        came.append(json.loads(crowd.communicate()[0]))
+
+
+def p99(ordered: Sequence[float]) -> float:
+    return ordered[int(len(ordered) * 0.99)]
+
+
+def told(ordered: Sequence[float]) -> str:
+    return f"{statistics.median(ordered) * 1000:.1f}/{p99(ordered) * 1000:.1f} ms"
+
+
+@dataclass(frozen=True)
+class Wave:
+    """An attack, and what was seen of it."""
+
+    quiet: Sequence[float]
+    under: Sequence[float]
+    came: int
+    before: Usage
+    meanwhile: Usage
+    after: Usage
+
+    @property
+    def is_borne(self) -> bool:
+        return p99(self.under) <= max(2 * p99(self.quiet), FLOOR)
+
+    def __str__(self) -> str:
+        resident = "/".join(f"{usage.resident / MIB:.0f}" for usage in (self.before, self.meanwhile, self.after))
+        return (
+            f"scrapes p50/p99 {told(self.quiet)} in quiet, {told(self.under)} under {self.came} connections; "
+            f"resident before/meanwhile/after {resident} MiB"
+        )
+
+
+def wave(served: Served, kind: str) -> Wave:
+    """Attack once; all must have been let go of soon afterwards."""
+    quiet, before = served.scrapes(), served.usage
+    with attacked(served, kind) as came:
+        under, meanwhile = served.scrapes(), served.usage
+    waiting.until("its descriptors to be back", lambda: served.usage.descriptors <= before.descriptors, 20)
+    return Wave(quiet, under, came[0], before, meanwhile, served.usage)
+
+
+def bears(served: Served, kind: str, figures: Figures) -> None:
+    waves = [wave(served, kind), wave(served, kind)]
+    while len(waves) < WAVES and not any(it.is_borne for it in waves):
+        waves.append(wave(served, kind))
+    best = min(waves, key=lambda it: p99(it.under))
+    figures(f"{CROWDS[kind].size} clients, {kind}: {best}")
+    assert any(it.is_borne for it in waves), [str(it) for it in waves]
+    assert waves[-1].after.resident - waves[0].after.resident < MOST_MEMORY, [str(it) for it in waves]
+
+
+@pytest.mark.fault("F31")
+@pytest.mark.parametrize("kind", ["slow loris", "idle", "never read"])
+def test_a_crowd_that_says_or_takes_next_to_nothing_slows_no_scrape(kind: str, figures: Figures) -> None:
+    with serving() as served:
+        bears(served, kind, figures)
+
+
+@pytest.mark.fault("F34")
+@pytest.mark.parametrize("kind", ["oversized headers", "malformed requests"])
+def test_what_is_no_request_again_and_again_slows_no_scrape(kind: str, figures: Figures) -> None:
+    with serving() as served:
+        bears(served, kind, figures)
+
+
+@pytest.mark.fault("F32")
+def test_a_crowd_that_never_begins_tls_slows_no_scrape(tmp_path: Path, figures: Figures) -> None:
+    now, day = datetime.now(UTC), timedelta(days=1)
+    authority = pki.authority("root", not_before=now - day, not_after=now + day)
+    pair = authority.leaf("localhost", not_before=now - day, not_after=now + day).write(tmp_path)
+    section = {"cert_file": str(pair.certificate), "key_file": str(pair.key)}
+    (tmp_path / "web.yaml").write_text(yaml.safe_dump({"tls_server_config": section}))
+    context = ssl.create_default_context(cadata=authority.pem.decode())
+    with serving(tmp_path / "web.yaml", context) as served:
+        bears(served, "silent before TLS", figures)
+
+
+def queued(port: int) -> int:
+    """Return the bytes that the kernel keeps for the clients of a port (proc(5): /proc/net/tcp)."""
+    lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return sum(int(line[4].partition(":")[0], 16) for line in lines if line[1].endswith(f":{port:04X}"))
+
+
+@pytest.mark.fault("F31")
+def test_of_answers_that_nobody_reads_the_kernel_keeps_little(figures: Figures) -> None:
+    """It is counted among the pod's memory, of which there is little."""
+    with serving() as served, attacked(served, "never read"):
+        served.scrapes()
+        kept = queued(served.port)
+    figures(f"{CROWDS['never read'].size} clients, never read: the kernel keeps {kept / MIB:.0f} MiB for them")
+    assert 0 < kept < MAX_CONNECTIONS * 2 * SEND_BUFFER
+
+
+@pytest.mark.fault("F31")
+def test_who_stops_anywhere_near_the_end_of_the_last_answer_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The answer is sent as far as the server is concerned; what nobody takes of it must not stay for ever."""
+    monkeypatch.setattr(server_module, "REQUEST_SECONDS", 0.5)
+    server = Server({PATH: page_server.scrape}, WebConfigFile(None))
+    host, port = server.start(HOST, 0)
+    with closing(server), ExitStack() as stack:
+        clients = [stack.enter_context(socket.socket()) for _ in range(100)]
+        before = outside.usage(os.getpid()).descriptors
+        for number, client in enumerate(clients):
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            client.connect((host, port))
+            client.sendall(b"GET %s HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n" % PATH.encode())
+            wanted = len(PLAIN) - 4096 * number
+            while wanted > 0:
+                wanted -= len(client.recv(min(wanted, 65536)))
+        waiting.until("all to be let go of", lambda: outside.usage(os.getpid()).descriptors <= before, 20)
