@@ -31,6 +31,7 @@ CAUGHT_UP_WITHIN = 15.0
 """A connection that is cut, one 410, and the waits after both."""
 GOES_ON_WITHIN = 90.0
 """Three waits of the watches' longest."""
+MORE_SCRAPES = 50
 MOST_OF_A_CORE = 0.3
 """Beside 30 probes a second and ten scrapes."""
 MOST_LINES_A_SECOND = 10.0
@@ -80,6 +81,7 @@ def test_suspended_for_longer_than_a_watch_may_be_silent_it_catches_up(
             population.renew(3)
             time.sleep(SUSPENDED)
         caught_up = population.wait_true(exporter, CAUGHT_UP_WITHIN)
+        waiting.until("more scrapes", lambda: course.scrapes > MORE_SCRAPES, 30)
     figures(f"suspended for {SUSPENDED:g} s → all true: {caught_up:.1f} s; {course.scrapes} scrapes, wrong: 0")
 
 
