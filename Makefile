@@ -13,7 +13,7 @@ UV := $(or $(shell command -v uv),build/uv/bin/uv)
 COMPILE = $(UV) pip compile --universal --generate-hashes --python-version 3.11 --no-header --no-annotate --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo env test proof fuzz soak check format lock mutants docs pictures release wheel bench bench-build bench-missing test-pythons clean
+.PHONY: help demo env test proof fuzz soak check format lock mutants docs figures pictures release wheel bench bench-build bench-missing test-pythons clean
 
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,6 +53,9 @@ mutants: env ## Damage the alerts' rules one piece at a time: their scenarios mu
 
 docs: env ## Write anew what is generated: parts of docs/, the alerts' rules, dashboard and chart values
 	$(BIN)/python -m docs.generate
+
+figures: env ## Take what tests measured in their last runs (make test, make proof) into docs/; then make docs
+	$(BIN)/python -m docs.figures
 
 pictures: env ## Make the documentation's pictures anew: page and terminal (needs Chromium and its driver)
 	$(BIN)/python -m docs.pictures

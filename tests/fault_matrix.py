@@ -1,15 +1,23 @@
 """Which test shows which fault, read from the text of the tests, none of which is run; and a table of it."""
 
 import ast
+import html
+import json
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain, islice, zip_longest
 from pathlib import Path
+from typing import Any
 
 from tests.faults import CHAPTERS, FAULTS, Fault
 
 TESTS = Path(__file__).parent
+FIGURES = TESTS.parent / "docs/figures.json"
+"""What tests measured, as `make figures` took it."""
+MOST_FIGURES, LONGEST_FIGURE = 2, 120
+"""Lines in the cell of a fault, and letters in a line."""
 CASES_OF_A_RUN = re.compile(r"test_((?:r\d+_)+)")
 
 
@@ -19,6 +27,10 @@ class Shown:
 
     file: str
     test: str
+
+    def __str__(self) -> str:
+        """As pytest names it."""
+        return f"{self.file}::{self.test}"
 
     @property
     def sentence(self) -> str:
@@ -46,18 +58,41 @@ def numbers(test: ast.FunctionDef) -> Iterator[str]:
         yield from (case.upper() for case in cases[1].strip("_").split("_"))
 
 
+def committed_figures() -> Mapping[str, Any]:
+    """Return what was measured, by test: the figures, and the day."""
+    figures: Mapping[str, Any] = json.loads(FIGURES.read_text(encoding="utf-8"))
+    return figures
+
+
 def table() -> Iterator[str]:
     """Give docs/reliability.md's part: what is shown and what is not, then each chapter."""
-    shown = shown_by()
+    shown, figures = shown_by(), committed_figures()
     missing = [number for number in FAULTS if number not in shown]
     yield f"Of {len(FAULTS)} faults {len(FAULTS) - len(missing)} are shown by a test.\n"
     if missing:
         yield f"**Shown by none: {', '.join(missing)}.**\n"
+    if days := sorted(measured["measured"] for measured in figures.values()):
+        yield f"\nFigures are of {' to '.join(dict.fromkeys((days[0], days[-1])))}.\n"
     for chapter in CHAPTERS:
-        yield f"\n### {chapter.title}\n\n| | happens | promised | shown by |\n| --- | --- | --- | --- |\n"
-        yield from (_line(fault, shown.get(fault.number, ())) for fault in chapter.faults)
+        yield f"\n### {chapter.title}\n\n| | happens | promised | figure | shown by |\n"
+        yield "| --- | --- | --- | --- | --- |\n"
+        yield from (_line(fault, shown.get(fault.number, ()), figures) for fault in chapter.faults)
 
 
-def _line(fault: Fault, tests: Sequence[Shown]) -> str:
+def _line(fault: Fault, tests: Sequence[Shown], figures: Mapping[str, Any]) -> str:
     links = "<br>".join(f"[{test.sentence}](../{test.file})" for test in tests)
-    return f"| {fault.number} | {fault.happens} | {fault.promised} | {links or '**no test**'} |\n"
+    stated = figure_cell([figures[str(test)]["figures"] for test in tests if str(test) in figures])
+    return f"| {fault.number} | {fault.happens} | {fault.promised} | {stated} | {links or '**no test**'} |\n"
+
+
+def figure_cell(stated: Sequence[Sequence[str]]) -> str:
+    """Return a few of the figures of some tests as a cell: of each test its first, before any has a second."""
+    figures = (figure for figure in chain.from_iterable(zip_longest(*stated)) if figure is not None)
+    return "<br>".join(map(_in_a_cell, islice(figures, MOST_FIGURES))) or "—"
+
+
+def _in_a_cell(figure: str) -> str:
+    """Cut a figure, and have nothing in it be Markdown's or HTML's."""
+    text = " ".join(figure.split())
+    cut = text if len(text) <= LONGEST_FIGURE else text[: LONGEST_FIGURE - 1].rstrip() + "…"
+    return re.sub(r"([\\`*_\[\]|~])", r"\\\1", html.escape(cut, quote=False))

@@ -1,17 +1,26 @@
 """Measured figures: a test states them, and they are printed together at the end of the run, also under xdist.
 
 Loaded as a pytest plugin. A figure travels with the test's report, so that it is shown whether the test passed. What
-is tallied is counted over all tests that passed.
+is tallied is counted over all tests that passed. What tests that passed have stated is also written into a file of
+that run in `build/figures`, from which `make figures` takes it (docs/figures.py).
 """
 
+import json
+import platform
+import secrets
 import statistics
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 PROPERTY = "figure"
 TALLIED = "tallied"
+FOLDER = Path("build/figures")
+"""Where each run leaves a file, below the root of the tests."""
 
 Figures = Callable[[str], None]
 Tally = Callable[[str, int], None]
@@ -30,25 +39,51 @@ def tally(request: pytest.FixtureRequest) -> Tally:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print what was measured."""
-    reports = [*terminalreporter.stats.get("passed", []), *terminalreporter.stats.get("failed", [])]
-    lines = [
-        f"{report.nodeid.rpartition('::')[2]}: {text}"
-        for report in reports
-        for name, text in report.user_properties
-        if name == PROPERTY and report.when == "call"
-    ]
-    counted = Counter(
-        tuple(value)
-        for report in terminalreporter.stats.get("passed", [])
-        for name, value in report.user_properties
-        if name == TALLIED and report.when == "call"
-    )
+    """Print what was measured, and leave it for the documentation."""
+    passed, failed = (terminalreporter.stats.get(outcome, []) for outcome in ("passed", "failed"))
+    lines = [f"{nodeid.rpartition('::')[2]}: {text}" for nodeid, text in _stated([*passed, *failed], PROPERTY)]
+    counted = Counter(tuple(value) for _, value in _stated(passed, TALLIED))
     totals = [f"{what}: {count}/{of}" for (what, of), count in counted.items()]
     if lines or totals:
         terminalreporter.section("measured")
         for line in sorted(lines) + sorted(totals):
             terminalreporter.line(line)
+    config = terminalreporter.config
+    is_worker = hasattr(config, "workerinput")  # of xdist: each has a part of the tests
+    if not is_worker and (figures := by_test(passed)):
+        _leave(figures, config.rootpath / FOLDER)
+
+
+def by_test(passed: Sequence[pytest.TestReport]) -> Mapping[str, Sequence[str]]:
+    """Return what was stated in each test, as `file::function`, whatever its parameters."""
+    found: dict[str, set[str]] = defaultdict(set)
+    for nodeid, text in _stated(passed, PROPERTY):
+        found[nodeid.partition("[")[0]].add(text)
+    counted = Counter((nodeid.partition("[")[0], *value) for nodeid, value in _stated(passed, TALLIED))
+    for (test, what, of), count in counted.items():
+        found[test].add(f"{what}: {count}/{of}")
+    return {test: sorted(texts) for test, texts in sorted(found.items())}
+
+
+def _stated(reports: Sequence[pytest.TestReport], what: str) -> Iterator[tuple[str, Any]]:
+    for report in reports:
+        yield from (
+            (report.nodeid, value) for name, value in report.user_properties if name == what and _called(report)
+        )
+
+
+def _called(report: pytest.TestReport) -> bool:
+    """Say whether it is of the test itself: reports of what comes before and after it bear the same figures."""
+    return report.when == "call"
+
+
+def _leave(figures: Mapping[str, Sequence[str]], folder: Path) -> None:
+    """Write a run's figures into a file of a name of its own: others may run at the same time, and tiers do in turn."""
+    now = datetime.now(UTC)
+    run = {"at": now.isoformat(), "python": ".".join(platform.python_version_tuple()[:2]), "figures": figures}
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / f"{now:%Y%m%dT%H%M%S}-{secrets.token_hex(3)}.json"
+    file.write_text(json.dumps(run, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def distribution(what: str, seconds: Sequence[float]) -> str:

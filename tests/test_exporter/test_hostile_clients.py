@@ -120,10 +120,9 @@ class Wave:
         return p99(self.under) <= max(2 * p99(self.quiet), FLOOR)
 
     def __str__(self) -> str:
-        resident = "/".join(f"{usage.resident / MIB:.0f}" for usage in (self.before, self.meanwhile, self.after))
+        resident = "→".join(f"{usage.resident / MIB:.0f}" for usage in (self.before, self.meanwhile, self.after))
         return (
-            f"scrapes p50/p99 {told(self.quiet)} in quiet, {told(self.under)} under {self.came} connections; "
-            f"resident before/meanwhile/after {resident} MiB"
+            f"scrapes' p50/p99 {told(self.quiet)}, meanwhile {told(self.under)}; {resident} MiB; came {self.came} times"
         )
 
 
@@ -141,7 +140,7 @@ def bears(served: Served, kind: str, figures: Figures) -> None:
     while len(waves) < WAVES and not any(it.is_borne for it in waves):
         waves.append(wave(served, kind))
     best = min(waves, key=lambda it: p99(it.under))
-    figures(f"{CROWDS[kind].size} clients, {kind}: {best}")
+    figures(f"{CROWDS[kind].size} {kind}: {best}")
     assert any(it.is_borne for it in waves), [str(it) for it in waves]
     assert waves[-1].after.resident - waves[0].after.resident < MOST_MEMORY, [str(it) for it in waves]
 
@@ -184,7 +183,7 @@ def test_of_answers_that_nobody_reads_the_kernel_keeps_little(figures: Figures) 
     with serving() as served, attacked(served, "never read"):
         served.scrapes()
         kept = queued(served.port)
-    figures(f"{CROWDS['never read'].size} clients, never read: the kernel keeps {kept / MIB:.0f} MiB for them")
+    figures(f"{CROWDS['never read'].size} never read: the kernel keeps {kept / MIB:.0f} MiB for them")
     assert 0 < kept < MAX_CONNECTIONS * 2 * SEND_BUFFER
 
 
