@@ -34,6 +34,9 @@ STEP = 60.0
 CLOCK_TOLERANCE = 1.0
 """Seconds by which wall time may drift between two rounds before everything is judged anew."""
 
+OUTDATED = 100
+"""Changes that are kept although their judgement is another one since: as many more as there are judgements."""
+
 log = logging.getLogger("certlag")
 
 
@@ -183,12 +186,20 @@ class Rounds:
             self._assessments[key] = assessment
             self._plan_probes(subject, assessment, before)
             if assessment.changes_at is not None and (not before or before.changes_at != assessment.changes_at):
-                heapq.heappush(self._changes, (assessment.changes_at, key))
+                self._expect(key, assessment.changes_at)
             if assessment == before:
                 changed |= self._page.put_some(key, exposition.of_probes(assessment))
             else:
                 changed |= self._page.put(key, exposition.of_certificate(assessment))
         return changed
+
+    def _expect(self, key: ObjectKey, at: datetime) -> None:
+        """Note when time alone will change a judgement; what was noted of former ones is thrown away now and then."""
+        heapq.heappush(self._changes, (at, key))
+        if len(self._changes) > 2 * len(self._assessments) + OUTDATED:
+            expected = ((each.changes_at, each.key) for each in self._assessments.values())
+            self._changes = [(at, key) for at, key in expected if at is not None]
+            heapq.heapify(self._changes)
 
     def _judge_targets(self) -> bool:
         """Judge the targets; what single objects tell of them may come later, or be forbidden."""

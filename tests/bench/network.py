@@ -6,13 +6,16 @@ leaves, and goes on talking through the socket from outside.
 
 import ctypes
 import os
+import secrets
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 CLONE_NEWNET = 0x40000000
 LIBC = ctypes.CDLL(None, use_errno=True)
+
+FIRST_PORT, KERNELS_OWN = 10000, 32768
 
 
 @contextmanager
@@ -39,6 +42,17 @@ def connect(netns: Path | None, host: str, port: int, timeout: float = 10) -> so
     # Else a request waits up to 40 ms for the acknowledgement of what was sent before it, as of a handshake's end.
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return connection
+
+
+def free_ports_in_a_row(count: int) -> int:
+    """Return the first of so many TCP ports in a row that nobody listens on, below those that the kernel gives out."""
+    for _ in range(100):
+        first = secrets.randbelow(KERNELS_OWN - FIRST_PORT - count) + FIRST_PORT
+        with suppress(OSError), ExitStack() as bound:
+            for port in range(first, first + count):
+                bound.enter_context(socket.create_server(("127.0.0.1", port)))
+            return first
+    raise LookupError(f"no {count} ports in a row are free")
 
 
 def _enter(netns: Path) -> None:

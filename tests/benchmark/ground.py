@@ -7,7 +7,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -56,7 +56,11 @@ def control_plane() -> Iterator[Cluster]:
 
 @contextmanager
 def populated(cluster: Cluster, population: Population, directory: Path) -> Iterator[Ground]:
-    """Put a population into the API server, serve what its pods serve, and give an account that may read it."""
+    """Put a population into the API server, serve what its pods serve, and give an account that may read it.
+
+    It is served on ports that are free: another one may be beside it, whose certificates would be taken for these.
+    """
+    population = replace(population, first_port=network.free_ports_in_a_row(population.served))
     state = json.loads((cluster.directory / "state.json").read_text())
     store = Store(int(state["etcd_port"]))
     members = list(population.members())
@@ -117,6 +121,8 @@ def _served(population: Population, members: list[Member], directory: Path) -> I
                 waiting.until(
                     f"port {member.port}", partial(network.connect, None, ADDRESS, member.port, 1), 60
                 ).close()
+        ended = [process.returncode for process in processes if process.poll() is not None]
+        assert not ended, f"servers ended with {ended}: somebody else answers on their ports"
         yield requests
     finally:
         for process in processes:

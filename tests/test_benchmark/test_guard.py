@@ -55,6 +55,29 @@ def test_one_change_costs_a_small_part_of_everything(figures: Figures) -> None:
     assert one < everything / 20
 
 
+def test_renewals_leave_nothing_behind(figures: Figures) -> None:
+    exporter = Exporter()
+    exporter.list()
+    exporter.judge()
+    watch, members = Watch(CERTIFICATES, "*"), list(POPULATION.members())[-200:]
+
+    def renew_all(revisions: range) -> int:
+        for revision in revisions:
+            for member in members:
+                certificate = CERTIFICATES.decode(POPULATION.certificate(member, revision))
+                exporter.rounds.round([Changed(watch, certificate)])
+        gc.collect()
+        return tracemalloc.get_traced_memory()[0]
+
+    tracemalloc.start()
+    try:
+        before, after = renew_all(range(2, 22)), renew_all(range(22, 62))
+    finally:
+        tracemalloc.stop()
+    figures(f"{(after - before) / 1000:+.0f} KB after 8,000 renewals of 200 certificates")
+    assert after - before < 300_000
+
+
 def test_a_certificate_takes_a_few_kilobytes(figures: Figures) -> None:
     lists()
     gc.collect()

@@ -2,7 +2,6 @@
 
 import http.client
 import json
-import os
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -22,8 +21,6 @@ from tests.soak.truth import Truth, Watcher
 CERTIFICATES, SERVED = 60, 30
 EVERY = 0.1
 """Seconds between two scrapes."""
-FIRST_PORT, PORTS = 12000, 100
-"""Each xdist worker has its own."""
 CONFIGURATION = 'targets: []\ndiscovery: {namespaces: ["*"], probe: declared-ports}\n'
 
 
@@ -172,7 +169,6 @@ def _connection(exporter: ExporterProcess) -> http.client.HTTPConnection:
 @contextmanager
 def watched_population(directory: Path) -> Iterator[WatchedPopulation]:
     """Run an API server, and put a population into it."""
-    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-    population = Population(CERTIFICATES, SERVED, namespaces=10, first_port=FIRST_PORT + worker * PORTS)
+    population = Population(CERTIFICATES, SERVED, namespaces=10)
     with control_plane() as cluster, populated(cluster, population, directory) as ground:
-        yield WatchedPopulation(ground, Truth.of(population))
+        yield WatchedPopulation(ground, Truth.of(ground.population))
