@@ -59,7 +59,8 @@ class Api:
             self.port,
             ca_certs=str(self.authority),
             maxsize=8,
-            retries=False,
+            # A server that has just started fills its caches, and says when to ask again (KEP-4568).
+            retries=urllib3.Retry(20, connect=0, read=0, redirect=0, other=0, allowed_methods={"GET"}),
         )
         pool.ConnectionCls = _connections_in(self.netns)
         return pool
