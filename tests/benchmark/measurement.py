@@ -161,7 +161,7 @@ def _when(exporter: ExporterProcess, started: float, line: bytes, wanted: int) -
         found = exporter.get("/metrics")[2].count(line) >= wanted
         return time.monotonic() - started if found else None
 
-    return waiting.until(f"{wanted} lines of {line!r}", complete, 120, interval=0.1)
+    return waiting.until(f"{wanted} lines of {line!r}", complete, 120, interval=0.02)
 
 
 def _scraping(url: str, effort: Effort, connections: int = 1) -> Scraping:
