@@ -9,22 +9,20 @@ refused rather than ignored: cipher suites and curves by Go's names, and allowed
 """
 
 import hashlib
+import importlib
 import logging
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-import bcrypt
 from pydantic import BaseModel, ConfigDict, Field
 
 from exporter import yaml_file
 
 log = logging.getLogger("certlag")
-
-_NOBODY = bcrypt.hashpw(b"nobody", bcrypt.gensalt(4))
-"""Compared against for users that do not exist, so that a wrong name takes time too."""
 
 _VERIFY_MODES = {
     "NoClientCert": ssl.CERT_NONE,
@@ -48,9 +46,20 @@ class WebConfig:
 
     def admits(self, user: str, password: str) -> bool:
         """Tell whether a user may come in. Takes as long as bcrypt does, also for a name that does not exist."""
-        known = self.users.get(user, _NOBODY)
+        known = self.users.get(user) or _nobody()
         # bcrypt reads 72 bytes and refuses more.
-        return bcrypt.checkpw(password.encode()[:72], known) and user in self.users
+        return bool(_bcrypt().checkpw(password.encode()[:72], known)) and user in self.users
+
+
+def _bcrypt() -> Any:
+    """Return the library; where no users are named, it is never loaded."""
+    return importlib.import_module("bcrypt")
+
+
+@cache
+def _nobody() -> Any:
+    """Return what is compared against for users that do not exist, so that a wrong name takes time too."""
+    return _bcrypt().hashpw(b"nobody", _bcrypt().gensalt(4))
 
 
 class WebConfigFile:

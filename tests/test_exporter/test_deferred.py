@@ -5,13 +5,17 @@ import sys
 
 PROGRAM = """
 import sys
-import exporter.cluster.access
-early = sorted({"requests", "requests_oauthlib.oauth2_session"} & set(sys.modules))
+import exporter.cli
+early = sorted({"requests", "requests_oauthlib.oauth2_session", "dateutil.parser._parser", "bcrypt"} & set(sys.modules))
 from kubernetes.config import kube_config
 first, second = kube_config.OAuth2Session(client_id="a"), kube_config.OAuth2Session(client_id="b")
 import requests_oauthlib
 from kubernetes import watch
 assert watch.Watch
+from kubernetes.client import ApiClient
+assert ApiClient().deserialize('"2026-03-01T00:00:00Z"', "datetime", "application/json").year == 2026
+import dateutil.parser
+assert dateutil.parser.isoparse
 print(early, isinstance(first, requests_oauthlib.OAuth2Session), second.client_id)
 """
 
