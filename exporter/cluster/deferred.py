@@ -1,8 +1,8 @@
 """Of the `kubernetes` package only the parts that are used are imported, the others when somebody wants them.
 
 The package itself imports all of its parts (streams, informers, dynamic clients). Its kubeconfig loader imports
-requests_oauthlib, and by it requests, to refresh tokens by OpenID Connect, which a pod never does; its typed models, which
-are not used, import dateutil's parser. Together they cost 7 MiB of each process (docs/performance.md). Touches
+requests_oauthlib, and by it requests, to refresh tokens by OpenID Connect, which a pod never does; its typed models,
+which are not used, import dateutil's parser. Together they cost 7 MiB of each process (docs/performance.md). Touches
 `sys.modules`.
 """
 
