@@ -24,6 +24,7 @@ from exporter.errors import ClusterError, ClusterErrorReason
 from exporter.model import ObjectKey
 from exporter.sharding import WHOLE, Shard
 from tests.fake_clock import FakeClock
+from tests.figures import Figures
 from tests.scripted_api import (
     CUT,
     Answer,
@@ -566,21 +567,25 @@ def storm(run: Running, tries: int) -> list[float]:
     ids=["500", "429", "401", "410", "EOF", "HTML", "watches that end at once", "410 in the watch"],
 )
 @pytest.mark.parametrize("listed", [True, False], ids=["after a list", "from the start"])
-def test_in_a_storm_it_asks_less_than_once_a_second(tmp_path: Path, failing: Answer, *, listed: bool) -> None:
+def test_in_a_storm_it_asks_less_than_once_a_second(
+    tmp_path: Path, figures: Figures, failing: Answer, *, listed: bool
+) -> None:
     tries = 40
     script = [page([], "3")] * listed + [failing] * tries
     with running(tmp_path, *script) as run:
         delays = storm(run, tries)
+    figures(f"{tries / sum(delays):.2f} requests a second from each watch")
     assert sum(delays) > tries
     assert all(0.4 <= delay <= BACKOFF_MOST for delay in delays)
     assert sum(delays[10:]) / 30 > BACKOFF_MOST / 4, "the waits do not grow"
 
 
 @pytest.mark.fault("F5", "F4")
-def test_lists_and_watches_that_expire_in_turn_are_slowed_down_too(tmp_path: Path) -> None:
+def test_lists_and_watches_that_expire_in_turn_are_slowed_down_too(tmp_path: Path, figures: Figures) -> None:
     """A list counts for nothing: client-go's informer lists and watches without a pause here."""
     with running(tmp_path, *[page([], "3"), refusal(410)] * 20) as run:
         delays = storm(run, 20)
+    figures(f"{20 / sum(delays):.2f} requests a second")
     assert sum(delays[8:]) / 12 > BACKOFF_MOST / 4
 
 
