@@ -14,6 +14,9 @@ CORPUS = Path(__file__).parent / "corpus"
 MOST_SECONDS = 2.0
 """Of processor time for one input of at most `mutation.MOST` bytes: more is a finding."""
 
+MOST_OUTCOMES = 2000
+"""Ways to come out of one subject; more are words of the input that a subject takes for its own."""
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -74,6 +77,6 @@ def _try(subject: Subject, data: bytes, result: Result) -> bool:
         return False
     if (took := time.process_time() - begun) > MOST_SECONDS:
         result.findings.append(Finding(data, "slow", f"{took:.1f} s of processor time for {len(data)} bytes"))
-    is_new = outcome not in result.outcomes
+    is_new = outcome not in result.outcomes and len(result.outcomes) < MOST_OUTCOMES
     result.outcomes.add(outcome)
     return is_new
