@@ -83,7 +83,7 @@ def test_an_api_server_killed_for_a_minute_changes_no_verdict_and_the_watches_te
         ground.cluster.start("cert-manager")
         ground.renew("fine")
         both = dict.fromkeys(EXPECTED, EXPECTED["behind"])
-        exporter.wait("the renewal after the outage", lambda seen: told(seen) == both, 60)
+        exporter.wait("the renewal after the outage", lambda seen: told(seen) == both, 90)
         figures(f"API server back → next renewal seen: {time.monotonic() - back_at:.1f} s (backoff is at most 30 s)")
         figures(f"scrapes during the outage: {len(scrapes)}, wrong: 0")
         exporter.wait("all watches to be in contact", lambda seen: earliest_contact(seen) > back_on, 60)
