@@ -99,7 +99,7 @@ def _read_issued_leaf(der: bytes) -> tuple[Leaf, x509.Name]:
     """
     certificate = _parse(der)
     with _reading():
-        return _leaf(der, certificate, tuple(_common_names(certificate))), certificate.issuer
+        return _leaf(der, certificate, _common_names(certificate)), certificate.issuer
 
 
 def _leaf(der: bytes, certificate: x509.Certificate, names: Iterable[str]) -> Leaf:

@@ -18,6 +18,8 @@ from tests.benchmark.etcd import Delete, Prepared, Put, Step, Store, prepared
 from tests.benchmark.population import ADDRESS, Document, Member, Population
 
 SERVERS_OF_ONE_PROCESS = 500
+CONFIGURATION = 'targets: []\ndiscovery: {namespaces: ["*"], probe: declared-ports}\n'
+"""The exporter's: it finds all that is populated."""
 READ_ALL = [
     {"apiGroups": ["cert-manager.io"], "resources": ["certificates", "certificaterequests"]},
     {"apiGroups": [""], "resources": ["pods"]},

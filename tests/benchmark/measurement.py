@@ -14,10 +14,9 @@ from tests import exporter_process
 from tests.bench import waiting
 from tests.benchmark import limits, outside
 from tests.benchmark.etcd import prepared
-from tests.benchmark.ground import Ground, renewal_of
+from tests.benchmark.ground import CONFIGURATION, Ground, renewal_of
 from tests.exporter_process import ExporterProcess
 
-CONFIGURATION = 'targets: []\ndiscovery: {namespaces: ["*"], probe: declared-ports}\n'
 PROBE_INTERVAL = 60.0
 """Seconds: five times as often as by default, so that a quiet minute probes everything once."""
 HANDSHAKES = 500

@@ -12,17 +12,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests import exporter_process
+from tests.again import again_and_again
 from tests.api_proxy import api_proxy
 from tests.bench import waiting
 from tests.benchmark import ground, outside
-from tests.benchmark.ground import Ground
+from tests.benchmark.ground import CONFIGURATION, Ground
 from tests.benchmark.outside import MIB, Usage
 from tests.benchmark.population import Population
 from tests.exporter_process import ExporterProcess
 from tests.soak.deeds import DEEDS, Place, change_pods, renew_some
 from tests.soak.truth import Truth, Watcher
 
-CONFIGURATION = 'targets: []\ndiscovery: {namespaces: ["*"], probe: declared-ports}\n'
 EVERY = 1.0
 """Seconds between two scrapes."""
 MOST_TO_RECOVER = 180.0
@@ -129,27 +129,20 @@ def _is_true(exporter: ExporterProcess, truth: Truth) -> bool:
 @contextmanager
 def _watched(exporter: ExporterProcess, watcher: Watcher) -> Iterator[Course]:
     """Scrape and look at the process until the block ends, in a thread of its own."""
-    course, stop = Course(), threading.Event()
+    course, begun = Course(), time.monotonic()
 
     def look() -> None:
-        begun = time.monotonic()
-        while not stop.wait(EVERY):
-            course.usages.append((time.monotonic() - begun, outside.usage(exporter.process.pid)))
-            try:
-                status, _, scrape = exporter.get("/metrics")
-            except OSError:  # no descriptor was left for it
-                course.unanswered += 1
-                continue
-            course.scrapes += 1
-            course.broken += [f"status {status}"] * (status != 200) + list(watcher.broken(scrape))
+        course.usages.append((time.monotonic() - begun, outside.usage(exporter.process.pid)))
+        try:
+            status, _, scrape = exporter.get("/metrics")
+        except OSError:  # no descriptor was left for it
+            course.unanswered += 1
+            return
+        course.scrapes += 1
+        course.broken += [f"status {status}"] * (status != 200) + list(watcher.broken(scrape))
 
-    thread = threading.Thread(target=look, name="scraper")
-    thread.start()
-    try:
+    with again_and_again(look, EVERY):
         yield course
-    finally:
-        stop.set()
-        thread.join(60)
 
 
 def _slope(points: Sequence[tuple[float, float]]) -> float:

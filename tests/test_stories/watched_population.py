@@ -2,17 +2,17 @@
 
 import http.client
 import json
-import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests import exporter_process
+from tests.again import again_and_again
 from tests.bench import waiting
 from tests.benchmark.etcd import Delete, Put, Step, prepared
-from tests.benchmark.ground import Ground, control_plane, populated
+from tests.benchmark.ground import CONFIGURATION, Ground, control_plane, populated
 from tests.benchmark.population import Member, Population
 from tests.exporter_process import ExporterProcess
 from tests.metrics import Metrics
@@ -21,7 +21,6 @@ from tests.soak.truth import Truth, Watcher
 CERTIFICATES, SERVED = 60, 30
 EVERY = 0.1
 """Seconds between two scrapes."""
-CONFIGURATION = 'targets: []\ndiscovery: {namespaces: ["*"], probe: declared-ports}\n'
 
 
 @dataclass
@@ -135,35 +134,23 @@ class WatchedPopulation:
     @contextmanager
     def looked_at(self, exporter: ExporterProcess) -> Iterator[Course]:
         """Scrape every tenth of a second, over one connection as Prometheus does; none may say what is not so."""
-        watcher, course, stop = Watcher(self.truth), Course(), threading.Event()
+        watcher, course = Watcher(self.truth), Course()
+        connection = http.client.HTTPConnection(exporter.host, exporter.port, timeout=5)
 
         def look() -> None:
-            connection = _connection(exporter)
-            while not stop.wait(EVERY):
-                try:
-                    connection.request("GET", "/metrics")
-                    course.body = connection.getresponse().read()
-                except (OSError, http.client.HTTPException):
-                    course.unanswered += 1
-                    connection.close()
-                    connection = _connection(exporter)
-                else:
-                    course.scrapes += 1
-                    course.wrong += watcher.broken(course.body)
-            connection.close()
+            try:
+                connection.request("GET", "/metrics")
+                course.body = connection.getresponse().read()
+            except (OSError, http.client.HTTPException):
+                course.unanswered += 1
+                connection.close()  # the next request connects anew
+            else:
+                course.scrapes += 1
+                course.wrong += watcher.broken(course.body)
 
-        thread = threading.Thread(target=look, name="scraper")
-        thread.start()
-        try:
+        with closing(connection), again_and_again(look, EVERY):
             yield course
-        finally:
-            stop.set()
-            thread.join(30)
         assert course.wrong == []
-
-
-def _connection(exporter: ExporterProcess) -> http.client.HTTPConnection:
-    return http.client.HTTPConnection(exporter.host, exporter.port, timeout=5)
 
 
 @contextmanager
