@@ -35,6 +35,7 @@ def main() -> None:
     memory.collect_seldom()
     server = Server({PATH: scrape}, WebConfigFile(sys.argv[1] if len(sys.argv) > 1 else None))
     _, port = server.start(HOST, 0)
+    memory.keep()
     print(port, flush=True)
     sys.stdin.buffer.read()
     server.close()

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from random import Random
 from threading import Event
 
+from exporter.certificate_index import FORMER
 from tests.api_proxy import Answer, ApiProxy, Delay, Drop, Pass, Reaction, Request
 from tests.bench import waiting
 from tests.benchmark.etcd import prepared
@@ -55,6 +56,16 @@ class Place:
     def wait(self, least: float, most: float) -> None:
         """Let time pass."""
         self.pause.wait(self.chance.uniform(least, most))
+
+
+def fill_memory(place: Place) -> None:
+    """Renew most certificates until the exporter remembers as many former ones of each as it ever will.
+
+    The others stay as they were issued for a while: none of them may be called stale.
+    """
+    most = [member for member in place.truth.members if member.number % 10]
+    for _ in range(FORMER + 1):
+        place.ground.store.send([prepared(place.truth.renew(member)) for member in most])
 
 
 def renew_some(place: Place) -> None:

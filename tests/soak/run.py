@@ -2,7 +2,6 @@
 
 import json
 import random
-import statistics
 import threading
 import time
 from collections import Counter
@@ -20,7 +19,8 @@ from tests.benchmark.ground import CONFIGURATION, Ground
 from tests.benchmark.outside import MIB, Usage
 from tests.benchmark.population import Population
 from tests.exporter_process import ExporterProcess
-from tests.soak.deeds import DEEDS, Place, change_pods, renew_some
+from tests.soak.deeds import DEEDS, Place, change_pods, fill_memory, renew_some
+from tests.soak.trend import Trend, trend
 from tests.soak.truth import Truth, Watcher
 
 EVERY = 1.0
@@ -41,7 +41,7 @@ class Course:
 
 @dataclass(frozen=True)
 class Report:
-    """What came of a soak; slopes are for an hour, over the second half."""
+    """What came of a soak; trends are for an hour, of the second half."""
 
     minutes: float
     deeds: Counter[str]
@@ -50,18 +50,18 @@ class Report:
     quiet: Usage
 
     @property
-    def resident_slope(self) -> float:
+    def resident(self) -> Trend:
         """MiB an hour."""
-        return _slope([(at, usage.resident / MIB) for at, usage in self.second_half])
+        return trend([(at, usage.resident / MIB) for at, usage in self.second_half])
 
     @property
-    def descriptor_slope(self) -> float:
+    def descriptors(self) -> Trend:
         """Descriptors an hour."""
-        return _slope([(at, float(usage.descriptors)) for at, usage in self.second_half])
+        return trend([(at, float(usage.descriptors)) for at, usage in self.second_half])
 
     @property
     def second_half(self) -> Sequence[tuple[float, Usage]]:
-        """What it used once it had warmed up."""
+        """What it used once it had seen the most of what there is to see."""
         return self.course.usages[len(self.course.usages) // 2 :]
 
     def __str__(self) -> str:
@@ -72,8 +72,8 @@ class Report:
             f"{self.minutes:g} min: {sum(self.deeds.values())} deeds ({deeds}); {course.scrapes} scrapes, "
             f"{course.unanswered} unanswered, {len(course.broken)} wrong; "
             f"all true {self.recovered_after:.1f} s after the last deed; "
-            f"resident {min(residents):.1f} to {max(residents):.1f} MiB, {self.resident_slope:+.1f} MiB/h; "
-            f"descriptors {self.descriptor_slope:+.1f}/h, in the end {quiet.descriptors}; threads {quiet.threads}"
+            f"resident {min(residents):.1f} to {max(residents):.1f} MiB, {self.resident} MiB/h; "
+            f"descriptors {self.descriptors} an hour, in the end {quiet.descriptors}; threads {quiet.threads}"
         )
 
 
@@ -97,12 +97,14 @@ def _soak(filled: Ground, minutes: float, seed: int) -> Report:
         with exporter_process.running(filled.cluster, kubeconfig, filled.directory, options) as exporter:
             exporter.wait_ready(60)
             place = Place(filled, proxy, exporter, truth, random.Random(seed), threading.Event())  # noqa: S311
+            fill_memory(place)
+            _wait_until_true(exporter, truth)
             with _watched(exporter, Watcher(truth)) as course:
                 deeds = _do_deeds(place, minutes)
                 healed = time.monotonic()
                 for deed in (renew_some, change_pods):  # to be seen, everything must see again
                     deed(place)
-                waiting.until("the truth", lambda: _is_true(exporter, truth), MOST_TO_RECOVER, interval=0.5)
+                _wait_until_true(exporter, truth)
                 recovered_after = time.monotonic() - healed
             return Report(minutes, deeds, course, recovered_after, outside.usage(exporter.process.pid))
 
@@ -120,10 +122,13 @@ def _do_deeds(place: Place, minutes: float) -> Counter[str]:
     return done
 
 
-def _is_true(exporter: ExporterProcess, truth: Truth) -> bool:
-    if wrong := list(truth.wrong(exporter.metrics())):
-        raise LookupError("; ".join(wrong))
-    return True
+def _wait_until_true(exporter: ExporterProcess, truth: Truth) -> None:
+    def is_true() -> bool:
+        if wrong := list(truth.wrong(exporter.metrics())):
+            raise LookupError("; ".join(wrong))
+        return True
+
+    waiting.until("the truth", is_true, MOST_TO_RECOVER, interval=0.5)
 
 
 @contextmanager
@@ -143,8 +148,3 @@ def _watched(exporter: ExporterProcess, watcher: Watcher) -> Iterator[Course]:
 
     with again_and_again(look, EVERY):
         yield course
-
-
-def _slope(points: Sequence[tuple[float, float]]) -> float:
-    """Return the slope of points over seconds, for an hour."""
-    return statistics.linear_regression(*zip(*points, strict=True)).slope * 3600

@@ -187,6 +187,22 @@ def test_of_answers_that_nobody_reads_the_kernel_keeps_little(figures: Figures) 
     assert 0 < kept < MAX_CONNECTIONS * 2 * SEND_BUFFER
 
 
+@pytest.mark.fault("F43")
+def test_who_came_and_went_is_forgotten(figures: Figures) -> None:
+    with serving() as served:
+
+        def come_and_go(times: int) -> int:
+            for _ in range(times):
+                for _ in range(50):  # of more the kernel would take no notice until some are accepted
+                    socket.create_connection((HOST, served.port)).close()
+                served.scrape(gzip=True)
+            return served.usage.resident
+
+        before, after = come_and_go(10), come_and_go(90)
+    figures(f"{(after - before) / MIB:+.1f} MiB after 4,500 connections")
+    assert after - before < 2 * MIB
+
+
 @pytest.mark.fault("F31")
 def test_who_stops_anywhere_near_the_end_of_the_last_answer_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """The answer is sent as far as the server is concerned; what nobody takes of it must not stay for ever."""

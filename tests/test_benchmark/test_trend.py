@@ -1,0 +1,34 @@
+"""What the soak says of growth."""
+
+import pytest
+
+from tests.sampling import Dice
+from tests.soak.trend import trend
+
+
+def noisy(slope: float) -> list[tuple[float, float]]:
+    """Return half an hour of looks, one each second, that scatter by 1."""
+    chance = Dice(7).source
+    return [(second, 90 + slope * second / 3600 + chance.gauss(0, 1)) for second in range(1800)]
+
+
+def test_noise_is_no_growth() -> None:
+    assert trend(noisy(0)).is_flat
+
+
+@pytest.mark.parametrize("slope", [-5.0, 5.0])
+def test_growth_is_told_from_noise(slope: float) -> None:
+    found = trend(noisy(slope))
+    assert not found.is_flat
+    assert found.slope == pytest.approx(slope, abs=1)
+
+
+def test_a_short_peak_is_no_growth() -> None:
+    looks = noisy(0)
+    looks[1700:1710] = [(at, value + 50) for at, value in looks[1700:1710]]
+    assert trend(looks).is_flat
+
+
+def test_too_few_looks_are_an_error() -> None:
+    with pytest.raises(ValueError, match="9 looks show no trend; 10 would"):
+        trend(noisy(0)[:9])
