@@ -5,10 +5,10 @@ bytes that others made: a page is a function that returns them. HTTP itself is h
 
 Who may come in is the web configuration's say, as its file has it at that moment.
 
-Bounds: 8 KiB of headers, 256 connections, 10 s for a request to arrive and for its answer to be taken, 120 s of
-idling between requests; of an answer that is not taken, one chunk here and a quarter of a MiB in the kernel. GET and
-HEAD only. Where there are too many connections, the one whose client has kept us waiting for the longest makes room:
-however many come and say nothing, a scrape is served.
+Bounds: 8 KiB of headers, 256 connections, 10 s for the first request to begin, for any to arrive and for its answer to
+be taken, 120 s of idling between requests; of an answer that is not taken, one chunk here and a quarter of a MiB in
+the kernel. GET and HEAD only. Where there are too many connections, the one whose client has kept us waiting for the
+longest makes room: however many come and say nothing, a scrape is served.
 """
 
 import asyncio
@@ -194,10 +194,13 @@ class Server:
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, config: WebConfig) -> None:
         """Answer requests on one connection until it ends."""
         connection = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEADERS)
+        # There may be nobody: when many come at once, Linux answers with SYN cookies, and of a client that went before
+        # its turn came a connection may remain that no packet will ever end.
+        patience = REQUEST_SECONDS
         while True:
             self._await(writer)
             try:
-                request = await _read_request(connection, reader)
+                request = await _read_request(connection, reader, patience)
             except h11.RemoteProtocolError as error:
                 _let_go(error)
                 await _answer(connection, writer, _refusal(HTTPStatus(error.error_status_hint)), head=False)
@@ -216,6 +219,7 @@ class Server:
             if connection.our_state is not h11.DONE or connection.their_state is not h11.DONE:
                 return
             connection.start_next_cycle()
+            patience = IDLE_SECONDS
 
     async def _is_admitted(self, request: Request, config: WebConfig) -> bool:
         """Ask for user and password if the configuration names users (RFC 7617)."""
@@ -282,13 +286,15 @@ def _let_go(error: BaseException | None) -> None:
         error = error.__context__
 
 
-async def _read_request(connection: h11.Connection, reader: asyncio.StreamReader) -> tuple[str, Request] | None:
-    """Return method and request, None if the client closed instead.
+async def _read_request(
+    connection: h11.Connection, reader: asyncio.StreamReader, patience: float
+) -> tuple[str, Request] | None:
+    """Return method and request, None if the client closed instead; it may take `patience` seconds to begin.
 
     A request's body, if it has one, is read and thrown away within the same bounds.
     """
     if connection.trailing_data[0] == b"":
-        async with asyncio.timeout(IDLE_SECONDS):
+        async with asyncio.timeout(patience):
             connection.receive_data(await reader.read(MAX_HEADERS))
     request = None
     async with asyncio.timeout(REQUEST_SECONDS):

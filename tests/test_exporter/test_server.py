@@ -377,7 +377,17 @@ def test_a_request_that_drips_is_cut_off(running: Running, monkeypatch: pytest.M
 def test_an_idle_connection_is_closed_after_a_while(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server_module, "IDLE_SECONDS", 0.05)
     client = running.client()
+    client.ask()
+    assert client.answer()[2] == b"hello"
     assert client.rest() == b""
+
+
+@pytest.mark.fault("F31")
+def test_who_comes_and_asks_nothing_is_not_kept_as_an_idle_connection_is(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server_module, "REQUEST_SECONDS", 0.05)
+    assert running.client().rest() == b""
 
 
 def test_an_answer_that_nobody_takes_is_given_up(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
