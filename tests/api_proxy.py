@@ -7,8 +7,9 @@
 It speaks plain HTTP to its clients and TLS to the API server, with whatever credentials the client sends. Each
 connection carries one request: answers are streamed as they come, upgraded connections (a port-forward) are tunnelled.
 Two callbacks, run in the thread of the connection, may do anything to the world and say what becomes of the request:
-`before` it reaches the API server, and `after` its answer came and before the client gets it. One of them that raises
-fails the test when the block ends.
+`before` it reaches the API server, and `after` its answer came and before the client gets it. The body of an answer
+that passes may be treated on its way (`answer_body.Body`): cut, in other chunks, slow, with garbage in it. A callback
+that raises fails the test when the block ends.
 """
 
 import json
@@ -25,6 +26,7 @@ from pathlib import Path
 from typing import Any, Self, assert_never
 from urllib.parse import parse_qsl, urlsplit
 
+from tests.answer_body import AS_IT_CAME, Body
 from tests.bench.cluster import Cluster
 
 HOST = "127.0.0.1"
@@ -40,7 +42,9 @@ PATIENCE = 20.0
 
 @dataclass(frozen=True)
 class Pass:
-    """Let it go on."""
+    """Let it go on; `after`, with its body treated."""
+
+    body: Body = AS_IT_CAME
 
 
 @dataclass(frozen=True)
@@ -279,36 +283,41 @@ class _Serving:
         request = _parse(raw)
         request.body = self._read_exactly(client, raw, int(request.headers.get("content-length", 0)))
         self._proxy.requests.append(request)
-        if not self._goes_on(self._proxy.before(request), client):
+        if self._passing(self._proxy.before(request), client) is None:
             return
         with closing(self._connected()) as upstream:
             request.reached = True
             upstream.sendall(_for_upstream(request, raw, self._cluster) + request.body)
             answer = self._read_head(upstream)
             request.status, request.answered = int(answer.split(b" ", 2)[1]), time.monotonic()
-            if self._goes_on(self._proxy.after(request), client):
-                client.sendall(self._proxy.head(answer))
-                self._relay(client, upstream)
+            passing = self._passing(self._proxy.after(request), client)
+            if passing is None:
+                return
+            if passing.body != AS_IT_CAME:
+                self._treat(client, upstream, answer, passing.body)
+                return
+            client.sendall(self._proxy.head(answer))
+            self._relay(client, upstream)
 
-    def _goes_on(self, reaction: Reaction, client: socket.socket) -> bool:
-        """Do as a rule says; tell whether the request, or its answer, goes on."""
+    def _passing(self, reaction: Reaction, client: socket.socket) -> Pass | None:
+        """Do as a rule says; tell in which way the request, or its answer, goes on, None if it does not."""
         match reaction:
             case Pass():
-                return True
+                return reaction
             case Drop():
-                return False
+                return None
             case Answer():
                 client.sendall(reaction.encoded())
-                return False
+                return None
             case Hold(released, then):
                 while not released.wait(0.02):
                     if self._stop.is_set():
                         raise _Stopped
-                return self._goes_on(then, client)
+                return self._passing(then, client)
             case Delay(seconds, then):
                 if self._stop.wait(seconds):
                     raise _Stopped
-                return self._goes_on(then, client)
+                return self._passing(then, client)
             case _:
                 assert_never(reaction)
 
@@ -349,6 +358,35 @@ class _Serving:
                 if data:
                     other[source].sendall(data)
 
+    def _treat(self, client: socket.socket, upstream: ssl.SSLSocket, answer: bytes, body: Body) -> None:
+        """Give an answer in chunks of our own, its body treated."""
+        head, _, begun = answer.partition(HEAD_END)
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        client.sendall(self._proxy.head(_in_chunks(head)))
+        for piece in body.pieces(self._blocks(client, upstream, head, begun)):
+            if self._stop.wait(body.pause):
+                raise _Stopped
+            client.sendall(b"%x\r\n%b\r\n" % (len(piece), piece))
+        if body.silent_after is None:
+            client.sendall(b"0\r\n\r\n")
+        else:
+            self._receive(client)
+
+    def _blocks(self, client: socket.socket, upstream: ssl.SSLSocket, head: bytes, begun: bytes) -> Iterator[bytes]:
+        """Yield an answer's body as it comes, out of its chunks if it has some, as long as the client is there."""
+
+        def receive() -> bytes:
+            source = self._wait(client, upstream)[0]
+            if (received := self._next(source)) == b"":
+                raise ConnectionResetError("closed within a message")
+            return received or b"" if source is upstream else b""
+
+        incoming, fields = _Incoming(begun, receive), _fields(head)
+        if "chunked" in fields.get("transfer-encoding", ""):
+            yield from incoming.chunks()
+        else:
+            yield from incoming.block(int(fields["content-length"]))
+
     def _wait(self, *connections: socket.socket) -> list[socket.socket]:
         """Wait until one of these has something to read; what TLS has deciphered already counts."""
         if pending := [each for each in connections if isinstance(each, ssl.SSLSocket) and each.pending()]:
@@ -372,11 +410,55 @@ class _Serving:
             connection.settimeout(patience)
 
 
+class _Incoming:
+    """A body that is still coming: what has come of it, and how more is received."""
+
+    def __init__(self, begun: bytes, receive: Callable[[], bytes]) -> None:
+        self._data = bytearray(begun)
+        self._receive = receive
+
+    def block(self, size: int) -> Iterator[bytes]:
+        """Yield so many bytes, in pieces as they come."""
+        while size > 0:
+            while not self._data:
+                self._data += self._receive()
+            taken = bytes(self._data[:size])
+            del self._data[: len(taken)]
+            size -= len(taken)
+            yield taken
+
+    def chunks(self) -> Iterator[bytes]:
+        """Yield what is in chunks (RFC 9112 §7.1), up to the last of them."""
+        while size := int(self._line(), 16):
+            yield from self.block(size)
+            b"".join(self.block(2))
+
+    def _line(self) -> bytes:
+        while b"\r\n" not in self._data:
+            self._data += self._receive()
+        line = bytes(self._data).partition(b"\r\n")[0]
+        del self._data[: len(line) + 2]
+        return line
+
+
+def _fields(head: bytes) -> dict[str, str]:
+    """Return the headers, names in lower case."""
+    _, *lines = head.partition(HEAD_END)[0].decode("latin-1").split("\r\n")
+    return {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+
+
+def _in_chunks(head: bytes) -> bytes:
+    """Write an answer's head anew, for a body in chunks."""
+    kept = {name: value for name, value in _fields(head).items() if name not in ("content-length", "transfer-encoding")}
+    fields = kept | {"transfer-encoding": "chunked", "connection": "close"}
+    lines = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
+    return head.partition(b"\r\n")[0] + b"\r\n" + lines.encode("latin-1") + b"\r\n"
+
+
 def _parse(head: bytes) -> Request:
-    first, *lines = head.partition(HEAD_END)[0].decode("latin-1").split("\r\n")
-    method, target, _ = first.split(" ")
+    method, target, _ = head.partition(b"\r\n")[0].decode("latin-1").split(" ")
     url = urlsplit(target)
-    headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    headers = _fields(head)
     if "transfer-encoding" in headers:
         raise NotImplementedError("a request in chunks")
     return Request(method, url.path, dict(parse_qsl(url.query)), headers, b"", time.monotonic())

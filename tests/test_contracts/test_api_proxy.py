@@ -4,6 +4,7 @@ import gc
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 from exporter.cluster.client import ClusterClient
 from exporter.cluster.connection import Connection
 from exporter.errors import ClusterError, ClusterErrorReason
+from tests.answer_body import AS_IT_CAME, Body
 from tests.api_proxy import Answer, ApiProxy, Delay, Drop, Hold, Pass, Reaction, Request, api_proxy
 from tests.bench import waiting
 from tests.bench.cluster import Cluster
@@ -174,6 +176,70 @@ def test_a_delayed_answer_is_late(proxy: ApiProxy, connection: Connection) -> No
     proxy.after = lambda _: Delay(30)
     with pytest.raises(ClusterError) as caught:
         ClusterClient(connection).get("/version", {}, timeout=0.2)
+    assert caught.value.reason is ClusterErrorReason.TIMEOUT
+
+
+# --- the body of an answer ------------------------------------------------------------------------
+
+
+BOOKMARK = b'{"type":"BOOKMARK","object":{}}\n'
+LINES = (b"first\n", BOOKMARK, b"second\n", b"third")
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (AS_IT_CAME, [*LINES]),
+        (Body(bookmarks=False), [b"first\n", b"second\n", b"third"]),
+        (Body(garbage=b"?\n"), [b"first\n?\n", BOOKMARK + b"?\n", b"second\n?\n", b"third?\n"]),
+        (Body(silent_after=1), [b"first\n"]),
+        (Body(piece=3, silent_after=1), [b"fir", b"st\n"]),
+        (Body(piece=1, bookmarks=False), [bytes([byte]) for byte in b"first\nsecond\nthird"]),
+    ],
+)
+@pytest.mark.parametrize("size", [1, 5, 1000])
+def test_a_body_is_treated_line_by_line_however_it_comes(body: Body, expected: list[bytes], size: int) -> None:
+    whole = b"".join(LINES)
+    assert [*body.pieces(whole[start : start + size] for start in range(0, len(whole), size))] == expected
+
+
+def test_a_body_is_cut_in_the_middle_of_a_line() -> None:
+    pieces = Body(cut_within=3).pieces(LINES)
+    assert [next(pieces) for _ in range(3)] == [b"first\n", BOOKMARK, b"sec"]
+    with pytest.raises(ConnectionAbortedError):
+        next(pieces)
+
+
+def test_an_answer_in_a_chunk_for_each_byte_is_the_same_answer(
+    proxy: ApiProxy, connection: Connection, small_bench: Cluster, small_namespace: str
+) -> None:
+    small_bench.api("POST", path(small_namespace), {"metadata": {"name": "long"}, "data": {"text": "x" * 20_000}})
+    client, address = ClusterClient(connection), path(small_namespace, "long")
+    as_it_is = client.read(address, {})
+    proxy.after = lambda _: Pass(Body(piece=1))
+    assert client.read(address, {}) == as_it_is
+
+
+def test_an_answer_that_is_cut_is_no_answer(proxy: ApiProxy, connection: Connection, small_namespace: str) -> None:
+    proxy.after = lambda _: Pass(Body(cut_within=1))
+    with pytest.raises(ClusterError) as caught:
+        ClusterClient(connection).read(path(small_namespace), {})
+    assert caught.value.reason is ClusterErrorReason.UNREACHABLE
+
+
+def test_a_slow_answer_takes_its_time(proxy: ApiProxy, connection: Connection, small_namespace: str) -> None:
+    proxy.after = lambda _: Pass(Body(piece=100, pause=0.02))
+    began = time.monotonic()
+    read = ClusterClient(connection).read(path(small_namespace), {})
+    assert time.monotonic() - began > 0.02 * len(read) / 100
+
+
+def test_an_answer_that_falls_silent_does_not_end(
+    proxy: ApiProxy, connection: Connection, small_namespace: str
+) -> None:
+    proxy.after = lambda _: Pass(Body(silent_after=0))
+    with pytest.raises(ClusterError) as caught:
+        ClusterClient(connection).get(path(small_namespace), {}, timeout=0.3)
     assert caught.value.reason is ClusterErrorReason.TIMEOUT
 
 

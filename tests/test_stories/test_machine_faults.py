@@ -8,13 +8,15 @@ import re
 import resource
 import signal
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from tests.api_proxy import Answer, Pass, Reaction, Request, Rule, api_proxy
+from exporter.cluster.watch import WATCH_SECONDS
+from tests.api_proxy import Answer, ApiProxy, Pass, Reaction, Request, Rule, api_proxy
 from tests.bench import waiting
 from tests.benchmark import outside
 from tests.benchmark.outside import MIB
@@ -25,8 +27,8 @@ from tests.test_stories.watched_population import WatchedPopulation, watched_pop
 
 pytestmark = pytest.mark.small_bench
 
-SUSPENDED = 90.0
-"""Longer than a watch may be silent, and than a probe may take."""
+SILENT, ENDED = 90.0, 600.0
+"""Seconds: longer than a watch may be silent, and longer than any watch was asked for (`WATCH_SECONDS`)."""
 CAUGHT_UP_WITHIN = 15.0
 """A connection that is cut, one 410, and the waits after both."""
 GOES_ON_WITHIN = 90.0
@@ -71,18 +73,35 @@ def test_suspended_until_all_its_watches_have_expired_it_catches_up(
     figures(f"resumed → all watches listed anew, all true: {caught_up:.1f} s; {course.scrapes} scrapes, wrong: 0")
 
 
-@pytest.mark.fault("F22", "F7")
+@pytest.mark.fault("F22", "F7", "F2")
 @pytest.mark.proof
-def test_suspended_for_longer_than_a_watch_may_be_silent_it_catches_up(
-    population: WatchedPopulation, tmp_path: Path, figures: Figures
+@pytest.mark.parametrize("seconds", [SILENT, ENDED])
+def test_suspended_for_longer_than_a_watch_may_last_it_catches_up(
+    population: WatchedPopulation, tmp_path: Path, seconds: float, figures: Figures
 ) -> None:
-    with population.exporter(tmp_path) as exporter, population.looked_at(exporter) as course:
-        with stopped(exporter):
-            population.renew(3)
-            time.sleep(SUSPENDED)
-        caught_up = population.wait_true(exporter, CAUGHT_UP_WITHIN)
-        waiting.until("more scrapes", lambda: course.scrapes > MORE_SCRAPES, 30)
-    figures(f"suspended for {SUSPENDED:g} s → all true: {caught_up:.1f} s; {course.scrapes} scrapes, wrong: 0")
+    with api_proxy(population.ground.cluster) as proxy:
+        kubeconfig = proxy.kubeconfig(tmp_path, population.token, "default")
+        with population.exporter(tmp_path, kubeconfig=kubeconfig) as exporter, population.looked_at(exporter) as course:
+            before = watches(proxy)
+            with stopped(exporter):
+                population.renew(3)
+                time.sleep(seconds)
+                assert watches(proxy) == before, "it was not suspended"
+            caught_up = population.wait_true(exporter, CAUGHT_UP_WITHIN)
+            waiting.until("more scrapes", lambda: course.scrapes > MORE_SCRAPES, 30)
+            anew = watches(proxy) - before
+            lists = sum(each.value for each in exporter.metrics().all("certlag_watch_relists_total"))
+    if seconds > max(WATCH_SECONDS):
+        assert set(anew) == set(before), "a watch that had ended was not begun anew"
+    figures(
+        f"suspended for {seconds:g} s → all true: {caught_up:.1f} s; watches begun anew: {len(anew)} of {len(before)}, "
+        f"lists anew: {lists - len(before):g}; {course.scrapes} scrapes, wrong: 0"
+    )
+
+
+def watches(proxy: ApiProxy) -> Counter[str]:
+    """How often each path was watched."""
+    return Counter(request.path for request in tuple(proxy.requests) if "watch" in request.query)
 
 
 @contextmanager

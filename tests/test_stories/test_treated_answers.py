@@ -1,0 +1,189 @@
+"""Answers of a real API server that a proxy cut, slowed down, re-chunked, filled with garbage or let fall silent.
+
+One exporter each, with real certificates. While it lasts every scrape is held against what is true, and certificates
+are renewed: either they are seen all the same, or the watches tell of the trouble. Once it is over all is true again.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from exporter.cluster.client import READ_TIMEOUT
+from tests.answer_body import AS_IT_CAME, Body
+from tests.api_proxy import Answer, Pass, Reaction, Request, api_proxy, let_pass
+from tests.bench import waiting
+from tests.figures import Figures
+from tests.metrics import Metrics
+from tests.test_stories.watched_population import WatchedPopulation, watched_population
+
+pytestmark = pytest.mark.small_bench
+
+MEANWHILE_WITHIN = 30.0
+"""Six events of one watch, each after a wait of at most 0.8 s or at 6 KiB/s."""
+RECOVERS_WITHIN = 60.0
+"""Two waits of the watches' longest."""
+OUT_OF_CONTACT = 4.0
+"""Seconds without a word."""
+GARBAGE = b'{"type":"ADDED","object":{"metadata":\xff\n'
+
+
+@pytest.fixture(scope="module")
+def population(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WatchedPopulation]:
+    """One for all tests of this module: each goes on from the truth as it stands."""
+    with watched_population(tmp_path_factory.mktemp("population")) as made:
+        yield made
+
+
+# --- what tells of trouble ------------------------------------------------------------------------
+
+
+def out_of_step(metrics: Metrics) -> bool:
+    """No watch says that it is in step."""
+    return {each.value for each in metrics.all("certlag_watch_synced")} == {0.0}
+
+
+def out_of_contact(metrics: Metrics) -> bool:
+    """No watch has heard anything for seconds."""
+    last = [each.value for each in metrics.all("certlag_watch_last_contact_timestamp_seconds")]
+    return bool(last) and time.time() - max(last) > OUT_OF_CONTACT
+
+
+def watches(metrics: Metrics) -> int:
+    """How many there are."""
+    return sum(1 for _ in metrics.all("certlag_watch_synced"))
+
+
+def errors(metrics: Metrics, reason: str) -> float:
+    """How often watches failed so."""
+    return sum(each.value for each in metrics.all("certlag_watch_errors_total", reason=reason))
+
+
+def failing(metrics: Metrics, reason: str) -> bool:
+    """Some watch has failed so, and more than once."""
+    return errors(metrics, reason) > 1
+
+
+# --- what is done to answers ----------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Treatment:
+    """How bodies of lists and of watches arrive, and how that shows."""
+
+    watches: Body = AS_IT_CAME
+    lists: Body | None = None
+    """Not None: everything is listed anew, so."""
+    sees: bool = True
+    """Whether renewals are seen while it lasts."""
+    told: Callable[[Metrics], bool] | None = None
+    """Holds soon, and tells of it; None: there is no trouble."""
+    cut: bool = False
+    """Whether what is open is cut once it is over, as nobody would otherwise hear of that for 75 s."""
+
+
+EACH_BYTE = Body(piece=1)
+TREATMENTS = {
+    "a chunk for each byte": pytest.param(Treatment(EACH_BYTE, EACH_BYTE), marks=pytest.mark.fault("F10")),
+    "slow drip": pytest.param(Treatment(Body(piece=64, pause=0.01)), marks=pytest.mark.fault("F10")),
+    "cut within a line": pytest.param(
+        Treatment(Body(cut_within=2), told=partial(failing, reason="unreachable")), marks=pytest.mark.fault("F8")
+    ),
+    "lists cut in the middle": pytest.param(
+        Treatment(lists=Body(cut_within=1), sees=False, told=out_of_step), marks=pytest.mark.fault("F1", "F8")
+    ),
+    "garbage between the lines": pytest.param(
+        Treatment(Body(garbage=GARBAGE), told=partial(failing, reason="garbled")), marks=pytest.mark.fault("F9")
+    ),
+    "silence": pytest.param(
+        Treatment(Body(silent_after=0), sees=False, told=out_of_contact, cut=True), marks=pytest.mark.fault("F7")
+    ),
+}
+
+
+def treating(treatment: Treatment) -> Callable[[Request], Reaction]:
+    """A rule for answers that pass."""
+
+    def react(request: Request) -> Reaction:
+        return Pass(treatment.watches if "watch" in request.query else treatment.lists or AS_IT_CAME)
+
+    return react
+
+
+def expired_once() -> Callable[[Request], Reaction]:
+    """A rule for requests: what each watch goes on from is too old, when it first asks."""
+    asked: set[str] = set()
+
+    def react(request: Request) -> Reaction:
+        if "watch" not in request.query or request.path in asked:
+            return Pass()
+        asked.add(request.path)
+        return Answer(410, {"kind": "Status", "code": 410, "reason": "Expired"})
+
+    return react
+
+
+@pytest.mark.parametrize("treatment", TREATMENTS.values(), ids=TREATMENTS.keys())
+def test_however_answers_arrive_nothing_wrong_is_said_and_trouble_shows(
+    population: WatchedPopulation,
+    tmp_path: Path,
+    treatment: Treatment,
+    figures: Figures,
+    request: pytest.FixtureRequest,
+) -> None:
+    what = request.node.callspec.id
+    with api_proxy(population.ground.cluster) as proxy:
+        kubeconfig = proxy.kubeconfig(tmp_path, population.token, "default")
+        with population.exporter(tmp_path, kubeconfig=kubeconfig) as exporter, population.looked_at(exporter) as course:
+            proxy.after = treating(treatment)
+            proxy.before = let_pass if treatment.lists is None else expired_once()
+            proxy.cut()
+            population.renew(2)
+            meanwhile = "renewals not seen"
+            if treatment.sees:
+                meanwhile = f"renewals seen after {population.wait_true(exporter, MEANWHILE_WITHIN):.1f} s"
+            if treatment.told is not None:
+                exporter.wait("the watches to tell", treatment.told, MEANWHILE_WITHIN)
+            if not treatment.sees:
+                assert [*population.truth.wrong(exporter.metrics())], "it has seen what did not arrive"
+            proxy.after = let_pass
+            if treatment.cut:
+                proxy.cut()
+            population.renew(1)
+            recovered = population.wait_true(exporter, RECOVERS_WITHIN)
+            exporter.wait("the watches to be in step", in_step, RECOVERS_WITHIN)
+    assert course.unanswered == 0
+    figures(f"{what}: {meanwhile}; over → all true: {recovered:.1f} s; {course.scrapes} scrapes, wrong: 0")
+
+
+def in_step(metrics: Metrics) -> bool:
+    """Every watch says that it is in step, and has heard something of late."""
+    return {each.value for each in metrics.all("certlag_watch_synced")} == {1.0} and not out_of_contact(metrics)
+
+
+@pytest.mark.fault("F7")
+@pytest.mark.proof
+@pytest.mark.parametrize("body", [Body(silent_after=0), Body(bookmarks=False)], ids=["silence", "no bookmarks"])
+def test_a_silence_is_cut_short_by_the_exporter_itself_and_nothing_is_listed_anew(
+    population: WatchedPopulation, tmp_path: Path, body: Body, figures: Figures
+) -> None:
+    with api_proxy(population.ground.cluster) as proxy:
+        kubeconfig = proxy.kubeconfig(tmp_path, population.token, "default")
+        with population.exporter(tmp_path, kubeconfig=kubeconfig) as exporter, population.looked_at(exporter) as course:
+            number = watches(exporter.metrics())
+            proxy.after = treating(Treatment(body))
+            proxy.cut()
+            began = len(proxy.requests)
+            waiting.until("all to watch again", lambda: len(proxy.requests) >= began + number, 30)
+            proxy.after = let_pass
+            population.renew(1)
+            metrics = exporter.wait("timeouts", lambda seen: errors(seen, "timeout") >= number - 2, READ_TIMEOUT + 15)
+            recovered = population.wait_true(exporter, RECOVERS_WITHIN)
+            relists = {each.value for each in metrics.all("certlag_watch_relists_total", reason="expired")}
+    assert relists <= {0.0}
+    figures(
+        f"silent watches cut after {READ_TIMEOUT:g} s → all true: {recovered:.1f} s; {course.scrapes} scrapes, wrong: 0"
+    )
