@@ -5,6 +5,7 @@ discovery says. Only started containers have endpoints.
 """
 
 from collections.abc import Iterator
+from itertools import islice
 
 from exporter.judgement import Subject
 from exporter.model import Certificate, Container, DiscoveryProbe, Endpoint, Pod, Target
@@ -12,11 +13,15 @@ from exporter.model import Certificate, Container, DiscoveryProbe, Endpoint, Pod
 MAX_PORT_DIGITS = 5
 """Of 65535. Whoever may make a pod writes its annotation, and Python refuses to read thousands of digits."""
 
+MAX_ENDPOINTS = 64
+"""Of one pod that speak for one certificate. A pod may declare thousands of ports, a name may stand at each container:
+whoever may make one would else decide how many handshakes it costs us. The first ones count."""
+
 
 def endpoints(
     pod: Pod, certificate: Certificate | None, target: Target | None, probe: DiscoveryProbe
 ) -> tuple[Endpoint, ...] | None:
-    """Return the endpoints to probe; empty if there is no port to probe.
+    """Return the endpoints to probe, at most `MAX_ENDPOINTS`; empty if there is no port to probe.
 
     Args:
         pod: a pod.
@@ -40,10 +45,11 @@ def endpoints(
     server_name = target.server_name if target is not None else None
     if server_name is None and certificate is not None:
         server_name = certificate.server_name
+    # By the container's ID: to compare whole containers is to compare all their ports.
+    found = {(container.id, number): container.name for container, number in ports if pod.address and container.id}
     return tuple(
-        Endpoint(pod.key, pod.uid, pod.address, container.name, container.id, number, server_name)
-        for container, number in dict.fromkeys(ports)
-        if pod.address and container.id
+        Endpoint(pod.key, pod.uid, pod.address, name, container_id, number, server_name)
+        for (container_id, number), name in islice(found.items(), MAX_ENDPOINTS)
     )
 
 

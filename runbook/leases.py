@@ -25,6 +25,10 @@ STOP_AFTER = 40.0
 RETRY = 2.0
 ATTEMPTS = 1800
 """Tries to renew, an hour of them, before it makes no sense to go on."""
+LONGEST = 600
+"""Seconds for which somebody else's Lease is watched at most: how long it says that it lasts is anybody's to write."""
+MOST_TRANSITIONS = 2**31 - 1
+"""The API takes no larger number: a Lease that was written full could never be taken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +158,8 @@ class Leases:
         Raises:
             HeldError: its holder renewed it, so it is alive.
         """
-        deadline = (yield from self._seen_since(lease)) + lease.duration
+        lasts = min(max(lease.duration, DURATION), LONGEST)
+        deadline = (yield from self._seen_since(lease)) + lasts
         if (left := deadline - self._clock.monotonic()) > 0:
             text = f"{lease.holder} holds {_name(lease.path)}: watching {left:.0f} s whether it is alive"
             yield Tell(Remark(Level.INFO, text))
@@ -241,7 +246,7 @@ def _spec(lease: LeaseView | None, holder: str, now: datetime) -> dict[str, Any]
     """Return the content of a Lease that is to be held by `holder`, as client-go writes it."""
     at = now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     new = lease is None or lease.holder != holder
-    transitions = 0 if lease is None else lease.transitions + (new and bool(holder))
+    transitions = 0 if lease is None else min(lease.transitions + (new and bool(holder)), MOST_TRANSITIONS)
     spec = {
         "holderIdentity": holder,
         "leaseDurationSeconds": DURATION if holder else 1,

@@ -33,6 +33,8 @@ class Command:
     steps: Steps[Ending]
     ending: Ending | None = None
     writes: list[Change] = field(default_factory=list)
+    meanwhile: Callable[[], object] = lambda: None
+    """What somebody else does before each of its effects."""
     _answer: Any = None
     _error: Exception | None = None
 
@@ -55,6 +57,7 @@ class Command:
         return effect
 
     def _perform(self, effect: Effect) -> None:
+        self.meanwhile()
         try:
             self._answer = Driver(self.cluster).perform(effect)
             if isinstance(effect, Change):

@@ -8,7 +8,17 @@ import pytest
 from exporter.model import Workload
 from runbook.effects import Change, Effect, Get, Steps, Wait
 from runbook.events import Remark
-from runbook.leases import DURATION, RENEW_AFTER, STOP_AFTER, HeldError, Leases, LostError, SilentError
+from runbook.leases import (
+    DURATION,
+    LONGEST,
+    MOST_TRANSITIONS,
+    RENEW_AFTER,
+    STOP_AFTER,
+    HeldError,
+    Leases,
+    LostError,
+    SilentError,
+)
 from tests.builders import NAMESPACE
 from tests.memory_api import failure
 from tests.memory_cluster import LEASES, Driver, Fault, MemoryCluster, Perform
@@ -116,6 +126,26 @@ def test_its_own_timestamps_decide_nothing() -> None:
         began = cluster.clock.monotonic()
         drive(cluster, leases(cluster, "ann", A).take(may_take_over=everybody, is_dead=nobody))
         assert DURATION <= cluster.clock.monotonic() - began <= DURATION + 1
+
+
+@pytest.mark.fault("H7")
+@pytest.mark.parametrize(("written", "watched_for"), [(1, DURATION), (86_400, LONGEST)])
+def test_however_long_it_says_that_it_lasts_it_is_watched_for_a_minute_and_no_more_than_ten(
+    written: int, watched_for: int
+) -> None:
+    cluster = MemoryCluster()
+    hold_as(cluster, PATH_A, leaseDurationSeconds=written)
+    began = cluster.clock.monotonic()
+    drive(cluster, leases(cluster, "ann", A).take(may_take_over=everybody, is_dead=nobody))
+    assert watched_for <= cluster.clock.monotonic() - began <= watched_for + 1
+
+
+@pytest.mark.fault("H7")
+def test_one_that_has_changed_hands_as_often_as_the_api_can_count_is_taken_all_the_same() -> None:
+    cluster = MemoryCluster()
+    hold_as(cluster, PATH_A, "", leaseTransitions=MOST_TRANSITIONS)
+    drive(cluster, leases(cluster, "ann", A).take(may_take_over=nobody, is_dead=nobody))
+    assert cluster.api.documents[PATH_A]["spec"]["leaseTransitions"] == MOST_TRANSITIONS
 
 
 def at_the_third_wait(write: Callable[[], object]) -> Fault:
