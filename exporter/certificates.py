@@ -16,14 +16,12 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 
+from exporter import bounds
 from exporter.model import Chain, IssuedChain, Leaf
 
 MAX_PEM = 64 * 1024
 MAX_CHAIN = 16
 """Certificates in one chain that are looked at. OpenSSL's own default depth is 100; real chains have at most five."""
-MAX_NAMES = 200
-MAX_NAME = 255
-"""Characters of a DNS name (RFC 1035 §2.3.4); longer names cannot match a Certificate's and are cut."""
 
 _PEM = re.compile(r"-----BEGIN CERTIFICATE-----(.*?)-----END CERTIFICATE-----", re.DOTALL)
 
@@ -207,8 +205,9 @@ def _named_authority_not_after(issuers: tuple[x509.Name, ...], authorities: tupl
 
 
 def _common_names(certificate: x509.Certificate) -> Iterator[str]:
-    for attribute in certificate.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME):
-        yield str(attribute.value)[:MAX_NAME]
+    return bounds.names(
+        str(attribute.value) for attribute in certificate.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
+    )
 
 
 def _alternative_names(certificate: x509.Certificate) -> Iterator[str]:
@@ -217,5 +216,4 @@ def _alternative_names(certificate: x509.Certificate) -> Iterator[str]:
     except x509.ExtensionNotFound:
         return
     for kind in (x509.DNSName, x509.IPAddress, x509.UniformResourceIdentifier):
-        for value in alternatives.get_values_for_type(kind)[:MAX_NAMES]:
-            yield str(value)[:MAX_NAME]
+        yield from bounds.names(str(value) for value in alternatives.get_values_for_type(kind))

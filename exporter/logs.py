@@ -6,6 +6,8 @@ import sys
 from datetime import UTC, datetime
 from typing import Any
 
+from exporter.bounds import MAX_LOGGED, cut
+
 _STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
 
 
@@ -34,12 +36,16 @@ def _fields(record: logging.LogRecord) -> dict[str, Any]:
     fields.update((name, value) for name, value in record.__dict__.items() if name not in _STANDARD)
     if record.exc_info:
         fields["exception"] = logging.Formatter().formatException(record.exc_info)
-    return fields
+    return {name: _bounded(value) for name, value in fields.items()}
+
+
+def _bounded(value: Any) -> Any:
+    return value if isinstance(value, int | float) else cut(str(value), MAX_LOGGED)
 
 
 class _Json(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        return json.dumps(_fields(record), default=str)
+        return json.dumps(_fields(record))
 
 
 class _Logfmt(logging.Formatter):

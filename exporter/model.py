@@ -10,6 +10,8 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import NamedTuple
 
+from exporter.bounds import MAX_SERIAL, cut
+
 
 class ObjectKey(NamedTuple):
     """A namespaced Kubernetes object of a kind that the context gives."""
@@ -57,9 +59,9 @@ class Leaf:
 
     @property
     def serial_number(self) -> str:
-        """The serial's own octets, likewise; a negative one (RFC 5280 forbids it) has a sign."""
+        """The serial's own octets, likewise; a negative one has a sign, one of over 20 is cut (RFC 5280 forbids both)."""
         size = max(1, (abs(self.serial).bit_length() + 7) // 8)
-        return ("-" if self.serial < 0 else "") + abs(self.serial).to_bytes(size).hex()
+        return ("-" if self.serial < 0 else "") + cut(abs(self.serial).to_bytes(size).hex(), 2 * MAX_SERIAL)
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
+from exporter.bounds import MAX_TEXT
 from exporter.model import ObjectKey, Target, Workload
 
 SCHEMA = 1
@@ -158,13 +159,13 @@ def parse(key: ObjectKey, text: str) -> RunRecord:
 def _open(document: Mapping[str, Any]) -> OpenRun:
     ended = document.get("ended")
     return OpenRun(
-        id=text_of(document["id"]),
+        id=_word(document["id"]),
         epoch=count_of(document["epoch"]),
         step=Step(document["step"]),
         begun_at=instant_of(document["begun"]),
         deadline_at=instant_of(document["deadline"]),
-        workers=tuple(sorted((text_of(worker), count_of(count)) for worker, count in document["workers"].items())),
-        outcome=text_of(ended["outcome"]) if ended is not None else None,
+        workers=tuple(sorted((_word(worker), count_of(count)) for worker, count in document["workers"].items())),
+        outcome=_word(ended["outcome"]) if ended is not None else None,
         putting_back=document.get("put_back") is not None,
         steps=tuple((Step(each["step"]), instant_of(each["at"])) for each in document.get("steps", ())),
     )
@@ -172,12 +173,20 @@ def _open(document: Mapping[str, Any]) -> OpenRun:
 
 def _finished(document: Mapping[str, Any]) -> FinishedRun:
     return FinishedRun(
-        id=text_of(document["id"]),
+        id=_word(document["id"]),
         begun_at=instant_of(document["begun"]),
         finished_at=instant_of(document["finished"]),
-        outcome=text_of(document["outcome"]),
-        seconds=tuple((text_of(each["step"]), float(each["seconds"])) for each in document.get("seconds", ())),
+        outcome=_word(document["outcome"]),
+        seconds=tuple((_word(each["step"]), float(each["seconds"])) for each in document.get("seconds", ())),
     )
+
+
+def _word(value: object) -> str:
+    """Return a text that is shown: one that is longer than any that a run writes is forged."""
+    text = text_of(value)
+    if len(text) > MAX_TEXT:
+        raise RecordError(f"a text of {len(text)} characters, at most {MAX_TEXT} are read")
+    return text
 
 
 def text_of(value: object) -> str:

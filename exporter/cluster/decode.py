@@ -19,6 +19,7 @@ from typing import TypeVar
 
 import durationpy
 
+from exporter import bounds
 from exporter.certificates import InvalidCertificateError, read_issued
 from exporter.cluster import documents
 from exporter.cluster.documents import Document
@@ -46,6 +47,8 @@ MAX_DIGITS = 18
 """A revision is an int64 to cert-manager; Python refuses to read thousands of digits."""
 MAX_PROBE_PORTS = 64
 """Ports that are taken of a pod's annotation: whoever may make a pod decides how many handshakes that costs us."""
+MAX_PORT_NAME = 15
+"""Characters of a port's name (RFC 6335 §5.1)."""
 MAX_GRACE = timedelta(days=36500)
 """A century. The API takes any int64 of seconds for a grace period, which is more than a timedelta holds."""
 
@@ -75,9 +78,10 @@ def certificate(document: Document) -> Certificate:
     """Read a cert-manager.io/v1 Certificate."""
     found = _read(document, documents.Certificate)
     spec, status = found.spec or documents.CertificateSpec(), found.status or documents.CertificateStatus()
-    dns_names = spec.dns_names or ()
-    common_name = spec.common_name or None
-    others = (*(spec.ip_addresses or ()), *(spec.uris or ()), *filter(None, [common_name]))
+    dns_names = tuple(bounds.names(spec.dns_names or ()))
+    addresses, uris = bounds.names(spec.ip_addresses or ()), bounds.names(spec.uris or ())
+    common_name = next(bounds.names(filter(None, [spec.common_name])), None)
+    others = (*addresses, *uris, *filter(None, [common_name]))
     return Certificate(
         key=_key(found),
         uid=_uid(found),
@@ -126,7 +130,7 @@ def pod(document: Document) -> Pod:
         terminating=metadata.deletion_timestamp is not None,
         owner=_controller(metadata),
         containers=tuple(_containers(found.spec or documents.PodSpec(), status)),
-        probe_ports=tuple(part for part in _SEPARATORS.split(annotated) if part)[:MAX_PROBE_PORTS],
+        probe_ports=tuple(_ports_named(annotated))[:MAX_PROBE_PORTS],
     )
 
 
@@ -274,6 +278,11 @@ def _containers(spec: documents.PodSpec, status: documents.PodStatus) -> Iterato
             ports=tuple(_ports(part)),
             secrets=tuple(dict.fromkeys(_secrets(part, secrets_of_volumes))),
         )
+
+
+def _ports_named(annotated: str) -> Iterator[str]:
+    """Split an annotation into what may be a port's name or number."""
+    return (part for part in _SEPARATORS.split(annotated) if 0 < len(part) <= MAX_PORT_NAME)
 
 
 def _ports(container: documents.Container) -> Iterator[Port]:

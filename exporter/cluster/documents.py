@@ -3,20 +3,25 @@
 Whatever else a document holds is passed over without being decoded, which is most of it: ten thousand
 CertificateRequests take 0.05 s this way, against 0.9 s as dictionaries of everything (docs/performance.md).
 
-Any field may be missing or null: it is None then. One of the wrong type makes the document unreadable.
+Any field may be missing or null: it is None then. One of the wrong type, or a text that is longer than any that the
+API has there, makes the document unreadable. `str` is a text of any length, which whoever reads it bounds.
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 
+from exporter.bounds import MAX_TEXT
 from exporter.run_record import RECORD_KEY
 
 Document = Mapping[str, Any] | bytes | msgspec.Raw
 """An object of the API: parsed JSON, or its text."""
 
 Form = TypeVar("Form")
+
+Text = Annotated[str, msgspec.Meta(max_length=MAX_TEXT)]
+"""A name, an identity, an instant, a word."""
 
 
 class MalformedError(ValueError):
@@ -30,28 +35,28 @@ class Struct(msgspec.Struct, rename="camel", gc=False):
 class OwnerReference(Struct):
     """Who owns an object."""
 
-    kind: str | None = None
-    name: str | None = None
-    uid: str | None = None
+    kind: Text | None = None
+    name: Text | None = None
+    uid: Text | None = None
     controller: bool | None = None
 
 
 class Annotations(msgspec.Struct, gc=False):
     """The annotations that are read."""
 
-    certificate: str | None = msgspec.field(default=None, name="cert-manager.io/certificate-name")
-    revision: str | None = msgspec.field(default=None, name="cert-manager.io/certificate-revision")
+    certificate: Text | None = msgspec.field(default=None, name="cert-manager.io/certificate-name")
+    revision: Text | None = msgspec.field(default=None, name="cert-manager.io/certificate-revision")
     port: str | None = msgspec.field(default=None, name="certlag.dev/port")
 
 
 class Metadata(Struct):
     """Any object's metadata."""
 
-    namespace: str | None = None
-    name: str | None = None
-    uid: str | None = None
-    resource_version: str | None = None
-    deletion_timestamp: str | None = None
+    namespace: Text | None = None
+    name: Text | None = None
+    uid: Text | None = None
+    resource_version: Text | None = None
+    deletion_timestamp: Text | None = None
     owner_references: list[OwnerReference] | None = None
     annotations: Annotations | None = None
 
@@ -65,9 +70,9 @@ class Named(Struct):
 class Condition(Struct):
     """One of an object's conditions."""
 
-    type: str | None = None
-    status: str | None = None
-    last_transition_time: str | None = None
+    type: Text | None = None
+    status: Text | None = None
+    last_transition_time: Text | None = None
 
 
 # --- cert-manager ---------------------------------------------------------------------------------
@@ -76,21 +81,21 @@ class Condition(Struct):
 class IssuerReference(Struct):
     """`Certificate.spec.issuerRef`."""
 
-    kind: str | None = None
-    name: str | None = None
-    group: str | None = None
+    kind: Text | None = None
+    name: Text | None = None
+    group: Text | None = None
 
 
 class CertificateSpec(Struct):
     """What is asked for."""
 
-    secret_name: str | None = None
+    secret_name: Text | None = None
     common_name: str | None = None
     dns_names: list[str] | None = None
     ip_addresses: list[str] | None = None
     uris: list[str] | None = None
     issuer_ref: IssuerReference | None = None
-    renew_before: str | None = None
+    renew_before: Text | None = None
     renew_before_percentage: int | None = None
 
 
@@ -98,9 +103,9 @@ class CertificateStatus(Struct):
     """What was issued, by its dates."""
 
     revision: int | None = None
-    not_before: str | None = None
-    not_after: str | None = None
-    renewal_time: str | None = None
+    not_before: Text | None = None
+    not_after: Text | None = None
+    renewal_time: Text | None = None
 
 
 class Certificate(Named):
@@ -130,8 +135,8 @@ class CertificateRequest(Named):
 class SecretReference(Struct):
     """A Secret, by whichever of the two names the place has."""
 
-    name: str | None = None
-    secret_name: str | None = None
+    name: Text | None = None
+    secret_name: Text | None = None
 
 
 class VolumeSource(Struct):
@@ -149,7 +154,7 @@ class ProjectedVolume(Struct):
 class Volume(Struct):
     """A volume of a pod."""
 
-    name: str | None = None
+    name: Text | None = None
     secret: SecretReference | None = None
     projected: ProjectedVolume | None = None
 
@@ -157,7 +162,7 @@ class Volume(Struct):
 class VolumeMount(Struct):
     """Where a container has a volume."""
 
-    name: str | None = None
+    name: Text | None = None
 
 
 class VariableSource(Struct):
@@ -181,16 +186,16 @@ class VariablesSource(Struct):
 class ContainerPort(Struct):
     """A declared port."""
 
-    name: str | None = None
+    name: Text | None = None
     container_port: int | None = None
-    protocol: str | None = None
+    protocol: Text | None = None
 
 
 class Container(Struct):
     """A container of a pod's spec."""
 
-    name: str | None = None
-    restart_policy: str | None = None
+    name: Text | None = None
+    restart_policy: Text | None = None
     ports: list[ContainerPort] | None = None
     volume_mounts: list[VolumeMount] | None = None
     env: list[Variable] | None = None
@@ -209,7 +214,7 @@ class PodSpec(Struct):
 class Running(Struct):
     """The state of a container that runs."""
 
-    started_at: str | None = None
+    started_at: Text | None = None
 
 
 class ContainerState(Struct):
@@ -221,8 +226,8 @@ class ContainerState(Struct):
 class ContainerStatus(Struct):
     """What became of a container."""
 
-    name: str | None = None
-    container_id: str | None = msgspec.field(default=None, name="containerID")
+    name: Text | None = None
+    container_id: Text | None = msgspec.field(default=None, name="containerID")
     ready: bool | None = None
     state: ContainerState | None = None
 
@@ -230,7 +235,7 @@ class ContainerStatus(Struct):
 class PodStatus(Struct):
     """What became of a pod."""
 
-    pod_ip: str | None = msgspec.field(default=None, name="podIP")
+    pod_ip: Text | None = msgspec.field(default=None, name="podIP")
     container_statuses: list[ContainerStatus] | None = None
     init_container_statuses: list[ContainerStatus] | None = None
 
@@ -279,8 +284,8 @@ class RunRecordConfigMap(Named):
 class LeaseSpec(Struct):
     """Who holds a Lease."""
 
-    holder_identity: str | None = None
-    renew_time: str | None = None
+    holder_identity: Text | None = None
+    renew_time: Text | None = None
 
 
 class Lease(Named):
@@ -295,7 +300,7 @@ class Lease(Named):
 class ListMetadata(Struct):
     """Where a list stands, and how to go on with it."""
 
-    resource_version: str | None = None
+    resource_version: Text | None = None
     continue_: str | None = msgspec.field(default=None, name="continue")
 
 
@@ -309,7 +314,7 @@ class ListPage(Struct):
 class Event(Struct):
     """One event of a watch."""
 
-    type: str
+    type: Text
     object: msgspec.Raw
 
 
@@ -317,7 +322,7 @@ class Status(Struct):
     """meta.k8s.io/v1 Status: an error within a watch."""
 
     code: int | None = None
-    reason: str | None = None
+    reason: Text | None = None
     message: str | None = None
 
 

@@ -11,10 +11,9 @@ from cryptography.utils import CryptographyDeprecationWarning
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from exporter.bounds import MAX_NAME, MAX_NAMES
 from exporter.certificates import (
     MAX_CHAIN,
-    MAX_NAME,
-    MAX_NAMES,
     MAX_PEM,
     InvalidCertificateError,
     not_after,
