@@ -51,7 +51,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     config = terminalreporter.config
     is_worker = hasattr(config, "workerinput")  # of xdist: each has a part of the tests
     if not is_worker and (figures := by_test(passed)):
-        _leave(figures, config.rootpath / FOLDER)
+        leave(figures, config.rootpath / FOLDER)
 
 
 def by_test(passed: Sequence[pytest.TestReport]) -> Mapping[str, Sequence[str]]:
@@ -77,8 +77,8 @@ def _called(report: pytest.TestReport) -> bool:
     return report.when == "call"
 
 
-def _leave(figures: Mapping[str, Sequence[str]], folder: Path) -> None:
-    """Write a run's figures into a file of a name of its own: others may run at the same time, and tiers do in turn."""
+def leave(figures: Mapping[str, Sequence[str]], folder: Path) -> None:
+    """Write the figures of a run, by test or command, into a file of its own name: others may run at the same time."""
     now = datetime.now(UTC)
     run = {"at": now.isoformat(), "python": ".".join(platform.python_version_tuple()[:2]), "figures": figures}
     folder.mkdir(parents=True, exist_ok=True)

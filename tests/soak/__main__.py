@@ -5,11 +5,15 @@ import sys
 import tempfile
 from pathlib import Path
 
+from tests import figures
 from tests.bench import needs, parts
 from tests.bench.needs import Kind
 from tests.benchmark.population import Population
 from tests.sampling import Dice
 from tests.soak.run import soak
+
+COMMAND = "make soak"
+"""What its figures stand under."""
 
 
 def main() -> int:
@@ -27,10 +31,12 @@ def main() -> int:
     print(f"soaking, {dice}", flush=True)
     with tempfile.TemporaryDirectory(prefix="certlag-soak-") as scratch:
         report = soak(Population(asked.certificates, asked.pods), asked.minutes, dice.seed, Path(scratch))
-    print(report)
-    for line in report.course.broken[:20]:
-        print(f"  {line}")
-    return 1 if report.course.broken else 0
+    for figure in report.figures:
+        print(figure)
+    for trouble in report.troubles:
+        print(f"  {trouble}")
+    figures.leave({COMMAND: [f"{figure} ({dice})" for figure in report.figures]}, figures.FOLDER)
+    return 1 if report.troubles else 0
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import socket
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from random import Random
 from threading import Event
 
@@ -16,6 +17,7 @@ from tests.bench import waiting
 from tests.benchmark.etcd import prepared
 from tests.benchmark.ground import Ground
 from tests.exporter_process import ExporterProcess
+from tests.soak.servers import Servers
 from tests.soak.truth import Truth
 
 HTML = Answer(200, b"<html>Please log in</html>", {"Content-Type": "text/html"})
@@ -40,6 +42,7 @@ class Place:
     ground: Ground
     proxy: ApiProxy
     exporter: ExporterProcess
+    servers: Servers
     truth: Truth
     chance: Random
     pause: Event
@@ -59,13 +62,15 @@ class Place:
 
 
 def fill_memory(place: Place) -> None:
-    """Renew most certificates until the exporter remembers as many former ones of each as it ever will.
-
-    The others stay as they were issued for a while: none of them may be called stale.
-    """
-    most = [member for member in place.truth.members if member.number % 10]
+    """Renew most certificates until the exporter remembers as many former ones of each as it ever will."""
     for _ in range(FORMER + 1):
-        place.ground.store.send([prepared(place.truth.renew(member)) for member in most])
+        renew_most(place)
+
+
+def renew_most(place: Place) -> None:
+    """Renew thousands at once. The others stay as they were issued for a while: none of them may be called stale."""
+    most = [member for member in place.truth.members if member.number % 10]
+    place.ground.store.send([prepared(place.truth.renew(member)) for member in most])
 
 
 def renew_some(place: Place) -> None:
@@ -79,6 +84,18 @@ def change_pods(place: Place) -> None:
     served = [member for member in place.truth.members if member.port]
     some = place.chance.sample(served, place.chance.choice((1, 5, 20)))
     place.ground.store.send([prepared(place.truth.change_pod(member)) for member in some])
+
+
+def restart_some(place: Place) -> None:
+    """Restart pods that do not have what is issued now, a few or many at once."""
+    truth = place.truth
+    stale = [
+        it for it in truth.members if it.number in truth.pods and truth.loaded[it.number] < truth.revisions[it.number]
+    ]
+    some = place.chance.sample(stale, min(len(stale), place.chance.choice((1, 5, 50))))
+    ports = place.servers.restart({member.number: truth.issued[member.number] for member in some}) if some else {}
+    now = datetime.now(UTC)
+    place.ground.store.send([prepared(truth.restart(member, ports[member.number], now)) for member in some])
 
 
 def change_weather(place: Place) -> None:
@@ -129,10 +146,12 @@ def crowd(place: Place) -> None:
 
 
 DEEDS: tuple[Callable[[Place], None], ...] = (
-    *[renew_some, change_pods, change_weather] * 3,
+    *[renew_some, restart_some, change_pods, change_weather] * 3,
     kill_api_server,
     kill_etcd,
     suspend,
     take_descriptors,
     crowd,
 )
+ONCE = (renew_most,)
+"""What is done one time."""

@@ -1,6 +1,8 @@
 """The soak itself: deeds until the time is over, every scrape looked at, then quiet, and the truth."""
 
+import http.client
 import json
+import os
 import random
 import threading
 import time
@@ -19,7 +21,8 @@ from tests.benchmark.ground import CONFIGURATION, Ground
 from tests.benchmark.outside import MIB, Usage
 from tests.benchmark.population import Population
 from tests.exporter_process import ExporterProcess
-from tests.soak.deeds import DEEDS, Place, change_pods, fill_memory, renew_some
+from tests.soak.deeds import DEEDS, ONCE, Place, change_pods, fill_memory, renew_some, restart_some
+from tests.soak.servers import servers
 from tests.soak.trend import Trend, trend
 from tests.soak.truth import Truth, Watcher
 
@@ -29,6 +32,12 @@ MOST_TO_RECOVER = 180.0
 """Seconds within which all must be right once nothing is broken any more: two waits of a minute for Retry-After."""
 
 
+PAGE_THREADS = min(32, (os.cpu_count() or 1) + 4)
+"""What asyncio's pool for the pages may still start (concurrent.futures' default)."""
+LONG_ENOUGH = 30.0
+"""Minutes below which a slope says nothing: everything still grows to its size."""
+
+
 @dataclass
 class Course:
     """What was seen while it went on."""
@@ -36,6 +45,7 @@ class Course:
     usages: list[tuple[float, Usage]] = field(default_factory=list)
     scrapes: int = 0
     unanswered: int = 0
+    verdicts: int = 0
     broken: list[str] = field(default_factory=list)
 
 
@@ -64,17 +74,38 @@ class Report:
         """What it used once it had seen the most of what there is to see."""
         return self.course.usages[len(self.course.usages) // 2 :]
 
-    def __str__(self) -> str:
+    @property
+    def troubles(self) -> Sequence[str]:
+        """Say what should not be."""
+        course, before = self.course, self.second_half[0][1].threads
+        found = [*course.broken[:20]]
+        if course.unanswered > course.scrapes / 100:
+            found.append(f"{course.unanswered} scrapes were not answered")
+        if not before <= self.quiet.threads <= before + PAGE_THREADS:
+            found.append(f"{before} threads became {self.quiet.threads}")
+        if self.minutes >= LONG_ENOUGH:
+            found += [
+                f"{what} grow: {slope} an hour"
+                for what, slope in (("MiB", self.resident), ("descriptors", self.descriptors))
+                if slope.is_rising
+            ]
+        return found
+
+    @property
+    def figures(self) -> Sequence[str]:
+        """What is told of it, the most important first."""
+        course, quiet = self.course, self.quiet
         residents = [usage.resident / MIB for _, usage in self.second_half]
         deeds = ", ".join(f"{name} {times}" for name, times in sorted(self.deeds.items()))
-        course, quiet = self.course, self.quiet
-        return (
-            f"{self.minutes:g} min: {sum(self.deeds.values())} deeds ({deeds}); {course.scrapes} scrapes, "
-            f"{course.unanswered} unanswered, {len(course.broken)} wrong; "
-            f"all true {self.recovered_after:.1f} s after the last deed; "
+        seen = (
+            f"{self.minutes:g} min, {sum(self.deeds.values())} deeds: {course.scrapes} scrapes with {course.verdicts} "
+            f"verdicts, wrong: {len(course.broken)}, unanswered: {course.unanswered}"
+        )
+        used = (
             f"resident {min(residents):.1f} to {max(residents):.1f} MiB, {self.resident} MiB/h; "
             f"descriptors {self.descriptors} an hour, in the end {quiet.descriptors}; threads {quiet.threads}"
         )
+        return (seen, used, f"all true {self.recovered_after:.1f} s after the last deed", f"what was done: {deeds}")
 
 
 def soak(population: Population, minutes: float, seed: int, directory: Path) -> Report:
@@ -92,17 +123,19 @@ def _soak(filled: Ground, minutes: float, seed: int) -> Report:
     options = ["--config", str(filled.directory / "config.yaml"), "--probe-interval", "10"]
     token = json.loads(filled.kubeconfig.read_text())["users"][0]["user"]["token"]
     truth = Truth.of(filled.population)
-    with api_proxy(filled.cluster) as proxy:
+    authorities = {it.number: filled.population.authorities[it.namespace].pem for it in truth.members}
+    with api_proxy(filled.cluster) as proxy, servers(filled.directory, authorities) as restarted:
         kubeconfig = proxy.kubeconfig(filled.directory, token, "default")
         with exporter_process.running(filled.cluster, kubeconfig, filled.directory, options) as exporter:
             exporter.wait_ready(60)
-            place = Place(filled, proxy, exporter, truth, random.Random(seed), threading.Event())  # noqa: S311
+            chance = random.Random(seed)  # noqa: S311 - faults, no secrets
+            place = Place(filled, proxy, exporter, restarted, truth, chance, threading.Event())
             fill_memory(place)
             _wait_until_true(exporter, truth)
             with _watched(exporter, Watcher(truth)) as course:
                 deeds = _do_deeds(place, minutes)
                 healed = time.monotonic()
-                for deed in (renew_some, change_pods):  # to be seen, everything must see again
+                for deed in (renew_some, restart_some, change_pods):  # to be seen, everything must see again
                     deed(place)
                 _wait_until_true(exporter, truth)
                 recovered_after = time.monotonic() - healed
@@ -112,7 +145,8 @@ def _soak(filled: Ground, minutes: float, seed: int) -> Report:
 def _do_deeds(place: Place, minutes: float) -> Counter[str]:
     done: Counter[str] = Counter()
     end = time.monotonic() + minutes * 60
-    ahead = place.chance.sample([*dict.fromkeys(DEEDS)], len({*DEEDS}))  # each once, then as it comes
+    each = [*ONCE, *dict.fromkeys(DEEDS)]
+    ahead = place.chance.sample(each, len(each))  # then as it comes
     while ahead or time.monotonic() < end:
         deed = ahead.pop() if ahead else place.chance.choice(DEEDS)
         deed(place)
@@ -140,11 +174,12 @@ def _watched(exporter: ExporterProcess, watcher: Watcher) -> Iterator[Course]:
         course.usages.append((time.monotonic() - begun, outside.usage(exporter.process.pid)))
         try:
             status, _, scrape = exporter.get("/metrics")
-        except OSError:  # no descriptor was left for it
+        except (OSError, http.client.HTTPException):  # no descriptor was left for it
             course.unanswered += 1
             return
         course.scrapes += 1
         course.broken += [f"status {status}"] * (status != 200) + list(watcher.broken(scrape))
+        course.verdicts = watcher.looked_at
 
     with again_and_again(look, EVERY):
         yield course

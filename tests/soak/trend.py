@@ -19,9 +19,9 @@ class Trend:
         return f"{self.slope:+.1f} ± {self.error:.1f}"
 
     @property
-    def is_flat(self) -> bool:
-        """Tell whether the slope can't be told from none."""
-        return abs(self.slope) <= self.error
+    def is_rising(self) -> bool:
+        """Tell whether it rises, and not by chance."""
+        return self.slope > self.error
 
 
 def trend(looks: Sequence[tuple[float, float]]) -> Trend:

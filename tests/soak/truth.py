@@ -1,13 +1,16 @@
 """What must be shown: from what was written into the store and what is served. Pure; knows nothing of the exporter."""
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any
 
 from tests.benchmark.etcd import Delete, Put, Step
 from tests.benchmark.population import LIFETIME, Member, Population
 from tests.metrics import Metrics
+from tests.pki import Issued
 
 MOST_REVISIONS = 50
 """Each is a minute younger than the one before, and the first is an hour old."""
@@ -18,20 +21,35 @@ NEEDS_RESTART = re.compile(
 
 @dataclass
 class Truth:
-    """The population as it stands. What is served never changes: everybody presents the first revision."""
+    """The population as it stands. A pod presents the revision that it loaded at its start, until it is restarted."""
 
     population: Population
     members: tuple[Member, ...]
     revisions: dict[int, int] = field(default_factory=dict)
+    issued: dict[int, Issued] = field(default_factory=dict)
+    """What was issued last, of each that was renewed."""
     pods: dict[int, int] = field(default_factory=dict)
     """How often each pod was made anew; those that are gone have none."""
+    loaded: dict[int, int] = field(default_factory=dict)
+    """The revision that each pod presents, or will when it is there again."""
+    ports: dict[int, int] = field(default_factory=dict)
+    restarts: Counter[int] = field(default_factory=Counter)
     _made: int = 0
 
     @classmethod
     def of(cls, population: Population) -> "Truth":
         """Return what `benchmark.ground` fills in."""
         members = tuple(population.members())
-        return cls(population, members, {m.number: 1 for m in members}, {m.number: 0 for m in members if m.port})
+        served = {member.number: member.port for member in members if member.port}
+        first = dict.fromkeys(served, 1)
+        return cls(
+            population,
+            members,
+            revisions=dict.fromkeys(range(len(members)), 1),
+            pods=dict.fromkeys(served, 0),
+            loaded=first,
+            ports=served,
+        )
 
     def renew(self, member: Member) -> Step:
         """Renew a certificate as cert-manager does; nothing if it was renewed too often."""
@@ -40,8 +58,9 @@ class Truth:
             return ()
         self.revisions[member.number] = revision
         population = self.population
+        self.issued[member.number] = population.issue(member, revision)
         return (
-            Put(population.request(member, revision, population.issue(member, revision))),
+            Put(population.request(member, revision, self.issued[member.number])),
             Delete("CertificateRequest", member.namespace, f"{member.name}-{revision - 1}"),
             Put(population.certificate(member, revision)),
         )
@@ -50,19 +69,36 @@ class Truth:
         """Delete a pod, or make one that is gone anew under another uid and in another container."""
         if member.number in self.pods:
             del self.pods[member.number]
-            return (Delete("Pod", member.namespace, f"{member.name}-rs-pod"),)
+            return (_without_pod(member),)
+        return (Put(self._new_pod(member)),)
+
+    def restart(self, member: Member, port: int, now: datetime) -> Step:
+        """Replace a pod by one that has loaded what is issued now, and serves it at this port."""
+        self.loaded[member.number] = self.revisions[member.number]
+        self.ports[member.number] = port
+        self.restarts[member.number] += 1
+        pod = self._new_pod(member)
+        started = f"{now:%Y-%m-%dT%H:%M:%SZ}"
+        pod["status"]["startTime"] = started
+        pod["status"]["containerStatuses"][0]["state"]["running"]["startedAt"] = started
+        return (_without_pod(member), Put(pod))
+
+    def _new_pod(self, member: Member) -> dict[str, Any]:
         self._made += 1
         self.pods[member.number] = self._made
-        pod: dict[str, Any] = self.population.pod(member)
+        pod: dict[str, Any] = self.population.pod(replace(member, port=self.ports[member.number]))
         pod["metadata"]["uid"] += f"-{self._made}"
         pod["status"]["containerStatuses"][0]["containerID"] += f"-{self._made}"
-        return (Put(pod),)
+        return pod
 
     @property
     def needs_restart(self) -> dict[tuple[str, str], float]:
-        """Whether each certificate that a pod serves was renewed since."""
+        """Whether each certificate that a pod serves was renewed since the pod loaded it."""
         served = (member for member in self.members if member.number in self.pods)
-        return {(each.namespace, each.name): float(self.revisions[each.number] > 1) for each in served}
+        return {
+            (each.namespace, each.name): float(self.revisions[each.number] > self.loaded[each.number])
+            for each in served
+        }
 
     def wrong(self, metrics: Metrics) -> Iterator[str]:
         """Say in which ways a scrape is not the truth, once everything could be seen."""
@@ -85,19 +121,32 @@ class Watcher:
     """Looks at every scrape, also while nothing can be seen: what it holds against it can be wrong at no time."""
 
     truth: Truth
-    seen_due: set[tuple[str, str]] = field(default_factory=set)
+    looked_at: int = 0
+    """Verdicts."""
+    _due: dict[tuple[str, str], int] = field(default_factory=dict)
+    """How often each had been restarted, at the least, when it was seen to need a restart."""
+    _restarts: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """How often each was restarted before the scrape was asked for, which is soon after the last one was looked at."""
 
     def broken(self, scrape: bytes) -> Iterator[str]:
         """Say which certificates are called stale that never were, or settled again though nobody restarted them."""
-        never = {(each.namespace, each.name) for each in self.truth.members if self.truth.revisions[each.number] == 1}
+        truth = self.truth
+        never = {(each.namespace, each.name) for each in truth.members if truth.revisions[each.number] == 1}
+        restarts = Counter({(each.namespace, each.name): truth.restarts[each.number] for each in truth.members})
         for namespace, name, value in NEEDS_RESTART.findall(scrape):
+            self.looked_at += 1
             place = (namespace.decode(), name.decode())
             if value == b"1" and place in never:
                 yield f"{place} needs a restart, and was never renewed"
-            if value == b"0" and place in self.seen_due:
+            if value == b"0" and self._due.get(place) == restarts[place]:
                 yield f"{place} needs no restart any more, and nobody restarted it"
             if value == b"1":
-                self.seen_due.add(place)
+                self._due[place] = self._restarts[place]
+        self._restarts = restarts
+
+
+def _without_pod(member: Member) -> Delete:
+    return Delete("Pod", member.namespace, f"{member.name}-rs-pod")
 
 
 def _by_place(metrics: Metrics, name: str) -> dict[tuple[str, str], float]:

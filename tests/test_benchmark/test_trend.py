@@ -13,20 +13,20 @@ def noisy(slope: float) -> list[tuple[float, float]]:
 
 
 def test_noise_is_no_growth() -> None:
-    assert trend(noisy(0)).is_flat
+    assert not trend(noisy(0)).is_rising
 
 
-@pytest.mark.parametrize("slope", [-5.0, 5.0])
-def test_growth_is_told_from_noise(slope: float) -> None:
+@pytest.mark.parametrize(("slope", "rising"), [(-5.0, False), (5.0, True)])
+def test_growth_is_told_from_noise(slope: float, rising: bool) -> None:  # noqa: FBT001
     found = trend(noisy(slope))
-    assert not found.is_flat
+    assert found.is_rising is rising
     assert found.slope == pytest.approx(slope, abs=1)
 
 
 def test_a_short_peak_is_no_growth() -> None:
     looks = noisy(0)
     looks[1700:1710] = [(at, value + 50) for at, value in looks[1700:1710]]
-    assert trend(looks).is_flat
+    assert not trend(looks).is_rising
 
 
 def test_too_few_looks_are_an_error() -> None:

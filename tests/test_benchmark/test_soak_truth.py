@@ -1,0 +1,53 @@
+"""What the soak holds against an exporter: that it notices what is wrong, and nothing else."""
+
+from datetime import UTC, datetime
+
+from tests.benchmark.population import Population
+from tests.soak.truth import Truth, Watcher
+
+NOW = datetime(2026, 11, 25, tzinfo=UTC)
+PLACE = ("team-000", "service-00000")
+
+
+def verdict(value: int) -> bytes:
+    return b'certlag_needs_restart{namespace="%s",pod="",certificate="%s"} %d' % (*map(str.encode, PLACE), value)
+
+
+def looking() -> tuple[Truth, Watcher]:
+    truth = Truth.of(Population(1, 1, namespaces=1))
+    return truth, Watcher(truth)
+
+
+def test_a_restart_that_is_needed_before_there_was_a_renewal_is_wrong() -> None:
+    _, watcher = looking()
+    assert list(watcher.broken(verdict(0))) == []
+    assert list(watcher.broken(verdict(1))) == [f"{PLACE} needs a restart, and was never renewed"]
+    assert watcher.looked_at == 2
+
+
+def test_settled_without_a_restart_is_wrong() -> None:
+    truth, watcher = looking()
+    truth.renew(truth.members[0])
+    assert list(watcher.broken(verdict(1))) == []
+    assert list(watcher.broken(verdict(0))) == [f"{PLACE} needs no restart any more, and nobody restarted it"]
+
+
+def test_settled_by_a_restart_is_right_and_so_is_a_scrape_that_came_before_it() -> None:
+    truth, watcher = looking()
+    truth.renew(truth.members[0])
+    assert list(watcher.broken(verdict(1))) == []
+    truth.restart(truth.members[0], 14001, NOW)
+    for value in (1, 0, 0):  # the first was on its way
+        assert list(watcher.broken(verdict(value))) == []
+    assert truth.needs_restart == {PLACE: 0.0}
+
+
+def test_after_a_restart_and_another_renewal_it_may_not_settle_again_by_itself() -> None:
+    truth, watcher = looking()
+    truth.renew(truth.members[0])
+    truth.restart(truth.members[0], 14001, NOW)
+    assert list(watcher.broken(verdict(0))) == []
+    truth.renew(truth.members[0])
+    assert truth.needs_restart == {PLACE: 1.0}
+    assert list(watcher.broken(verdict(1))) == []
+    assert len(list(watcher.broken(verdict(0)))) == 1
