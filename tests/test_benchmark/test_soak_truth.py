@@ -10,7 +10,8 @@ PLACE = ("team-000", "service-00000")
 
 
 def verdict(value: int) -> bytes:
-    return b'certlag_needs_restart{namespace="%s",pod="",certificate="%s"} %d' % (*map(str.encode, PLACE), value)
+    namespace, name = PLACE
+    return f'certlag_needs_restart{{namespace="{namespace}",pod="",certificate="{name}"}} {value}'.encode()
 
 
 def looking() -> tuple[Truth, Watcher]:
