@@ -140,12 +140,15 @@ _RIGHT_FORMS = {
     "basic_auth_users": "a mapping of user names to bcrypt hashes, as `htpasswd -nB NAME` prints them",
 }
 
+_SECRET = frozenset({"basic_auth_users"})
+"""Where a hash belongs, a password may have been written."""
+
 
 def _load(path: Path) -> tuple[WebConfig, Mapping[Path, object]]:
     """Read the file and what it names; return also what each looked like, taken before it was read."""
     seen: dict[Path, object] = {path: _stamp(path)}
     try:
-        file = yaml_file.read(path.read_text(encoding="utf-8"), str(path), _File, _RIGHT_FORMS)
+        file = yaml_file.read(path.read_text(encoding="utf-8"), str(path), _File, _RIGHT_FORMS, _SECRET)
     except (OSError, UnicodeDecodeError) as error:
         raise WebConfigError(f"{path}: cannot be read: {error}") from error
     except yaml_file.YamlFileError as error:

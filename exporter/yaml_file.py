@@ -23,7 +23,9 @@ class YamlFileError(Exception):
     """The file is refused; the message says what, where, and what would be right."""
 
 
-def read(text: str, source: str, model: type[Model], right_forms: Mapping[str, str]) -> Model:
+def read(
+    text: str, source: str, model: type[Model], right_forms: Mapping[str, str], secret: frozenset[str] = frozenset()
+) -> Model:
     """Read YAML text into a model.
 
     Args:
@@ -32,6 +34,7 @@ def read(text: str, source: str, model: type[Model], right_forms: Mapping[str, s
         model: what it must fit; keys are the fields' aliases.
         right_forms: for each key of the file, and "" for the whole of it, what would be right; and for a list's key
             with `[]` what each of its items must be, where that is another thing.
+        secret: keys whose values are never repeated in a message. Nor is then what a parser says, which quotes.
 
     Raises:
         YamlFileError: it does not fit.
@@ -42,15 +45,19 @@ def read(text: str, source: str, model: type[Model], right_forms: Mapping[str, s
         data = yaml.safe_load(text)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise YamlFileError(f"{source}:{line}: not YAML: {str(error.problem)[:MAX_MESSAGE]}") from error
+        raise YamlFileError(f"{source}:{line}: not YAML{_quoting(error.problem, secret)}") from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         # A date or a number may be beyond what Python holds, and brackets may be nested without end.
-        raise YamlFileError(f"{source}: not YAML: {str(error)[:MAX_MESSAGE]}") from error
+        raise YamlFileError(f"{source}: not YAML{_quoting(error, secret)}") from error
     try:
         return model.model_validate({} if data is None else data)
     except ValidationError as error:
-        problems = sorted(_problem(detail, document, model, right_forms) for detail in error.errors())
+        problems = sorted(_problem(detail, document, model, right_forms, secret) for detail in error.errors())
         raise YamlFileError(f"{source}:{problems[0].line}: {problems[0].message[:MAX_MESSAGE]}") from error
+
+
+def _quoting(problem: object, secret: frozenset[str]) -> str:
+    return ", or a value must be quoted" if secret else f": {str(problem)[:MAX_MESSAGE]}"
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -62,12 +69,18 @@ class _Problem:
 
 
 def _problem(
-    detail: Any, document: yaml.Node | None, model: type[BaseModel], right_forms: Mapping[str, str]
+    detail: Any,
+    document: yaml.Node | None,
+    model: type[BaseModel],
+    right_forms: Mapping[str, str],
+    secret: frozenset[str],
 ) -> _Problem:
     unknown = detail["type"] == "extra_forbidden"
     # Besides keys and indexes, pydantic's location names the branch of a union that was tried.
     location = [step for step in detail["loc"] if unknown or isinstance(step, int) or step in right_forms]
-    node, is_there = _find(document, location)
+    # What is named by whoever wrote the file leads to its line, but may itself be what is secret.
+    place = [*location, *detail["loc"][len(location) :]] if location and location[-1] in secret else location
+    node, is_there = _find(document, place)
     line = node.start_mark.line + 1 if node is not None else 1
     path = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in location).lstrip(".")
     if unknown:
@@ -80,7 +93,8 @@ def _problem(
         return _Problem(line, f"must be {right}")
     if detail["type"] == "missing" or not is_there:
         return _Problem(line, f"{path}: missing; it must be {right}")
-    return _Problem(line, f"{path}: {detail.get('input')!r} is not {right}")
+    given = "what stands here (not repeated)" if key in secret else repr(detail.get("input"))
+    return _Problem(line, f"{path}: {given} is not {right}")
 
 
 def _known_keys(model: type[BaseModel], location: list[int | str]) -> str:

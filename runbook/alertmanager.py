@@ -25,6 +25,11 @@ class AlertmanagerError(Exception):
     """Alertmanager did not answer, or refused."""
 
 
+def has_credentials(url: str) -> bool:
+    """Tell whether a URL holds a user or a password, which no request of ours would send."""
+    return "@" in url.partition("//")[2].partition("/")[0]
+
+
 class Alertmanager:
     """One Alertmanager, by its URL."""
 

@@ -110,6 +110,16 @@ CHAPTERS = (
         ),
     ),
     Chapter(
+        "Rights and secrets",
+        (
+            Fault("P1", "the exporter's token is in somebody else's hands", "it reads what is public, and no Secret"),
+            Fault("P2", "so is the token of who may restart", "no write but to the target, its workers and its record"),
+            Fault("P3", "a run, a refusal, a failure with credentials", "none is in logs, record, Events or pages"),
+            Fault("P4", "a password where none belongs, in file or URL", "refused, told by its place, not repeated"),
+            Fault("P5", "a dependency of another content", "not installed: every one is compared with its hash"),
+        ),
+    ),
+    Chapter(
         "The command line, in general",
         (
             Fault("F37", "kill -9 after any step", "resume reaches the same end"),

@@ -124,6 +124,15 @@ def test_a_silence_without_an_alertmanager_is_told(kubeconfig: str) -> None:
     assert "--silence needs --alertmanager" in result.stderr
 
 
+@pytest.mark.fault("P4")
+def test_a_password_in_alertmanagers_url_is_refused_and_not_repeated(kubeconfig: str) -> None:
+    url = "--alertmanager=http://ann:correct-horse@alerts.example.org"
+    result = run("restart-build-service", "--yes", "--silence", url, "--kubeconfig", kubeconfig)
+    assert result.exit_code == 2
+    assert "no URL with a password" in result.stderr
+    assert "correct-horse" not in result.output
+
+
 def test_a_cron_job_without_a_run_in_the_cluster_is_told(kubeconfig: str) -> None:
     result = run("restart-build-service", "--yes", "--cron-job=mine", "--kubeconfig", kubeconfig)
     assert result.exit_code == 2
