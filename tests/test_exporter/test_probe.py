@@ -4,7 +4,6 @@ import itertools
 import socket
 import ssl
 import threading
-from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
@@ -21,9 +20,22 @@ from exporter.model import Endpoint, ObjectKey, Presented, Probe, ProbeFailure, 
 from exporter.probe import MAX_BYTES, Handshake, probe
 from tests import forged_tls, pki
 from tests.forged_tls import ClientHello
-from tests.tls_servers import Seen, listening, openssl_server, reset, server_context, tls_server
+from tests.hostile_peers import (
+    CHANGE_CIPHER_SPEC,
+    ENDLESS,
+    HELLO_REQUEST,
+    HTTP,
+    TLS_1_2,
+    answering,
+    drip,
+    flooding,
+    of_version_4,
+    resetting,
+    server_flight,
+    with_certificates,
+)
+from tests.tls_servers import Seen, listening, openssl_server, server_context, tls_server
 
-TLS_1_2 = (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_2)
 TLS_1_3 = (ssl.TLSVersion.TLSv1_3, ssl.TLSVersion.TLSv1_3)
 BOTH = pytest.mark.parametrize("versions", [TLS_1_2, TLS_1_3], ids=["TLS 1.2", "TLS 1.3"])
 
@@ -193,14 +205,6 @@ def test_a_silent_server_is_a_timeout_at_the_deadline() -> None:
     assert SHORT <= result.duration.total_seconds() < SHORT + 3
 
 
-def drip(connection: socket.socket, stop: threading.Event, data: bytes) -> None:
-    """Send a byte every ten milliseconds: no single one of them is late."""
-    for byte in data:
-        if stop.wait(0.01):
-            return
-        connection.sendall(bytes([byte]))
-
-
 @pytest.mark.fault("F25")
 def test_a_real_handshake_that_drips_is_a_timeout_at_the_one_deadline() -> None:
     def handle(connection: socket.socket, stop: threading.Event) -> None:
@@ -215,30 +219,17 @@ def test_a_real_handshake_that_drips_is_a_timeout_at_the_one_deadline() -> None:
 
 @pytest.mark.fault("F25")
 def test_records_without_end_that_drip_are_a_timeout_at_the_one_deadline() -> None:
-    endless = b"\x16\x03\x03\x40\x00\x02\x00\xff\xff" + bytes(1000)
-    with listening(lambda connection, stop: drip(connection, stop, endless)) as server:
+    with listening(lambda connection, stop: drip(connection, stop, ENDLESS)) as server:
         result = ask(server.port, timeout=SHORT)
     assert failure(result) is ProbeFailure.TIMEOUT
     assert SHORT <= result.duration.total_seconds() < SHORT + 3
-
-
-def answering(data: bytes) -> Callable[[socket.socket, threading.Event], None]:
-    """Return a handler that waits for the client to speak, says one thing, and waits for it to go."""
-
-    def handle(connection: socket.socket, _: threading.Event) -> None:
-        connection.recv(65536)
-        connection.sendall(data)
-        while connection.recv(65536):
-            pass
-
-    return handle
 
 
 @pytest.mark.fault("F25")
 @pytest.mark.parametrize(
     "data",
     [
-        b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n",
+        HTTP,
         b"SSH-2.0-OpenSSH_9.6\r\n",
         b"220 mail.example ESMTP\r\n",
         b"E" * 100,
@@ -271,11 +262,7 @@ def test_a_server_that_closes_within_its_flight_is_connection_reset() -> None:
 
 @pytest.mark.fault("F25")
 def test_a_rst_is_connection_reset() -> None:
-    def handle(connection: socket.socket, _: threading.Event) -> None:
-        connection.recv(65536)
-        reset(connection)
-
-    with listening(handle) as server:
+    with listening(resetting) as server:
         assert failure(ask(server.port)) is ProbeFailure.CONNECTION_RESET
 
 
@@ -299,41 +286,41 @@ def test_a_chain_beyond_what_openssl_takes_is_a_protocol_failure() -> None:
 
 
 @pytest.mark.fault("F25")
-def test_a_flood_is_cut_at_256_kib() -> None:
-    """Empty records of change_cipher_spec are ignored by TLS 1.3; a server may not send them for ever."""
+def test_a_server_that_calls_for_renegotiation_without_end_is_cut_at_256_kib() -> None:
+    with listening(flooding(HELLO_REQUEST)) as server:
+        assert failure(ask(server.port)) is ProbeFailure.TOO_LARGE
 
-    def flood(connection: socket.socket, _: threading.Event) -> None:
-        connection.recv(65536)
-        while True:
-            connection.sendall(b"\x16\x03\x03\x00\x04\x00\x00\x00\x00" * 4096)
 
-    with listening(flood) as server:
-        assert failure(ask(server.port)) in {ProbeFailure.TOO_LARGE, ProbeFailure.PROTOCOL}
+@pytest.mark.fault("F25")
+def test_a_flood_of_what_may_come_once_is_a_protocol_failure() -> None:
+    with listening(flooding(CHANGE_CIPHER_SPEC)) as server:
+        assert failure(ask(server.port)) is ProbeFailure.PROTOCOL
+
+
+@pytest.mark.fault("F25")
+@BOTH
+def test_a_call_for_renegotiation_before_the_flight_changes_nothing(
+    versions: tuple[ssl.TLSVersion, ssl.TLSVersion],
+) -> None:
+    shake = Handshake("svc.example")
+    flight = server_flight(server_context(LEAF, versions=versions), shake.to_send())
+    shake.receive(HELLO_REQUEST * 3 + flight)
+    assert shake.chain == LEAF.chain
 
 
 def test_a_handshake_takes_256_kib_and_not_a_byte_more() -> None:
     shake = Handshake(None)
-    hello_request = b"\x16\x03\x03\x00\x04\x00\x00\x00\x00"  # a client ignores it
     sent = 0
-    while sent + len(hello_request) <= MAX_BYTES:
-        shake.receive(hello_request)
-        sent += len(hello_request)
+    while sent + len(HELLO_REQUEST) <= MAX_BYTES:
+        shake.receive(HELLO_REQUEST)
+        sent += len(HELLO_REQUEST)
     with pytest.raises(OverflowError):
-        shake.receive(hello_request)
+        shake.receive(HELLO_REQUEST)
 
 
 def test_a_leaf_that_openssl_takes_and_the_parser_does_not_is_an_invalid_certificate() -> None:
     """X.509 version 4: OpenSSL does not look at the version of what it is not to verify."""
-    leaf = ROOT.leaf("svc.example")
-    version_4 = leaf.der.replace(b"\xa0\x03\x02\x01\x02", b"\xa0\x03\x02\x01\x03", 1)
-    context = server_context(leaf, versions=TLS_1_2)
-
-    def handle(connection: socket.socket, _: threading.Event) -> None:
-        flight = server_flight(context, connection.recv(65536))
-        connection.sendall(with_certificates(flight, [version_4]))
-        connection.recv(65536)
-
-    with listening(handle) as server:
+    with listening(of_version_4(LEAF)) as server:
         assert failure(ask(server.port)) is ProbeFailure.INVALID_CERTIFICATE
 
 
@@ -350,26 +337,6 @@ def test_a_leaf_of_broken_der_is_a_protocol_failure(der: bytes) -> None:
 
 
 # --- the handshake, byte by byte ------------------------------------------------------------------
-
-
-def server_flight(context: ssl.SSLContext, hello: bytes) -> bytes:
-    """Return what a real server says to a ClientHello."""
-    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-    server = context.wrap_bio(incoming, outgoing, server_side=True)
-    incoming.write(hello)
-    with pytest.raises(ssl.SSLWantReadError):
-        server.do_handshake()
-    return outgoing.read()
-
-
-def with_certificates(flight: bytes, chain: Sequence[bytes]) -> bytes:
-    """Put other certificates into a flight of TLS 1.2."""
-    return forged_tls.records(
-        b"".join(
-            forged_tls.certificate_message_1_2(chain) if message[0] == forged_tls.CERTIFICATE else message
-            for message in forged_tls.messages(flight)
-        )
-    )
 
 
 @pytest.mark.fault("F27")

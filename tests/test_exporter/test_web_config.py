@@ -15,6 +15,7 @@ import bcrypt
 import pytest
 import yaml
 
+from exporter import server as server_module
 from exporter.server import Response, Server
 from exporter.web_config import WebConfigError, WebConfigFile
 from tests import pki
@@ -106,6 +107,30 @@ def test_among_hundreds_that_never_begin_tls_scrapes_go_on(tmp_path: Path) -> No
             silent.enter_context(socket.create_connection(("localhost", port), 20))
             if number % 10 == 0:
                 assert get(port, client()).status == 200
+
+
+@pytest.mark.fault("F32")
+def test_who_connects_and_never_begins_tls_is_let_go_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """asyncio's own patience with a handshake is a minute."""
+    monkeypatch.setattr(server_module, "REQUEST_SECONDS", 0.2)
+    pair = write_pair(tmp_path, a_leaf())
+    with (
+        serving(write(tmp_path, tls_server_config=pair)) as port,
+        socket.create_connection(("localhost", port), 20) as silent,
+        socket.create_connection(("localhost", port), 20) as halting,
+    ):
+        halting.sendall(b"\x16\x03\x01")
+        assert [gone(each) for each in (silent, halting)] == [True, True]
+
+
+def gone(connection: socket.socket) -> bool:
+    """Wait until the server has closed, with or without a last word."""
+    try:
+        while connection.recv(1000):
+            pass
+    except ConnectionResetError:
+        return True
+    return True
 
 
 @pytest.mark.fault("F36")
@@ -209,7 +234,7 @@ def test_configured_headers_are_sent(tmp_path: Path) -> None:
         ("tls_server_config: {cert_file: a}", "1: tls_server_config.key_file: missing; it must be the path of its"),
         ("tls_server_config: {cert_file: no, key_file: no}", "tls_server_config.cert_file: False is not the path"),
         ("tls_server_config: {cert_file: x, key_file: y}", "tls_server_config: x: [Errno 2] No such file"),
-        ("basic_auth_users: {me: secret}", "basic_auth_users: 'secret' is not a mapping of user names to bcrypt"),
+        ("basic_auth_users: {me: secret}", "basic_auth_users: what stands here (not repeated) is not a mapping"),
         ("tls_config: {}", '1: tls_config: unknown key (did you mean "tls_server_config"?)'),
         (
             "tls_server_config:\n  cert_file: a\n  key_file: b\n  cipher_suites: []",
