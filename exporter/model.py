@@ -59,7 +59,7 @@ class Leaf:
 
     @property
     def serial_number(self) -> str:
-        """The serial's own octets, likewise; a negative one has a sign, one of over 20 is cut (RFC 5280 forbids both)."""
+        """The serial's own octets, likewise; RFC 5280 forbids a negative one, which has a sign, and a long one: cut."""
         size = max(1, (abs(self.serial).bit_length() + 7) // 8)
         return ("-" if self.serial < 0 else "") + cut(abs(self.serial).to_bytes(size).hex(), 2 * MAX_SERIAL)
 
