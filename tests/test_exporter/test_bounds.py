@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives import hashes
 from prometheus_client.parser import text_string_to_metric_families
 
 from exporter import logs
-from exporter.bounds import MAX_LOGGED, MAX_NAME, MAX_NAMES, MAX_SERIAL, MAX_TEXT
+from exporter.bounds import MAX_LOGGED, MAX_NAME, MAX_SERIAL
 from exporter.certificates import read_leaf
 from exporter.clock import SystemClock
 from exporter.cluster.decode import UndecodableError
@@ -179,7 +179,7 @@ def test_of_64_kib_in_any_place_of_an_object_little_is_kept(kind: str, path: Pat
         kept = repr(read(changed(copy.deepcopy(document), path, [text + str(n) for n in range(300)] if many else text)))
     except UndecodableError as error:
         kept = str(error)
-    assert len(kept) < MAX_NAMES * (MAX_NAME + 10) + 4 * MAX_TEXT
+    assert len(kept) < LONG
 
 
 @pytest.mark.fault("H8")
