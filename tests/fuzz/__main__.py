@@ -5,12 +5,15 @@ import sys
 import time
 from pathlib import Path
 
+from tests import figures
 from tests.fuzz import campaign
 from tests.fuzz.campaign import Result
 from tests.fuzz.subjects import SUBJECTS
 from tests.sampling import Dice
 
 FOUND = Path("build") / "fuzz"
+COMMAND = "make fuzz"
+"""What its figures stand under."""
 
 
 def main() -> int:
@@ -23,18 +26,22 @@ def main() -> int:
     asked = parser.parse_args()
     seed = Dice().seed if asked.seed is None else asked.seed
     names = asked.subject or [*SUBJECTS]
-    found = 0
+    results = {}
     for name in names:
         subject = SUBJECTS[name]
         end = time.monotonic() + asked.minutes * 60 / len(names)
         result = campaign.run(subject, seed, lambda _, end=end: time.monotonic() >= end)  # type: ignore[misc]
+        results[name] = result
         print(told(name, seed, result), flush=True)
         for finding in result.findings:
             print(f"  {campaign.keep(subject, finding.data, FOUND)}: {finding.what}", flush=True)
         for data in result.fresh if asked.keep else ():
             campaign.keep(subject, data)
-        found += len(result.findings)
-    return 1 if found else 0
+    executions = sum(result.executions for result in results.values())
+    findings = sum(len(result.findings) for result in results.values())
+    together = f"{asked.minutes:g} min: {executions} executions, {findings} findings (seed {seed})"
+    figures.leave({COMMAND: [together, *(told(name, seed, it) for name, it in results.items())]}, figures.FOLDER)
+    return 1 if findings else 0
 
 
 def told(name: str, seed: int, result: Result) -> str:
