@@ -13,28 +13,28 @@ from typing import Any
 from tests import fault_matrix, figures
 
 FILE = Path(__file__).parent / "figures.json"
-MOST = 4
-"""Figures that are kept of one test."""
+MOST = 8
+"""Figures that are kept of one test or command."""
 PYTHON = ".".join(platform.python_version_tuple()[:2])
 
 
 def main() -> None:
     """Write the file."""
-    taken = take(
-        fault_matrix.committed_figures(), runs(FILE.parents[1] / figures.FOLDER), {str(test) for test in shown()}
-    )
+    names = {name for test in shown() for name in (str(test), str(test) + figures.IN_FULL)}
+    names |= {*fault_matrix.FULL.values()}
+    taken = take(fault_matrix.committed_figures(), runs(FILE.parents[1] / figures.FOLDER), names)
     FILE.write_text(json.dumps(taken, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def take(
-    before: Mapping[str, Any], newer: Iterator[Mapping[str, Any]], tests: set[str]
+    before: Mapping[str, Any], newer: Iterator[Mapping[str, Any]], names: set[str]
 ) -> Mapping[str, Mapping[str, Any]]:
-    """Return the figures of tests, with the date of each, by what was known before and by runs in their order."""
+    """Return the figures of tests and commands, each with its date, by what was known before and by runs in order."""
     taken = dict(before)
     for run in newer:
         for test, texts in run["figures"].items():
             taken[test] = {"measured": run["at"][:10], "figures": texts[:MOST]}
-    return {test: taken[test] for test in sorted(taken) if test in tests}
+    return {test: taken[test] for test in sorted(taken) if test in names}
 
 
 def runs(folder: Path) -> Iterator[Mapping[str, Any]]:

@@ -12,12 +12,36 @@ from pathlib import Path
 from typing import Any
 
 from tests.faults import CHAPTERS, FAULTS, Fault
+from tests.figures import IN_FULL
 
 TESTS = Path(__file__).parent
 FIGURES = TESTS.parent / "docs/figures.json"
 """What tests measured, as `make figures` took it."""
 MOST_FIGURES, LONGEST_FIGURE = 2, 120
 """Lines in the cell of a fault, and letters in a line."""
+SOAK, FUZZING = "make soak", "make fuzz"
+BY_COMMANDS = {"F43": SOAK, "F44": FUZZING}
+"""Faults that a command shows at length."""
+_ENGINE, _STORIES = "tests/test_runbook", "tests/test_stories"
+FULL: Mapping[str, str] = {
+    "the soak (`make soak`)": SOAK,
+    "fuzzing (`make fuzz`)": FUZZING,
+    "a run that is killed before or after any write, on a real cluster": (
+        f"{_STORIES}/test_runbook_crashes.py::"
+        "test_r11_a_run_that_is_killed_at_any_write_comes_to_the_same_end_when_somebody_goes_on" + IN_FULL
+    ),
+    "going on with it is killed too": (
+        f"{_STORIES}/test_runbook_crashes.py::test_r11_going_on_may_be_killed_too" + IN_FULL
+    ),
+    "a run that is killed at any effect, on a cluster in memory": (
+        f"{_ENGINE}/test_engine.py::test_r11_after_a_crash_at_any_effect_going_on_reaches_the_same_end"
+    ),
+    "the same twice": f"{_ENGINE}/test_engine.py::test_r11_a_resumed_run_that_crashes_too_is_resumed_again",
+    "every schedule of two commands": (
+        f"{_ENGINE}/test_interleavings.py::test_every_pair_of_points_of_two_commands" + IN_FULL
+    ),
+}
+"""What is shown at length, and under which name its figures stand."""
 CASES_OF_A_RUN = re.compile(r"test_((?:r\d+_)+)")
 
 
@@ -77,11 +101,17 @@ def table() -> Iterator[str]:
         yield f"\n### {chapter.title}\n\n| | happens | promised | figure | shown by |\n"
         yield "| --- | --- | --- | --- | --- |\n"
         yield from (_line(fault, shown.get(fault.number, ()), figures) for fault in chapter.faults)
+    yield "\n### At length\n\n| | measured | on |\n| --- | --- | --- |\n"
+    for what, name in FULL.items():
+        measured = figures.get(name, {"figures": (), "measured": "never"})
+        yield f"| {what} | {'<br>'.join(map(_escaped, measured['figures'])) or '—'} | {measured['measured']} |\n"
 
 
 def _line(fault: Fault, tests: Sequence[Shown], figures: Mapping[str, Any]) -> str:
     links = "<br>".join(f"[{test.sentence}](../{test.file})" for test in tests)
-    stated = figure_cell([figures[str(test)]["figures"] for test in tests if str(test) in figures])
+    names = [name for test in tests for name in (str(test), str(test) + IN_FULL)]
+    names += [BY_COMMANDS[fault.number]] if fault.number in BY_COMMANDS else []
+    stated = figure_cell([figures[name]["figures"] for name in names if name in figures])
     return f"| {fault.number} | {fault.happens} | {fault.promised} | {stated} | {links or '**no test**'} |\n"
 
 
@@ -92,7 +122,11 @@ def figure_cell(stated: Sequence[Sequence[str]]) -> str:
 
 
 def _in_a_cell(figure: str) -> str:
-    """Cut a figure, and have nothing in it be Markdown's or HTML's."""
+    """Cut a figure."""
     text = " ".join(figure.split())
-    cut = text if len(text) <= LONGEST_FIGURE else text[: LONGEST_FIGURE - 1].rstrip() + "…"
-    return re.sub(r"([\\`*_\[\]|~])", r"\\\1", html.escape(cut, quote=False))
+    return _escaped(text if len(text) <= LONGEST_FIGURE else text[: LONGEST_FIGURE - 1].rstrip() + "…")
+
+
+def _escaped(text: str) -> str:
+    """Have nothing in it be Markdown's or HTML's."""
+    return re.sub(r"([\\`*_\[\]|~])", r"\\\1", html.escape(text, quote=False))

@@ -18,6 +18,8 @@ from typing import Any
 import pytest
 
 PROPERTY = "figure"
+IN_FULL = " (make proof)"
+"""What is put behind a test's name where it ran with cases that only `make proof` has."""
 TALLIED = "tallied"
 FOLDER = Path("build/figures")
 """Where each run leaves a file, below the root of the tests."""
@@ -55,14 +57,20 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 def by_test(passed: Sequence[pytest.TestReport]) -> Mapping[str, Sequence[str]]:
-    """Return what was stated in each test, as `file::function`, whatever its parameters."""
+    """Return what was stated in each test, as `file::function`, whatever its parameters; by full matrices, apart."""
     found: dict[str, set[str]] = defaultdict(set)
-    for nodeid, text in _stated(passed, PROPERTY):
-        found[nodeid.partition("[")[0]].add(text)
-    counted = Counter((nodeid.partition("[")[0], *value) for nodeid, value in _stated(passed, TALLIED))
+    for test, text in _stated_by_test(passed, PROPERTY):
+        found[test].add(text)
+    counted = Counter((test, *value) for test, value in _stated_by_test(passed, TALLIED))
     for (test, what, of), count in counted.items():
         found[test].add(f"{what}: {count}/{of}")
     return {test: sorted(texts) for test, texts in sorted(found.items())}
+
+
+def _stated_by_test(reports: Sequence[pytest.TestReport], what: str) -> Iterator[tuple[str, Any]]:
+    for report in reports:
+        test = report.nodeid.partition("[")[0] + (IN_FULL if "proof" in report.keywords else "")
+        yield from ((test, value) for _, value in _stated([report], what))
 
 
 def _stated(reports: Sequence[pytest.TestReport], what: str) -> Iterator[tuple[str, Any]]:

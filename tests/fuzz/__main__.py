@@ -6,14 +6,13 @@ import time
 from pathlib import Path
 
 from tests import figures
+from tests.fault_matrix import FUZZING
 from tests.fuzz import campaign
 from tests.fuzz.campaign import Result
 from tests.fuzz.subjects import SUBJECTS
 from tests.sampling import Dice
 
 FOUND = Path("build") / "fuzz"
-COMMAND = "make fuzz"
-"""What its figures stand under."""
 
 
 def main() -> int:
@@ -40,7 +39,7 @@ def main() -> int:
     executions = sum(result.executions for result in results.values())
     findings = sum(len(result.findings) for result in results.values())
     together = f"{asked.minutes:g} min: {executions} executions, {findings} findings (seed {seed})"
-    figures.leave({COMMAND: [together, *(told(name, seed, it) for name, it in results.items())]}, figures.FOLDER)
+    figures.leave({FUZZING: [together, *(told(name, seed, it) for name, it in results.items())]}, figures.FOLDER)
     return 1 if findings else 0
 
 

@@ -9,11 +9,9 @@ from tests import figures
 from tests.bench import needs, parts
 from tests.bench.needs import Kind
 from tests.benchmark.population import Population
+from tests.fault_matrix import SOAK
 from tests.sampling import Dice
 from tests.soak.run import soak
-
-COMMAND = "make soak"
-"""What its figures stand under."""
 
 
 def main() -> int:
@@ -35,7 +33,7 @@ def main() -> int:
         print(figure)
     for trouble in report.troubles:
         print(f"  {trouble}")
-    figures.leave({COMMAND: [f"{figure} ({dice})" for figure in report.figures]}, figures.FOLDER)
+    figures.leave({SOAK: [f"{figure} ({dice})" for figure in report.figures]}, figures.FOLDER)
     return 1 if report.troubles else 0
 
 

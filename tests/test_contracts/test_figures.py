@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from docs import figures
-from tests.fault_matrix import LONGEST_FIGURE, figure_cell
+from tests.fault_matrix import FULL, FUZZING, LONGEST_FIGURE, SOAK, figure_cell
+from tests.figures import IN_FULL
 
 ROOT = Path(__file__).parents[2]
 MEASURING = """
@@ -19,6 +20,10 @@ import pytest
 
 @pytest.mark.parametrize("size", [2, 1, 1])
 def test_size(size, figures):
+    figures(f"size {size}")
+
+@pytest.mark.parametrize("size", [3, pytest.param(300, marks=pytest.mark.proof)])
+def test_all(size, figures):
     figures(f"size {size}")
 
 @pytest.mark.parametrize("page", "ab")
@@ -49,6 +54,8 @@ def test_each_run_leaves_the_figures_of_tests_that_passed_in_a_file_of_its_own(
 ) -> None:
     for run in (measure(tmp_path, *options), measure(tmp_path, *options)):
         assert run["figures"] == {
+            "test_it.py::test_all": ["size 3"],
+            "test_it.py::test_all (make proof)": ["size 300"],
             "test_it.py::test_pages": ["pages: 2/2"],
             "test_it.py::test_size": ["size 1", "size 2"],
         }
@@ -66,6 +73,12 @@ def test_of_each_test_the_newest_figures_are_taken_and_those_of_none_are_dropped
         "t::b": {"measured": "2026-01-03", "figures": ["4"]},
         "t::kept": {"measured": "2026-01-01", "figures": ["1"]},
     }
+
+
+def test_what_is_shown_at_length_is_shown_by_tests_that_there_are() -> None:
+    for name in {*FULL.values()} - {SOAK, FUZZING}:
+        file, _, test = name.removesuffix(IN_FULL).partition("::")
+        assert f"def {test}(" in (ROOT / file).read_text(encoding="utf-8")
 
 
 def test_a_cell_has_two_figures_at_most_and_of_as_many_tests_as_it_can() -> None:
