@@ -78,10 +78,12 @@ class Crowd:
 
     size: int
     does: Callable[[socket.socket], Awaitable[None]]
+    contends: bool = False
+    """Whether they are more than the server takes, and each shows that it is there and sees when it is cut off."""
 
 
 CROWDS: Mapping[str, Crowd] = {
-    "slow loris": Crowd(200, drip),
+    "slow loris": Crowd(500, drip, contends=True),
     "idle": Crowd(500, say_nothing),
     "oversized headers": Crowd(8, boast),
     "malformed requests": Crowd(8, babble),

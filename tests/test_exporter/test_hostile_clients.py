@@ -139,6 +139,8 @@ def bears(served: Served, kind: str, figures: Figures) -> None:
     waves = [wave(served, kind), wave(served, kind)]
     while len(waves) < WAVES and not any(it.is_borne for it in waves):
         waves.append(wave(served, kind))
+    if CROWDS[kind].contends:
+        assert all(it.came > CROWDS[kind].size for it in waves), [str(it) for it in waves]
     best = min(waves, key=lambda it: p99(it.under))
     figures(f"{CROWDS[kind].size} {kind}: {best}")
     assert any(it.is_borne for it in waves), [str(it) for it in waves]

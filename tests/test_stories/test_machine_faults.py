@@ -1,4 +1,4 @@
-"""Faults of the exporter's own process: suspended, without descriptors, without memory.
+"""Faults of the exporter's own process: suspended, without descriptors or memory, asked in vain, ended within a scrape.
 
 Real certificates on a real API server; every scrape meanwhile is held against what is true.
 """
@@ -7,23 +7,29 @@ import os
 import re
 import resource
 import signal
+import socket
 import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from exporter.cluster.watch import WATCH_SECONDS
+from exporter.model import ProbeFailure
 from tests.api_proxy import Answer, ApiProxy, Pass, Reaction, Request, Rule, api_proxy
-from tests.bench import waiting
+from tests.bench import network, waiting
 from tests.benchmark import outside
-from tests.benchmark.outside import MIB
+from tests.benchmark.etcd import Delete, Put
+from tests.benchmark.outside import MIB, Usage
 from tests.exporter_process import ExporterProcess
 from tests.figures import Figures
+from tests.hostile_peers import peers
 from tests.metrics import Metrics
 from tests.test_stories.watched_population import WatchedPopulation, watched_population
+from tests.tls_servers import listening
 
 pytestmark = pytest.mark.small_bench
 
@@ -44,6 +50,15 @@ MARGIN = 1.0
 BURST = 1500
 FAT = 1000 * 1000
 """Bytes of an object: etcd takes 1.5 MiB."""
+FAILED, OF_EACH, PODS = 300, 10, 3
+"""Probes that are to fail, how many of them for each reason, and in how many pods."""
+NOWHERE = "255.255.255.255"
+POOL = 4
+"""Threads that the HTTP server may add to its pool meanwhile."""
+ENDS_WITHIN = 2.0
+FORGOTTEN_WITHIN = 15.0
+"""`REQUEST_SECONDS`, after which the kernel gives up who takes nothing, and its own rhythm of asking."""
+TIME_WAIT = "06"
 OUT_OF_MEMORY = "certlag-exporter: out of memory\n"
 
 
@@ -256,3 +271,123 @@ def data(pid: int) -> int:
     found = re.search(r"VmData:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())
     assert found is not None
     return int(found[1]) * 1024
+
+
+# --- probes that fail -----------------------------------------------------------------------------
+
+
+@pytest.mark.fault("F29", "F25")
+def test_hundreds_of_probes_that_fail_in_every_way_cost_no_thread_and_no_descriptor(
+    population: WatchedPopulation, tmp_path: Path, figures: Figures
+) -> None:
+    leaf = population.truth.population.issue(population.truth.members[0], 1)
+    with ExitStack() as listeners, population.exporter(tmp_path) as exporter:
+        ports = {why: listeners.enter_context(listening(handler)).port for why, handler in peers(leaf).items()}
+        ports |= {ProbeFailure.CONNECTION_REFUSED: network.free_ports_in_a_row(1), ProbeFailure.UNREACHABLE: 443}
+        assert ports.keys() == set(ProbeFailure)
+        before = outside.usage(exporter.process.pid)
+        with hostile_pods(population, ports):
+            failed = failures(exporter.wait("probes to fail", lambda seen: enough(failures(seen)), 120))
+        population.wait_true(exporter, 10)
+        waiting.until("the last of them to end", lambda: as_few(exporter, before), 10)
+        after = outside.usage(exporter.process.pid)
+    assert after.threads >= before.threads, "a thread was lost"
+    figures(
+        f"{sum(failed.values()):g} failed probes, of {len(failed)} kinds at least {min(failed.values()):g}: threads "
+        f"{before.threads} → {after.threads}, descriptors {before.descriptors} → {after.descriptors}"
+    )
+
+
+@contextmanager
+def hostile_pods(population: WatchedPopulation, ports: Mapping[ProbeFailure, int]) -> Iterator[None]:
+    """Have pods whose probes fail for these reasons; they mount the certificate of a pod that presents it."""
+    member = population.truth.members[0]
+    pods = []
+    for number, (why, port) in enumerate([*ports.items()] * PODS):
+        pod = population.truth.population.pod(replace(member, port=port))
+        pods.append(pod)
+        pod["metadata"] |= {"name": f"{member.name}-{number}", "uid": f"{member.name}-{number}"}
+        pod["status"]["containerStatuses"][0]["containerID"] += f"-{number}"
+        if why is ProbeFailure.UNREACHABLE:
+            pod["status"] |= {"podIP": NOWHERE, "podIPs": [{"ip": NOWHERE}]}
+    population.write([(Put(pod),) for pod in pods])
+    try:
+        yield
+    finally:
+        population.write([(Delete("Pod", member.namespace, pod["metadata"]["name"]),) for pod in pods])
+
+
+def failures(metrics: Metrics) -> Mapping[str, float]:
+    """How many probes have failed, by reason."""
+    return {each.labels["reason"]: each.value for each in metrics.all("certlag_probe_failures_total")}
+
+
+def enough(failed: Mapping[str, float]) -> bool:
+    """Tell whether that is hundreds, and each reason is among them again and again."""
+    return sum(failed.values()) >= FAILED and min(failed.values()) >= OF_EACH
+
+
+def as_few(exporter: ExporterProcess, before: Usage) -> bool:
+    """Tell whether it has as many threads and descriptors as before, but for the HTTP server's pool."""
+    now = outside.usage(exporter.process.pid)
+    return now.threads <= before.threads + POOL and now.descriptors <= before.descriptors
+
+
+# --- ended within a scrape ------------------------------------------------------------------------
+
+
+@pytest.mark.fault("F35")
+def test_asked_to_end_within_a_scrape_it_ends_in_time_and_drops_every_connection(
+    population: WatchedPopulation, tmp_path: Path, figures: Figures
+) -> None:
+    added = population.more(BURST)
+    try:
+        with population.exporter(tmp_path) as exporter:
+            size = len(exporter.get("/metrics")[2])
+            with connected(exporter) as taking:
+                taking.sendall(b"GET /metrics HTTP/1.1\r\nHost: here\r\n\r\n")
+                taken = len(taking.recv(1000))
+                with connected(exporter) as half, connected(exporter) as idle:
+                    half.sendall(b"GET /metrics HT")
+                    idle.sendall(b"HEAD /livez HTTP/1.1\r\nHost: here\r\n\r\n")
+                    assert idle.recv(1000)
+                    asked = time.monotonic()
+                    exporter.process.send_signal(signal.SIGTERM)
+                    code = exporter.process.wait(ENDS_WITHIN)
+                    ended = time.monotonic() - asked
+                    assert rest(half) == rest(idle) == 0
+                waiting.until("the kernel to forget", lambda: sockets(exporter.port) == set(), FORGOTTEN_WITHIN)
+                forgotten = time.monotonic() - asked
+                taken += rest(taking)
+    finally:
+        population.remove(added)
+    assert code == 0
+    assert taken < size, "the whole page was taken: there was no scrape to end within"
+    figures(
+        f"SIGTERM within a scrape of {size / MIB:.1f} MiB → ended: {ended:.2f} s; the kernel has forgotten who did not "
+        f"take it: {forgotten:.1f} s"
+    )
+
+
+def connected(exporter: ExporterProcess) -> socket.socket:
+    """Connect with room for next to nothing."""
+    client = socket.socket()
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    client.settimeout(5)
+    client.connect((exporter.host, exporter.port))
+    return client
+
+
+def rest(client: socket.socket) -> int:
+    """Read until the other side has gone; return how many bytes there were."""
+    count = 0
+    with suppress(ConnectionError):
+        while received := client.recv(65536):
+            count += len(received)
+    return count
+
+
+def sockets(port: int) -> set[str]:
+    """States of the server's side of all connections to a port (proc(5): /proc/net/tcp), without TIME_WAIT."""
+    lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return {line[3] for line in lines if line[1].endswith(f":{port:04X}")} - {TIME_WAIT}
