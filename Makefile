@@ -64,7 +64,7 @@ release: env ## Build all that is released into build/release (with the BuildKit
 	$(BIN)/python -m $(if $(BUILDKIT_HOST),release.build,tests.dry_release)
 
 wheel: env ## Build the wheel into dist/
-	$(UV) build --quiet --wheel --out-dir dist
+	$(UV) build --quiet --wheel --build-constraints image/build.lock --require-hashes --out-dir dist
 
 bench: env ## Measure the exporter at size, beside the machine's limits (SIZES=1000/100,10000/1000,50000/2000)
 	$(BIN)/python -m tests.benchmark --sizes $(SIZES)
@@ -81,10 +81,10 @@ test-pythons: env ## Run the tests that need only Python with every supported Py
 clean: ## Remove all that was made in the tree
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 
-$(STAMP): pyproject.toml requirements.lock | $(UV)
+$(STAMP): pyproject.toml requirements.lock image/build.lock | $(UV)
 	$(UV) venv --quiet --allow-existing --python $(PYTHON) $(VENV)
 	$(UV) pip sync --quiet --require-hashes --python $(BIN)/python requirements.lock
-	$(UV) pip install --quiet --no-deps --python $(BIN)/python --editable .
+	$(UV) pip install --quiet --no-deps --build-constraints image/build.lock --python $(BIN)/python --editable .
 	@rm -f $(VENV)/.made-*
 	@touch $@
 

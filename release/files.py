@@ -24,6 +24,7 @@ IMAGE = "certlag.dev/certlag"
 CHECKSUMS = "SHA256SUMS"
 LAUNCHER = TREE / "release" / "kubectl-certlag"
 LOCK = TREE / "image" / "requirements.lock"
+BUILD_LOCK = TREE / "image" / "build.lock"
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,8 @@ def commit() -> Commit:
 
 def python_packages(of: Commit, folder: Path, uv: str, tree: Path = TREE) -> None:
     """Write sdist and wheel."""
-    run(uv, "build", "--quiet", "--out-dir", str(folder), str(tree), SOURCE_DATE_EPOCH=str(of.epoch))
+    build = (uv, "build", "--quiet", "--require-hashes", "--build-constraints", str(BUILD_LOCK))
+    run(*build, "--out-dir", str(folder), str(tree), SOURCE_DATE_EPOCH=str(of.epoch))
     (folder / ".gitignore").unlink(missing_ok=True)  # uv's own, for a folder in a tree
 
 

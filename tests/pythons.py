@@ -13,6 +13,7 @@ from pathlib import Path
 from tests.tiers import PYTHON_ONLY, ROOT
 
 LOCK = "requirements.lock"
+BUILD_LOCK = "image/build.lock"
 
 REQUIRED = ("3.12", "3.13")
 """Besides 3.11, with which `make test` runs."""
@@ -47,10 +48,11 @@ def _made(version: str, environment: Path) -> bool:
     if found.returncode != 0:
         return False
     python = environment / "bin/python"
+    itself = ("--python", str(python), "--editable", ".")
     for argv in (
         ("uv", "venv", "--quiet", "--allow-existing", "--python", found.stdout.strip(), str(environment)),
         ("uv", "pip", "sync", "--quiet", "--require-hashes", "--python", str(python), LOCK),
-        ("uv", "pip", "install", "--quiet", "--no-deps", "--python", str(python), "--editable", "."),
+        (*("uv", "pip", "install", "--quiet", "--no-deps", "--build-constraints", BUILD_LOCK), *itself),
     ):
         subprocess.run(argv, cwd=ROOT, check=True, env=_with_all_of_pyenv())
     return True

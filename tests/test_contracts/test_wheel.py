@@ -16,7 +16,8 @@ UV = shutil.which("uv") or str(ROOT / "build/uv/bin/uv")
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("wheel")
-    run(UV, "build", "--quiet", "--wheel", "--out-dir", folder, ROOT)
+    backend = ("--require-hashes", "--build-constraints", ROOT / "image/build.lock")
+    run(UV, "build", "--quiet", "--wheel", *backend, "--out-dir", folder, ROOT)
     (built,) = folder.glob("*.whl")
     return built
 

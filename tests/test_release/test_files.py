@@ -13,6 +13,7 @@ import yaml
 from release import files
 from release.files import Commit
 from tests.bench import certlag_image, parts
+from tests.locks import altered
 
 pytestmark = pytest.mark.tools
 
@@ -92,11 +93,33 @@ def test_krew_finds_the_archive_by_its_checksum_and_the_program_in_it(folder: Pa
 def test_kubectls_plugin_runs_from_its_archive(folder: Path, tmp_path: Path) -> None:
     with tarfile.open(folder / f"kubectl-certlag-{VERSION}.tar.gz") as packed:
         packed.extractall(tmp_path, filter="data")
-    environment = os.environ | {"PATH": f"{Path(UV).parent}:{os.environ['PATH']}"}
-    program = tmp_path / "kubectl-certlag"
-    ran = subprocess.run((program, "--version"), capture_output=True, text=True, check=False, env=environment)
-    assert ran.returncode == 0, ran.stderr
-    assert VERSION in ran.stdout
+    for _ in range(2):  # it is installed by the first of them
+        ran = run_plugin(tmp_path)
+        assert ran.returncode == 0, ran.stderr
+        assert VERSION in ran.stdout
+
+
+@pytest.mark.fault("P5")
+def test_kubectls_plugin_installs_no_dependency_of_another_content(folder: Path, tmp_path: Path) -> None:
+    with tarfile.open(folder / f"kubectl-certlag-{VERSION}.tar.gz") as packed:
+        packed.extractall(tmp_path, filter="data")
+    lock = tmp_path / "requirements.lock"
+    lock.write_text(altered(lock.read_text(), "h11"))
+    ran = run_plugin(tmp_path)
+    assert ran.returncode != 0
+    assert "Hash mismatch for `h11==" in ran.stderr
+
+
+def run_plugin(unpacked: Path) -> subprocess.CompletedProcess[str]:
+    """Run the plugin where it was unpacked to, with a folder of its own for what it keeps."""
+    kept = subprocess.run((UV, "cache", "dir"), capture_output=True, text=True, check=True).stdout.strip()
+    environment = os.environ | {
+        "PATH": f"{Path(UV).parent}:{os.environ['PATH']}",
+        "XDG_CACHE_HOME": str(unpacked / "kept"),
+        "UV_CACHE_DIR": kept,
+    }
+    argv = (unpacked / "kubectl-certlag", "--version")
+    return subprocess.run(argv, capture_output=True, text=True, check=False, env=environment)
 
 
 def test_its_notes_are_what_the_changelog_says(folder: Path) -> None:
