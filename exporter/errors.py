@@ -19,6 +19,7 @@ class ClusterErrorReason(StrEnum):
     SHORT_WATCH = "short_watch"
     THROTTLED = "throttled"
     TIMEOUT = "timeout"
+    TOO_LARGE = "too_large"
     UNAUTHORIZED = "unauthorized"
     UNREACHABLE = "unreachable"
 

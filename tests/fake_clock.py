@@ -26,3 +26,16 @@ class FakeClock:
     def set(self, now: datetime) -> None:
         """Set wall time, as an operator or NTP does; no time passes."""
         self._now = now
+
+
+class HurriedClock(FakeClock):
+    """A clock on which so many seconds pass with each look at its interval time."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__()
+        self._seconds = seconds
+
+    def monotonic(self) -> float:
+        """Return seconds since some fixed point, more of them each time."""
+        self.advance(self._seconds)
+        return super().monotonic()

@@ -1,11 +1,21 @@
 """The faults that certlag is built against: what happens, and what is promised then. Tests name them by number.
 
 A test shows a fault by `@pytest.mark.fault("F7")`, or by its name where that begins with the case of a run, as in
-`test_r11_…`. docs/reliability.md is the table of both, and lists what no test shows.
+`test_r11_…`. docs/reliability.md is the table of both, and lists what no test shows. A number that is promised is the
+constant that keeps it.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+from exporter.bounds import MAX_NAME
+from exporter.certificates import MAX_CHAIN
+from exporter.cluster.client import MAX_PAGE, READ_TIMEOUT
+from exporter.cluster.connection import ANSWER_TIMEOUT
+from exporter.cluster.decode import MAX_PROBE_PORTS
+from exporter.cluster.watch import RELIST_AFTER, RETRY_AFTER_MOST
+from exporter.probe import MAX_BYTES, TIMEOUT
+from exporter.server import MAX_HEADERS, REQUEST_SECONDS
 
 
 @dataclass(frozen=True)
@@ -31,11 +41,19 @@ CHAPTERS = (
         (
             Fault("F1", "it is killed between two pages of a list", "half a list is never believed"),
             Fault("F2", "it is killed while it is watched", "verdicts stay, the watch goes on where it was"),
-            Fault("F3", "429, with and without Retry-After", "waits as asked, at most a minute; lists nothing anew"),
+            Fault(
+                "F3",
+                "429, with and without Retry-After",
+                f"waits as asked, at most {RETRY_AFTER_MOST:g} s; lists nothing anew",
+            ),
             Fault("F4", "a storm of 5xx, 429, 410 or 401", "less than one request a second from each watch"),
             Fault("F5", "410, as an answer and within a stream", "lists anew after a wait; out of step until it has"),
             Fault("F6", "410 between two pages of a list", "the list is begun again"),
-            Fault("F7", "a connection that is open and silent", "cut after 75 s; goes on where it was"),
+            Fault(
+                "F7",
+                "a connection that is open and says nothing",
+                f"no contact; cut after {READ_TIMEOUT:g} s; goes on where it was",
+            ),
             Fault("F8", "a line of a watch that breaks off", "the whole lines before it count, it does not"),
             Fault("F9", "200 with a page of HTML, from a proxy", "garbled: asked for again, nothing believed"),
             Fault("F10", "a stream cut into pieces at every byte", "the same changes"),
@@ -44,7 +62,7 @@ CHAPTERS = (
             Fault(
                 "F13",
                 "resource versions that go backwards: etcd was restored",
-                "taken as they come; a list within the hour shows the rest",
+                f"taken as they come; a list within {RELIST_AFTER[1] / 60:g} min shows the rest",
             ),
             Fault("F14", "a token that is rotated, gone or empty", "read anew at once; else unauthorized, and waits"),
             Fault("F15", "rights withdrawn and given back", "verdicts stay and the watch tells; goes on by itself"),
@@ -55,6 +73,12 @@ CHAPTERS = (
             Fault("N1", "its name is never resolved", "unreachable, and asked for again"),
             Fault("N2", "etcd is killed", "verdicts stay, goes on by itself"),
             Fault("N3", "faults by chance, one upon the other", "the gauges are true, and at the end all is well"),
+            Fault(
+                "N9",
+                "objects so fat that a page of them would fill the memory",
+                f"{MAX_PAGE >> 20} MiB of a page are read, then half as many are asked for; one too fat alone is told",
+            ),
+            Fault("N10", "an answer that drips, no byte of it late", f"given up after {ANSWER_TIMEOUT:g} s"),
         ),
     ),
     Chapter(
@@ -77,7 +101,11 @@ CHAPTERS = (
         (
             Fault("F23", "servers of TLS 1.1, 1.2 or 1.3 only", "1.2 and 1.3 are read; 1.1 is a reason of its own"),
             Fault("F24", "no application protocol in common", "a protocol failure, not a verdict"),
-            Fault("F25", "silence, drip, reset, other protocols, floods", "one deadline, 256 KiB, a reason each"),
+            Fault(
+                "F25",
+                "silence, drip, reset, other protocols, floods",
+                f"one deadline of {TIMEOUT:g} s, {MAX_BYTES >> 10} KiB, a reason each",
+            ),
             Fault("F26", "a certificate without proof of its key", "never believed"),
             Fault("F27", "a flight that comes byte by byte", "believed at its last byte and not before"),
             Fault("F28", "the address goes to another pod meanwhile", "the answer is thrown away"),
@@ -89,9 +117,17 @@ CHAPTERS = (
         "The exporter's own server",
         (
             Fault("F31", "500 slow, half and idle connections", "scrapes go on"),
-            Fault("F32", "clients that connect and never begin TLS", "scrapes go on; they are cut off"),
+            Fault(
+                "F32",
+                "clients that connect and never begin TLS",
+                f"scrapes go on; they are cut off after {REQUEST_SECONDS:g} s",
+            ),
             Fault("F33", "50 scrapes at once of 50,000 samples", "each gets the whole text"),
-            Fault("F34", "malformed headers and requests", "refused, or answered as if the header were not there"),
+            Fault(
+                "F34",
+                f"malformed headers and requests, or more than {MAX_HEADERS >> 10} KiB of them",
+                "refused, or answered as if the header were not there",
+            ),
             Fault("F35", "the end of the process within a scrape", "it ends, and leaves nothing open"),
             Fault("F36", "a web configuration that is rotated or half written", "the last good one stands"),
         ),
@@ -106,7 +142,11 @@ CHAPTERS = (
             Fault("H5", "DER and PEM of any form", "read, or refused in one way"),
             Fault("H6", "a forged or edited record", "no run scales or restarts what is not configured"),
             Fault("H7", "a forged or edited Lease", "no write without our own fence"),
-            Fault("H8", "names of 64 KiB, a hundred certificates", "cut, and bounded"),
+            Fault(
+                "H8",
+                "names and numbers of 64 KiB, a hundred certificates, all ports there are",
+                f"{MAX_NAME} characters, {MAX_CHAIN} certificates, {MAX_PROBE_PORTS} ports count; the rest is cut",
+            ),
         ),
     ),
     Chapter(

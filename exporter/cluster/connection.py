@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, timedelta
 from email.utils import parsedate_to_datetime
+from io import BytesIO
 from typing import Any, TypeVar
 from urllib.parse import quote, urlencode
 
@@ -25,7 +26,11 @@ from exporter.version import VERSION
 
 CONNECT_TIMEOUT = 5.0
 MAX_BODY = 256 * 1024 * 1024
-"""Bytes of one answer: far more than a page of a list can have, far less than would exhaust a machine."""
+"""Bytes of one answer: far more than any that is asked for, far less than would exhaust a machine."""
+ANSWER_TIMEOUT = 120.0
+"""Seconds for an answer that is no watch, from its head to its end. The API server itself ends such a request after 60
+(`--request-timeout`), so that what still comes then is what something between us drips: else each byte would gain time.
+"""
 
 _USER_AGENT = f"certlag/{VERSION}"
 
@@ -49,7 +54,7 @@ class Connection:
     def __init__(self, load: Callable[[], Access], clock: Clock) -> None:
         """Connect by what `load` returns; it is called again for fresh credentials when they are refused."""
         self._load = load
-        self._clock = clock
+        self.clock = clock
         self._access = load()
         self._pool = self._access.pool()
         self._open: set[Response] = set()
@@ -177,7 +182,7 @@ class Connection:
             with self.request(
                 method, path, parameters or {}, body=encoded, content_type=content_type, timeout=timeout
             ) as response:
-                return document(path, response)
+                return document(path, response, self.clock)
 
         return _twice_if_unauthorized(exchange)
 
@@ -226,7 +231,7 @@ class Connection:
     def _compare_clocks(self, date: str) -> None:
         with suppress(ValueError, TypeError):  # no date, or none that can be read
             said = parsedate_to_datetime(date)
-            self.clock_skew = said.replace(tzinfo=said.tzinfo or UTC) - self._clock.now()
+            self.clock_skew = said.replace(tzinfo=said.tzinfo or UTC) - self.clock.now()
 
     def _refresh_credentials(self) -> None:
         """Read tokens and run exec plugins anew: the package does so only when its copy is a minute old, or never.
@@ -239,25 +244,31 @@ class Connection:
             former.clear()
 
 
-def body(path: str, response: Response) -> bytes:
+def body(path: str, response: Response, clock: Clock, most: int) -> bytes:
     """Read an answer.
 
     Raises:
-        ClusterError: it has more than `MAX_BODY` bytes.
+        ClusterError: it has more than so many bytes, and no more of it is read; or it is not whole in time.
     """
-    text = response.read(MAX_BODY + 1)
-    if len(text) > MAX_BODY:
-        raise _garbled(f"{path}: more than {MAX_BODY} bytes", response)
-    return text
+    ends, text = clock.monotonic() + ANSWER_TIMEOUT, BytesIO()
+    while piece := response.read1(65536):
+        text.write(piece)
+        if text.tell() > most:
+            detail = f"{path}: more than {most} bytes"
+            raise ClusterError(ClusterErrorReason.TOO_LARGE, detail, status=response.status)
+        if clock.monotonic() > ends:
+            detail = f"{path}: not whole after {ANSWER_TIMEOUT:g} s"
+            raise ClusterError(ClusterErrorReason.TIMEOUT, detail, status=response.status)
+    return text.getvalue()
 
 
-def document(path: str, response: Response) -> Any:
+def document(path: str, response: Response, clock: Clock) -> Any:
     """Read an answer as JSON.
 
     Raises:
-        ClusterError: it has more than `MAX_BODY` bytes, or is no JSON.
+        ClusterError: it has more than `MAX_BODY` bytes, is not whole in time, or is no JSON.
     """
-    text = body(path, response)
+    text = body(path, response, clock, MAX_BODY)
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:

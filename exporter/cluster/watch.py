@@ -5,9 +5,12 @@ resourceVersion and hands over each change. It goes back to listing only when th
 resourceVersion has expired (410, as an answer or within the stream), or once in about 45 minutes to be safe; any
 other failure watches again from where it was. Every failure waits first: full jitter between 0.8 and 30 s, doubled each
 time and started anew only by an event or a watch that lived for two minutes, since a server that accepts and
-drops at once would otherwise be asked without end. A watch that is silent for 75 s is cut: bookmarks come once a
+drops at once would otherwise be asked without end. A watch without an event for 75 s is cut: bookmarks come once a
 minute, so silence means a dead connection. These are client-go's figures (tools/cache/reflector.go) where it has
-them, and what it lacks (a read timeout, a bound on one event) is added.
+them, and what it lacks (a read timeout, a bound on one event and on one page) is added. A page that is too large is
+asked for again with half as many objects: whoever may fill a few hundred of them would else blind us.
+
+Only what is told is contact: a page of a list, or an event. A proxy's login page and blank lines are not.
 
 Half a list is never handed over; an object that cannot be read is counted, and what was known of it stays.
 Touches the API server through `client` only, and never writes.
@@ -31,6 +34,7 @@ from exporter.model import ObjectKey
 from exporter.sharding import WHOLE, Shard
 
 PAGE = 500
+"""Objects in a page of a list, if they fit."""
 BACKOFF_FIRST, BACKOFF_MOST = 0.8, 30.0
 HEALTHY_AFTER = 120.0
 """Seconds that a watch must have lived to count as a success if no event came."""
@@ -119,6 +123,7 @@ class Reflector:
         self._jitter = jitter
         self._log = log
         self._failures = 0
+        self._limit = PAGE
         self._resource_version: str | None = None
         self._relist_at = 0.0
 
@@ -145,29 +150,48 @@ class Reflector:
         self.health.relists[reason] += 1
         objects: list[Any] = []
         unreadable: set[ObjectKey] = set()
-        parameters = {"limit": str(PAGE), **self.watch.parameters}
-        while True:
-            body = self._client.read(self.watch.path, parameters, accept=self.watch.resource.accept_list)
-            self._contact()
-            page = _page(body)
-            for item in page.items or ():
-                if self._is_foreign(item):
-                    continue
-                try:
-                    found = self.watch.resource.decode(item)
-                    if found is not None:
-                        objects.append(found)
-                except UndecodableError as error:
-                    self.health.skipped[error.reason] += 1
-                    with suppress(UndecodableError):  # without a key there is nothing to keep
-                        unreadable.add(decode.key(item))
-            if not page.metadata.continue_:
-                break
-            parameters["continue"] = page.metadata.continue_
+        metadata = self._read_page(None, objects, unreadable)
+        while metadata.continue_:
+            metadata = self._read_page(metadata.continue_, objects, unreadable)
         self._sink(Listed(self.watch, tuple(objects), frozenset(unreadable)))
         self.health.synced = True
-        self._resource_version = page.metadata.resource_version
+        self._limit = PAGE
+        self._resource_version = metadata.resource_version
         self._relist_at = self._clock.monotonic() + self._jitter.uniform(*RELIST_AFTER)
+
+    def _read_page(
+        self, following: str | None, objects: list[Any], unreadable: set[ObjectKey]
+    ) -> documents.ListMetadata:
+        """Add what is in one page, of which nothing else is kept; return where the list stands.
+
+        Raises:
+            ClusterError: there is none; also if a single object is too large.
+        """
+        page = _page(self._ask_for_page({"continue": following} if following else {}))
+        self._contact()
+        for item in page.items or ():
+            if self._is_foreign(item):
+                continue
+            try:
+                found = self.watch.resource.decode(item)
+                if found is not None:
+                    objects.append(found)
+            except UndecodableError as error:
+                self.health.skipped[error.reason] += 1
+                with suppress(UndecodableError):  # without a key there is nothing to keep
+                    unreadable.add(decode.key(item))
+        return page.metadata
+
+    def _ask_for_page(self, where: Mapping[str, str]) -> bytes:
+        """Ask for as many objects as fit. Once it was halved, the limit stays until the list is complete."""
+        while True:
+            parameters = {"limit": str(self._limit), **self.watch.parameters, **where}
+            try:
+                return self._client.read(self.watch.path, parameters, accept=self.watch.resource.accept_list)
+            except ClusterError as error:
+                if error.reason is not ClusterErrorReason.TOO_LARGE or self._limit == 1:
+                    raise
+                self._limit //= 2
 
     def _watch(self) -> None:
         """Hand over changes until the server ends the watch or we are stopped."""
@@ -180,12 +204,12 @@ class Reflector:
         }
         started, events = self._clock.monotonic(), 0
         with self._client.stream(self.watch.path, parameters, accept=self.watch.resource.accept_watch) as lines:
-            self._contact()
+            self.health.failure = None
             for line in lines:
-                self._contact()
                 if not line.strip():
                     continue
                 event = _event(line)
+                self._contact()
                 if event.type in ("BOOKMARK", "ERROR") or not self._is_foreign(event.object):
                     self._apply(event.type, event.object)
                 events += 1

@@ -14,9 +14,10 @@ from kubernetes.config import incluster_config
 from exporter.cluster import access
 from exporter.cluster import client as client_module
 from exporter.cluster.client import ClusterClient
+from exporter.cluster.connection import Connection
 from exporter.errors import ClusterConfigError, ClusterError, ClusterErrorReason
 from tests import pki, scripted_api
-from tests.fake_clock import FakeClock
+from tests.fake_clock import FakeClock, HurriedClock
 from tests.scripted_api import ScriptedApi, answer, html, page, refusal, watch
 from tests.tls_servers import server_context
 
@@ -241,6 +242,39 @@ def test_a_stream_that_falls_silent_is_a_timeout(tmp_path: Path, monkeypatch: py
         with pytest.raises(ClusterError) as caught:
             lines(client)
     assert caught.value.reason is ClusterErrorReason.TIMEOUT
+
+
+@pytest.mark.fault("F7")
+@pytest.mark.parametrize("pieces", [[b"\n"] * 5, [b"  \n", b"\r\n"] * 3, [b"x"] * 5], ids=["blank", "spaces", "no end"])
+def test_a_stream_without_an_event_is_a_timeout_although_something_comes(tmp_path: Path, pieces: list[bytes]) -> None:
+    with scripted_api.scripted_api(watch(b"one\n", *pieces, hold=True)) as api:
+        clock = HurriedClock(seconds=client_module.READ_TIMEOUT * 0.4)
+        client = ClusterClient(Connection.find(kubeconfig=api.kubeconfig(tmp_path), clock=clock))
+        with pytest.raises(ClusterError, match="without an event") as caught:
+            lines(client)
+    assert caught.value.reason is ClusterErrorReason.TIMEOUT
+
+
+@pytest.mark.fault("F7")
+def test_a_stream_whose_events_come_in_time_is_read_to_its_end_however_long_it_is(tmp_path: Path) -> None:
+    with scripted_api.scripted_api(watch(*[b"one\n", b"\n"] * 20)) as api:
+        clock = HurriedClock(seconds=client_module.READ_TIMEOUT * 0.4)
+        client = ClusterClient(Connection.find(kubeconfig=api.kubeconfig(tmp_path), clock=clock))
+        assert len(lines(client)) == 40
+
+
+@pytest.mark.fault("N9")
+def test_a_page_beyond_the_bound_is_not_read_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client_module, "MAX_PAGE", 1000)
+    endless = watch(*[b"x" * 500] * 3, hold=True)
+    with scripted_api.scripted_api(answer(b"x" * 1000), answer(b"x" * 1001), endless, answer(b"y")) as api:
+        client = connect(api, tmp_path)
+        assert len(client.read("/a", {})) == 1000
+        for _ in range(2):
+            with pytest.raises(ClusterError, match="more than 1000 bytes") as caught:
+                client.read("/a", {})
+            assert caught.value.reason is ClusterErrorReason.TOO_LARGE
+        assert client.read("/a", {}) == b"y"
 
 
 @pytest.mark.fault("F10")

@@ -12,11 +12,11 @@ import pytest
 
 from exporter.cluster import connection as connection_module
 from exporter.cluster.client import ClusterClient
-from exporter.cluster.connection import Connection
+from exporter.cluster.connection import ANSWER_TIMEOUT, Connection
 from exporter.cluster.credential import CredentialKind
 from exporter.errors import ClusterError, ClusterErrorReason
 from tests import scripted_api
-from tests.fake_clock import FakeClock
+from tests.fake_clock import FakeClock, HurriedClock
 from tests.scripted_api import ScriptedApi, answer, html, page, refusal, watch
 
 MERGE_PATCH = "application/merge-patch+json"
@@ -97,7 +97,8 @@ def test_a_read_may_have_less_patience_than_a_watch(tmp_path: Path) -> None:
     assert caught.value.reason is ClusterErrorReason.TIMEOUT
 
 
-def test_an_answer_beyond_the_bound_is_garbled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.fault("N9")
+def test_an_answer_beyond_the_bound_is_too_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection_module, "MAX_BODY", 1000)
     whole = b'"' + b"x" * 998 + b'"'
     with scripted_api.scripted_api(answer(whole), answer(whole + b" "), watch(*[b" " * 100] * 20)) as api:
@@ -106,7 +107,19 @@ def test_an_answer_beyond_the_bound_is_garbled(tmp_path: Path, monkeypatch: pyte
         for _ in range(2):
             with pytest.raises(ClusterError, match="more than 1000 bytes") as caught:
                 client.get("/api", {})
-            assert caught.value.reason is ClusterErrorReason.GARBLED
+            assert caught.value.reason is ClusterErrorReason.TOO_LARGE
+
+
+@pytest.mark.fault("N10")
+def test_an_answer_that_drips_is_given_up_although_no_byte_of_it_is_late(tmp_path: Path) -> None:
+    pieces = [b" " * 10] * 3
+    with scripted_api.scripted_api(watch(b"{", *pieces, hold=True), watch(b"{", b"}")) as api:
+        clock = HurriedClock(seconds=ANSWER_TIMEOUT / 3)
+        client = ClusterClient(Connection.find(kubeconfig=api.kubeconfig(tmp_path), clock=clock))
+        with pytest.raises(ClusterError, match="not whole after 120 s") as caught:
+            client.get("/api", {})
+        assert caught.value.reason is ClusterErrorReason.TIMEOUT
+        assert client.get("/api", {}) == {}
 
 
 # --- credentials ----------------------------------------------------------------------------------

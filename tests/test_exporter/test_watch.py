@@ -253,6 +253,56 @@ def test_poison_objects_are_counted_and_kept_apart_and_the_rest_is_handed_over(t
     assert run.reflector.health.skipped == {SkipReason.WRONG_TYPE: 1, SkipReason.MISSING_FIELD: 2}
 
 
+# --- pages that are too large ----------------------------------------------------------------------
+
+
+def fat(*names: str) -> list[dict[str, Any]]:
+    """So many objects of 1,000 bytes and more."""
+    return [certificate(name) | {"data": "x" * 1000} for name in names]
+
+
+@pytest.mark.fault("N9")
+def test_a_page_that_is_too_large_is_asked_for_again_with_half_as_many_until_it_fits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client_module, "MAX_PAGE", 3000)
+    with running(
+        tmp_path,
+        page([certificate("a")], "7", following="second"),
+        page(fat("b", "c", "d", "e"), "7"),
+        page(fat("b", "c", "d"), "7"),
+        page(fat("b", "c"), "7", following="third"),
+        page(fat("d", "e"), "7"),
+        watch(error_event(410)),
+        page([certificate("a")], "9"),
+        HOLD,
+    ) as run:
+        assert run.next_names() == ["a", "b", "c", "d", "e"]
+        asked = [run.next_list() for _ in range(5)]
+        assert run.reflector.health.relists == {"start": 1}
+        assert run.reflector.health.errors == {}, "it is no failure"
+        assert run.next_names() == ["a"]
+        run.next_watch()
+        assert run.next_list()["limit"] == str(PAGE), "the next list begins anew"
+    assert [query["limit"] for query in asked] == ["500", "500", "250", "125", "125"]
+    assert [query.get("continue") for query in asked] == [None, "second", "second", "second", "third"]
+
+
+@pytest.mark.fault("N9", "F4")
+def test_one_object_that_is_too_large_alone_is_told_and_is_not_asked_for_often(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client_module, "MAX_PAGE", 500)
+    tries = 9 + 20
+    with running(tmp_path, *[page(fat("a"), "7")] * (tries - 1), page([certificate("a")], "8"), HOLD) as run:
+        delays = storm(run, 20)
+        assert run.next_names() == ["a"]
+        limits = [run.next_list()["limit"] for _ in range(tries)]
+    assert run.reflector.health.errors == {ClusterErrorReason.TOO_LARGE: 20}
+    assert limits == ["500", "250", "125", "62", "31", "15", "7", "3"] + ["1"] * 21
+    assert sum(delays) / 20 > 5
+
+
 # --- changes --------------------------------------------------------------------------------------
 
 
@@ -314,7 +364,7 @@ def test_a_poison_event_is_counted_and_the_watch_goes_on(tmp_path: Path) -> None
         assert run.failures.empty()
 
 
-def test_every_line_is_a_contact(tmp_path: Path) -> None:
+def test_every_event_is_a_contact(tmp_path: Path) -> None:
     later = threading.Event()
     with running(tmp_path, page([], "1"), watch(bookmark("2"), later, event("ADDED", certificate("a", "3")))) as run:
         run.next()
@@ -322,6 +372,40 @@ def test_every_line_is_a_contact(tmp_path: Path) -> None:
         later.set()
         run.next()
         assert run.reflector.health.last_contact_at == run.clock.now()
+
+
+@pytest.mark.fault("F9", "F7")
+@pytest.mark.parametrize(
+    "says_nothing",
+    [
+        html(),
+        watch(b"\n", b"  \n", b"\r\n", CUT),
+        watch(CUT),
+        watch(b"<html>\n"),
+        watch(b'{"type": "ADDED", "object"', CUT),
+        refusal(500),
+    ],
+    ids=["HTML", "blank lines", "nothing", "a line of HTML", "half an event", "500"],
+)
+def test_what_is_no_event_is_no_contact(tmp_path: Path, says_nothing: Answer) -> None:
+    go_on = threading.Event()
+    with running(tmp_path, page([], "1"), after(go_on, says_nothing), HOLD) as run:
+        run.next()
+        contact = run.clock.now()
+        run.next_list()
+        run.next_watch()
+        run.clock.advance(60)
+        go_on.set()
+        run.next_failure()
+        run.next_watch()
+        assert run.reflector.health.last_contact_at == contact
+
+
+@pytest.mark.fault("F9")
+def test_a_proxys_page_instead_of_a_list_is_no_contact(tmp_path: Path) -> None:
+    with running(tmp_path, html(), html()) as run:
+        assert run.next_failure()[0] is ClusterErrorReason.GARBLED
+        assert run.reflector.health.last_contact_at is None
 
 
 # --- where a watch goes on ------------------------------------------------------------------------
