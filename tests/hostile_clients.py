@@ -7,6 +7,7 @@ and says how often one came.
 import asyncio
 import itertools
 import json
+import random
 import socket
 import sys
 import threading
@@ -22,6 +23,8 @@ READY = b"all of them are there\n"
 HEAD = b"GET %s HTTP/1.1\r\nHost: here\r\n" % PATH.encode()
 NOW_AND_THEN = 0.25
 """Seconds between two signs of life, and before one who was cut off comes back."""
+REST = (0.5, 1.5)
+"""Seconds before one of very many who was cut off comes back: not all in the same instant."""
 MALFORMED = itertools.cycle(
     (
         b"hello\r\n\r\n",
@@ -42,10 +45,12 @@ async def say_nothing(connection: socket.socket) -> None:
 
 async def drip(connection: socket.socket) -> None:
     """Send a byte of a header now and then: slow loris."""
-    await asyncio.get_running_loop().sock_sendall(connection, HEAD + b"X-Drip: ")
-    while True:
-        await asyncio.sleep(NOW_AND_THEN)
-        await asyncio.get_running_loop().sock_sendall(connection, b"x")
+    with suppress(OSError):
+        await asyncio.get_running_loop().sock_sendall(connection, HEAD + b"X-Drip: ")
+        while True:
+            await asyncio.sleep(NOW_AND_THEN)
+            await asyncio.get_running_loop().sock_sendall(connection, b"x")
+    await asyncio.sleep(random.uniform(*REST))  # noqa: S311 - no secret
 
 
 async def take_nothing(connection: socket.socket) -> None:
