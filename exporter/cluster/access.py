@@ -20,6 +20,7 @@ from kubernetes.client.configuration import Configuration
 from kubernetes.client.rest import RESTClientObject, should_bypass_proxies
 from kubernetes.config import incluster_config
 from kubernetes.config.kube_config import KUBE_CONFIG_DEFAULT_LOCATION, KubeConfigLoader, KubeConfigMerger
+from urllib3.exceptions import HTTPError
 from urllib3.util import create_urllib3_context
 
 from exporter.cluster.credential import Credential, describe
@@ -51,8 +52,10 @@ class Access:
 
     @property
     def server(self) -> str:
-        """The API server's URL."""
-        return str(self.configuration.host)
+        """The API server's URL, which is shown; without a password, which no request of ours would send."""
+        scheme, _, rest = str(self.configuration.host).partition("//")
+        authority, slash, path = rest.partition("/")
+        return f"{scheme}//{authority.rpartition('@')[2]}{slash}{path}"
 
     @property
     def in_cluster(self) -> bool:
@@ -89,8 +92,15 @@ class Access:
         return headers
 
     def pool(self) -> urllib3.PoolManager:
-        """Make a pool of connections."""
-        made: urllib3.PoolManager = RESTClientObject(self.configuration).pool_manager
+        """Make a pool of connections.
+
+        Raises:
+            ClusterConfigError: the kubeconfig's proxy-url can't be used; it may hold a password, and is not repeated.
+        """
+        try:
+            made: urllib3.PoolManager = RESTClientObject(self.configuration).pool_manager
+        except HTTPError as error:
+            raise ClusterConfigError("no way to a cluster: proxy-url must be one of http:// or https://") from error
         return made
 
     def websocket_tls(self) -> dict[str, Any]:
@@ -198,9 +208,12 @@ def _config_errors() -> Iterator[None]:
     """Translate what the package raises: of a file that is YAML but no kubeconfig, whatever it stumbles over."""
     try:
         yield
+    except yaml.YAMLError as error:  # which repeats what it stumbles over: it may be a token
+        mark = getattr(error, "problem_mark", None)
+        where = f", line {mark.line + 1}" if mark is not None else ""
+        raise ClusterConfigError(f"no way to a cluster: the kubeconfig is not YAML{where}") from error
     except (
         kubernetes_config.ConfigException,
-        yaml.YAMLError,
         OSError,
         ValueError,
         TypeError,
