@@ -14,6 +14,7 @@ from exporter.clock import Clock
 from exporter.cluster import decode
 from exporter.cluster.client import ClusterClient
 from exporter.cluster.decode import UndecodableError
+from exporter.cluster.paging import MAX_PAGE, Limit
 from exporter.cluster.resources import Watch, watches
 from exporter.cluster.watch import Changed, Listed
 from exporter.configuration import Configuration
@@ -25,7 +26,6 @@ from exporter.targets import wanted
 from runbook.sight import TargetSight, target_sight
 
 PROBERS = 8
-PAGE = 500
 TIMEOUT = 10.0
 
 
@@ -72,10 +72,14 @@ class Looker:
     def _read(self) -> None:
         for watch in self._watches:
             if watch.name is None:
-                items = list(list_all(self._client, watch.path, accept=watch.resource.accept_list))
-                readable = tuple(found for item in items if (found := _decoded(watch, item)) is not None)
-                unreadable = frozenset(decode.key(item) for item in items) - {found.key for found in readable}
-                self._world.apply(Listed(watch, readable, unreadable), self._clock.now())
+                readable, unreadable = [], set()
+                for item in list_all(self._client, watch.path, accept=watch.resource.accept_list):
+                    found = _decoded(watch, item)
+                    if found is not None:
+                        readable.append(found)
+                    else:
+                        unreadable.add(decode.key(item))
+                self._world.apply(Listed(watch, tuple(readable), frozenset(unreadable)), self._clock.now())
 
     def _read_one(self, watch: Watch, name: str) -> None:
         document = get(self._client, f"{watch.path}/{name}")
@@ -111,14 +115,18 @@ def list_all(
     Raises:
         ClusterError: a page could not be had; what was yielded before is then of no use.
     """
-    query = {"limit": str(PAGE), **(parameters or {})}
+    limit, query = Limit(), dict(parameters or {})
+
+    def ask(objects: str) -> Any:
+        return client.get(path, {"limit": objects, **query}, accept=accept, timeout=TIMEOUT, most=MAX_PAGE)
+
     while True:
-        page = client.get(path, query, accept=accept, timeout=TIMEOUT)
+        page = limit.ask(ask)
         yield from page.get("items") or ()
         following = (page.get("metadata") or {}).get("continue")
         if not following:
             return
-        query = query | {"continue": following}
+        query["continue"] = following
 
 
 def _decoded(watch: Watch, document: Mapping[str, Any]) -> Any:

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 
 from exporter.bounds import MAX_NAME
 from exporter.certificates import MAX_CHAIN
-from exporter.cluster.client import MAX_PAGE, READ_TIMEOUT
+from exporter.cluster.client import READ_TIMEOUT
 from exporter.cluster.connection import ANSWER_TIMEOUT
 from exporter.cluster.decode import MAX_PROBE_PORTS
+from exporter.cluster.paging import MAX_PAGE
 from exporter.cluster.watch import RELIST_AFTER, RETRY_AFTER_MOST
 from exporter.probe import MAX_BYTES, TIMEOUT
 from exporter.server import MAX_HEADERS, REQUEST_SECONDS

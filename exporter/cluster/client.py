@@ -5,7 +5,8 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from exporter.clock import Clock, SystemClock
-from exporter.cluster.connection import Connection, Response, body, document
+from exporter.cluster.connection import MAX_BODY, Connection, Response, body, document
+from exporter.cluster.paging import MAX_PAGE
 from exporter.errors import ClusterError, ClusterErrorReason
 
 READ_TIMEOUT = 75.0
@@ -13,8 +14,6 @@ READ_TIMEOUT = 75.0
 
 MAX_LINE = 16 * 1024 * 1024
 """Bytes of one watch event: etcd's own limit of an object is 1.5 MiB."""
-MAX_PAGE = 16 * 1024 * 1024
-"""Bytes of one page of a list: 500 objects of 32 KiB. Ordinary ones have 2 to 10; four watches may read one at once."""
 
 _MACHINE = SystemClock()
 
@@ -43,6 +42,7 @@ class ClusterClient:
         *,
         accept: str = "application/json",
         timeout: float | None = None,
+        most: int = MAX_BODY,
     ) -> Any:
         """Return the JSON answer to one GET.
 
@@ -51,12 +51,13 @@ class ClusterClient:
             parameters: the query.
             accept: the media type that is wanted.
             timeout: seconds without a byte before it is given up; default: as for a watch.
+            most: bytes; of more, no more is read.
 
         Raises:
             ClusterError: there is none.
         """
         with self._request(path, parameters, accept, timeout) as response:
-            return document(path, response, self._connection.clock)
+            return document(path, response, self._connection.clock, most)
 
     def read(self, path: str, parameters: Mapping[str, str], *, accept: str = "application/json") -> bytes:
         """Return the text of a page of a list.

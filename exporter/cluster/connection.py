@@ -262,13 +262,13 @@ def body(path: str, response: Response, clock: Clock, most: int) -> bytes:
     return text.getvalue()
 
 
-def document(path: str, response: Response, clock: Clock) -> Any:
+def document(path: str, response: Response, clock: Clock, most: int = MAX_BODY) -> Any:
     """Read an answer as JSON.
 
     Raises:
-        ClusterError: it has more than `MAX_BODY` bytes, is not whole in time, or is no JSON.
+        ClusterError: it has more than so many bytes, is not whole in time, or is no JSON.
     """
-    text = body(path, response, clock, MAX_BODY)
+    text = body(path, response, clock, most)
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:

@@ -28,13 +28,12 @@ from typing import Any, Protocol
 from exporter.clock import Clock
 from exporter.cluster import decode, documents
 from exporter.cluster.decode import SkipReason, UndecodableError
+from exporter.cluster.paging import Limit
 from exporter.cluster.resources import Watch
 from exporter.errors import ClusterError, ClusterErrorReason
 from exporter.model import ObjectKey
 from exporter.sharding import WHOLE, Shard
 
-PAGE = 500
-"""Objects in a page of a list, if they fit."""
 BACKOFF_FIRST, BACKOFF_MOST = 0.8, 30.0
 HEALTHY_AFTER = 120.0
 """Seconds that a watch must have lived to count as a success if no event came."""
@@ -123,7 +122,7 @@ class Reflector:
         self._jitter = jitter
         self._log = log
         self._failures = 0
-        self._limit = PAGE
+        self._limit = Limit()
         self._resource_version: str | None = None
         self._relist_at = 0.0
 
@@ -155,7 +154,7 @@ class Reflector:
             metadata = self._read_page(metadata.continue_, objects, unreadable)
         self._sink(Listed(self.watch, tuple(objects), frozenset(unreadable)))
         self.health.synced = True
-        self._limit = PAGE
+        self._limit = Limit()
         self._resource_version = metadata.resource_version
         self._relist_at = self._clock.monotonic() + self._jitter.uniform(*RELIST_AFTER)
 
@@ -167,7 +166,13 @@ class Reflector:
         Raises:
             ClusterError: there is none; also if a single object is too large.
         """
-        page = _page(self._ask_for_page({"continue": following} if following else {}))
+        parameters = {**self.watch.parameters, **({"continue": following} if following else {})}
+        accept = self.watch.resource.accept_list
+        page = _page(
+            self._limit.ask(
+                lambda limit: self._client.read(self.watch.path, {"limit": limit, **parameters}, accept=accept)
+            )
+        )
         self._contact()
         for item in page.items or ():
             if self._is_foreign(item):
@@ -181,17 +186,6 @@ class Reflector:
                 with suppress(UndecodableError):  # without a key there is nothing to keep
                     unreadable.add(decode.key(item))
         return page.metadata
-
-    def _ask_for_page(self, where: Mapping[str, str]) -> bytes:
-        """Ask for as many objects as fit. Once it was halved, the limit stays until the list is complete."""
-        while True:
-            parameters = {"limit": str(self._limit), **self.watch.parameters, **where}
-            try:
-                return self._client.read(self.watch.path, parameters, accept=self.watch.resource.accept_list)
-            except ClusterError as error:
-                if error.reason is not ClusterErrorReason.TOO_LARGE or self._limit == 1:
-                    raise
-                self._limit //= 2
 
     def _watch(self) -> None:
         """Hand over changes until the server ends the watch or we are stopped."""

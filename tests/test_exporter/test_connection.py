@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from exporter.cluster import connection as connection_module
 from exporter.cluster.client import ClusterClient
 from exporter.cluster.connection import ANSWER_TIMEOUT, Connection
 from exporter.cluster.credential import CredentialKind
@@ -98,15 +97,14 @@ def test_a_read_may_have_less_patience_than_a_watch(tmp_path: Path) -> None:
 
 
 @pytest.mark.fault("N9")
-def test_an_answer_beyond_the_bound_is_too_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection_module, "MAX_BODY", 1000)
+def test_an_answer_beyond_the_bound_is_too_large(tmp_path: Path) -> None:
     whole = b'"' + b"x" * 998 + b'"'
     with scripted_api.scripted_api(answer(whole), answer(whole + b" "), watch(*[b" " * 100] * 20)) as api:
         client = ClusterClient(find(api, tmp_path))
-        assert len(client.get("/api", {})) == 998
+        assert len(client.get("/api", {}, most=1000)) == 998
         for _ in range(2):
             with pytest.raises(ClusterError, match="more than 1000 bytes") as caught:
-                client.get("/api", {})
+                client.get("/api", {}, most=1000)
             assert caught.value.reason is ClusterErrorReason.TOO_LARGE
 
 

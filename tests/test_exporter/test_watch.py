@@ -18,8 +18,9 @@ import pytest
 from exporter.cluster import client as client_module
 from exporter.cluster.client import ClusterClient
 from exporter.cluster.decode import SkipReason
+from exporter.cluster.paging import PAGE
 from exporter.cluster.resources import ALL_NAMESPACES, CERTIFICATES, Watch
-from exporter.cluster.watch import BACKOFF_MOST, PAGE, RETRY_AFTER_MOST, Change, Changed, Listed, Reflector, Removed
+from exporter.cluster.watch import BACKOFF_MOST, RETRY_AFTER_MOST, Change, Changed, Listed, Reflector, Removed
 from exporter.errors import ClusterError, ClusterErrorReason
 from exporter.model import ObjectKey
 from exporter.sharding import WHOLE, Shard
