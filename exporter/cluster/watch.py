@@ -78,6 +78,7 @@ class WatchHealth:
 
     synced: bool = False
     last_contact_at: datetime | None = None
+    """When it was last told something; that a watch was opened tells nothing."""
     failure: ClusterErrorReason | None = None
     """Why the last request failed; None once the server has answered again."""
     relists: Counter[str] = field(default_factory=Counter)

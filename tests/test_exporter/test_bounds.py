@@ -286,6 +286,13 @@ def test_an_issued_certificate_with_a_serial_of_30_kib_is_read_and_its_serial_is
     assert info["serial_number"] == "7f" + "ff" * (MAX_SERIAL - 1) + "…"
 
 
+def test_a_name_that_is_cut_is_cut_alike_in_the_certificate_and_in_what_was_asked_for() -> None:
+    """A SPIFFE ID may have 2,048 characters."""
+    uri = f"spiffe://cluster.local/{'x' * 400}"
+    asked = {"metadata": {"namespace": "ns", "name": "svc", "uid": "u"}, "spec": {"secretName": "s", "uris": [uri]}}
+    assert KINDS["Certificate"][0](asked).names == read_leaf(ROOT.leaf(uri).der).names
+
+
 @pytest.mark.parametrize("octets", [19, 20])
 def test_a_serial_that_may_be_is_whole(octets: int) -> None:
     assert read_leaf(with_serial(ROOT.leaf("a"), octets).der).serial_number == "7f" + "ff" * (octets - 1)
