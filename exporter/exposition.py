@@ -130,7 +130,9 @@ PROBE_FAILURES = Family(
 )
 WATCH_SYNCED = Family("certlag_watch_synced", _WATCH, "1 if a complete list was read and is followed.")
 WATCH_LAST_CONTACT = Family(
-    "certlag_watch_last_contact_timestamp_seconds", _WATCH, "When the API server last told something: a page of a list, or an event."
+    "certlag_watch_last_contact_timestamp_seconds",
+    _WATCH,
+    "When the API server last told something: a page of a list, or an event.",
 )
 WATCH_RELISTS = Family("certlag_watch_relists_total", (*_WATCH, "reason"), "Complete lists that were begun.", "counter")
 WATCH_ERRORS = Family(
