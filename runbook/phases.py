@@ -134,11 +134,17 @@ def routed(hold: Hold) -> Steps[None]:
 
 
 def settle(hold: Hold) -> Steps[int | None]:
-    """Wait until the issuance is old enough that no kubelet has the old Secret in its cache; return its revision."""
-    told = False
+    """Wait until the issuance is old enough that no kubelet has the old Secret in its cache; return its revision.
+
+    One that seems to be of the future, by a clock that was set, was seen for that long at the least.
+    """
+    told, seen, since = False, None, hold.clock.monotonic()
     while True:
         sight = yield from _look(hold, probe=False)
-        age = None if sight.issued_at is None else hold.clock.now() - sight.issued_at
+        if sight.issued_at != seen:
+            seen, since = sight.issued_at, hold.clock.monotonic()
+        known = timedelta(seconds=hold.clock.monotonic() - since)
+        age = None if sight.issued_at is None else max(hold.clock.now() - sight.issued_at, known)
         left = timedelta(0) if age is None else hold.orders.limits.settle - age
         if left <= timedelta(0):
             return sight.revision
