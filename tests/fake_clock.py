@@ -1,5 +1,6 @@
-"""A clock that stands still until a test moves it."""
+"""A clock that stands still until a test moves it, and one of a machine that has another time."""
 
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 
@@ -39,3 +40,27 @@ class HurriedClock(FakeClock):
         """Return seconds since some fixed point, more of them each time."""
         self.advance(self._seconds)
         return super().monotonic()
+
+
+@dataclass
+class SkewedClock(FakeClock):
+    """Moves with another clock; its wall time is wrong by `skew`."""
+
+    true: FakeClock
+    skew: timedelta = timedelta(0)
+
+    def now(self) -> datetime:
+        """Return what its machine takes for the present instant."""
+        return self.true.now() + self.skew
+
+    def monotonic(self) -> float:
+        """Return the other's: nobody sets intervals."""
+        return self.true.monotonic()
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass, for both."""
+        self.true.advance(seconds)
+
+    def set(self, now: datetime) -> None:
+        """Set its wall time."""
+        self.skew = now - self.true.now()

@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
+from exporter.clock import Clock
 from exporter.configuration import Configuration, parse
+from exporter.model import Endpoint, Probe
 from rehearsal.api.patches import MERGE_PATCH
 from rehearsal.api.resources import CERTIFICATES, DEPLOYMENTS, ISSUERS, STATEFUL_SETS, Resource
 from rehearsal.api.storage import Key
@@ -60,12 +62,19 @@ class RememberingNetwork(SimulatedNetwork):
         """What was loaded at each address last, whether or not it still answers."""
         self.version = 0
         """How often something began or ceased to listen."""
+        self.asked = 0
+        """How often somebody shook hands, or tried to."""
 
     def listen(self, address: str, port: int, pair: KeyPair) -> None:
         """Serve there."""
         super().listen(address, port, pair)
         self.served[address] = self.loaded[address] = pair.certificate
         self.version += 1
+
+    def shake_hands(self, endpoint: Endpoint, clock: Clock) -> Probe:
+        """Count it."""
+        self.asked += 1
+        return super().shake_hands(endpoint, clock)
 
     def close(self, address: str, port: int) -> None:
         """Serve there no longer."""

@@ -91,10 +91,15 @@ class SteppedExporter:
         """Seconds until it would do something by itself."""
         return self._rounds.due_in if self.sees else min(RETRY.total_seconds(), self._rounds.due_in)
 
-    def step(self) -> None:
-        """Do all that is to be done now."""
+    @property
+    def lists(self) -> int:
+        """How often anything was listed."""
+        return sum(each.reflector.health.relists.total() for each in self._watched)
+
+    def step(self, *, woken: bool = False) -> None:
+        """Do all that is to be done now; `woken`: come round though nothing is, as the real one does once a minute."""
         version = self._place.cluster.api.storage.version
-        if self.sees and version == self._version and self._rounds.due_in > 0:
+        if self.sees and version == self._version and self._rounds.due_in > 0 and not woken:
             return
         if version != self._version or not self.sees:
             seen = [self._reflect(each) for each in self._watched if not self.sees or self._has_news(each)]
