@@ -12,6 +12,7 @@ from enum import Enum, auto
 
 import urllib3
 
+from exporter.clock import Clock
 from exporter.cluster.connection import Connection
 from exporter.cluster.credential import Credential, CredentialKind
 from exporter.errors import ClusterError, ClusterErrorReason
@@ -39,10 +40,11 @@ class Loss(Enum):
 class Line(Connection):
     """One client's way to the API server. `down`: nothing gets through; `loses`: the next request, or its answer."""
 
-    def __init__(self, api: Api, agent: str) -> None:
+    def __init__(self, api: Api, agent: str, clock: Clock) -> None:
         """Connect as the one user that there is. The base class has nothing to load."""
         self._api = api
         self._agent = agent
+        self.clock = clock
         self.server = "https://simulation"
         self.namespace = NAMESPACE
         self.context = self.user = None

@@ -103,7 +103,7 @@ class Command:
     """Whether every pod truly served the issued certificate when it last looked; kept by the witness."""
 
     def __post_init__(self) -> None:
-        self.line = Line(self.place.cluster.api, "certlag")
+        self.line = Line(self.place.cluster.api, "certlag", self.place.clock)
         self._answer: Any = None
         self._error: Exception | None = None
         self._waits_since: int | None = None

@@ -72,7 +72,7 @@ class Walk:
         self.ledger.read()
         self.commands: list[Command] = []
         self.promises = Promises(self.place, self.ledger, self.commands)
-        self._exporter_line = Line(self.place.cluster.api, EXPORTER)
+        self._exporter_line = Line(self.place.cluster.api, EXPORTER, self.place.clock)
         self._pids = itertools.count(100)
         self._agenda: list[tuple[float, int, Callable[[], None]]] = []
         self._numbers = itertools.count()
