@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
-from exporter.clock import Clock, SystemClock
+from exporter.clock import Clock
 from exporter.cluster.connection import MAX_BODY, Connection, Response, body, document
 from exporter.cluster.paging import MAX_PAGE
 from exporter.errors import ClusterError, ClusterErrorReason
@@ -14,8 +14,6 @@ READ_TIMEOUT = 75.0
 
 MAX_LINE = 16 * 1024 * 1024
 """Bytes of one watch event: etcd's own limit of an object is 1.5 MiB."""
-
-_MACHINE = SystemClock()
 
 
 class ClusterClient:
@@ -91,7 +89,7 @@ class ClusterClient:
         return self._connection.request("GET", path, parameters, accept=accept, timeout=seconds)
 
 
-def _lines(response: Response, clock: Clock = _MACHINE) -> Iterator[bytes]:
+def _lines(response: Response, clock: Clock) -> Iterator[bytes]:
     """Split a stream into lines, in time linear in its length however it is cut into pieces.
 
     Blank lines and a line that does not end are no life: something between may send them for a server that is gone.

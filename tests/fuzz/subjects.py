@@ -143,7 +143,7 @@ def split_lines(data: bytes) -> str:
     whole, *_, rest = (*stream.rsplit(b"\n", 1), b"")[:2] if b"\n" in stream else (None, stream)
     lines: list[bytes] = []
     try:
-        lines.extend(_lines(_Pieces(stream, size)))  # type: ignore[arg-type]
+        lines.extend(_lines(_Pieces(stream, size), FakeClock()))  # type: ignore[arg-type]
         outcome = "whole"
     except ClusterError as error:
         outcome = came_out(error)
