@@ -85,11 +85,11 @@ CHAPTERS = (
     Chapter(
         "Time and the machine",
         (
-            Fault("F20", "the clock jumps by an hour and back", "timers go on; no verdict but by true dates"),
+            Fault("F20", "the clock jumps by hours or weeks, and back", "timers go on; no verdict but by true dates"),
             Fault("F21", "not-after in the past, in the year 9999 or missing", "exact, or absent; never 0"),
             Fault("F22", "a process is suspended for hours", "goes on from where it was, with fresh eyes"),
             Fault("N4", "no descriptor is left", "a failed probe with its reason; verdicts stay; goes on by itself"),
-            Fault("N5", "the disk is full", "nothing is written to it: pods have a read-only root"),
+            Fault("N5", "the disk is full", "in a pod nothing is written to it: its root is read-only"),
             Fault("N6", "a reader of the output that has gone away", "the run goes on, the exit code stands"),
             Fault("N7", "no memory is left", "ends at once and says why, rather than live on half blind"),
             Fault(
