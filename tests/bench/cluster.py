@@ -90,10 +90,10 @@ class Cluster:
         """Ask the API server directly: milliseconds, where kubectl takes a tenth of a second."""
         return self.client.call(method, path, body, content_type)
 
-    def token(self, namespace: str, service_account: str) -> str:
-        """A new token of a service account, good for an hour."""
+    def token(self, namespace: str, service_account: str, hours: int = 1) -> str:
+        """A new token of a service account, good for so long."""
         path = f"/api/v1/namespaces/{namespace}/serviceaccounts/{service_account}/token"
-        return str(self.api("POST", path, {"spec": {"expirationSeconds": 3600}})["status"]["token"])
+        return str(self.api("POST", path, {"spec": {"expirationSeconds": hours * 3600}})["status"]["token"])
 
     def client_of(self, token: str) -> Api:
         """The API as the bearer of another token may use it."""

@@ -18,6 +18,8 @@ from tests.benchmark.etcd import Delete, Prepared, Put, Step, Store, prepared
 from tests.benchmark.population import ADDRESS, Document, Member, Population
 
 SERVERS_OF_ONE_PROCESS = 500
+HOURS = 4
+"""For which the account's token is good: longer than anything is measured."""
 CONFIGURATION = 'targets: []\ndiscovery: {namespaces: ["*"], probe: declared-ports}\n'
 """The exporter's: it finds all that is populated."""
 READ_ALL = [
@@ -143,7 +145,7 @@ def _account(cluster: Cluster) -> str:
     cluster.api("POST", "/api/v1/namespaces/default/serviceaccounts", {"metadata": {"name": "bench"}})
     cluster.api("POST", f"{rbac}/clusterroles", role)
     cluster.api("POST", f"{rbac}/clusterrolebindings", binding)
-    return cluster.token("default", "bench")
+    return cluster.token("default", "bench", hours=HOURS)
 
 
 def _await_objects(cluster: Cluster, population: Population) -> None:

@@ -57,6 +57,8 @@ class Report:
     deeds: Counter[str]
     course: Course
     recovered_after: float
+    untrue: str
+    """What was not the truth in the end, though there was time; else empty."""
     quiet: Usage
 
     @property
@@ -78,7 +80,7 @@ class Report:
     def troubles(self) -> Sequence[str]:
         """Say what should not be."""
         course, before = self.course, self.second_half[0][1].threads
-        found = [*course.broken[:20]]
+        found = [*course.broken[:20], *([self.untrue] if self.untrue else [])]
         if course.unanswered > course.scrapes / 100:
             found.append(f"{course.unanswered} scrapes were not answered")
         if not before <= self.quiet.threads <= before + PAGE_THREADS:
@@ -105,14 +107,15 @@ class Report:
             f"resident {min(residents):.1f} to {max(residents):.1f} MiB, {self.resident} MiB/h; "
             f"descriptors {self.descriptors} an hour, in the end {quiet.descriptors}; threads {quiet.threads}"
         )
-        return (seen, used, f"all true {self.recovered_after:.1f} s after the last deed", f"what was done: {deeds}")
+        truth = "not all true" if self.untrue else "all true"
+        return (seen, used, f"{truth} {self.recovered_after:.1f} s after the last deed", f"what was done: {deeds}")
 
 
 def soak(population: Population, minutes: float, seed: int, directory: Path) -> Report:
     """Run it.
 
     Raises:
-        AssertionError: the exporter ended, or was not right in the end.
+        AssertionError: the exporter ended.
     """
     with ground.control_plane() as cluster, ground.populated(cluster, population, directory) as filled:
         return _soak(filled, minutes, seed)
@@ -137,9 +140,13 @@ def _soak(filled: Ground, minutes: float, seed: int) -> Report:
                 healed = time.monotonic()
                 for deed in (renew_some, restart_some, change_pods):  # to be seen, everything must see again
                     deed(place)
-                _wait_until_true(exporter, truth)
+                untrue = ""
+                try:
+                    _wait_until_true(exporter, truth)
+                except waiting.TooLateError as error:
+                    untrue = str(error)
                 recovered_after = time.monotonic() - healed
-            return Report(minutes, deeds, course, recovered_after, outside.usage(exporter.process.pid))
+            return Report(minutes, deeds, course, recovered_after, untrue, outside.usage(exporter.process.pid))
 
 
 def _do_deeds(place: Place, minutes: float) -> Counter[str]:
