@@ -34,8 +34,6 @@ from tests.bench import waiting
 from tests.figures import Figures
 from tests.runbook_process import ROOT, Runbook, operator
 
-pytestmark = pytest.mark.fault("P3")
-
 ANN = "ann"
 DAY = timedelta(days=1)
 FAST = ("--no-settle", "--yes")
@@ -260,6 +258,7 @@ def web_config(folder: Path, secrets: Secrets) -> Path:
 # --- the tests ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.fault("P3")
 def test_a_whole_run_and_the_exporter_beside_it_say_none_of_their_credentials(tmp_path: Path, figures: Figures) -> None:
     secrets = Secrets()
     ears = Ears(secrets)
@@ -337,6 +336,7 @@ def stored(live: LiveCluster) -> list[str]:
     return documents
 
 
+@pytest.mark.fault("P3")
 def test_whatever_fails_says_none_of_the_credentials_with_which_it_failed(tmp_path: Path, figures: Figures) -> None:
     secrets = Secrets()
     ears = Ears(secrets)
