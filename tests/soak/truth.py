@@ -118,31 +118,37 @@ class Truth:
 
 @dataclass
 class Watcher:
-    """Looks at every scrape, also while nothing can be seen: what it holds against it can be wrong at no time."""
+    """Looks at every scrape, also while nothing can be seen: what it holds against it can be wrong at no time.
+
+    What is shown may be late, and each restart may settle a certificate once; more often than it was restarted it can't
+    have settled.
+    """
 
     truth: Truth
     looked_at: int = 0
     """Verdicts."""
-    _due: dict[tuple[str, str], int] = field(default_factory=dict)
-    """How often each had been restarted, at the least, when it was seen to need a restart."""
-    _restarts: Counter[tuple[str, str]] = field(default_factory=Counter)
-    """How often each was restarted before the scrape was asked for, which is soon after the last one was looked at."""
+    _due: set[tuple[str, str]] = field(default_factory=set)
+    """Those that needed a restart when last something was said of them."""
+    _settled: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """How often each needed no restart any more."""
 
     def broken(self, scrape: bytes) -> Iterator[str]:
-        """Say which certificates are called stale that never were, or settled again though nobody restarted them."""
+        """Say which certificates are called stale that never were, or settled though nobody restarted them."""
         truth = self.truth
-        never = {(each.namespace, each.name) for each in truth.members if truth.revisions[each.number] == 1}
-        restarts = Counter({(each.namespace, each.name): truth.restarts[each.number] for each in truth.members})
+        by_place = {(each.namespace, each.name): each.number for each in truth.members}
         for namespace, name, value in NEEDS_RESTART.findall(scrape):
             self.looked_at += 1
             place = (namespace.decode(), name.decode())
-            if value == b"1" and place in never:
-                yield f"{place} needs a restart, and was never renewed"
-            if value == b"0" and self._due.get(place) == restarts[place]:
-                yield f"{place} needs no restart any more, and nobody restarted it"
+            number = by_place[place]
             if value == b"1":
-                self._due[place] = self._restarts[place]
-        self._restarts = restarts
+                self._due.add(place)
+                if truth.revisions[number] == 1:
+                    yield f"{place} needs a restart, and was never renewed"
+            elif place in self._due:
+                self._due.remove(place)
+                self._settled[place] += 1
+                if self._settled[place] > truth.restarts[number]:
+                    yield f"{place} needs no restart any more, and nobody restarted it"
 
 
 def _without_pod(member: Member) -> Delete:

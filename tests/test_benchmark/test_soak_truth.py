@@ -33,19 +33,21 @@ def test_settled_without_a_restart_is_wrong() -> None:
     assert list(watcher.broken(verdict(0))) == [f"{PLACE} needs no restart any more, and nobody restarted it"]
 
 
-def test_settled_by_a_restart_is_right_and_so_is_a_scrape_that_came_before_it() -> None:
+def test_settled_by_a_restart_is_right_however_late_it_is_seen() -> None:
     truth, watcher = looking()
     truth.renew(truth.members[0])
     assert list(watcher.broken(verdict(1))) == []
     truth.restart(truth.members[0], 14001, NOW)
-    for value in (1, 0, 0):  # the first was on its way
+    truth.renew(truth.members[0])
+    for value in (1, 1, 0, 1):  # it sees neither; the restart; the renewal too
         assert list(watcher.broken(verdict(value))) == []
-    assert truth.needs_restart == {PLACE: 0.0}
+    assert truth.needs_restart == {PLACE: 1.0}
 
 
 def test_after_a_restart_and_another_renewal_it_may_not_settle_again_by_itself() -> None:
     truth, watcher = looking()
     truth.renew(truth.members[0])
+    assert list(watcher.broken(verdict(1))) == []
     truth.restart(truth.members[0], 14001, NOW)
     assert list(watcher.broken(verdict(0))) == []
     truth.renew(truth.members[0])
