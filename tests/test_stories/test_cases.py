@@ -194,7 +194,11 @@ def test_a_rotated_intermediate_is_no_changed_issuer(ground: Ground) -> None:
         assert states(exporter.metrics(), "one") == ["settled"]
         _put_authority(ground, root, "second")
         ground.renew("one")
-        metrics = exporter.wait("it to be stale", lambda seen: states(seen, "one") == ["restart_due"])
+        # What was presented may be told before it was verified: until then the gauge is absent, never 1.
+        metrics = exporter.wait(
+            "it to be stale, and its issuer known",
+            lambda seen: states(seen, "one") == ["restart_due"] and seen.value("certlag_issuer_changed") is not None,
+        )
         assert metrics.value("certlag_issuer_changed") == 0
         assert metrics.value("certlag_ca_not_after_timestamp_seconds", certificate="one") == (
             root.certificate.not_valid_after_utc.timestamp()

@@ -48,8 +48,8 @@ LEAST_ERRORS = 4
 MARGIN = 1.0
 """MiB that a burst does not fit into."""
 BURST = 1500
-FAT = 1000 * 1000
-"""Bytes of an object: etcd takes 1.5 MiB."""
+FAT, LEFT = 1000 * 1000, 2
+"""Bytes of an object, of which etcd takes 1.5 MiB; and MiB that are left, where a page of such needs sixteen."""
 FAILED, OF_EACH, PODS = 300, 10, 3
 """Probes that are to fail, how many of them for each reason, and in how many pods."""
 NOWHERE = "255.255.255.255"
@@ -230,7 +230,7 @@ def test_a_list_that_does_not_fit_ends_the_process_at_its_start_and_it_says_why(
     population: WatchedPopulation, tmp_path: Path
 ) -> None:
     with population.exporter(tmp_path) as exporter:
-        limit = data(exporter.process.pid) + 8 * MIB
+        limit = data(exporter.process.pid) + LEFT * MIB
     within = ("sh", "-c", f'ulimit -d {limit // 1024}; exec "$@"', "sh")
     population.annotate(FAT)
     try:
