@@ -48,7 +48,7 @@ LEAST_ERRORS = 4
 MARGIN = 1.0
 """MiB that a burst does not fit into."""
 BURST = 1500
-FAT, LEFT = 1000 * 1000, 2
+FAT, LEFT = 1000 * 1000, 4
 """Bytes of an object, of which etcd takes 1.5 MiB; and MiB that are left, where a page of such needs sixteen."""
 FAILED, OF_EACH, PODS = 300, 10, 3
 """Probes that are to fail, how many of them for each reason, and in how many pods."""
