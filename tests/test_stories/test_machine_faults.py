@@ -19,7 +19,7 @@ import pytest
 
 from exporter.cluster.watch import WATCH_SECONDS
 from exporter.model import ProbeFailure
-from tests.api_proxy import Answer, ApiProxy, Pass, Reaction, Request, Rule, api_proxy
+from tests.api_proxy import ApiProxy, api_proxy
 from tests.bench import network, waiting
 from tests.benchmark import outside
 from tests.benchmark.etcd import Delete, Put
@@ -28,7 +28,7 @@ from tests.exporter_process import ExporterProcess
 from tests.figures import Figures
 from tests.hostile_peers import peers
 from tests.metrics import Metrics
-from tests.test_stories.watched_population import WatchedPopulation, watched_population
+from tests.test_stories.watched_population import WatchedPopulation, every_watch_expired_once, watched_population
 from tests.tls_servers import listening
 
 pytestmark = pytest.mark.small_bench
@@ -135,19 +135,6 @@ def stopped(exporter: ExporterProcess) -> Iterator[None]:
 def expired(metrics: Metrics) -> set[float]:
     """How often each resource was listed anew because its watch had expired."""
     return {each.value for each in metrics.all("certlag_watch_relists_total", reason="expired")}
-
-
-def every_watch_expired_once() -> Rule:
-    """A rule: what each watch goes on from is too old, when it first asks."""
-    asked: set[str] = set()
-
-    def react(request: Request) -> Reaction:
-        if "watch" not in request.query or request.path in asked:
-            return Pass()
-        asked.add(request.path)
-        return Answer(410, {"kind": "Status", "code": 410, "reason": "Expired"})
-
-    return react
 
 
 # --- no descriptor is left ------------------------------------------------------------------------

@@ -14,11 +14,11 @@ import pytest
 
 from exporter.cluster.client import READ_TIMEOUT
 from tests.answer_body import AS_IT_CAME, Body
-from tests.api_proxy import Answer, Pass, Reaction, Request, api_proxy, let_pass
+from tests.api_proxy import Pass, Reaction, Request, api_proxy, let_pass
 from tests.bench import waiting
 from tests.figures import Figures
 from tests.metrics import Metrics
-from tests.test_stories.watched_population import WatchedPopulation, watched_population
+from tests.test_stories.watched_population import WatchedPopulation, every_watch_expired_once, watched_population
 
 pytestmark = pytest.mark.small_bench
 
@@ -113,19 +113,6 @@ def treating(treatment: Treatment) -> Callable[[Request], Reaction]:
     return react
 
 
-def expired_once() -> Callable[[Request], Reaction]:
-    """A rule for requests: what each watch goes on from is too old, when it first asks."""
-    asked: set[str] = set()
-
-    def react(request: Request) -> Reaction:
-        if "watch" not in request.query or request.path in asked:
-            return Pass()
-        asked.add(request.path)
-        return Answer(410, {"kind": "Status", "code": 410, "reason": "Expired"})
-
-    return react
-
-
 @pytest.mark.parametrize("treatment", TREATMENTS.values(), ids=TREATMENTS.keys())
 def test_however_answers_arrive_nothing_wrong_is_said_and_trouble_shows(
     population: WatchedPopulation,
@@ -139,7 +126,7 @@ def test_however_answers_arrive_nothing_wrong_is_said_and_trouble_shows(
         kubeconfig = proxy.kubeconfig(tmp_path, population.token, "default")
         with population.exporter(tmp_path, kubeconfig=kubeconfig) as exporter, population.looked_at(exporter) as course:
             proxy.after = treating(treatment)
-            proxy.before = let_pass if treatment.lists is None else expired_once()
+            proxy.before = let_pass if treatment.lists is None else every_watch_expired_once()
             proxy.cut()
             population.renew(2)
             meanwhile = "renewals not seen"
