@@ -7,6 +7,9 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.made-$(PYTHON)
 
+# As after an ordinary installation: without bytecode each start of a command compiles 400 modules, 0.6 s.
+export PYTHONDONTWRITEBYTECODE =
+
 # uv from PATH, or one of our own, made with nothing but Python.
 UV := $(or $(shell command -v uv),build/uv/bin/uv)
 
@@ -83,7 +86,7 @@ clean: ## Remove all that was made in the tree
 
 $(STAMP): pyproject.toml requirements.lock image/build.lock | $(UV)
 	$(UV) venv --quiet --allow-existing --python $(PYTHON) $(VENV)
-	$(UV) pip sync --quiet --require-hashes --python $(BIN)/python requirements.lock
+	$(UV) pip sync --quiet --compile-bytecode --require-hashes --python $(BIN)/python requirements.lock
 	$(UV) pip install --quiet --no-deps --build-constraints image/build.lock --python $(BIN)/python --editable .
 	@rm -f $(VENV)/.made-*
 	@touch $@
