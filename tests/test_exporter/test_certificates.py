@@ -1,6 +1,7 @@
 """Certificates are read whatever they hold, and refused in one way only."""
 
 import hashlib
+import tracemalloc
 import warnings
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -15,6 +16,7 @@ from exporter.bounds import MAX_NAME, MAX_NAMES
 from exporter.certificates import (
     MAX_CHAIN,
     MAX_PEM,
+    REMEMBERED,
     InvalidCertificateError,
     not_after,
     read_chain,
@@ -312,6 +314,25 @@ def test_rsa_and_ecdsa_authorities_verify_alike() -> None:
 
 def test_no_authorities_sign_nothing() -> None:
     assert signing_authority(LEAF.chain, ()) is None
+
+
+@pytest.mark.fault("F43")
+def test_of_what_daemons_have_loaded_over_the_years_so_much_is_kept_and_no_more() -> None:
+    key = pki.ec_key()
+
+    def look(leaves: int) -> int:
+        """Have so many other leaves looked at; return the bytes that are kept of whatever was."""
+        for _ in range(leaves):
+            signing_authority(ROOT.leaf("a", key=key).chain, (ROOT.der,))
+        return tracemalloc.get_traced_memory()[0]
+
+    tracemalloc.start()
+    try:
+        once = look(REMEMBERED)
+        assert look(2 * REMEMBERED) - once < 100 * 1024
+    finally:
+        tracemalloc.stop()
+        signing_authority.cache_clear()
 
 
 # --- hostile bytes --------------------------------------------------------------------------------
