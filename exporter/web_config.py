@@ -2,7 +2,8 @@
 
 Reads that file and the ones it names, again whenever one of them has changed on disk: an exporter of certificates that
 were renewed and never loaded must not be one itself. A change that cannot be used (half written, key and certificate
-that do not fit) is logged once, and what was last good stays.
+that do not fit) is logged once, and what was last good stays. So it does if the change would let in more people: the
+beginning of a file that is being written is often a good file with less in it.
 
 The form is that of prometheus/exporter-toolkit, docs/web-configuration.md. What OpenSSL's Python cannot do as asked is
 refused rather than ignored: cipher suites and curves by Go's names, and allowed SANs.
@@ -44,6 +45,13 @@ class WebConfig:
     users: Mapping[str, bytes] = field(default_factory=dict)
     headers: tuple[tuple[str, str], ...] = ()
 
+    @property
+    def guards(self) -> frozenset[str]:
+        """Return what keeps people out or secrets in, each by the file's word for it."""
+        verifies = self.tls is not None and self.tls.verify_mode is ssl.CERT_REQUIRED
+        standing = {"tls_server_config": self.tls, "client_auth_type": verifies, "basic_auth_users": self.users}
+        return frozenset(word for word, stands in standing.items() if stands)
+
     def admits(self, user: str, password: str) -> bool:
         """Tell whether a user may come in. Takes as long as bcrypt does, also for a name that does not exist."""
         known = self.users.get(user) or _nobody()
@@ -82,12 +90,20 @@ class WebConfigFile:
         if self._path and any(_stamp(file) != stamp for file, stamp in self._seen.items()):
             seen = {file: _stamp(file) for file in self._seen}
             try:
-                self._config, self._seen = _load(self._path)
+                self._config, self._seen = self._read_anew(self._path)
                 log.info("web configuration read anew", extra={"file": str(self._path)})
             except WebConfigError as error:
                 self._seen = seen  # the next change is tried again, this one is not
                 log.warning("web configuration not taken, the last good one stays", extra={"error": str(error)})
         return self._config
+
+    def _read_anew(self, path: Path) -> tuple[WebConfig, Mapping[Path, object]]:
+        config, seen = _load(path)
+        if lost := self._config.guards - config.guards:
+            raise WebConfigError(
+                f"{path}: without {', '.join(sorted(lost))}; only a start takes it, no running process"
+            )
+        return config, seen
 
 
 def credential_digest(user: str, password: str, config: WebConfig) -> bytes:

@@ -130,7 +130,11 @@ CHAPTERS = (
                 "refused, or answered as if the header were not there",
             ),
             Fault("F35", "the end of the process within a scrape", "it ends, and leaves nothing open"),
-            Fault("F36", "a web configuration that is rotated or half written", "the last good one stands"),
+            Fault(
+                "F36",
+                "a web configuration that is rotated or half written",
+                "the last good one stands; none that lets more people in",
+            ),
         ),
     ),
     Chapter(

@@ -179,6 +179,36 @@ def test_a_configuration_that_was_broken_later_changes_nothing(tmp_path: Path) -
         assert get(port, credentials=f"prometheus:{PASSWORD}").status == 200
 
 
+@pytest.mark.fault("F36")
+@pytest.mark.parametrize("first", ["basic_auth_users", "tls_server_config"])
+def test_whoever_comes_while_it_is_written_is_asked_for_nothing_less(first: str, tmp_path: Path) -> None:
+    section = write_pair(tmp_path, a_leaf())
+    (tmp_path / "clients.pem").write_bytes(ROOT.pem)
+    section |= {"client_ca_file": "clients.pem", "client_auth_type": "RequireAndVerifyClientCert"}
+    sections = {"basic_auth_users": {"prometheus": HASH}, "tls_server_config": section}
+    text = yaml.safe_dump({first: sections.pop(first), **sections}, sort_keys=False)
+    file = tmp_path / "web.yaml"
+    file.write_text(text)
+    web = WebConfigFile(str(file))
+    for length in range(len(text)):
+        file.write_text(text[:length])
+        config = web.current()
+        assert config.tls is not None, text[:length]
+        assert (config.tls.verify_mode, [*config.users]) == (ssl.CERT_REQUIRED, ["prometheus"]), text[:length]
+    file.write_text(text.replace("prometheus", "somebody"))
+    assert [*web.current().users] == ["somebody"], "once it is whole it counts"
+
+
+def test_a_start_may_take_protection_away_and_says_how(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    file = write(tmp_path, basic_auth_users={"prometheus": HASH})
+    web = WebConfigFile(str(file))
+    file.write_text("{}")
+    assert web.current().users
+    (refusal,) = [record for record in caplog.records if "not taken" in record.message]
+    assert "without basic_auth_users; only a start takes it" in str(vars(refusal)["error"])
+    assert not WebConfigFile(str(file)).current().users
+
+
 def test_client_certificates_are_verified_when_they_are_required(tmp_path: Path) -> None:
     section = write_pair(tmp_path, a_leaf())
     (tmp_path / "clients.pem").write_bytes(ROOT.pem)
