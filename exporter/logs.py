@@ -35,12 +35,18 @@ def _fields(record: logging.LogRecord) -> dict[str, Any]:
     }
     fields.update((name, value) for name, value in record.__dict__.items() if name not in _STANDARD)
     if record.exc_info:
-        fields["exception"] = logging.Formatter().formatException(record.exc_info)
+        fields["exception"] = _ends(logging.Formatter().formatException(record.exc_info))
     return {name: _bounded(value) for name, value in fields.items()}
 
 
 def _bounded(value: Any) -> Any:
-    return value if isinstance(value, int | float) else cut(str(value), MAX_LOGGED)
+    return value if value is None or isinstance(value, int | float) else cut(str(value), MAX_LOGGED)
+
+
+def _ends(traceback: str) -> str:
+    """Leave out the middle of a long one: where it began is told first, what went wrong last."""
+    half = MAX_LOGGED // 2 - 1
+    return traceback if len(traceback) <= MAX_LOGGED else f"{traceback[:half]}…{traceback[-half:]}"
 
 
 class _Json(logging.Formatter):

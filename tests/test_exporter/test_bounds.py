@@ -10,6 +10,7 @@ import logging
 import random
 import subprocess
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -301,21 +302,57 @@ def test_a_serial_that_may_be_is_whole(octets: int) -> None:
 # --- the log ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.fault("H4", "H8")
-@pytest.mark.parametrize("form", ["text", "json"])
-@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
-def test_a_line_of_the_log_is_one_line_and_bounded(form: str, text: str, capsys: pytest.CaptureFixture[str]) -> None:
+@contextmanager
+def logging_as(form: str) -> Iterator[logging.Logger]:
+    """Have the exporter's log go to stderr for a while."""
     root = logging.getLogger()
     kept = root.handlers[:], root.level
     try:
         logs.configure(form, "info")
-        logging.getLogger("certlag").warning(text, extra={"path": text, "error": ValueError(text), "seconds": 1.5})
+        yield logging.getLogger("certlag")
     finally:
         logging.captureWarnings(capture=False)
         root.handlers[:], level = kept
         root.setLevel(level)
+
+
+@pytest.mark.fault("H4", "H8")
+@pytest.mark.parametrize("form", ["text", "json"])
+@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
+def test_a_line_of_the_log_is_one_line_and_bounded(form: str, text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with logging_as(form) as log:
+        log.warning(text, extra={"path": text, "error": ValueError(text), "seconds": 1.5})
     line, end = capsys.readouterr().err.split("\n")
     assert end == ""
     assert line.isascii()
     assert line.isprintable()
     assert len(line) < 3 * (MAX_LOGGED + 100)
+
+
+def fail_far_down(depth: int) -> None:
+    """Raise from so deep, by two functions in turns: Python abbreviates the frames of one."""
+    if not depth:
+        raise RuntimeError("the last word")
+    in_turns(depth)
+
+
+def in_turns(depth: int) -> None:
+    fail_far_down(depth - 1)
+
+
+def test_of_a_long_traceback_the_log_has_the_beginning_and_the_last_word(capsys: pytest.CaptureFixture[str]) -> None:
+    with logging_as("json") as log:
+        try:
+            fail_far_down(100)
+        except RuntimeError:
+            log.exception("a page failed")
+    exception = json.loads(capsys.readouterr().err)["exception"]
+    assert exception.startswith("Traceback")
+    assert exception.endswith("RuntimeError: the last word")
+    assert len(exception) <= MAX_LOGGED
+
+
+def test_what_is_not_there_is_null_in_the_log(capsys: pytest.CaptureFixture[str]) -> None:
+    with logging_as("json") as log:
+        log.info("asked", extra={"revision": None})
+    assert json.loads(capsys.readouterr().err)["revision"] is None
