@@ -4,8 +4,9 @@ An endpoint is due at once when its container becomes ready and when its certifi
 that is not ready gets ten seconds first. After a success it is due an interval later, give or take a tenth, so
 that a thousand pods do not come due together; after a failure after 0.2 s, doubled each time up to the interval.
 
-Endpoints that failed last wait in a queue of their own and are taken only a few at once: each holds a prober for the
-whole of its timeout, and a thousand dead ones must not keep those that live from being seen.
+A thousand dead ones, each of which holds a prober for its whole timeout, must not keep those that live from being seen.
+So there are three queues: endpoints that answered when they were last asked come first, then those of which nothing is
+known, and of those that failed only a few are taken at once.
 """
 
 import heapq
@@ -39,6 +40,8 @@ class _Entry:
     in_flight: bool = False
     again: bool = False
     attempted: bool = False
+    answered: bool = False
+    """Whether it did when it was asked last."""
 
 
 class Schedule(Generic[Owner]):
@@ -49,7 +52,8 @@ class Schedule(Generic[Owner]):
         self._jitter = jitter
         self._entries: dict[Endpoint, _Entry] = {}
         self._wanted: dict[Owner, Mapping[Endpoint, bool]] = {}
-        self._sound: _Queue = []
+        self._answering: _Queue = []
+        self._unknown: _Queue = []
         self._failing: _Queue = []
         self._failing_in_flight: set[Endpoint] = set()
         self._pushed = itertools.count()
@@ -83,10 +87,11 @@ class Schedule(Generic[Owner]):
 
     def take(self, now: float, room: int) -> list[Endpoint]:
         """Return up to `room` endpoints that are due; each is in flight until `done` is called."""
-        sound = self._take(self._sound, now, room)
-        failing = self._take(self._failing, now, min(room - len(sound), self._room_for_failing))
+        taken = self._take(self._answering, now, room)
+        taken += self._take(self._unknown, now, room - len(taken))
+        failing = self._take(self._failing, now, min(room - len(taken), self._room_for_failing))
         self._failing_in_flight.update(failing)
-        return sound + failing
+        return taken + failing
 
     def done(self, endpoint: Endpoint, now: float, *, success: bool) -> None:
         """Say that an attempt ended."""
@@ -94,7 +99,7 @@ class Schedule(Generic[Owner]):
         entry = self._entries.get(endpoint)
         if entry is None:
             return
-        entry.in_flight, entry.attempted = False, True
+        entry.in_flight, entry.attempted, entry.answered = False, True, success
         entry.failures = 0 if success else min(entry.failures + 1, 30)
         if entry.again:
             entry.again = False
@@ -108,7 +113,7 @@ class Schedule(Generic[Owner]):
     @property
     def next_due(self) -> float | None:
         """When `take` will next have something to return (or find that it was withdrawn), None if never."""
-        queues = (self._sound, self._failing if self._room_for_failing else [])
+        queues = (self._answering, self._unknown, self._failing if self._room_for_failing else [])
         return min((queue[0][0] for queue in queues if queue), default=None)
 
     @property
@@ -139,5 +144,5 @@ class Schedule(Generic[Owner]):
 
     def _due(self, endpoint: Endpoint, entry: _Entry, at: float) -> None:
         entry.due_at = at
-        queue = self._failing if entry.failures else self._sound
+        queue = self._failing if entry.failures else self._answering if entry.answered else self._unknown
         heapq.heappush(queue, (at, next(self._pushed), endpoint))

@@ -1,6 +1,7 @@
 """Who is due to be probed, and when."""
 
 import random
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -233,6 +234,29 @@ def test_whatever_happens_all_that_is_wanted_is_probed_again_and_nothing_else(
     for endpoint in flying:
         planned.done(endpoint, now, success=True)
     assert set(planned.take(now + 2 * INTERVAL, EVERYTHING)) == set().union(*wanted.values())
+
+
+@pytest.mark.fault("F29")
+def test_one_that_answers_keeps_its_interval_beside_a_thousand_new_ones_that_never_do() -> None:
+    interval, timeout, probers, now = 60.0, 3.0, 16, 0.0
+    planned = schedule(interval)
+    planned.want("alive", {B: True}, now)
+    asked, waiting = [], []
+    while now < 10 * interval:
+        for endpoint in planned.take(now, probers - len(waiting)):
+            if endpoint == B:
+                asked.append(now)
+                planned.done(B, now, success=True)
+                planned.want("dead", {A._replace(port=number): True for number in range(1, 1001)}, now)
+            else:
+                waiting.append((now + timeout, endpoint))
+        ends = [waiting[0][0]] if waiting else []
+        due_at = planned.next_due if len(waiting) < probers else None
+        now = min(each for each in (*ends, due_at) if each is not None)
+        while waiting and waiting[0][0] <= now:
+            planned.done(waiting.pop(0)[1], now, success=False)
+    assert len(asked) >= 9
+    assert max(later - before for before, later in pairwise(asked)) <= interval * (1 + SPREAD) + timeout
 
 
 @pytest.mark.fault("F29")

@@ -8,9 +8,10 @@ import re
 import resource
 import signal
 import socket
+import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +20,9 @@ import pytest
 
 from exporter.cluster.watch import WATCH_SECONDS
 from exporter.model import ProbeFailure
+from exporter.probe import TIMEOUT
+from exporter.rounds import PROBERS
+from exporter.schedule import SPREAD
 from tests.api_proxy import ApiProxy, api_proxy
 from tests.bench import network, waiting
 from tests.benchmark import outside
@@ -28,7 +32,7 @@ from tests.exporter_process import ExporterProcess
 from tests.figures import Figures
 from tests.hostile_peers import peers
 from tests.metrics import Metrics
-from tests.test_stories.watched_population import WatchedPopulation, every_watch_expired_once, watched_population
+from tests.test_stories.watched_population import EVERY, WatchedPopulation, every_watch_expired_once, watched_population
 from tests.tls_servers import listening
 
 pytestmark = pytest.mark.small_bench
@@ -52,7 +56,14 @@ FAT, LEFT = 1000 * 1000, 4
 """Bytes of an object, of which etcd takes 1.5 MiB; and MiB that are left, where a page of such needs sixteen."""
 FAILED, OF_EACH, PODS = 300, 10, 3
 """Probes that are to fail, how many of them for each reason, and in how many pods."""
+BLACK_HOLES, LOOKED_AT = 1000, 20.0
+"""Pods that take a connection and say nothing, and for how many seconds the living are looked at beside them."""
+OUTAGE = 10.0
+ENDED_WITHIN = 10.0
 NOWHERE = "255.255.255.255"
+LAST_SUCCESS = "certlag_probe_last_success_timestamp_seconds"
+MOST_AGE = (1 + SPREAD) + TIMEOUT + 1
+"""Seconds: an interval, a prober that waits in vain, and what this machine does beside."""
 POOL = 4
 """Threads that the HTTP server may add to its pool meanwhile."""
 ENDS_WITHIN = 2.0
@@ -72,10 +83,11 @@ def population(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WatchedPopu
 # --- suspended ------------------------------------------------------------------------------------
 
 
-@pytest.mark.fault("F22", "F5", "F2")
+@pytest.mark.fault("F22", "F5", "F2", "F12")
 def test_suspended_until_all_its_watches_have_expired_it_catches_up(
     population: WatchedPopulation, tmp_path: Path, figures: Figures
 ) -> None:
+    going = population.more(3)
     with api_proxy(population.ground.cluster) as proxy:
         kubeconfig = proxy.kubeconfig(tmp_path, population.token, "default")
         with population.exporter(tmp_path, kubeconfig=kubeconfig) as exporter, population.looked_at(exporter) as course:
@@ -83,6 +95,7 @@ def test_suspended_until_all_its_watches_have_expired_it_catches_up(
                 proxy.before = every_watch_expired_once()
                 proxy.cut()
                 population.renew(3)
+                population.remove(going)
             caught_up = population.wait_true(exporter, CAUGHT_UP_WITHIN)
             exporter.wait("the lists to be counted", lambda seen: expired(seen) == {1.0}, 5)
     figures(f"resumed → all watches listed anew, all true: {caught_up:.1f} s; {course.scrapes} scrapes, wrong: 0")
@@ -135,6 +148,28 @@ def stopped(exporter: ExporterProcess) -> Iterator[None]:
 def expired(metrics: Metrics) -> set[float]:
     """How often each resource was listed anew because its watch had expired."""
     return {each.value for each in metrics.all("certlag_watch_relists_total", reason="expired")}
+
+
+# --- the store is gone ------------------------------------------------------------------------------
+
+
+@pytest.mark.fault("N2")
+def test_while_etcd_is_dead_every_verdict_stays_and_it_goes_on_by_itself(
+    population: WatchedPopulation, tmp_path: Path, figures: Figures
+) -> None:
+    cluster = population.ground.cluster
+    with population.exporter(tmp_path) as exporter, population.looked_at(exporter) as course:
+        cluster.kill("etcd")
+        try:
+            end = time.monotonic() + OUTAGE
+            while time.monotonic() < end:
+                assert population.is_true(exporter)
+                time.sleep(EVERY)
+        finally:
+            cluster.start("etcd")
+        population.renew(3)
+        went_on = population.wait_true(exporter, GOES_ON_WITHIN)
+    figures(f"etcd dead for {OUTAGE:g} s: {course.scrapes} scrapes, wrong: 0; renewed after, all true: {went_on:.1f} s")
 
 
 # --- no descriptor is left ------------------------------------------------------------------------
@@ -199,6 +234,7 @@ def test_a_burst_that_does_not_fit_ends_the_process_at_once_and_it_says_why(
 ) -> None:
     ended = burst(population, tmp_path, MARGIN)
     assert ended is not None, "it fits"
+    assert ended < ENDED_WITHIN
     figures(f"{BURST} certificates at once, {MARGIN:g} MiB left: ended after {ended:.1f} s")
 
 
@@ -273,7 +309,8 @@ def test_hundreds_of_probes_that_fail_in_every_way_cost_no_thread_and_no_descrip
         ports |= {ProbeFailure.CONNECTION_REFUSED: network.free_ports_in_a_row(1), ProbeFailure.UNREACHABLE: 443}
         assert ports.keys() == set(ProbeFailure)
         before = outside.usage(exporter.process.pid)
-        with hostile_pods(population, ports):
+        places = [(port, NOWHERE if why is ProbeFailure.UNREACHABLE else None) for why, port in ports.items()]
+        with hostile_pods(population, places * PODS):
             failed = failures(exporter.wait("probes to fail", lambda seen: enough(failures(seen)), 120))
         population.wait_true(exporter, 10)
         waiting.until("the last of them to end", lambda: as_few(exporter, before), 10)
@@ -285,23 +322,58 @@ def test_hundreds_of_probes_that_fail_in_every_way_cost_no_thread_and_no_descrip
     )
 
 
+@pytest.mark.fault("F29")
+def test_beside_a_thousand_black_holes_the_living_are_asked_as_often_as_before(
+    population: WatchedPopulation, tmp_path: Path, figures: Figures
+) -> None:
+    with listening(black_hole) as hole, population.exporter(tmp_path) as exporter:
+        before = outside.usage(exporter.process.pid)
+        living = {each.labels["pod"] for each in exporter.metrics().all(LAST_SUCCESS)}
+        with hostile_pods(population, [(hole.port, None)] * BLACK_HOLES):
+            exporter.wait("probers to wait in vain", lambda seen: failures(seen)[ProbeFailure.TIMEOUT] >= PROBERS)
+            ages: list[float] = []
+            end = time.monotonic() + LOOKED_AT
+            while time.monotonic() < end:
+                now, successes = time.time(), [*exporter.metrics().all(LAST_SUCCESS)]
+                assert {each.labels["pod"] for each in successes} == living
+                ages.append(max(now - each.value for each in successes))
+                time.sleep(EVERY)
+            failed = failures(exporter.metrics())[ProbeFailure.TIMEOUT]
+        population.wait_true(exporter, 10)
+        waiting.until("the last of them to end", lambda: as_few(exporter, before), 10)
+    assert failed, "none was asked"
+    assert max(ages) < MOST_AGE
+    figures(
+        f"{BLACK_HOLES} black holes, {failed:g} asked in vain: the last success of {len(living)} living pods, of which "
+        f"each is asked every second, was never more than {max(ages):.1f} s ago"
+    )
+
+
+def black_hole(connection: socket.socket, _: threading.Event) -> None:
+    """Take what comes and say nothing."""
+    while connection.recv(65536):
+        pass
+
+
 @contextmanager
-def hostile_pods(population: WatchedPopulation, ports: Mapping[ProbeFailure, int]) -> Iterator[None]:
-    """Have pods whose probes fail for these reasons; they mount the certificate of a pod that presents it."""
-    member = population.truth.members[0]
+def hostile_pods(population: WatchedPopulation, places: Sequence[tuple[int, str | None]]) -> Iterator[None]:
+    """Have pods that answer at these ports, and addresses if others than a pod's; they mount what others present."""
+    served = [member for member in population.truth.members if member.port]
     pods = []
-    for number, (why, port) in enumerate([*ports.items()] * PODS):
+    for number, (port, address) in enumerate(places):
+        member = served[number % len(served)]
         pod = population.truth.population.pod(replace(member, port=port))
         pods.append(pod)
         pod["metadata"] |= {"name": f"{member.name}-{number}", "uid": f"{member.name}-{number}"}
         pod["status"]["containerStatuses"][0]["containerID"] += f"-{number}"
-        if why is ProbeFailure.UNREACHABLE:
-            pod["status"] |= {"podIP": NOWHERE, "podIPs": [{"ip": NOWHERE}]}
+        if address:
+            pod["status"] |= {"podIP": address, "podIPs": [{"ip": address}]}
     population.write([(Put(pod),) for pod in pods])
     try:
         yield
     finally:
-        population.write([(Delete("Pod", member.namespace, pod["metadata"]["name"]),) for pod in pods])
+        gone = [(pod["metadata"]["namespace"], pod["metadata"]["name"]) for pod in pods]
+        population.write([(Delete("Pod", *each),) for each in gone])
 
 
 def failures(metrics: Metrics) -> Mapping[str, float]:
