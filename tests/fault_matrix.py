@@ -92,7 +92,7 @@ def table() -> Iterator[str]:
     """Give docs/reliability.md's part: what is shown and what is not, then each chapter."""
     shown, figures = shown_by(), committed_figures()
     missing = [number for number in FAULTS if number not in shown]
-    yield f"Of {len(FAULTS)} faults {len(FAULTS) - len(missing)} are shown by a test.\n"
+    yield f"Of {len(FAULTS)} faults {len(FAULTS) - len(missing)} have a test that shows them.\n"
     if missing:
         yield f"**Shown by none: {', '.join(missing)}.**\n"
     if days := sorted(measured["measured"] for measured in figures.values()):
@@ -109,8 +109,8 @@ def table() -> Iterator[str]:
 
 def _line(fault: Fault, tests: Sequence[Shown], figures: Mapping[str, Any]) -> str:
     links = "<br>".join(f"[{test.sentence}](../{test.file})" for test in tests)
-    names = [name for test in tests for name in (str(test), str(test) + IN_FULL)]
-    names += [BY_COMMANDS[fault.number]] if fault.number in BY_COMMANDS else []
+    names = [BY_COMMANDS[fault.number]] if fault.number in BY_COMMANDS else []
+    names += [name for test in tests for name in (str(test), str(test) + IN_FULL)]
     stated = figure_cell([figures[name]["figures"] for name in names if name in figures])
     return f"| {fault.number} | {fault.happens} | {fault.promised} | {stated} | {links or '**no test**'} |\n"
 

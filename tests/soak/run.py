@@ -100,15 +100,14 @@ class Report:
         residents = [usage.resident / MIB for _, usage in self.second_half]
         deeds = ", ".join(f"{name} {times}" for name, times in sorted(self.deeds.items()))
         seen = (
-            f"{self.minutes:g} min, {sum(self.deeds.values())} deeds: {course.scrapes} scrapes with {course.verdicts} "
-            f"verdicts, wrong: {len(course.broken)}, unanswered: {course.unanswered}"
+            f"{self.minutes:g} min, {sum(self.deeds.values())} deeds, {course.scrapes} scrapes: "
+            f"wrong {len(course.broken)}, unanswered {course.unanswered}; "
+            f"{min(residents):.0f} to {max(residents):.0f} MiB, {self.resident} an hour"
         )
-        used = (
-            f"resident {min(residents):.1f} to {max(residents):.1f} MiB, {self.resident} MiB/h; "
-            f"descriptors {self.descriptors} an hour, in the end {quiet.descriptors}; threads {quiet.threads}"
-        )
+        used = f"descriptors {self.descriptors} an hour, in the end {quiet.descriptors}; threads {quiet.threads}"
         truth = "not all true" if self.untrue else "all true"
-        return (seen, used, f"{truth} {self.recovered_after:.1f} s after the last deed", f"what was done: {deeds}")
+        shown = f"{course.verdicts} verdicts seen; {truth} {self.recovered_after:.1f} s after the last deed"
+        return (seen, used, shown, f"what was done: {deeds}")
 
 
 def soak(population: Population, minutes: float, seed: int, directory: Path) -> Report:

@@ -120,9 +120,12 @@ class Wave:
         return p99(self.under) <= max(2 * p99(self.quiet), FLOOR)
 
     def __str__(self) -> str:
-        resident = "→".join(f"{usage.resident / MIB:.0f}" for usage in (self.before, self.meanwhile, self.after))
+        before, meanwhile, after = (
+            f"{usage.resident / MIB:.0f}" for usage in (self.before, self.meanwhile, self.after)
+        )
         return (
-            f"scrapes' p50/p99 {told(self.quiet)}, meanwhile {told(self.under)}; {resident} MiB; came {self.came} times"
+            f"scrapes' p50/p99 {told(self.quiet)}, attacked {self.came} times {told(self.under)}; "
+            f"{before}, {meanwhile}, then {after} MiB"
         )
 
 

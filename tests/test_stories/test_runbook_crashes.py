@@ -42,7 +42,6 @@ def test_r11_a_run_that_is_killed_at_any_write_comes_to_the_same_end_when_somebo
     every = points(working, "restart")
     dice = Dice()
     chosen = dice.sample(every, SAMPLE) if shard is None else every[shard::SHARDS]
-    figures(f"killed at {len(chosen)} of {len(every)} points ({dice if shard is None else f'shard {shard}'})")
     for point in chosen:
         working.renew()
         since = working.revision()
@@ -50,6 +49,8 @@ def test_r11_a_run_that_is_killed_at_any_write_comes_to_the_same_end_when_somebo
         ran = working.go_on()
         assert ran.code == 0, (point, ran)
         working.assert_caught_up(restarts=1, since=since)
+    part = dice if shard is None else f"part {shard + 1} of {SHARDS}"
+    figures(f"killed at {len(chosen)} of {len(every)} points and gone on with: replica counts lost 0 ({part})")
 
 
 @pytest.mark.parametrize("shard", [None, *(pytest.param(each, marks=pytest.mark.proof) for each in range(SHARDS))])
@@ -62,7 +63,6 @@ def test_r11_going_on_may_be_killed_too(shard: int | None, working: WorkingGroun
     opened, closed = is_record.index(True), len(is_record) - 1 - is_record[::-1].index(True)
     firsts = dice.sample([point for point in every if opened < point.number < closed], 1 if shard is None else 6)
     seconds = dice.sample([Point(number, moment) for number in range(8) for moment in ("before", "after")], len(firsts))
-    figures(f"{len(firsts)} runs that are killed twice ({dice})")
     for first, second in zip(firsts, seconds, strict=True):
         working.renew()
         since = working.revision()
@@ -71,6 +71,7 @@ def test_r11_going_on_may_be_killed_too(shard: int | None, working: WorkingGroun
         ran = working.go_on()
         assert ran.code == 0, (first, second, ran)
         working.assert_caught_up(restarts=1, since=since)
+    figures(f"{len(firsts)} runs killed, gone on with, killed again and gone on with: replica counts lost 0 ({dice})")
 
 
 def points(working: WorkingGround, verb: str) -> list[Point]:

@@ -39,7 +39,7 @@ def test_r12_of_two_runs_of_one_target_that_begin_at_once_one_acts_and_the_other
             since = working.revision()
             race(working, proxy, runbook, TARGET)
             working.assert_caught_up(restarts=1, since=since)
-    figures(f"{rounds} pairs of runs of one target")
+    figures(f"{rounds} pairs of runs of one target at once: one acted, the other named it; replica counts lost 0")
 
 
 @pytest.mark.parametrize("rounds", ROUNDS)
@@ -56,7 +56,8 @@ def test_r12_of_two_targets_that_share_workers_one_acts_and_the_other_names_it(
             ground.cluster.renew(ground.namespace, NEIGHBOUR)
             won.add(race(working, proxy, runbook, NEIGHBOUR))
             working.assert_workers_back()
-    figures(f"{rounds} pairs of runs of two targets; won by {', '.join(sorted(won))}")
+    winners = ", ".join(sorted(won))
+    figures(f"{rounds} pairs of runs of two targets that share workers: one acted, the other named it (won: {winners})")
 
 
 def race(working: WorkingGround, proxy: ApiProxy, runbook: Runbook, target: str) -> str:

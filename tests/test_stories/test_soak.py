@@ -8,6 +8,7 @@ from tests.benchmark.outside import MIB
 from tests.benchmark.population import Population
 from tests.figures import Figures
 from tests.sampling import Dice
+from tests.soak.deeds import DEEDS, ONCE
 from tests.soak.run import soak
 
 MINUTES = 5.0
@@ -27,6 +28,7 @@ def test_after_minutes_of_faults_by_chance_the_gauges_are_the_truth_and_nothing_
         figures(f"{figure} ({dice})")
     assert report.troubles == []
     assert report.course.verdicts > report.course.scrapes
+    assert all(report.deeds[deed.__name__] for deed in (*ONCE, *DEEDS))
     first, last = report.second_half[0][1], report.second_half[-1][1]
     assert last.resident < first.resident * (1 + MOST_GROWTH) + 4 * MIB
     assert report.quiet.descriptors < MOST_DESCRIPTORS
