@@ -1,5 +1,6 @@
 """A clock that stands still until a test moves it, and one of a machine that has another time."""
 
+import threading
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -40,6 +41,25 @@ class HurriedClock(FakeClock):
         """Return seconds since some fixed point, more of them each time."""
         self.advance(self._seconds)
         return super().monotonic()
+
+
+class NotedClock(FakeClock):
+    """A clock that tells when somebody has looked at its interval time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._looks = threading.Semaphore(0)
+
+    def monotonic(self) -> float:
+        """Return seconds since some fixed point."""
+        seconds = super().monotonic()
+        self._looks.release()
+        return seconds
+
+    def advance_after_a_look(self, seconds: float) -> None:
+        """Wait for the next look that was not waited for yet, then let time pass."""
+        assert self._looks.acquire(timeout=20), "nobody looks"
+        self.advance(seconds)
 
 
 @dataclass

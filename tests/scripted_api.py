@@ -166,6 +166,27 @@ def answer(body: bytes, *, status: int = 200, content_type: str = "application/j
     return write
 
 
+CHUNKED = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+def chunk(piece: bytes) -> bytes:
+    """Write one chunk of a body in chunks."""
+    return f"{len(piece):x}\r\n".encode() + piece + b"\r\n"
+
+
+def drip(beginning: bytes, drop: bytes, before_each: Callable[[], None]) -> Answer:
+    """Give an answer that never ends: a beginning, a few drops, then nothing."""
+
+    def write(connection: socket.socket, stop: threading.Event) -> bool:
+        connection.sendall(beginning)
+        for _ in range(4):
+            before_each()
+            connection.sendall(drop)
+        return silence(connection, stop)
+
+    return write
+
+
 def page(items: Sequence[Any], resource_version: str, *, following: str | None = None) -> Answer:
     """Give a page of a list; with `following` it is not the last one."""
     metadata = {"resourceVersion": resource_version, **({"continue": following} if following else {})}
@@ -206,14 +227,14 @@ def watch(*pieces: bytes | threading.Event, hold: bool = False) -> Answer:
     """
 
     def write(connection: socket.socket, stop: threading.Event) -> bool:
-        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n")
+        connection.sendall(CHUNKED)
         for piece in pieces:
             if isinstance(piece, threading.Event):
                 assert piece.wait(20)
             elif piece == CUT:
                 return False
             else:
-                connection.sendall(f"{len(piece):x}\r\n".encode() + piece + b"\r\n")
+                connection.sendall(chunk(piece))
         if hold:
             return silence(connection, stop)
         connection.sendall(b"0\r\n\r\n")

@@ -4,8 +4,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
-from exporter.clock import Clock
-from exporter.cluster.connection import MAX_BODY, Connection, Response, body, document
+from exporter.cluster.connection import MAX_BODY, Answer, Connection, body, document
 from exporter.cluster.paging import MAX_PAGE
 from exporter.errors import ClusterError, ClusterErrorReason
 
@@ -54,8 +53,8 @@ class ClusterClient:
         Raises:
             ClusterError: there is none.
         """
-        with self._request(path, parameters, accept, timeout) as response:
-            return document(path, response, self._connection.clock, most)
+        with self._request(path, parameters, accept, timeout) as answer:
+            return document(answer, most)
 
     def read(self, path: str, parameters: Mapping[str, str], *, accept: str = "application/json") -> bytes:
         """Return the text of a page of a list.
@@ -63,8 +62,8 @@ class ClusterClient:
         Raises:
             ClusterError: there is none, or it has more than `MAX_PAGE` bytes (`TOO_LARGE`).
         """
-        with self._request(path, parameters, accept, None) as response:
-            return body(path, response, self._connection.clock, MAX_PAGE)
+        with self._request(path, parameters, accept, None) as answer:
+            return body(answer, MAX_PAGE)
 
     @contextmanager
     def stream(
@@ -75,8 +74,8 @@ class ClusterClient:
         Raises:
             ClusterError: it cannot be opened; or, while iterating, it broke or said nothing for `READ_TIMEOUT`.
         """
-        with self._request(path, parameters, accept, None) as response:
-            yield _lines(response, self._connection.clock)
+        with self._request(path, parameters, accept, None) as answer:
+            yield _lines(answer)
 
     def close(self) -> None:
         """End every answer that is being read: whoever waits for it gets a `ClusterError` now."""
@@ -84,29 +83,28 @@ class ClusterClient:
 
     def _request(
         self, path: str, parameters: Mapping[str, str], accept: str, timeout: float | None
-    ) -> AbstractContextManager[Response]:
+    ) -> AbstractContextManager[Answer]:
         seconds = READ_TIMEOUT if timeout is None else timeout
         return self._connection.request("GET", path, parameters, accept=accept, timeout=seconds)
 
 
-def _lines(response: Response, clock: Clock) -> Iterator[bytes]:
+def _lines(answer: Answer) -> Iterator[bytes]:
     """Split a stream into lines, in time linear in its length however it is cut into pieces.
 
     Blank lines and a line that does not end are no life: something between may send them for a server that is gone.
     """
+    late = f"a watch without an event for {READ_TIMEOUT:g} s"
+    answer.deadline.put_off(READ_TIMEOUT, late)
     pending: list[bytes] = []
     size = 0
-    told_at = clock.monotonic()
-    while data := response.read1(65536):
+    while data := answer.response.read1(65536):
         *complete, rest = data.split(b"\n")
         for piece in complete:
             line = b"".join((*pending, piece))
             pending, size = [], 0
             yield line
             if line.strip():
-                told_at = clock.monotonic()
-        if clock.monotonic() - told_at > READ_TIMEOUT:
-            raise ClusterError(ClusterErrorReason.TIMEOUT, f"a watch without an event for {READ_TIMEOUT:g} s")
+                answer.deadline.put_off(READ_TIMEOUT, late)
         pending.append(rest)
         size += len(rest)
         if size > MAX_LINE:

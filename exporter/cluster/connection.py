@@ -7,7 +7,8 @@ Reading is `cluster.client`'s; `send` is for those few modules of the runbook th
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from datetime import UTC, timedelta
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from io import BytesIO
 from typing import Any, TypeVar
@@ -20,6 +21,7 @@ from websocket import WebSocketBadStatusException, WebSocketException, WebSocket
 from exporter.clock import Clock, SystemClock
 from exporter.cluster.access import Access, finder
 from exporter.cluster.credential import Credential
+from exporter.cluster.deadline import Deadline, LateError, bounded
 from exporter.cluster.port_forward import ForwardedConnection, open_websocket
 from exporter.errors import ClusterConfigError, ClusterError, ClusterErrorReason
 from exporter.version import VERSION
@@ -28,8 +30,10 @@ CONNECT_TIMEOUT = 5.0
 MAX_BODY = 256 * 1024 * 1024
 """Bytes of one answer: far more than any that is asked for, far less than would exhaust a machine."""
 ANSWER_TIMEOUT = 120.0
-"""Seconds for an answer that is no watch, from its head to its end. The API server itself ends such a request after 60
-(`--request-timeout`), so that what still comes then is what something between us drips: else each byte would gain time.
+"""Seconds for an answer, from the request to its end; of a watch, to its head.
+
+The API server itself ends such a request after 60 (`--request-timeout`), so that what still comes then is what
+something between us drips: else each byte would gain time.
 """
 
 _USER_AGENT = f"certlag/{VERSION}"
@@ -45,7 +49,15 @@ _STATUS_REASONS = {
 Given = TypeVar("Given")
 
 Response = urllib3.BaseHTTPResponse
-"""An answer whose body may still be on its way."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer whose body may still be on its way, and until when it may come."""
+
+    path: str
+    response: Response
+    deadline: Deadline
 
 
 class Connection:
@@ -56,7 +68,7 @@ class Connection:
         self._load = load
         self.clock = clock
         self._access = load()
-        self._pool = self._access.pool()
+        self._pool = bounded(self._access.pool())
         self._open: set[Response] = set()
         self.server = self._access.server
         self.namespace = self._access.namespace
@@ -102,8 +114,10 @@ class Connection:
         body: bytes | None = None,
         content_type: str | None = None,
         timeout: float,
-    ) -> Iterator[Response]:
+    ) -> Iterator[Answer]:
         """Ask once and yield the answer, whose body was not read yet; any 2xx is one.
+
+        It has `ANSWER_TIMEOUT`, refusals too, which whoever reads a watch puts off.
 
         Args:
             method: of HTTP.
@@ -121,26 +135,29 @@ class Connection:
         headers = {"Accept": accept, "User-Agent": _USER_AGENT, **self._access.authorization()}
         if content_type is not None:
             headers["Content-Type"] = content_type
+        deadline = Deadline(self.clock, ANSWER_TIMEOUT, f"not whole after {ANSWER_TIMEOUT:g} s")
         try:
-            response = self._pool.request(
-                method,
-                _url(self.server, path, parameters),
-                body=body,
-                headers=headers,
-                timeout=urllib3.Timeout(connect=min(CONNECT_TIMEOUT, timeout), read=timeout),
-                preload_content=False,
-                redirect=False,
-            )
+            with deadline.kept():
+                response = self._pool.request(
+                    method,
+                    _url(self.server, path, parameters),
+                    body=body,
+                    headers=headers,
+                    timeout=urllib3.Timeout(connect=min(CONNECT_TIMEOUT, timeout), read=timeout),
+                    preload_content=False,
+                    redirect=False,
+                )
         except HTTPError as error:
             raise _unreachable(path, error) from error
         self._open.add(response)
         try:
-            self._compare_clocks(response.headers.get("Date", ""))
+            if (said := instant(response.headers.get("Date", ""))) is not None:
+                self.clock_skew = said - self.clock.now()
             if response.status == 401:
                 self._refresh_credentials()
             if not 200 <= response.status < 300:
                 raise _refused(path, response)
-            yield response
+            yield Answer(path, response, deadline)
         except HTTPError as error:
             raise _unreachable(path, error, status=response.status) from error
         finally:
@@ -181,8 +198,8 @@ class Connection:
         def exchange() -> Any:
             with self.request(
                 method, path, parameters or {}, body=encoded, content_type=content_type, timeout=timeout
-            ) as response:
-                return document(path, response, self.clock)
+            ) as answer:
+                return document(answer)
 
         return _twice_if_unauthorized(exchange)
 
@@ -228,11 +245,6 @@ class Connection:
             with suppress(ValueError, RuntimeError, OSError):  # it has just ended by itself
                 response.shutdown()
 
-    def _compare_clocks(self, date: str) -> None:
-        with suppress(ValueError, TypeError):  # no date, or none that can be read
-            said = parsedate_to_datetime(date)
-            self.clock_skew = said.replace(tzinfo=said.tzinfo or UTC) - self.clock.now()
-
     def _refresh_credentials(self) -> None:
         """Read tokens and run exec plugins anew: the package does so only when its copy is a minute old, or never.
 
@@ -240,39 +252,47 @@ class Connection:
         """
         with suppress(ClusterConfigError):  # the request that was refused says all there is to say
             access = self._load()
-            former, self._access, self._pool = self._pool, access, access.pool()
+            former, self._access, self._pool = self._pool, access, bounded(access.pool())
             former.clear()
 
 
-def body(path: str, response: Response, clock: Clock, most: int) -> bytes:
+def instant(date: str) -> datetime | None:
+    """Read a `Date` header; None if there is none that can be read, or so late a one that no time could be added."""
+    with suppress(ValueError, TypeError, OverflowError):
+        said = parsedate_to_datetime(date)
+        return said.replace(tzinfo=said.tzinfo or UTC) if said.year < 9000 else None
+    return None
+
+
+def body(answer: Answer, most: int) -> bytes:
     """Read an answer.
 
     Raises:
-        ClusterError: it has more than so many bytes, and no more of it is read; or it is not whole in time.
+        ClusterError: it has more than so many bytes, and no more of it is read.
+        HTTPError: it broke off, or is not whole in time; `Connection.request` translates it.
     """
-    ends, text = clock.monotonic() + ANSWER_TIMEOUT, BytesIO()
-    while piece := response.read1(65536):
+    text = BytesIO()
+    while piece := answer.response.read1(65536):
         text.write(piece)
         if text.tell() > most:
-            detail = f"{path}: more than {most} bytes"
-            raise ClusterError(ClusterErrorReason.TOO_LARGE, detail, status=response.status)
-        if clock.monotonic() > ends:
-            detail = f"{path}: not whole after {ANSWER_TIMEOUT:g} s"
-            raise ClusterError(ClusterErrorReason.TIMEOUT, detail, status=response.status)
+            detail = f"{answer.path}: more than {most} bytes"
+            raise ClusterError(ClusterErrorReason.TOO_LARGE, detail, status=answer.response.status)
     return text.getvalue()
 
 
-def document(path: str, response: Response, clock: Clock, most: int = MAX_BODY) -> Any:
+def document(answer: Answer, most: int = MAX_BODY) -> Any:
     """Read an answer as JSON.
 
     Raises:
-        ClusterError: it has more than so many bytes, is not whole in time, or is no JSON.
+        ClusterError: it has more than so many bytes, or is no JSON.
+        HTTPError: as `body`.
     """
-    text = body(path, response, clock, most)
+    text = body(answer, most)
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise _garbled(f"{path}: not JSON: {error}", response) from error
+        detail = f"{answer.path}: not JSON: {error}"
+        raise ClusterError(ClusterErrorReason.GARBLED, detail, status=answer.response.status) from error
 
 
 # --- answers and errors ---------------------------------------------------------------------------
@@ -313,14 +333,11 @@ def _refusal(path: str, status: int, body: bytes, retry_after: str) -> ClusterEr
 def _unreachable(path: str, error: HTTPError, *, status: int | None = None) -> ClusterError:
     timed_out = isinstance(error, ReadTimeoutError)
     reason = ClusterErrorReason.TIMEOUT if timed_out else ClusterErrorReason.UNREACHABLE
-    return ClusterError(reason, f"{path}: {error}", status=status)
+    said = error.__cause__ if isinstance(error.__cause__, LateError) else error
+    return ClusterError(reason, f"{path}: {said}", status=status)
 
 
 def _not_forwarded(path: str, error: Exception) -> ClusterError:
     timed_out = isinstance(error, TimeoutError | WebSocketTimeoutException)
     reason = ClusterErrorReason.TIMEOUT if timed_out else ClusterErrorReason.UNREACHABLE
     return ClusterError(reason, f"{path}: {error}")
-
-
-def _garbled(detail: str, response: Response) -> ClusterError:
-    return ClusterError(ClusterErrorReason.GARBLED, detail, status=response.status)

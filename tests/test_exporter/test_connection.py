@@ -1,7 +1,9 @@
 """The connection against a real HTTP server: writes, what their failures mean, credentials, and the server's clock."""
 
+import gzip
 import json
 import stat
+from base64 import b64encode
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -9,14 +11,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from exporter.cluster.client import ClusterClient
-from exporter.cluster.connection import ANSWER_TIMEOUT, Connection
+from exporter.cluster.connection import ANSWER_TIMEOUT, Connection, instant
 from exporter.cluster.credential import CredentialKind
 from exporter.errors import ClusterError, ClusterErrorReason
-from tests import scripted_api
-from tests.fake_clock import FakeClock, HurriedClock
-from tests.scripted_api import ScriptedApi, answer, html, page, refusal, watch
+from tests import pki, scripted_api
+from tests.fake_clock import FakeClock, NotedClock
+from tests.scripted_api import ScriptedApi, answer, chunk, html, page, refusal, watch
+from tests.tls_servers import server_context
 
 MERGE_PATCH = "application/merge-patch+json"
 
@@ -108,16 +113,48 @@ def test_an_answer_beyond_the_bound_is_too_large(tmp_path: Path) -> None:
             assert caught.value.reason is ClusterErrorReason.TOO_LARGE
 
 
+OK, CHUNKED, GZIP = b"HTTP/1.1 200 OK\r\n", b"Transfer-Encoding: chunked\r\n\r\n", b"Content-Encoding: gzip\r\n"
+DRIPS = {
+    "status line": (b"HTTP/1.1 200 ", b"x", None),
+    "header": (OK + b"X: ", b"x", None),
+    "body": (OK + CHUNKED, chunk(b" "), 200),
+    "size of a chunk": (OK + CHUNKED + b"1;", b"x", 200),
+    "empty blocks of gzip": (OK + GZIP + CHUNKED + chunk(gzip.compress(b"")[:10]), chunk(b"\0\0\0\xff\xff"), 200),
+    "refusal": (b"HTTP/1.1 503 No\r\n" + CHUNKED, chunk(b"x"), 503),
+}
+"""A beginning, what comes of it again and again, and the status that was told."""
+
+
 @pytest.mark.fault("N10")
-def test_an_answer_that_drips_is_given_up_although_no_byte_of_it_is_late(tmp_path: Path) -> None:
-    pieces = [b" " * 10] * 3
-    with scripted_api.scripted_api(watch(b"{", *pieces, hold=True), watch(b"{", b"}")) as api:
-        clock = HurriedClock(seconds=ANSWER_TIMEOUT / 3)
+@pytest.mark.parametrize(("beginning", "drop", "status"), DRIPS.values(), ids=DRIPS.keys())
+def test_an_answer_that_drips_is_given_up_although_no_byte_of_it_is_late(
+    tmp_path: Path, beginning: bytes, drop: bytes, status: int | None
+) -> None:
+    clock = NotedClock()
+    dripping = scripted_api.drip(beginning, drop, lambda: clock.advance_after_a_look(ANSWER_TIMEOUT / 3))
+    with scripted_api.scripted_api(dripping, watch(b"{", b"}")) as api:
         client = ClusterClient(Connection.find(kubeconfig=api.kubeconfig(tmp_path), clock=clock))
         with pytest.raises(ClusterError, match="not whole after 120 s") as caught:
-            client.get("/api", {})
-        assert caught.value.reason is ClusterErrorReason.TIMEOUT
+            client.get("/api", {}, timeout=5)
         assert client.get("/api", {}) == {}
+    assert (caught.value.reason, caught.value.status) == (ClusterErrorReason.TIMEOUT, status)
+
+
+@pytest.mark.fault("N10")
+def test_an_answer_over_tls_that_drips_is_given_up_too(tmp_path: Path) -> None:
+    clock = NotedClock()
+    dripping = scripted_api.drip(*DRIPS["header"][:2], lambda: clock.advance_after_a_look(ANSWER_TIMEOUT / 3))
+    start, end = datetime(2020, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
+    authority = pki.authority("api", not_before=start, not_after=end)
+    tls = server_context(authority.leaf("127.0.0.1", not_before=start, not_after=end))
+    with scripted_api.scripted_api(dripping, tls=tls) as api:
+        file = Path(api.kubeconfig(tmp_path))
+        document = json.loads(file.read_text())
+        document["clusters"][0]["cluster"]["certificate-authority-data"] = b64encode(authority.pem).decode()
+        file.write_text(json.dumps(document))
+        client = ClusterClient(Connection.find(kubeconfig=str(file), clock=clock))
+        with pytest.raises(ClusterError, match="not whole after 120 s"):
+            client.get("/api", {}, timeout=5)
 
 
 # --- credentials ----------------------------------------------------------------------------------
@@ -223,7 +260,27 @@ def test_the_servers_clock_is_compared_with_ours(tmp_path: Path, hours: int) -> 
         assert connection.clock_skew == timedelta(hours=hours, seconds=-60), "an answer without one says nothing"
 
 
-@pytest.mark.parametrize("date", ["", "yesterday", "Wed, 99 Foo 2026 07:28:00 GMT"])
+WORDS_OF_DATES = (*"0123456789 ,:+-()\n", "Mon", "Jan", "GMT", " -0000", "9" * 20, "99991231")
+NO_DATES = (
+    "",
+    "yesterday",
+    "Wed, 99 Foo 2026 07:28:00 GMT",
+    "Mon, 01 Jan 2024 00:00:00 +99999999999999999999",
+    "Fri, 31 Dec 9999 23:59:59 GMT",
+)
+
+
+@pytest.mark.fault("F44")
+@settings(max_examples=500, deadline=None)
+@given(st.one_of(st.sampled_from(NO_DATES), st.text(), st.lists(st.sampled_from(WORDS_OF_DATES)).map("".join)))
+@example(NO_DATES[-1])
+@example(NO_DATES[-2])
+def test_any_date_is_an_instant_or_none(date: str) -> None:
+    said = instant(date)
+    assert said is None or said + timedelta(days=365) > said
+
+
+@pytest.mark.parametrize("date", NO_DATES)
 def test_a_date_that_is_none_says_nothing(tmp_path: Path, date: str) -> None:
     with scripted_api.scripted_api(answer(b"{}", Date=date)) as api:
         connection = find(api, tmp_path)

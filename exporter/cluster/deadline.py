@@ -1,0 +1,118 @@
+"""Until when an answer may come. Of urllib3 only the connections are used, whose every read looks at the clock.
+
+urllib3's timeouts are for one `recv`: a byte a minute keeps any answer for ever, be it in the head, in a refusal, in
+the size of a chunk or in what is compressed. So the deadline stands where bytes arrive, beneath all of that.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from http.client import HTTPResponse
+from io import BufferedReader, RawIOBase
+from typing import Any
+
+from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager
+from urllib3.connection import HTTPConnection, HTTPSConnection
+
+from exporter.clock import Clock
+
+
+class LateError(TimeoutError):
+    """The deadline has passed; to urllib3 it is a read that timed out."""
+
+
+class Deadline:
+    """When one answer is given up. Whoever reads it may put that off."""
+
+    def __init__(self, clock: Clock, seconds: float, late: str) -> None:
+        """Begin to count.
+
+        Args:
+            clock: tells how much time passes.
+            seconds: how much may.
+            late: what is wrong once it has.
+        """
+        self._clock = clock
+        self.put_off(seconds, late)
+
+    def put_off(self, seconds: float, late: str) -> None:
+        """Count anew."""
+        self._ends, self._late = self._clock.monotonic() + seconds, late
+
+    def check(self) -> None:
+        """Go on if there is time.
+
+        Raises:
+            LateError: there is none.
+        """
+        if self._clock.monotonic() > self._ends:
+            raise LateError(self._late)
+
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        """Have the answers that this thread begins to read meanwhile keep it."""
+        former = _OF_THIS_THREAD.set(self)
+        try:
+            yield
+        finally:
+            _OF_THIS_THREAD.reset(former)
+
+
+_OF_THIS_THREAD: ContextVar[Deadline] = ContextVar("deadline")
+"""urllib3 has no way to give a request something for its connection, but asks in the same thread."""
+
+
+def bounded(pool: PoolManager) -> PoolManager:
+    """Make every answer of a pool keep the deadline under which it is asked for."""
+    pool.pool_classes_by_scheme = {"http": Pool, "https": TlsPool}
+    return pool
+
+
+class _Reader(RawIOBase):
+    """The bytes of a connection, as long as there is time."""
+
+    def __init__(self, received: RawIOBase, deadline: Deadline) -> None:
+        self._received = received
+        self._deadline = deadline
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        count = self._received.readinto(buffer)
+        self._deadline.check()
+        return count
+
+    def close(self) -> None:
+        self._received.close()
+        super().close()
+
+
+class _Answer(HTTPResponse):
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.fp = BufferedReader(_Reader(self.fp.detach(), _OF_THIS_THREAD.get()))
+
+
+class PlainConnection(HTTPConnection):
+    """Its answers keep the deadline."""
+
+    response_class = _Answer
+
+
+class TlsConnection(HTTPSConnection):
+    """Its answers keep the deadline."""
+
+    response_class = _Answer
+
+
+class Pool(HTTPConnectionPool):
+    """Its name stands in messages."""
+
+    ConnectionCls = PlainConnection
+
+
+class TlsPool(HTTPSConnectionPool):
+    """Its name stands in messages."""
+
+    ConnectionCls = TlsConnection
