@@ -7,6 +7,7 @@ its predecessor presented. The `World` is kept from look to look: it remembers w
 
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 from exporter.assess import assess
@@ -78,7 +79,8 @@ class Looker:
                     if found is not None:
                         readable.append(found)
                     else:
-                        unreadable.add(decode.key(item))
+                        with suppress(UndecodableError):  # without a key there is nothing to keep
+                            unreadable.add(decode.key(item))
                 self._world.apply(Listed(watch, tuple(readable), frozenset(unreadable)), self._clock.now())
 
     def _read_one(self, watch: Watch, name: str) -> None:

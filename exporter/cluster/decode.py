@@ -105,6 +105,8 @@ def certificate_request(document: Document) -> CertificateRequest | None:
     name, revision = annotations.certificate, annotations.revision
     if not name or not revision:
         return None
+    if len(name) > bounds.MAX_TEXT:
+        raise UndecodableError(SkipReason.WRONG_TYPE, f"a Certificate's name of {len(name)} characters")
     if not revision.isdecimal() or len(revision) > MAX_DIGITS:
         raise UndecodableError(SkipReason.WRONG_TYPE, f"the revision: {revision[:64]!r}")
     status = found.status or documents.CertificateRequestStatus()
@@ -178,14 +180,14 @@ def lease(document: Document) -> Lease:
 
 
 def key(document: Document) -> ObjectKey:
-    """Read the namespace and name of any namespaced object."""
-    return _key(_read(document, documents.Named))
+    """Read the namespace and name of any namespaced object, whatever else it holds."""
+    return _key(_read(document, documents.Identified))
 
 
 def resource_version(document: Document) -> str | None:
     """Read the resourceVersion of any object or bookmark, None if it has none that can be read."""
     try:
-        found = _read(document, documents.Named)
+        found = _read(document, documents.Identified)
     except UndecodableError:
         return None
     return found.metadata.resource_version if found.metadata else None
@@ -216,7 +218,7 @@ def _read(document: Document, form: type[Form]) -> Form:
         raise UndecodableError(SkipReason.WRONG_TYPE, str(error)[:200]) from error
 
 
-def _key(found: documents.Named) -> ObjectKey:
+def _key(found: documents.Named | documents.Identified) -> ObjectKey:
     metadata = found.metadata or _NO_METADATA
     namespace, name = _required(metadata.namespace, "namespace"), _required(metadata.name, "name")
     return ObjectKey(intern(namespace), name)
@@ -299,7 +301,7 @@ def _volumes(spec: documents.PodSpec) -> Iterator[tuple[str, tuple[str, ...]]]:
             volume.secret.secret_name if volume.secret else None,
             *(source.secret.name for source in projected if source.secret),
         )
-        yield volume.name or "", tuple(name for name in names if name)
+        yield volume.name or "", tuple(name for name in names if name and len(name) <= bounds.MAX_TEXT)
 
 
 def _secrets(container: documents.Container, secrets_of_volumes: dict[str, tuple[str, ...]]) -> Iterator[str]:
@@ -310,16 +312,15 @@ def _secrets(container: documents.Container, secrets_of_volumes: dict[str, tuple
         *(variable.value_from.secret_key_ref for variable in container.env or () if variable.value_from),
     )
     for reference in references:
-        if reference is not None and reference.name:
+        if reference is not None and reference.name and len(reference.name) <= bounds.MAX_TEXT:
             yield reference.name
 
 
 def _controller(metadata: documents.Metadata) -> Owner | None:
     for reference in metadata.owner_references or ():
         if reference.controller:
-            return Owner(
-                _required(reference.kind, "kind"), _required(reference.name, "name"), _required(reference.uid, "uid")
-            )
+            parts = (("kind", reference.kind), ("name", reference.name), ("uid", reference.uid))
+            return Owner(*(_required(value, part)[: bounds.MAX_TEXT] for part, value in parts))
     return None
 
 

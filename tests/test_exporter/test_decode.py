@@ -381,6 +381,38 @@ def test_the_annotation_names_ports(text: str | None, ports: tuple[str, ...]) ->
     assert decode.pod(changed(POD, ("metadata", "annotations", "certlag.dev/port"), text)).probe_ports == ports
 
 
+LONGER_THAN_ANY_NAME = "x" * 1025
+
+
+@pytest.mark.fault("H8")
+@pytest.mark.parametrize(
+    "path",
+    [
+        ("metadata", "annotations", "cert-manager.io/certificate-name"),
+        ("metadata", "annotations", "cert-manager.io/certificate-revision"),
+        ("metadata", "ownerReferences", 0, "name"),
+        ("metadata", "ownerReferences", 1, "name"),
+        ("spec", "volumes", 0, "secret", "secretName"),
+        ("spec", "volumes", 1, "projected", "sources", 0, "secret", "name"),
+        ("spec", "containers", 0, "env", 1, "valueFrom", "secretKeyRef", "name"),
+    ],
+    ids=lambda path: ".".join(map(str, path)),
+)
+def test_a_pod_is_read_whatever_stands_where_the_api_takes_any_text(path: Path) -> None:
+    """Else whoever may make a pod could hide it: one that presents an old certificate, say."""
+    pod = decode.pod(changed(POD, path, LONGER_THAN_ANY_NAME))
+    assert [one.name for one in pod.running] == ["main", "sidecar"]
+    assert "from-env-from" in pod.secrets
+    assert LONGER_THAN_ANY_NAME not in pod.secrets
+
+
+@pytest.mark.fault("H8")
+@pytest.mark.parametrize("name", ["cert-manager.io/certificate-name", "cert-manager.io/certificate-revision"])
+def test_a_request_of_a_name_that_no_certificate_can_have_is_refused(name: str) -> None:
+    document = changed(REQUEST, ("metadata", "annotations", name), LONGER_THAN_ANY_NAME)
+    assert reason(decode.certificate_request, document) is SkipReason.WRONG_TYPE
+
+
 # --- the others -----------------------------------------------------------------------------------
 
 

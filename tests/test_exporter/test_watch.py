@@ -19,7 +19,7 @@ from exporter.cluster import client as client_module
 from exporter.cluster.client import ClusterClient
 from exporter.cluster.decode import SkipReason
 from exporter.cluster.paging import PAGE
-from exporter.cluster.resources import ALL_NAMESPACES, CERTIFICATES, Watch
+from exporter.cluster.resources import ALL_NAMESPACES, CERTIFICATE_REQUESTS, CERTIFICATES, PODS, Watch
 from exporter.cluster.watch import BACKOFF_MOST, RETRY_AFTER_MOST, Change, Changed, Listed, Reflector, Removed
 from exporter.errors import ClusterError, ClusterErrorReason
 from exporter.model import ObjectKey
@@ -43,6 +43,7 @@ from tests.scripted_api import (
     scripted_api,
     watch,
 )
+from tests.test_exporter.test_decode import KINDS, changed
 
 WATCH = Watch(CERTIFICATES, ALL_NAMESPACES)
 
@@ -252,6 +253,32 @@ def test_poison_objects_are_counted_and_kept_apart_and_the_rest_is_handed_over(t
     assert [found.key.name for found in change.objects] == ["a"]
     assert change.unreadable == {ObjectKey("ns", "poison")}
     assert run.reflector.health.skipped == {SkipReason.WRONG_TYPE: 1, SkipReason.MISSING_FIELD: 2}
+
+
+@pytest.mark.fault("F18", "H8")
+@pytest.mark.parametrize("kind", ["Certificate", "CertificateRequest", "Pod"])
+def test_what_stands_in_annotations_and_owners_hides_no_object_nor_its_end(tmp_path: Path, kind: str) -> None:
+    """The API takes 256 KiB of them from whoever may make the object. Of the wrong type it lets none pass."""
+    resource = {"Certificate": CERTIFICATES, "CertificateRequest": CERTIFICATE_REQUESTS, "Pod": PODS}[kind]
+    known = changed(KINDS[kind][1], ("metadata", "resourceVersion"), "8")
+    long = changed(known, ("metadata", "annotations"), {"cert-manager.io/certificate-name": "x" * 1025})
+    wrong = changed(known, ("metadata", "annotations"), {"cert-manager.io/certificate-name": 5})
+    owned = changed(known, ("metadata", "ownerReferences"), [{"kind": 5}])
+    with running(
+        tmp_path,
+        page([wrong], "7"),
+        watch(event("MODIFIED", owned), event("DELETED", wrong)),
+        watch(event("DELETED", long), hold=True),
+        watched=Watch(resource, ALL_NAMESPACES),
+    ) as run:
+        listed = run.next()
+        assert isinstance(listed, Listed)
+        assert listed.unreadable == {ObjectKey("ns", "it")}
+        assert run.next() == run.next() == Removed(run.reflector.watch, ObjectKey("ns", "it"))
+        assert run.reflector.health.skipped == {SkipReason.WRONG_TYPE: 2}
+        run.next_list()
+        run.next_watch()
+        assert run.next_watch()["resourceVersion"] == "8"
 
 
 # --- pages that are too large ----------------------------------------------------------------------

@@ -1,16 +1,31 @@
-"""What the runbook lists: whole, however fat the objects are that others put beside its own."""
+"""What the runbook lists: whole, however fat or strange the objects are that others put beside its own."""
 
 import json
+from collections.abc import Callable
+from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from exporter.clock import SystemClock
 from exporter.cluster.client import ClusterClient
+from exporter.cluster.resources import watches
+from exporter.configuration import Configuration
 from exporter.errors import ClusterError, ClusterErrorReason
+from exporter.model import Discovery
+from exporter.probe import probe
+from rehearsal.api.resources import CERTIFICATE_REQUESTS, PODS
 from runbook import look
-from runbook.look import list_all
+from runbook.effects import Change
+from runbook.look import Looker, list_all
+from runbook.outcomes import Outcome
+from runbook.sight import TargetSight
+from tests.builders import a_target
 from tests.scripted_api import ScriptedApi, page, scripted_api
+from tests.simulation.operators import Command, Order
+from tests.simulation.place import NAMESPACE, found
 
 PATH = "/api/v1/namespaces/opschain/pods"
 
@@ -44,3 +59,46 @@ def test_one_object_that_is_too_large_alone_is_an_error_and_never_an_empty_list(
     with scripted_api(*[page([{}], "7")] * 9) as api, pytest.raises(ClusterError, match="more than 10 bytes") as caught:
         listed(api, tmp_path)
     assert caught.value.reason is ClusterErrorReason.TOO_LARGE
+
+
+@pytest.mark.fault("F18")
+def test_objects_without_a_name_are_passed_over(tmp_path: Path) -> None:
+    collections = [each for each in watches(Configuration((a_target(),), Discovery())) if each.name is None]
+    clock = SystemClock()
+    with scripted_api(*[page([{}, {"metadata": {"name": 5}}], "7")] * len(collections)) as api:
+        client = ClusterClient.connect(kubeconfig=api.kubeconfig(tmp_path))
+        sight = Looker(a_target(), client, clock, partial(probe, clock=clock)).look(probe=False)
+    assert sight.pods == ()
+
+
+class Onlooker:
+    """Watches a command and does nothing."""
+
+    def writes(self, _: Command, __: Change, send: Callable[[], Any]) -> Any:
+        return send()
+
+    def looked(self, _: Command, __: TargetSight) -> None:
+        return
+
+
+@pytest.mark.fault("F18", "H8")
+def test_a_run_ends_well_beside_objects_with_texts_that_are_too_long() -> None:
+    """Whoever may make a pod in the namespace could else end a run while the workers are at 0."""
+    place, name = found(seed=1), "x" * 1025
+    place.cluster.advance(place.clock, timedelta(days=61))
+    annotations = {"cert-manager.io/certificate-name": name, "cert-manager.io/certificate-revision": "1"}
+    volume = {"name": "tls", "secret": {"secretName": name, "optional": True}}
+    pod = {"spec": {"containers": [{"name": "main", "image": "builder"}], "volumes": [volume]}}
+    for resource, content in ((PODS, pod), (CERTIFICATE_REQUESTS, {"spec": {}})):
+        place.cluster.apply(
+            resource, NAMESPACE, {"metadata": {"name": "strange", "annotations": annotations}, **content}
+        )
+    target = place.configuration.targets[0]
+    command = Command(Order("restart", target), 1, place, Onlooker(), alive=lambda _: True)
+    while not command.over:
+        # A second more: what an instant is rounded to must not lie before it.
+        wait = max(0.0, command.goes_on_at - place.clock.monotonic())
+        place.cluster.advance(place.clock, timedelta(seconds=1 + wait))
+        command.go_on()
+    assert command.ending is not None
+    assert command.ending.outcome is Outcome.DONE, command.ending
