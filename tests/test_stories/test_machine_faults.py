@@ -59,7 +59,7 @@ FAILED, OF_EACH, PODS = 300, 10, 3
 BLACK_HOLES, LOOKED_AT = 1000, 20.0
 """Pods that take a connection and say nothing, and for how many seconds the living are looked at beside them."""
 OUTAGE = 10.0
-ENDED_WITHIN = 10.0
+ENDED_WITHIN = 15.0
 NOWHERE = "255.255.255.255"
 LAST_SUCCESS = "certlag_probe_last_success_timestamp_seconds"
 MOST_AGE = (1 + SPREAD) + TIMEOUT + 1
@@ -244,7 +244,7 @@ def test_a_burst_that_does_not_fit_ends_the_process_at_once_and_it_says_why(
 def test_a_burst_is_taken_whole_or_ends_the_process(
     population: WatchedPopulation, tmp_path: Path, margin: float, figures: Figures
 ) -> None:
-    ended = burst(population, tmp_path, margin)
+    ended = burst(population, tmp_path, margin, may_crash=True)
     figures(f"{margin:g} MiB left: " + ("all true" if ended is None else f"ended after {ended:.1f} s"))
 
 
@@ -265,8 +265,11 @@ def test_a_list_that_does_not_fit_ends_the_process_at_its_start_and_it_says_why(
         pass  # what it is to read fits again, and is true
 
 
-def burst(population: WatchedPopulation, directory: Path, margin: float) -> float | None:
-    """Leave an exporter so many MiB, and add certificates; return when it ended, None if it shows all of them."""
+def burst(population: WatchedPopulation, directory: Path, margin: float, *, may_crash: bool = False) -> float | None:
+    """Leave an exporter so many MiB, and add certificates; return when it ended, None if it shows all of them.
+
+    It `may_crash` by a signal where next to nothing is left, within the code of a library.
+    """
     with population.exporter(directory) as exporter, population.looked_at(exporter):
         pid = exporter.process.pid
         limit = data(pid) + int(margin * MIB)
@@ -277,7 +280,7 @@ def burst(population: WatchedPopulation, directory: Path, margin: float) -> floa
                 "its end or the truth", lambda: exporter.process.poll() is not None or population.is_true(exporter), 30
             )
             ended = exporter.process.poll()
-            if ended is not None:
+            if ended is not None and not (may_crash and ended < 0):
                 assert_ended_loudly(exporter, ended)
         finally:
             population.remove(added)
@@ -285,8 +288,9 @@ def burst(population: WatchedPopulation, directory: Path, margin: float) -> floa
 
 
 def assert_ended_loudly(exporter: ExporterProcess, code: int) -> None:
-    """Not with 0, and with the reason as its last words; unless a library's code was killed by a signal."""
-    assert code < 0 or (code == 1 and exporter.log_file.read_text().endswith(OUT_OF_MEMORY))
+    """Not with 0, and with the reason as its last words."""
+    assert code == 1
+    assert exporter.log_file.read_text().endswith(OUT_OF_MEMORY)
 
 
 def data(pid: int) -> int:
