@@ -22,12 +22,21 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
-from exporter.bounds import MAX_TEXT
+from exporter import bounds
 from exporter.model import ObjectKey, Target, Workload
 
 SCHEMA = 1
 RECORD_KEY = "record.json"
 RECORD_LABEL = "certlag.dev/run-record"
+
+MAX_REPLICAS = 2**31 - 1
+"""An int32 to Kubernetes. More can't be put back; and of a number of 400 digits Prometheus refuses the whole scrape."""
+MAX_COUNT = 2**63 - 1
+"""Of anything else: what the API server itself counts is an int64."""
+MAX_SECONDS = 10_000 * 366 * 86400
+"""Between any two instants that can be written. A clock that is set back meanwhile makes a step's seconds negative."""
+MAX_STEPS = 100
+"""Of one run that are told, the last ones. There are twelve; a resumed run goes through some of them again."""
 
 
 class Step(StrEnum):
@@ -164,29 +173,49 @@ def _open(document: Mapping[str, Any]) -> OpenRun:
         step=Step(document["step"]),
         begun_at=instant_of(document["begun"]),
         deadline_at=instant_of(document["deadline"]),
-        workers=tuple(sorted((_word(worker), count_of(count)) for worker, count in document["workers"].items())),
+        workers=tuple(sorted((_word(worker), _replicas(count)) for worker, count in document["workers"].items())),
         outcome=_word(ended["outcome"]) if ended is not None else None,
         putting_back=document.get("put_back") is not None,
-        steps=tuple((Step(each["step"]), instant_of(each["at"])) for each in document.get("steps", ())),
+        steps=tuple((Step(each["step"]), instant_of(each["at"])) for each in document.get("steps", ()))[-MAX_STEPS:],
     )
 
 
 def _finished(document: Mapping[str, Any]) -> FinishedRun:
+    given = document.get("seconds", ())
     return FinishedRun(
         id=_word(document["id"]),
         begun_at=instant_of(document["begun"]),
         finished_at=instant_of(document["finished"]),
         outcome=_word(document["outcome"]),
-        seconds=tuple((_word(each["step"]), float(each["seconds"])) for each in document.get("seconds", ())),
+        seconds=tuple((_word(each["step"]), _seconds(each["seconds"])) for each in given)[-MAX_STEPS:],
     )
 
 
 def _word(value: object) -> str:
     """Return a text that is shown: one that is longer than any that a run writes is forged."""
     text = text_of(value)
-    if len(text) > MAX_TEXT:
-        raise RecordError(f"a text of {len(text)} characters, at most {MAX_TEXT} are read")
+    if len(text) > bounds.MAX_TEXT:
+        raise RecordError(f"a text of {len(text)} characters, at most {bounds.MAX_TEXT} are read")
     return text
+
+
+def _replicas(value: object) -> int:
+    count = count_of(value)
+    if count > MAX_REPLICAS:
+        raise RecordError(f"{_shown(value)} replicas, at most {MAX_REPLICAS} can be")
+    return count
+
+
+def _seconds(value: object) -> float:
+    """Return how long something took; no NaN is within bounds."""
+    if not isinstance(value, int | float) or isinstance(value, bool) or not -MAX_SECONDS <= value <= MAX_SECONDS:
+        raise RecordError(f"{_shown(value)} are no seconds")
+    return float(value)
+
+
+def _shown(value: object) -> str:
+    """Return what is said of a wrong value."""
+    return bounds.cut(repr(value), 64)
 
 
 def text_of(value: object) -> str:
@@ -196,7 +225,7 @@ def text_of(value: object) -> str:
         RecordError: it is none.
     """
     if not isinstance(value, str):
-        raise RecordError(f"{value!r} is no text")
+        raise RecordError(f"{_shown(value)} is no text")
     return value
 
 
@@ -206,8 +235,8 @@ def count_of(value: object) -> int:
     Raises:
         RecordError: it is none.
     """
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise RecordError(f"{value!r} is no count")
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= MAX_COUNT:
+        raise RecordError(f"{_shown(value)} is no count")
     return value
 
 
@@ -220,5 +249,5 @@ def instant_of(value: object) -> datetime:
     """
     at = datetime.fromisoformat(text_of(value))
     if at.tzinfo is None:
-        raise RecordError(f"{value!r} has no offset")
+        raise RecordError(f"{_shown(value)} has no offset")
     return at.astimezone(UTC)

@@ -328,7 +328,17 @@ _RECORD = json.dumps(
             "writes": [{"what": "scale", "state": "done", "at": "2026-06-01T12:00:01+00:00"}],
             "steps": [{"step": "recorded", "at": "2026-06-01T12:00:00+00:00"}],
         },
-        "finished": [],
+        "finished": [
+            {
+                "id": "r0",
+                "begun": "2026-05-01T12:00:00+00:00",
+                "finished": "2026-05-01T12:10:00+00:00",
+                "outcome": "done",
+                "operator": {"user": "ann", "host": "laptop", "pid": 7, "version": "1", "reason": ""},
+                "seconds": [{"step": "recorded", "seconds": 0.1}],
+                "detail": "",
+            }
+        ],
     }
 )
 

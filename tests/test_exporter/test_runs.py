@@ -8,10 +8,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.exposition import of_target
+from exporter import status
+from exporter.exposition import FAMILIES, of_target
 from exporter.model import ObjectKey, Workload, WorkloadStatus
-from exporter.run_record import FinishedRun, OpenRun, RecordError, RunRecord, RunState, Step, parse, record_key
+from exporter.run_record import (
+    MAX_SECONDS,
+    MAX_STEPS,
+    FinishedRun,
+    OpenRun,
+    RecordError,
+    RunRecord,
+    RunState,
+    Step,
+    parse,
+    record_key,
+)
 from exporter.runs import TargetAssessment, WorkerReplicas, assess_target
+from exporter.status_page.render import Renderer
+from exporter.text_format import render
 from tests.builders import DEPLOYMENT, NAMESPACE, RENEWED_AT, a_target, a_workload, an_open_run
 
 KEY = ObjectKey(NAMESPACE, "certlag-run-build-service")
@@ -54,6 +68,13 @@ def test_keys_of_a_later_version_are_ignored() -> None:
         document(run={**OPEN, "epoch": True}),
         document(run={**OPEN, "workers": {"deployment/worker": -1}}),
         document(run={**OPEN, "workers": []}),
+        document(run={**OPEN, "workers": {"deployment/worker": 2**31}}),
+        document(run={**OPEN, "workers": {"deployment/worker": 10**400}}),
+        document(run={**OPEN, "epoch": 2**63}),
+        *(
+            document(finished=[{**PAST, "seconds": [{"step": "recorded", "seconds": seconds}]}])
+            for seconds in (1e300, -1e300, 10**400, float("nan"), float("inf"), "1", True, None)
+        ),
         document(run={**OPEN, "begun": "2026-04-30T00:00:00"}),
         document(run={**OPEN, "ended": {}}),
         document(finished=[{}]),
@@ -68,10 +89,12 @@ def test_what_is_no_record_is_refused(text: str) -> None:
 @pytest.mark.fault("F44")
 @given(
     st.recursive(
-        st.none() | st.booleans() | st.integers() | st.text(),
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
         lambda x: (
             st.lists(x)
-            | st.dictionaries(st.sampled_from(["schema", "run", "finished", "id", "step", "workers", "ended"]), x)
+            | st.dictionaries(
+                st.sampled_from(["schema", "run", "finished", "id", "step", "workers", "ended", "seconds"]), x
+            )
         ),
     )
 )
@@ -83,13 +106,51 @@ def test_no_json_makes_it_fail_otherwise(document: Any) -> None:
             continue
 
 
+RENDERER = Renderer()
+NUMBERS = st.integers() | st.integers(2**31 - 2, 2**31) | st.integers(-MAX_SECONDS, MAX_SECONDS) | st.floats()
+
+
+@pytest.mark.fault("H6", "F44")
+@given(replicas=NUMBERS, seconds=st.lists(NUMBERS, max_size=2 * MAX_STEPS))
+def test_no_number_in_a_record_breaks_what_is_shown(replicas: float, seconds: list[float]) -> None:
+    """Prometheus refuses a whole scrape for one number of 400 digits, and no JSON has a NaN."""
+    past = {**PAST, "seconds": [{"step": "recorded", "seconds": each} for each in seconds]}
+    for text in (document(run={**OPEN, "workers": {"deployment/worker": replicas}}), document(finished=[past])):
+        try:
+            record = parse(KEY, text)
+        except RecordError:
+            continue
+        assessment = judged(record.run, finished=record.finished)
+        samples = [line for line in render(FAMILIES, of_target(assessment)).splitlines() if not line.startswith(b"#")]
+        assert max(len(line.rpartition(b" ")[2]) for line in samples) < 32
+        told = status.document([], [assessment], {}, ready=True, now=RENEWED_AT)
+        assert "Last run" in RENDERER.page(json.loads(json.dumps(told, allow_nan=False))) or not record.finished
+
+
+def test_of_a_run_with_very_many_steps_the_last_ones_are_told() -> None:
+    steps = [{"step": "recorded", "at": "2026-04-30T00:00:00Z"}] * 5000 + [{"step": "drained", "at": OPEN["begun"]}]
+    run = parse(KEY, document(run={**OPEN, "steps": steps})).run
+    assert run is not None
+    assert (len(run.steps), run.steps[-1][0]) == (MAX_STEPS, Step.DRAINED)
+
+
+def test_a_record_of_a_run_whose_clock_was_set_back_by_the_whole_calendar_is_read() -> None:
+    """Else nobody could begin another run: what one wrote must be read by the next."""
+    begun, ended = datetime.max.replace(tzinfo=UTC), datetime.min.replace(tzinfo=UTC)
+    for seconds in ((begun - ended).total_seconds(), (ended - begun).total_seconds()):
+        past = {**PAST, "seconds": [{"step": "recorded", "seconds": seconds}]}
+        assert parse(KEY, document(finished=[past])).finished[0].seconds == (("recorded", seconds),)
+
+
 @pytest.mark.parametrize("step", Step)
 def test_every_step_has_a_state(step: Step) -> None:
     assert an_open_run(step=step).state in RunState
     assert an_open_run(step=step, outcome="restart_failed").state is RunState.LEFT_DRAINED
 
 
-def judged(run: OpenRun | None = None, *, replicas: int = 0, **changes: Any) -> TargetAssessment:
+def judged(
+    run: OpenRun | None = None, *, replicas: int = 0, finished: tuple[FinishedRun, ...] = (), **changes: Any
+) -> TargetAssessment:
     target = a_target(**changes)
     workloads = {
         DEPLOYMENT: a_workload(),
@@ -99,7 +160,7 @@ def judged(run: OpenRun | None = None, *, replicas: int = 0, **changes: Any) -> 
         target,
         certificate_found=True,
         workloads=workloads,
-        record=RunRecord(record_key(target), run, ()),
+        record=RunRecord(record_key(target), run, finished),
         heartbeat_at=RENEWED_AT,
     )
 
