@@ -19,7 +19,7 @@ from runbook.effects import Ask, Change, EndSilence, Get, Interrupted, Silence, 
 from runbook.events import Level, Phase, PhaseBegun, Remark
 from runbook.hold import Hold, Orders, RefusedError
 from runbook.insistence import insist
-from runbook.leases import CONFLICT, HeldError, LostError, SilentError
+from runbook.leases import CONFLICT, GivenUpError, HeldError, LostError
 from runbook.observation import observe
 from runbook.outcomes import Outcome
 from runbook.record import Paused, Run
@@ -74,6 +74,7 @@ class Engine:
         self._may_take_over = may_take_over
         self._is_dead = is_dead
         self._after_contest = False
+        self._aborting = False
 
     # --- the commands ----------------------------------------------------------------------------------
 
@@ -122,7 +123,7 @@ class Engine:
 
     def _undo(self) -> Steps[None]:
         ended = (yield from self._open_run()).ended
-        self._after_contest = True
+        self._after_contest = self._aborting = True
         found = yield from self._hold.take_over(lenient=True)
         step = self._hold.run.step
         if step is Step.RESTARTING and self._orders.target.workload not in found:
@@ -170,8 +171,8 @@ class Engine:
             ending = yield from self._halted(_Halt(Outcome.CONTESTED, contested.contest.seen(self._clock.now())))
         except _Halt as halt:
             ending = yield from self._halted(halt)
-        except (ClusterError, SilentError) as error:
-            ending = yield from self._halted(_Halt(Outcome.UNEXPECTED, str(error)))
+        except (ClusterError, GivenUpError) as error:
+            ending = yield from self._halted(self._failed(error))
         yield from self._release()
         return ending
 
@@ -258,6 +259,21 @@ class Engine:
         else:
             raise _Halt(Outcome.INTERRUPTED, "interrupted: the run is left as it is, under its record")
 
+    def _failed(self, error: ClusterError | GivenUpError) -> _Halt:
+        """Decide how it ends when the API server has refused something for good, or an hour of tries was in vain."""
+        run, why = self._hold.journal.record.run, str(error)
+        if isinstance(error, ClusterError) and error.refused:
+            why = f"refused: {error.detail}"
+        if run is None or not (self._aborting or run.put_back is not None or run.step in PUTTING_BACK):
+            return _Halt(Outcome.UNEXPECTED, why)
+        if run.step is Step.UNPAUSED or not _may_have_scaled(run):
+            return _Halt(Outcome.UNEXPECTED, why)  # workers are back, or were never away
+        if left := run.left_at_0():
+            why = f"left at 0, as far as is known: {', '.join(left)}; {why}"
+        if run.put_back is not None:
+            why = f"{why} (with the workers back it would have ended as {run.put_back})"
+        return _Halt(Outcome.RESTORE_INCOMPLETE, why)
+
     def _turn_back(self, outcome: Outcome, detail: str) -> Steps[None]:
         yield Tell(Remark(Level.WARNING, detail))
         yield from self._hold.note(put_back=outcome, detail=detail)
@@ -268,7 +284,7 @@ class Engine:
         try:
             run = hold.journal.record.run
             if run is None or not hold.owned:
-                return Ending(halt.outcome, halt.message)
+                return Ending(halt.outcome, halt.message, run)
             if run.step in BEFORE_DRAIN and not _may_have_scaled(run):
                 yield from self._unpause_all(run)
                 yield from self._unsilence()
@@ -281,7 +297,7 @@ class Engine:
         except LostError as lost:
             # What looked like a contest was the work of whoever has taken over.
             return Ending(Outcome.LOCKED, f"{lost}; nothing more was changed", hold.journal.record.run)
-        except (ClusterError, SilentError, Interrupted, fence.ContestedError) as error:
+        except (ClusterError, GivenUpError, Interrupted, fence.ContestedError) as error:
             yield Tell(Remark(Level.WARNING, f"that could not be noted in the record: {error}"))
         return Ending(halt.outcome, halt.message, hold.journal.record.run)
 
@@ -297,7 +313,7 @@ class Engine:
         hold = self._hold
         yield Tell(PhaseBegun(Phase.SCALING_DOWN, self._clock.now()))
         for worker, recorded in hold.workers.items():
-            what = f"scale {reference(worker)} from {recorded.replicas} to 0"
+            what = recorded.down(reference(worker))
 
             def make(view: WorkloadView, replicas: int = recorded.replicas, what: str = what) -> Change | None:
                 if view.replicas == 0:
@@ -378,7 +394,7 @@ class Engine:
         yield from phases.routed(hold)
         yield Tell(PhaseBegun(Phase.SCALING_UP, self._clock.now()))
         for worker, recorded in hold.workers.items():
-            what = f"scale {reference(worker)} from 0 to {recorded.replicas}"
+            what = recorded.up(reference(worker))
             # Before the drain they are what they were; after it, only a write of ours can have put them back.
             expected = self._after_contest or hold.run.wrote_before(what) or hold.run.step in BEFORE_DRAIN
             sent: list[Change] = []

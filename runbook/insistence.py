@@ -9,7 +9,7 @@ from collections.abc import Callable
 from exporter.errors import ClusterError
 from runbook.effects import Steps, T, Tell, Wait
 from runbook.events import Level, Remark
-from runbook.leases import CONFLICT, SilentError
+from runbook.leases import CONFLICT, GivenUpError
 
 FINAL = frozenset({400, 404, 405, 413, 415, 422})
 """HTTP statuses that another try would get again."""
@@ -32,8 +32,9 @@ def insist(what: str, request: Callable[[], Steps[T]], guard: Guard) -> Steps[T]
 
     Raises:
         ClusterError: the server refused it for good.
-        SilentError: it was not answered for an hour of trying.
+        GivenUpError: an hour of tries was in vain; it says what the last one got.
     """
+    vain: ClusterError | None = None
     for tried, delay in enumerate(DELAYS):
         yield from guard()
         try:
@@ -41,8 +42,9 @@ def insist(what: str, request: Callable[[], Steps[T]], guard: Guard) -> Steps[T]
         except ClusterError as error:
             if error.status in FINAL:
                 raise
+            vain = error
             if tried in TOLD_AFTER:
                 yield Tell(Remark(Level.WARNING, f"{what}: {error}; trying on"))
             if error.status != CONFLICT:  # a conflict is answered by reading again, and that is done
                 yield Wait(max(delay, min(error.retry_after or 0.0, 30.0)), early=False)
-    raise SilentError(f"{what}: the API server did not answer")
+    raise GivenUpError(f"{what}: tried for an hour in vain, the last time: {vain}")

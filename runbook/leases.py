@@ -56,8 +56,8 @@ class LostError(Exception):
     """The lock was ours and is no longer: nothing may be written any more."""
 
 
-class SilentError(Exception):
-    """The API server has not answered for so long that it makes no sense to go on."""
+class GivenUpError(Exception):
+    """It was tried in vain for so long that it makes no sense to go on."""
 
 
 class Leases:
@@ -96,7 +96,7 @@ class Leases:
 
         Raises:
             LostError: one is another's now.
-            SilentError: they could not be renewed in time, for very long.
+            GivenUpError: they could not be renewed in time, for very long.
         """
         for tried in range(ATTEMPTS):
             age = self._clock.monotonic() - self._renewed_at
@@ -111,7 +111,7 @@ class Leases:
                     text = f"the lock cannot be renewed, nothing is changed meanwhile: {error}"
                     yield Tell(Remark(Level.WARNING, text))
                 yield Wait(RETRY, early=False)
-        raise SilentError("the lock could not be renewed")
+        raise GivenUpError("the lock could not be renewed")
 
     def confirm(self) -> Steps[None]:
         """Renew them now, whatever their age: after a conflict, before anything is tried again."""

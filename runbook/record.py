@@ -54,6 +54,14 @@ class WorkerRecord:
     uid: str
     pods: tuple[str, ...] = ()
 
+    def down(self, name: str) -> str:
+        """Say the write that scales it to 0, as it is noted."""
+        return f"scale {name} from {self.replicas} to 0"
+
+    def up(self, name: str) -> str:
+        """Say the write that puts it back."""
+        return f"scale {name} from 0 to {self.replicas}"
+
 
 @dataclass(frozen=True, slots=True)
 class Paused:
@@ -129,6 +137,19 @@ class Run:
     def wrote_before(self, what: str) -> bool:
         """Tell whether this write was noted already: it may have been done."""
         return any(writing.what == what for writing in self.writes)
+
+    def left_at_0(self) -> tuple[str, ...]:
+        """Return the workers that it has scaled to 0, or may have, and has not put back for certain."""
+        return tuple(name for name, worker in self.workers.items() if worker.replicas and self._is_left(name, worker))
+
+    def _is_left(self, name: str, worker: WorkerRecord) -> bool:
+        left = False
+        for writing in self.writes:
+            if writing.what == worker.down(name) and writing.state != "failed":
+                left = True
+            elif writing.what == worker.up(name) and writing.state == "done":
+                left = False
+        return left
 
     def wrote(self, state: str, now: datetime) -> "Run":
         """Note how the write that was noted last came out: `done` or `failed`."""

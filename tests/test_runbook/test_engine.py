@@ -166,6 +166,17 @@ def unlisted_while_draining(cluster: MemoryCluster) -> Fault:
     return fault
 
 
+def refused_for_ever(status: int, *writes: str) -> dict[int, Fault]:
+    """The API server refuses the writes whose names begin so, each time."""
+
+    def fault(perform: Perform, effect: Effect) -> Any:
+        if isinstance(effect, Change) and effect.what.startswith(writes):
+            raise failure(status, f"HTTP {status}: not this one")
+        return perform(effect)
+
+    return dict.fromkeys(range(100_000), fault)
+
+
 def interrupted(_: Perform, __: Effect) -> Any:
     raise Interrupted
 
@@ -725,6 +736,77 @@ def test_workers_that_do_not_come_back_in_time_are_said_to_be_missing() -> None:
     assert cluster.replicas() == REPLICAS, "asked for, and not there yet"
     cluster.never_ready = frozenset()
     assert_done(cluster, finish(cluster))
+
+
+PUT_BACK = ("scale deployment/worker-a from 0", "scale deployment/worker-b from 0")
+REFUSALS = pytest.mark.parametrize("status", [403, 422])
+
+
+def assert_left_at_0(cluster: MemoryCluster, ending: Ending, status: int) -> None:
+    """It says which workers are at 0 and why, and the record is kept."""
+    assert ending.outcome is Outcome.RESTORE_INCOMPLETE
+    assert "left at 0, as far as is known: deployment/worker-a, deployment/worker-b; " in ending.message
+    assert f"HTTP {status}: not this one" in ending.message
+    assert "answer" not in ending.message
+    assert cluster.replicas() == dict.fromkeys(WORKERS, 0)
+    assert_told(cluster, ending)
+    assert cluster.held() == set()
+
+
+@pytest.mark.fault("F42")
+@REFUSALS
+def test_workers_that_may_not_be_put_back_are_said_to_be_missing(status: int) -> None:
+    cluster = MemoryCluster()
+    ending = Driver(cluster, refused_for_ever(status, *PUT_BACK)).drive(engine(cluster).restart())
+    assert_left_at_0(cluster, ending, status)
+    assert_done(cluster, finish(cluster))
+    assert cluster.restarts == 1
+
+
+@pytest.mark.fault("F42")
+@REFUSALS
+def test_workers_that_may_not_be_put_back_after_a_drain_that_was_too_long_are_said_to_be_missing(status: int) -> None:
+    cluster = MemoryCluster(never_ending=True)
+    ending = Driver(cluster, refused_for_ever(status, *PUT_BACK)).drive(engine(cluster).restart())
+    assert_left_at_0(cluster, ending, status)
+    assert "would have ended as drain_timed_out" in ending.message
+    assert finish(cluster).outcome is Outcome.DRAIN_TIMED_OUT
+    assert_clean(cluster)
+
+
+@pytest.mark.fault("F42")
+@REFUSALS
+@pytest.mark.parametrize("write", ["scale ", "fence "])
+def test_workers_that_abort_may_not_put_back_are_said_to_be_missing(write: str, status: int) -> None:
+    """Also if the fence of who aborts is refused, before anything of it is written."""
+    cluster = MemoryCluster()
+    with pytest.raises(Killed):
+        restart(cluster, point(lambda effect: isinstance(effect, Wait)), killed_before)
+    ending = Driver(cluster, refused_for_ever(status, write)).drive(engine(cluster, "run-2").abort())
+    assert ending.outcome is Outcome.RESTORE_INCOMPLETE
+    assert "left at 0, as far as is known: deployment/worker-a, deployment/worker-b; " in ending.message
+    assert f"HTTP {status}: not this one" in ending.message
+    assert ending.run is not None, "no command is printed"
+    assert cluster.record.run is not None
+    assert Driver(cluster).drive(engine(cluster, "run-3").abort()).outcome is Outcome.ABORTED
+    assert_clean(cluster)
+
+
+@pytest.mark.fault("F42")
+def test_only_the_workers_that_are_still_at_0_are_named() -> None:
+    cluster = MemoryCluster()
+    ending = Driver(cluster, refused_for_ever(422, PUT_BACK[1])).drive(engine(cluster).restart())
+    assert ending.outcome is Outcome.RESTORE_INCOMPLETE
+    assert "left at 0, as far as is known: deployment/worker-b; refused: HTTP 422" in ending.message
+    assert cluster.replicas() == {WORKERS[0]: REPLICAS[WORKERS[0]], WORKERS[1]: 0}
+
+
+def test_a_restart_that_is_refused_for_good_is_unexpected_and_leaves_the_workers_under_the_record() -> None:
+    cluster = MemoryCluster()
+    ending = Driver(cluster, refused_for_ever(422, "restart ")).drive(engine(cluster).restart())
+    assert ending.outcome is Outcome.UNEXPECTED
+    assert ending.message == "refused: HTTP 422: not this one"
+    assert_told(cluster, ending)
 
 
 def test_without_verification_nothing_is_claimed() -> None:

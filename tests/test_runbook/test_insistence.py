@@ -8,7 +8,7 @@ from exporter.errors import ClusterError, ClusterErrorReason
 from runbook.effects import Get, Steps, Tell, Wait
 from runbook.events import Remark
 from runbook.insistence import DELAYS, FINAL, insist
-from runbook.leases import SilentError
+from runbook.leases import GivenUpError
 from tests.memory_api import failure
 
 
@@ -78,9 +78,12 @@ def test_long_trouble_is_told_now_and_then() -> None:
     assert all(text.startswith("asking: ") for text in told)
 
 
-def test_an_hour_of_silence_is_given_up() -> None:
-    with pytest.raises(SilentError, match="asking"):
-        play([failure(None)] * (len(DELAYS) + 1))
+@pytest.mark.parametrize("status", [None, 403, 503])
+def test_an_hour_in_vain_is_given_up_with_what_the_last_try_got(status: int | None) -> None:
+    last = failure(status, "the last one")
+    with pytest.raises(GivenUpError) as caught:
+        play([*[failure(status)] * (len(DELAYS) - 1), last])
+    assert str(caught.value) == f"asking: tried for an hour in vain, the last time: {last}"
     assert 3000 < sum(DELAYS) < 4000
 
 

@@ -14,10 +14,10 @@ from runbook.leases import (
     MOST_TRANSITIONS,
     RENEW_AFTER,
     STOP_AFTER,
+    GivenUpError,
     HeldError,
     Leases,
     LostError,
-    SilentError,
 )
 from tests.builders import NAMESPACE
 from tests.memory_api import failure
@@ -290,7 +290,7 @@ def test_an_api_server_that_never_answers_again_is_given_up() -> None:
     def never(perform: Perform, effect: Effect) -> Any:
         return perform(effect) if isinstance(effect, Wait) else fails(perform, effect)
 
-    with pytest.raises(SilentError):
+    with pytest.raises(GivenUpError):
         drive(cluster, lock.hold(), dict.fromkeys(range(100_000), never))
 
 
