@@ -4,7 +4,8 @@ A target's own port decides; without one, the annotation certlag.dev/port or the
 discovery says. Only started containers have endpoints.
 """
 
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from itertools import islice
 
 from exporter.judgement import Subject
@@ -33,13 +34,13 @@ def endpoints(
         None if the target names a port that the pod's containers do not declare.
     """
     if target is not None and target.port is not None:
-        ports = tuple(_find(pod, certificate, str(target.port)))
+        ports = tuple(_find(pod, certificate, (str(target.port),)))
         if not ports and pod.running:
             return None
     elif target is not None or probe is DiscoveryProbe.DECLARED_PORTS:
         ports = tuple((container, port.number) for container in pod.running for port in container.ports)
     elif probe is DiscoveryProbe.ANNOTATED:
-        ports = tuple(found for reference in pod.probe_ports for found in _find(pod, certificate, reference))
+        ports = tuple(_find(pod, certificate, dict.fromkeys(pod.probe_ports)))
     else:
         ports = ()
     server_name = target.server_name if target is not None else None
@@ -53,24 +54,30 @@ def endpoints(
     )
 
 
-def _find(pod: Pod, certificate: Certificate | None, reference: str) -> Iterator[tuple[Container, int]]:
-    """Find a port by name or number, and the container that has it.
+def _find(pod: Pod, certificate: Certificate | None, references: Iterable[str]) -> Iterator[tuple[Container, int]]:
+    """Find ports by name or number, each with the container that has it.
 
     A number that nobody declares (declaring is optional) is that of the container that uses the certificate's
     Secret, else of the first one: they share one network.
     """
-    declared = [
-        (container, port.number)
-        for container in pod.running
-        for port in container.ports
-        if reference in (port.name, str(port.number))
-    ]
-    if declared:
-        yield from declared
-    elif reference.isdecimal() and len(reference) <= MAX_PORT_DIGITS and 1 <= int(reference) <= 65535:
-        secret = certificate.secret if certificate is not None else None
-        users = [container for container in pod.running if secret in container.secrets]
-        yield from ((container, int(reference)) for container in (users or list(pod.running))[:1])
+    declared = _declared(pod)
+    secret = certificate.secret if certificate is not None else None
+    users = [container for container in pod.running if secret in container.secrets]
+    for reference in references:
+        if reference in declared:
+            yield from declared[reference]
+        elif reference.isdecimal() and len(reference) <= MAX_PORT_DIGITS and 1 <= int(reference) <= 65535:
+            yield from ((container, int(reference)) for container in (users or list(pod.running))[:1])
+
+
+def _declared(pod: Pod) -> dict[str, list[tuple[Container, int]]]:
+    """Return what is declared, by name and by number: looked through once, however many are looked for."""
+    declared: dict[str, list[tuple[Container, int]]] = defaultdict(list)
+    for container in pod.running:
+        for port in container.ports:
+            for reference in {port.name, str(port.number)}:
+                declared[reference].append((container, port.number))
+    return declared
 
 
 def wanted(subject: Subject) -> dict[Endpoint, bool]:

@@ -10,7 +10,7 @@ interned strings would cost more than it saves.
 
 import binascii
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from functools import lru_cache
@@ -49,6 +49,10 @@ MAX_PROBE_PORTS = 64
 """Ports that are taken of a pod's annotation: whoever may make a pod decides how many handshakes that costs us."""
 MAX_PORT_NAME = 15
 """Characters of a port's name (RFC 6335 §5.1)."""
+MAX_PORTS = 1000
+"""Declared ports that are kept of a pod. The API takes a hundred thousand, which are gone through at each judgement."""
+MAX_SECRETS = 1000
+"""Uses of Secrets by a pod's containers that are followed: each container may mount a volume of thousands."""
 MAX_GRACE = timedelta(days=36500)
 """A century. The API takes any int64 of seconds for a grace period, which is more than a timedelta holds."""
 
@@ -56,6 +60,7 @@ _SEPARATORS = re.compile(r"[,\s]+")
 _NO_METADATA = documents.Metadata()
 
 Form = TypeVar("Form")
+Kept = TypeVar("Kept")
 
 
 class SkipReason(StrEnum):
@@ -80,7 +85,7 @@ def certificate(document: Document) -> Certificate:
     spec, status = found.spec or documents.CertificateSpec(), found.status or documents.CertificateStatus()
     dns_names = tuple(bounds.names(spec.dns_names or ()))
     addresses, uris = bounds.names(spec.ip_addresses or ()), bounds.names(spec.uris or ())
-    common_name = next(bounds.names(filter(None, [spec.common_name])), None)
+    common_name = (spec.common_name or "")[: bounds.MAX_NAME] or None
     others = (*addresses, *uris, *filter(None, [common_name]))
     return Certificate(
         key=_key(found),
@@ -262,7 +267,11 @@ def _base64(text: str) -> bytes:
 
 
 def _containers(spec: documents.PodSpec, status: documents.PodStatus) -> Iterator[Container]:
-    """Yield the containers that run beside one another: the ordinary ones, and init containers that are sidecars."""
+    """Yield the containers that run beside one another: the ordinary ones, and init containers that are sidecars.
+
+    Of their ports and Secrets the first ones count, all containers taken together.
+    """
+    ports_left, secrets_left = iter(range(MAX_PORTS)), iter(range(MAX_SECRETS))
     secrets_of_volumes = dict(_volumes(spec))
     statuses = {
         entry.name: entry for entry in (*(status.container_statuses or ()), *(status.init_container_statuses or ()))
@@ -277,9 +286,14 @@ def _containers(spec: documents.PodSpec, status: documents.PodStatus) -> Iterato
             id=seen.container_id or "",
             started_at=_instant(running.started_at) if running else None,
             ready=seen.ready or False,
-            ports=tuple(_ports(part)),
-            secrets=tuple(dict.fromkeys(_secrets(part, secrets_of_volumes))),
+            ports=tuple(_first(_ports(part), ports_left)),
+            secrets=tuple(dict.fromkeys(_first(_secrets(part, secrets_of_volumes), secrets_left))),
         )
+
+
+def _first(things: Iterator[Kept], left: Iterator[int]) -> Iterator[Kept]:
+    """Yield things as long as something is left, of which each takes one."""
+    return (thing for thing, _ in zip(things, left, strict=False))
 
 
 def _ports_named(annotated: str) -> Iterator[str]:
@@ -301,19 +315,23 @@ def _volumes(spec: documents.PodSpec) -> Iterator[tuple[str, tuple[str, ...]]]:
             volume.secret.secret_name if volume.secret else None,
             *(source.secret.name for source in projected if source.secret),
         )
-        yield volume.name or "", tuple(name for name in names if name and len(name) <= bounds.MAX_TEXT)
+        yield volume.name or "", tuple(_names_of_secrets(names))
 
 
 def _secrets(container: documents.Container, secrets_of_volumes: dict[str, tuple[str, ...]]) -> Iterator[str]:
-    for mount in container.volume_mounts or ():
-        yield from secrets_of_volumes.get(mount.name or "", ())
+    """Yield the Secrets that a container uses: of each volume, and of its environment, each once."""
+    for volume in dict.fromkeys(mount.name or "" for mount in container.volume_mounts or ()):
+        yield from secrets_of_volumes.get(volume, ())
     references = (
         *(source.secret_ref for source in container.env_from or ()),
         *(variable.value_from.secret_key_ref for variable in container.env or () if variable.value_from),
     )
-    for reference in references:
-        if reference is not None and reference.name and len(reference.name) <= bounds.MAX_TEXT:
-            yield reference.name
+    yield from _names_of_secrets(reference.name for reference in references if reference is not None)
+
+
+def _names_of_secrets(given: Iterable[str | None]) -> Iterable[str]:
+    """Return each once; one that is longer than any name is that of no Secret."""
+    return dict.fromkeys(name for name in given if name and len(name) <= bounds.MAX_TEXT)
 
 
 def _controller(metadata: documents.Metadata) -> Owner | None:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exporter.cluster import decode
-from exporter.cluster.decode import SkipReason, UndecodableError
+from exporter.cluster.decode import MAX_PORTS, MAX_SECRETS, SkipReason, UndecodableError
 from exporter.cluster.resources import CERTIFICATE_REQUESTS, CERTIFICATES, LEASES, PODS, REPLICA_SETS, WORKLOADS
 from exporter.model import CertificateRequest, Container, IssuerRef, ObjectKey, Owner, Port, Workload
 from tests import pki
@@ -404,6 +404,29 @@ def test_a_pod_is_read_whatever_stands_where_the_api_takes_any_text(path: Path) 
     assert [one.name for one in pod.running] == ["main", "sidecar"]
     assert "from-env-from" in pod.secrets
     assert LONGER_THAN_ANY_NAME not in pod.secrets
+
+
+@pytest.mark.fault("H8")
+def test_of_very_many_ports_and_secrets_the_first_are_kept_all_containers_taken_together() -> None:
+    """A pod of a megabyte may declare as many; it is judged by those that it has."""
+    sources = [{"secret": {"name": f"s{number}"}} for number in range(3 * MAX_SECRETS // 4)]
+    names = ("one", "two", "three")
+    spec = {
+        "volumes": [{"name": "all", "projected": {"sources": sources}}],
+        "containers": [
+            {
+                "name": name,
+                "ports": [{"containerPort": number} for number in range(1, 3 * MAX_PORTS // 4 + 1)],
+                "volumeMounts": [{"name": "all"}] * 1000,
+                "env": [{"valueFrom": {"secretKeyRef": {"name": "s0"}}}] * 1000,
+            }
+            for name in names
+        ],
+    }
+    containers = decode.pod({"metadata": METADATA, "spec": spec}).containers
+    assert [one.name for one in containers] == [*names]
+    assert [len(one.ports) for one in containers] == [750, 250, 0]
+    assert [len(one.secrets) for one in containers] == [750, 249, 0]
 
 
 @pytest.mark.fault("H8")
