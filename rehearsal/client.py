@@ -53,13 +53,14 @@ class InProcessClient:
         """
         return self._answer(Request("GET", path, parameters, self._headers(accept)))
 
-    def read(self, path: str, parameters: Mapping[str, str], *, accept: str = "application/json") -> bytes:
-        """Return the text of the answer to one GET.
+    @contextmanager
+    def page(self, path: str, parameters: Mapping[str, str], *, accept: str = "application/json") -> Iterator[bytes]:
+        """Yield the text of a page of a list.
 
         Raises:
             ClusterError: there is none.
         """
-        return json.dumps(self.get(path, parameters, accept=accept)).encode()
+        yield json.dumps(self.get(path, parameters, accept=accept)).encode()
 
     @contextmanager
     def stream(

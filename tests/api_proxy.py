@@ -148,6 +148,8 @@ class ApiProxy:
     after: Rule = let_pass
     head: Callable[[bytes], bytes] = as_it_came
     """What the client gets of an answer's first bytes: status line, headers, and what came with them."""
+    idle: float | None = None
+    """Seconds without a byte after which a connection is cut whose answer passes untreated; None: it is not."""
     requests: list[Request] = field(default_factory=list)
     cut: Callable[[], None] = nothing
     """Ends every connection that is open, watches among them."""
@@ -350,8 +352,8 @@ class _Serving:
     def _relay(self, client: socket.socket, upstream: ssl.SSLSocket) -> None:
         """Carry bytes both ways until one side ends: the rest of an answer, a watch, or a tunnel."""
         other: dict[socket.socket, socket.socket] = {client: upstream, upstream: client}
-        while True:
-            for source in self._wait(client, upstream):
+        while sources := self._wait(client, upstream, patience=self._proxy.idle):
+            for source in sources:
                 data = self._next(source)
                 if data == b"":
                     return
@@ -387,12 +389,12 @@ class _Serving:
         else:
             yield from incoming.block(int(fields["content-length"]))
 
-    def _wait(self, *connections: socket.socket) -> list[socket.socket]:
-        """Wait until one of these has something to read; what TLS has deciphered already counts."""
+    def _wait(self, *connections: socket.socket, patience: float | None = None) -> list[socket.socket]:
+        """Wait until one of these has something to read, at most so long; what TLS has deciphered already counts."""
         if pending := [each for each in connections if isinstance(each, ssl.SSLSocket) and each.pending()]:
             return [*pending]
         sources: list[Any] = [*connections, self._stop]
-        readable, _, _ = select.select(sources, [], [])
+        readable, _, _ = select.select(sources, [], [], patience)
         if self._stop.is_set():
             raise _Stopped
         return [each for each in connections if each in readable]

@@ -80,6 +80,11 @@ CHAPTERS = (
                 f"{MAX_PAGE >> 20} MiB of a page are read, then half as many are asked for; one too fat alone is told",
             ),
             Fault("N10", "an answer that drips, no byte of it late", f"given up after {ANSWER_TIMEOUT:g} s"),
+            Fault(
+                "N11",
+                "idle connections are cut before the first bookmark, or no bookmarks come",
+                "contact all the same: an earlier end is asked for, before which a bookmark comes",
+            ),
         ),
     ),
     Chapter(

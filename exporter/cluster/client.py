@@ -1,11 +1,12 @@
 """Reading from the API server: documents and watches. Touches it by `cluster.connection`; changes nothing."""
 
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from exporter.cluster.connection import MAX_BODY, Answer, Connection, body, document
-from exporter.cluster.paging import MAX_PAGE
+from exporter.cluster.paging import MAX_PAGE, PAGES_AT_ONCE
 from exporter.errors import ClusterError, ClusterErrorReason
 
 READ_TIMEOUT = 75.0
@@ -20,6 +21,7 @@ class ClusterClient:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self._pages = threading.BoundedSemaphore(PAGES_AT_ONCE)
         self.server = connection.server
         self.namespace = connection.namespace
 
@@ -56,14 +58,17 @@ class ClusterClient:
         with self._request(path, parameters, accept, timeout) as answer:
             return document(answer, most)
 
-    def read(self, path: str, parameters: Mapping[str, str], *, accept: str = "application/json") -> bytes:
-        """Return the text of a page of a list.
+    @contextmanager
+    def page(self, path: str, parameters: Mapping[str, str], *, accept: str = "application/json") -> Iterator[bytes]:
+        """Yield the text of a page of a list. Of those that others read, `PAGES_AT_ONCE` are there at once.
+
+        It is waited for until its answer has begun: a server that does not answer holds up nobody else.
 
         Raises:
             ClusterError: there is none, or it has more than `MAX_PAGE` bytes (`TOO_LARGE`).
         """
-        with self._request(path, parameters, accept, None) as answer:
-            return body(answer, MAX_PAGE)
+        with self._request(path, parameters, accept, None) as answer, self._pages:
+            yield body(answer, MAX_PAGE)
 
     @contextmanager
     def stream(

@@ -12,7 +12,9 @@ from exporter.errors import ClusterError, ClusterErrorReason
 PAGE = 500
 """Objects in a page of a list, if they fit."""
 MAX_PAGE = 16 * 1024 * 1024
-"""Bytes of it: 500 objects of 32 KiB. Ordinary ones have 2 to 10; four watches may read a page each at once."""
+"""Bytes of it: 500 objects of 32 KiB. Ordinary ones have 2 to 10."""
+PAGES_AT_ONCE = 4
+"""How many are read and decoded at once, however many watches there are: four for each namespace."""
 
 Page = TypeVar("Page")
 

@@ -10,7 +10,11 @@ minute, so silence means a dead connection. These are client-go's figures (tools
 them, and what it lacks (a read timeout, a bound on one event and on one page) is added. A page that is too large is
 asked for again with half as many objects: whoever may fill a few hundred of them would else blind us.
 
-Only what is told is contact: a page of a list, or an event. A proxy's login page and blank lines are not.
+Only what is told is contact: a page of a list, or an event. A proxy's login page and blank lines are not. So a quiet
+watch has to live until its first bookmark, which comes after a minute or 2 s before the end that was asked for
+(apiserver, storage/cacher/cache_watcher.go). Where something on the way cuts what is idle sooner, an earlier end is
+asked for: earlier than the watch lived that broke without an event. And the server keeps to that end, which nobody
+else knows: where there are no bookmarks, that is contact.
 
 Half a list is never handed over; an object that cannot be read is counted, and what was known of it stays.
 Touches the API server through `client` only, and never writes.
@@ -20,7 +24,7 @@ import random
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
@@ -42,6 +46,12 @@ SHORT = 1.0
 RETRY_AFTER_MOST = 60.0
 RELIST_AFTER = (1800.0, 3600.0)
 WATCH_SECONDS = (290, 570)
+CUT_AFTER = 10.0
+"""Seconds: that a watch broke sooner says nothing of an idle connection. Else we would ask without end."""
+BEFORE_THE_CUT = 5
+"""Seconds by which a watch is to end before the last one broke: the bookmark 2 s before its end may be 1 s late."""
+PUNCTUAL = 2.0
+"""Seconds within which the server's end of a watch comes: less than a cut comes after it, by `BEFORE_THE_CUT`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +99,8 @@ class WatchHealth:
 class Client(Protocol):
     """What a reflector needs of `cluster.client.ClusterClient`."""
 
-    def read(self, path: str, parameters: Mapping[str, str], *, accept: str = ...) -> bytes:
-        """Return the text of the answer to one GET."""
+    def page(self, path: str, parameters: Mapping[str, str], *, accept: str = ...) -> AbstractContextManager[bytes]:
+        """Read a page of a list: a context manager over its text."""
         ...
 
     def stream(self, path: str, parameters: Mapping[str, str], *, accept: str = ...) -> Any:
@@ -126,6 +136,7 @@ class Reflector:
         self._limit = Limit()
         self._resource_version: str | None = None
         self._relist_at = 0.0
+        self._watch_seconds = WATCH_SECONDS
 
     def run(self) -> None:
         """List and watch until stopped."""
@@ -158,6 +169,7 @@ class Reflector:
         self._limit = Limit()
         self._resource_version = metadata.resource_version
         self._relist_at = self._clock.monotonic() + self._jitter.uniform(*RELIST_AFTER)
+        self._watch_seconds = WATCH_SECONDS
 
     def _read_page(
         self, following: str | None, objects: list[Any], unreadable: set[ObjectKey]
@@ -169,11 +181,14 @@ class Reflector:
         """
         parameters = {**self.watch.parameters, **({"continue": following} if following else {})}
         accept = self.watch.resource.accept_list
-        page = _page(
-            self._limit.ask(
-                lambda limit: self._client.read(self.watch.path, {"limit": limit, **parameters}, accept=accept)
-            )
-        )
+
+        def read(limit: str) -> documents.ListMetadata:
+            with self._client.page(self.watch.path, {"limit": limit, **parameters}, accept=accept) as text:
+                return self._add(_page(text), objects, unreadable)
+
+        return self._limit.ask(read)
+
+    def _add(self, page: documents.ListPage, objects: list[Any], unreadable: set[ObjectKey]) -> documents.ListMetadata:
         self._contact()
         for item in page.items or ():
             if self._is_foreign(item):
@@ -190,29 +205,36 @@ class Reflector:
 
     def _watch(self) -> None:
         """Hand over changes until the server ends the watch or we are stopped."""
+        seconds = self._jitter.randint(*self._watch_seconds)
         parameters = {
             "watch": "1",
             "allowWatchBookmarks": "true",
             "resourceVersion": self._resource_version or "",
-            "timeoutSeconds": str(self._jitter.randint(*WATCH_SECONDS)),
+            "timeoutSeconds": str(seconds),
             **self.watch.parameters,
         }
         started, events = self._clock.monotonic(), 0
         with self._client.stream(self.watch.path, parameters, accept=self.watch.resource.accept_watch) as lines:
             self.health.failure = None
-            for line in lines:
-                if not line.strip():
-                    continue
-                event = _event(line)
-                self._contact()
-                if event.type in ("BOOKMARK", "ERROR") or not self._is_foreign(event.object):
-                    self._apply(event.type, event.object)
-                events += 1
-                self._failures = 0
-                self._resource_version = decode.resource_version(event.object) or self._resource_version
-                if self._stop.is_set():
-                    return
-        lived = self._clock.monotonic() - started
+            try:
+                for line in lines:
+                    if not line.strip():
+                        continue
+                    event = _event(line)
+                    self._contact()
+                    events += 1
+                    if event.type in ("BOOKMARK", "ERROR") or not self._is_foreign(event.object):
+                        self._apply(event.type, event.object)
+                    self._failures = 0
+                    self._resource_version = decode.resource_version(event.object) or self._resource_version
+                    if self._stop.is_set():
+                        return
+            finally:
+                lived = self._clock.monotonic() - started
+                if not events and CUT_AFTER <= lived < seconds:
+                    self._watch_seconds = (int(lived) - BEFORE_THE_CUT,) * 2
+        if not events and 0 <= lived - seconds < PUNCTUAL:
+            self._contact()
         if lived >= HEALTHY_AFTER:
             self._failures = 0
         elif lived < SHORT and not events:

@@ -3,7 +3,8 @@
 import json
 import random
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 
@@ -39,10 +40,11 @@ def lists() -> Mapping[str, bytes]:
 class Listing:
     """A client that answers each list in one page."""
 
-    def read(self, path: str, parameters: Mapping[str, str], *, accept: str = "") -> bytes:
-        """Return the list."""
+    @contextmanager
+    def page(self, path: str, parameters: Mapping[str, str], *, accept: str = "") -> Iterator[bytes]:
+        """Yield the list."""
         del parameters, accept
-        return lists()[path.rpartition("/")[2]]
+        yield lists()[path.rpartition("/")[2]]
 
     def stream(self, path: str, parameters: Mapping[str, str], *, accept: str = "") -> object:
         """There is no watch here."""

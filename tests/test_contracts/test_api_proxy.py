@@ -215,23 +215,38 @@ def test_an_answer_in_a_chunk_for_each_byte_is_the_same_answer(
 ) -> None:
     small_bench.api("POST", path(small_namespace), {"metadata": {"name": "long"}, "data": {"text": "x" * 20_000}})
     client, address = ClusterClient(connection), path(small_namespace, "long")
-    as_it_is = client.read(address, {})
+    with client.page(address, {}) as as_it_is:
+        pass
     proxy.after = lambda _: Pass(Body(piece=1))
-    assert client.read(address, {}) == as_it_is
+    with client.page(address, {}) as in_pieces:
+        assert in_pieces == as_it_is
 
 
 def test_an_answer_that_is_cut_is_no_answer(proxy: ApiProxy, connection: Connection, small_namespace: str) -> None:
     proxy.after = lambda _: Pass(Body(cut_within=1))
-    with pytest.raises(ClusterError) as caught:
-        ClusterClient(connection).read(path(small_namespace), {})
+    with pytest.raises(ClusterError) as caught, ClusterClient(connection).page(path(small_namespace), {}):
+        pass
     assert caught.value.reason is ClusterErrorReason.UNREACHABLE
 
 
 def test_a_slow_answer_takes_its_time(proxy: ApiProxy, connection: Connection, small_namespace: str) -> None:
     proxy.after = lambda _: Pass(Body(piece=100, pause=0.02))
     began = time.monotonic()
-    read = ClusterClient(connection).read(path(small_namespace), {})
-    assert time.monotonic() - began > 0.02 * len(read) / 100
+    with ClusterClient(connection).page(path(small_namespace), {}) as read:
+        assert time.monotonic() - began > 0.02 * len(read) / 100
+
+
+def test_a_watch_that_is_idle_is_cut_if_that_is_asked_for(
+    proxy: ApiProxy, connection: Connection, small_namespace: str
+) -> None:
+    proxy.idle = 0.2
+    asked = {"watch": "1", "resourceVersion": "0"}
+    with (
+        pytest.raises(ClusterError) as caught,
+        ClusterClient(connection).stream(path(small_namespace), asked) as lines,
+    ):
+        list(lines)
+    assert caught.value.reason is ClusterErrorReason.UNREACHABLE
 
 
 def test_an_answer_that_falls_silent_does_not_end(

@@ -2,6 +2,7 @@
 
 import json
 import ssl
+import threading
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -16,6 +17,7 @@ from exporter.cluster import access
 from exporter.cluster import client as client_module
 from exporter.cluster.client import ClusterClient
 from exporter.cluster.connection import Connection
+from exporter.cluster.paging import PAGES_AT_ONCE
 from exporter.errors import ClusterConfigError, ClusterError, ClusterErrorReason
 from tests import pki, scripted_api
 from tests.fake_clock import FakeClock, HurriedClock, NotedClock
@@ -272,12 +274,73 @@ def test_a_page_beyond_the_bound_is_not_read_on(tmp_path: Path, monkeypatch: pyt
     endless = watch(*[b"x" * 500] * 3, hold=True)
     with scripted_api.scripted_api(answer(b"x" * 1000), answer(b"x" * 1001), endless, answer(b"y")) as api:
         client = connect(api, tmp_path)
-        assert len(client.read("/a", {})) == 1000
+        assert len(text(client)) == 1000
         for _ in range(2):
             with pytest.raises(ClusterError, match="more than 1000 bytes") as caught:
-                client.read("/a", {})
+                text(client)
             assert caught.value.reason is ClusterErrorReason.TOO_LARGE
-        assert client.read("/a", {}) == b"y"
+        assert text(client) == b"y"
+
+
+def text(client: ClusterClient) -> bytes:
+    with client.page("/a", {}) as page_of_it:
+        return page_of_it
+
+
+class Reader(threading.Thread):
+    """Reads a page, and keeps it for as long as it is to."""
+
+    def __init__(self, client: ClusterClient, path: str, *, keep: bool) -> None:
+        super().__init__(daemon=True)
+        self.has_it, self.kept = threading.Event(), threading.Event()
+        self.failed: ClusterError | None = None
+        self._client, self._path = client, path
+        if not keep:
+            self.kept.set()
+        self.start()
+
+    def run(self) -> None:
+        try:
+            with self._client.page(self._path, {}):
+                self.has_it.set()
+                assert self.kept.wait(20)
+        except ClusterError as error:
+            self.failed = error
+
+
+@pytest.mark.fault("N9")
+def test_no_more_than_a_few_pages_are_there_at_once_and_a_silent_server_holds_up_none(tmp_path: Path) -> None:
+    with scripted_api.scripted_api(
+        *[scripted_api.silence] * PAGES_AT_ONCE, *[answer(b"page")] * PAGES_AT_ONCE, answer(b"last"), answer(b"y")
+    ) as api:
+        client = connect(api, tmp_path)
+        silent = [Reader(client, "/silent", keep=False) for _ in range(PAGES_AT_ONCE)]
+        for _ in silent:
+            api.next_request()
+        held = [Reader(client, "/held", keep=True) for _ in range(PAGES_AT_ONCE)]
+        assert all(reader.has_it.wait(20) for reader in held), "they waited for those that say nothing"
+        last = Reader(client, "/last", keep=False)
+        assert not last.has_it.wait(0.2)
+        held[0].kept.set()
+        assert last.has_it.wait(20)
+        client.close()
+        for reader in held:
+            reader.kept.set()
+
+
+@pytest.mark.fault("N9")
+def test_whoever_waits_to_read_a_page_ends_with_the_client(tmp_path: Path) -> None:
+    begun = watch(b"{", hold=True)
+    with scripted_api.scripted_api(*[begun] * (PAGES_AT_ONCE + 2)) as api:
+        client = connect(api, tmp_path)
+        readers = [Reader(client, "/a", keep=False) for _ in range(PAGES_AT_ONCE + 2)]
+        for _ in readers:
+            api.next_request()
+        while any(reader.is_alive() for reader in readers):
+            client.close()  # an answer of which we don't know yet is not ended
+            for reader in readers:
+                reader.join(0.01)
+    assert all(reader.failed is not None for reader in readers)
 
 
 @pytest.mark.fault("F10")
