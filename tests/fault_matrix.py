@@ -75,11 +75,24 @@ def shown_by() -> Mapping[str, Sequence[Shown]]:
 
 def numbers(test: ast.FunctionDef) -> Iterator[str]:
     """Give the numbers in a test's `@pytest.mark.fault(…)`, or in that of one of its parameters, and in its name."""
-    for part in (part for decorator in test.decorator_list for part in ast.walk(decorator)):
-        if isinstance(part, ast.Call) and ast.unparse(part.func) == "pytest.mark.fault":
-            yield from (str(ast.literal_eval(argument)) for argument in part.args)
+    for mark in chain.from_iterable(map(marks, test.decorator_list)):
+        yield from (str(ast.literal_eval(argument)) for argument in mark.args)
     if cases := CASES_OF_A_RUN.match(test.name):
         yield from (case.upper() for case in cases[1].strip("_").split("_"))
+
+
+def marks(code: ast.AST) -> Iterator[ast.Call]:
+    """Give each `pytest.mark.fault(…)` in a piece of code."""
+    for part in ast.walk(code):
+        if isinstance(part, ast.Call) and ast.unparse(part.func) == "pytest.mark.fault":
+            yield part
+
+
+def unread(file: ast.Module) -> Iterator[int]:
+    """Give the lines of a file's marks that `numbers` reads of none of its tests."""
+    tests = [part for part in ast.walk(file) if isinstance(part, ast.FunctionDef) and part.name.startswith("test_")]
+    read = {mark for test in tests for decorator in test.decorator_list for mark in marks(decorator)}
+    yield from sorted(mark.lineno for mark in marks(file) if mark not in read)
 
 
 def committed_figures() -> Mapping[str, Any]:

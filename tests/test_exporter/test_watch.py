@@ -580,6 +580,7 @@ def test_a_reflector_whose_list_has_expired_is_not_synced_until_it_has_the_next(
         assert run.reflector.health.synced
 
 
+@pytest.mark.fault("F13")
 def test_a_safety_list_is_due_after_half_an_hour_to_an_hour(tmp_path: Path) -> None:
     first, second = threading.Event(), threading.Event()
     with running(

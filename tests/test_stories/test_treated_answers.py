@@ -11,10 +11,12 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from prometheus_client.samples import Sample
 
 from exporter.cluster.client import READ_TIMEOUT
+from exporter.cluster.watch import CUT_AFTER
 from tests.answer_body import AS_IT_CAME, Body
-from tests.api_proxy import Pass, Reaction, Request, api_proxy, let_pass
+from tests.api_proxy import Answer, Pass, Reaction, Request, api_proxy, let_pass
 from tests.bench import waiting
 from tests.figures import Figures
 from tests.metrics import Metrics
@@ -28,6 +30,7 @@ RECOVERS_WITHIN = 60.0
 """Two waits of the watches' longest."""
 OUT_OF_CONTACT = 4.0
 """Seconds without a word."""
+IDLE = CUT_AFTER + 1
 GARBAGE = b'{"type":"ADDED","object":{"metadata":\xff\n'
 
 
@@ -46,9 +49,14 @@ def out_of_step(metrics: Metrics) -> bool:
     return {each.value for each in metrics.all("certlag_watch_synced")} == {0.0}
 
 
+def contacts(metrics: Metrics) -> list[float]:
+    """When each watch has heard something last."""
+    return [each.value for each in metrics.all("certlag_watch_last_contact_timestamp_seconds")]
+
+
 def out_of_contact(metrics: Metrics) -> bool:
     """No watch has heard anything for seconds."""
-    last = [each.value for each in metrics.all("certlag_watch_last_contact_timestamp_seconds")]
+    last = contacts(metrics)
     return bool(last) and time.time() - max(last) > OUT_OF_CONTACT
 
 
@@ -87,20 +95,12 @@ class Treatment:
 
 EACH_BYTE = Body(piece=1)
 TREATMENTS = {
-    "a chunk for each byte": pytest.param(Treatment(EACH_BYTE, EACH_BYTE), marks=pytest.mark.fault("F10")),
-    "slow drip": pytest.param(Treatment(Body(piece=64, pause=0.01)), marks=pytest.mark.fault("F10")),
-    "cut within a line": pytest.param(
-        Treatment(Body(cut_within=2), told=partial(failing, reason="unreachable")), marks=pytest.mark.fault("F8")
-    ),
-    "lists cut in the middle": pytest.param(
-        Treatment(lists=Body(cut_within=1), sees=False, told=out_of_step), marks=pytest.mark.fault("F1", "F8")
-    ),
-    "garbage between the lines": pytest.param(
-        Treatment(Body(garbage=GARBAGE), told=partial(failing, reason="garbled")), marks=pytest.mark.fault("F9")
-    ),
-    "silence": pytest.param(
-        Treatment(Body(silent_after=0), sees=False, told=out_of_contact, cut=True), marks=pytest.mark.fault("F7")
-    ),
+    "a chunk for each byte": Treatment(EACH_BYTE, EACH_BYTE),
+    "slow drip": Treatment(Body(piece=64, pause=0.01)),
+    "cut within a line": Treatment(Body(cut_within=2), told=partial(failing, reason="unreachable")),
+    "lists cut in the middle": Treatment(lists=Body(cut_within=1), sees=False, told=out_of_step),
+    "garbage between the lines": Treatment(Body(garbage=GARBAGE), told=partial(failing, reason="garbled")),
+    "silence": Treatment(Body(silent_after=0), sees=False, told=out_of_contact, cut=True),
 }
 
 
@@ -113,6 +113,7 @@ def treating(treatment: Treatment) -> Callable[[Request], Reaction]:
     return react
 
 
+@pytest.mark.fault("F1", "F7", "F8", "F9", "F10")
 @pytest.mark.parametrize("treatment", TREATMENTS.values(), ids=TREATMENTS.keys())
 def test_however_answers_arrive_nothing_wrong_is_said_and_trouble_shows(
     population: WatchedPopulation,
@@ -174,3 +175,57 @@ def test_a_silence_is_cut_short_by_the_exporter_itself_and_nothing_is_listed_ane
     figures(
         f"silent watches cut after {READ_TIMEOUT:g} s → all true: {recovered:.1f} s; {course.scrapes} scrapes, wrong: 0"
     )
+
+
+def verdicts(metrics: Metrics) -> list[Sample]:
+    """What is shown of certificates and their pods."""
+    return [
+        each for each in metrics.samples if "certificate" in each.labels and not each.name.startswith("certlag_probe")
+    ]
+
+
+@pytest.mark.fault("F15")
+def test_rights_that_are_withdrawn_change_no_verdict_and_are_told_and_once_given_back_it_goes_on(
+    population: WatchedPopulation, tmp_path: Path, figures: Figures
+) -> None:
+    def refuse(_: Request) -> Reaction:
+        return Answer(403, {"kind": "Status", "code": 403, "reason": "Forbidden", "message": "forbidden"})
+
+    with api_proxy(population.ground.cluster) as proxy:
+        kubeconfig = proxy.kubeconfig(tmp_path, population.token, "default")
+        with population.exporter(tmp_path, kubeconfig=kubeconfig) as exporter, population.looked_at(exporter) as course:
+            shown = verdicts(exporter.metrics())
+            number = watches(exporter.metrics())
+            proxy.before = refuse
+            proxy.cut()
+            population.renew(1)
+            metrics = exporter.wait("all to tell", lambda seen: errors(seen, "forbidden") >= 2 * number, 30)
+            assert verdicts(metrics) == shown
+            assert {each.value for each in metrics.all("certlag_watch_synced")} == {1.0}, "it lists nothing anew"
+            proxy.before = let_pass
+            recovered = population.wait_true(exporter, RECOVERS_WITHIN)
+            exporter.wait("the watches to be in step", in_step, RECOVERS_WITHIN)
+    assert course.unanswered == 0
+    figures(f"403 to all watches: verdicts unchanged; rights back → all true: {recovered:.1f} s; wrong: 0")
+
+
+@pytest.mark.fault("N11")
+def test_quiet_watches_on_connections_that_are_cut_when_idle_are_in_contact(
+    population: WatchedPopulation, tmp_path: Path, figures: Figures
+) -> None:
+    with api_proxy(population.ground.cluster) as proxy:
+        kubeconfig = proxy.kubeconfig(tmp_path, population.token, "default")
+        with population.exporter(tmp_path, kubeconfig=kubeconfig) as exporter:
+            number = watches(exporter.metrics())
+            proxy.idle = IDLE
+            proxy.cut()
+            waiting.until("each to be cut", lambda: errors(exporter.metrics(), "unreachable") >= 2 * number, IDLE + 10)
+            cut = time.time()
+            exporter.wait("each to be in contact", lambda seen: min(contacts(seen)) > cut, IDLE + 10)
+            failed = errors(exporter.metrics(), "unreachable")
+            heard = max(contacts(exporter.metrics()))
+            metrics = exporter.wait("the next contact of each", lambda seen: min(contacts(seen)) > heard, IDLE + 10)
+            population.renew(1)
+            population.wait_true(exporter, RECOVERS_WITHIN)
+    assert errors(metrics, "unreachable") == failed, "it was cut again"
+    figures(f"idle connections cut after {IDLE:g} s → each watch in contact {heard - cut:.1f} s after the first cut")
