@@ -1,8 +1,12 @@
-"""How much is kept of what others wrote. Pure.
+"""How much is kept of what others wrote: the bounds that several modules share. Pure.
 
 Whoever may write an object, serve a certificate or forge a record decides what we read; what we keep of it, and so what
-stands in the exposition, on the page, in `/api/v1/status` and in the logs, is decided here. Texts that are compared or
-only shown are cut; an object with a longer one where the API has a name is not read (`cluster.documents`).
+stands in the exposition, on the page, in `/api/v1/status` and in the logs, is bounded. Texts that are compared or only
+shown are cut. An object with a longer one where the API server lets none pass is not read (`cluster.documents`), nor is
+a record with one (`run_record`).
+
+What one module alone bounds stands there: a pod's ports and Secrets in `cluster.decode`, its endpoints in `targets`,
+chains in `certificates`, what a Certificate had before in `certificate_index`, a run's numbers in `run_record`.
 """
 
 from collections.abc import Iterable, Iterator

@@ -7,10 +7,11 @@ All input is hostile: sizes are bounded, and whatever the library makes of broke
 import binascii
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from functools import lru_cache
+from functools import lru_cache, wraps
+from typing import Any, ParamSpec, TypeVar, cast
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -24,6 +25,14 @@ MAX_CHAIN = 16
 """Certificates in one chain that are looked at. OpenSSL's own default depth is 100; real chains have at most five."""
 REMEMBERED = 1024
 """Former chains, of which each is kept with the authority that signed it: 1 KiB each, and 0.15 ms to look anew."""
+MAX_REMEMBERED = 16 * 1024
+"""Bytes of a chain that is remembered, with its authorities. Real ones have up to 10 KiB; a forged one of 200 KiB would
+stay when its pod is long gone, and so is looked at anew each time."""
+MAX_SHARED = 4 * 1024
+"""Bytes of a single certificate that is remembered: twice what one of RSA 4096 has."""
+
+P = ParamSpec("P")
+Result = TypeVar("Result")
 
 _PEM = re.compile(r"-----BEGIN CERTIFICATE-----(.*?)-----END CERTIFICATE-----", re.DOTALL)
 
@@ -112,7 +121,26 @@ def _leaf(der: bytes, certificate: x509.Certificate, names: Iterable[str]) -> Le
     )
 
 
-@lru_cache(maxsize=REMEMBERED)
+def _remember(most: int, size: int) -> Callable[[Callable[P, Result]], Callable[P, Result]]:
+    """Have results of a function of bytes kept: the last so many, for at most so many bytes each."""
+
+    def remembering(work_out: Callable[P, Result]) -> Callable[P, Result]:
+        kept = cast(Callable[P, Result], lru_cache(maxsize=most)(work_out))
+
+        @wraps(work_out)
+        def result(*given: P.args, **named: P.kwargs) -> Result:
+            return (kept if _size(given) <= size else work_out)(*given, **named)
+
+        return result
+
+    return remembering
+
+
+def _size(given: Any) -> int:
+    return len(given) if isinstance(given, bytes) else sum(map(_size, given))
+
+
+@_remember(REMEMBERED, MAX_REMEMBERED)
 def signing_authority(chain: tuple[bytes, ...], authorities: tuple[bytes, ...]) -> bytes | None:
     """Return the authority (DER) to which a chain's leaf verifies, None if there is none.
 
@@ -142,19 +170,19 @@ def not_after(der: bytes) -> datetime:
     return _not_after(der)
 
 
-@lru_cache(maxsize=4096)
+@_remember(4096, MAX_SHARED)
 def _shared(der: bytes) -> bytes:
     """Return one object for equal bytes: ten thousand leaves have the same few authorities."""
     return der
 
 
-@lru_cache(maxsize=256)
+@_remember(256, MAX_REMEMBERED)
 def _authorities(ca_pem: bytes) -> tuple[bytes, ...]:
     """Split `status.ca`; one tuple for equal texts, since many certificates have the same."""
     return tuple(_shared(der) for der in split_pem(ca_pem)) if ca_pem.strip() else ()
 
 
-@lru_cache(maxsize=512)
+@_remember(512, MAX_SHARED)
 def _load(der: bytes) -> x509.Certificate:
     certificate = _parse(der)
     with _reading():

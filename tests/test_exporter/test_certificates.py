@@ -5,6 +5,7 @@ import tracemalloc
 import warnings
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 import pytest
 from cryptography import x509
@@ -16,6 +17,8 @@ from exporter.bounds import MAX_NAME, MAX_NAMES
 from exporter.certificates import (
     MAX_CHAIN,
     MAX_PEM,
+    MAX_REMEMBERED,
+    MAX_SHARED,
     REMEMBERED,
     InvalidCertificateError,
     not_after,
@@ -332,7 +335,37 @@ def test_of_what_daemons_have_loaded_over_the_years_so_much_is_kept_and_no_more(
         assert look(2 * REMEMBERED) - once < 100 * 1024
     finally:
         tracemalloc.stop()
-        signing_authority.cache_clear()
+
+
+@pytest.mark.fault("H8")
+def test_of_huge_certificates_that_were_presented_nothing_is_kept_once_nobody_has_them() -> None:
+    """A pod may present what it likes, and another is made in its place: 1,024 chains of 100 KiB were remembered."""
+    key = pki.ec_key()
+    huge = [ROOT.leaf(f"a{number}", "x" * 40_000, key=key).der for number in range(20)]
+
+    def look(*ders: bytes) -> None:
+        """Read a chain and judge it, as bytes that nobody else holds."""
+        chain = read_chain([bytes(bytearray(der)) for der in ders])
+        assert signing_authority(chain.der, (ROOT.der,)) == ROOT.der
+
+    look(ROOT.leaf("a", key=key).der)
+    tracemalloc.start()
+    try:
+        for presented in pairwise(huge):
+            look(*presented)
+        assert tracemalloc.get_traced_memory()[0] < MAX_REMEMBERED
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_chain_of_large_keys_is_remembered() -> None:
+    key = pki.rsa_key(4096)
+    root = pki.authority("root", key=key)
+    leaf = root.intermediate("middle", key=key).intermediate("lower", key=key).leaf("svc.example", key=key)
+    assert sum(map(len, leaf.chain)) + len(root.der) < MAX_REMEMBERED
+    assert max(map(len, leaf.chain)) < MAX_SHARED
+    first, second = (read_chain(tuple(bytes(bytearray(der)) for der in leaf.chain)) for _ in range(2))
+    assert first.der[1] is second.der[1]
 
 
 # --- hostile bytes --------------------------------------------------------------------------------
