@@ -58,7 +58,7 @@ CHAPTERS = (
             Fault("F8", "a line of a watch that breaks off", "the whole lines before it count, it does not"),
             Fault("F9", "200 with a page of HTML, from a proxy", "garbled: asked for again, nothing believed"),
             Fault("F10", "a stream cut into pieces at every byte", "the same changes"),
-            Fault("F11", "changes that come twice, out of order or of unknown kinds", "the same end"),
+            Fault("F11", "changes of several objects, twice, out of order or of unknown kinds", "the same end"),
             Fault("F12", "an object deleted while nobody watched", "gone with the next list"),
             Fault(
                 "F13",
@@ -105,7 +105,7 @@ CHAPTERS = (
     Chapter(
         "Handshakes",
         (
-            Fault("F23", "servers of TLS 1.1, 1.2 or 1.3 only", "1.2 and 1.3 are read; 1.1 is a reason of its own"),
+            Fault("F23", "servers of TLS 1.1, 1.2 or 1.3 only", "1.2 and 1.3 are read; 1.1 is told as such"),
             Fault("F24", "no application protocol in common", "a protocol failure, not a verdict"),
             Fault(
                 "F25",

@@ -1,6 +1,7 @@
 """A handshake shows what a real server presents, and every other ending is a value with its reason."""
 
 import itertools
+import re
 import socket
 import ssl
 import threading
@@ -273,9 +274,12 @@ def test_no_common_application_protocol_is_a_protocol_failure(tmp_path: Path) ->
 
 
 @pytest.mark.fault("F23")
-def test_tls_1_1_is_a_protocol_failure(tmp_path: Path) -> None:
+def test_tls_1_1_is_a_protocol_failure_that_says_so(tmp_path: Path) -> None:
     with openssl_server(LEAF, tmp_path, "-tls1_1", "-cipher", "ALL:@SECLEVEL=0") as port:
-        assert failure(ask(port)) is ProbeFailure.PROTOCOL
+        outcome = ask(port).outcome
+    assert isinstance(outcome, Unanswered)
+    assert outcome.failure is ProbeFailure.PROTOCOL
+    assert re.search("protocol version|unsupported protocol", outcome.detail)
 
 
 @pytest.mark.fault("F25", "H8")

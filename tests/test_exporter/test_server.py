@@ -6,15 +6,20 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
+from functools import cache
 from http import HTTPStatus
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from exporter import pages as exporter_pages
 from exporter import server as server_module
+from exporter.publication import Judged, Publication
 from exporter.server import CHUNK, MAX_HEADERS, Request, Response, Server
+from exporter.text_format import CONTENT_TYPE, Family, Page, Sample
 from exporter.web_config import WebConfigFile
+from tests.fake_clock import FakeClock
 from tests.tls_servers import HOST
 
 BIG = b"x" * 20_000_000
@@ -22,7 +27,19 @@ BIG = b"x" * 20_000_000
 
 PARTS = tuple(bytes([number]) * size for number, size in enumerate((5, 0, 3 * CHUNK + 1, 7, 70_000, 70_000, 9)))
 
-SAMPLES = gzip.compress(b"".join(b'metric{name="%d",value="%x"} 1\n' % (n, n * n) for n in range(50_000)), 1)
+FAMILY = Family("certlag_certificate_info", ("namespace", "certificate"), "1 for each certificate.")
+
+
+@cache
+def publication() -> Publication:
+    """What an exporter serves that has judged 50,000 samples; its clock stands still, and so does all that it says."""
+    page = Page([FAMILY])
+    for thing in range(1000):
+        page.put(thing, [Sample(FAMILY, (f"ns-{thing}", f"{thing}-{number**5}"), 1) for number in range(50)])
+    made = Publication(FakeClock(), version="1", revision="r")
+    made.publish(Judged(page.rows()))
+    made.scrape(gzip=False)  # of the process it tells what is so now
+    return made
 
 
 def pages(release: threading.Event, asked: threading.Semaphore) -> dict[str, server_module.PageFunction]:
@@ -35,7 +52,7 @@ def pages(release: threading.Event, asked: threading.Semaphore) -> dict[str, ser
         "/": lambda _: Response(HTTPStatus.OK, b"hello", headers=(("X-Own", "yes"),)),
         "/gzip": lambda request: Response(HTTPStatus.OK, str(request.accepts_gzip).encode()),
         "/parts": lambda _: Response(HTTPStatus.OK, b"first", more=PARTS),
-        "/samples": lambda _: Response(HTTPStatus.OK, SAMPLES),
+        "/metrics": exporter_pages.pages(publication())["/metrics"],
         "/big": lambda _: Response(HTTPStatus.OK, BIG),
         "/slow": slow,
         "/unchanged": lambda _: Response(HTTPStatus.NOT_MODIFIED, b"", headers=(("ETag", '"x"'),)),
@@ -225,8 +242,11 @@ def test_without_the_header_there_is_no_gzip(running: Running) -> None:
 @pytest.mark.parametrize("accept", ["text/plain;version=abc", "\xe4\xff", "*/*;q=x", ",,,", "a" * 5000])
 def test_a_malformed_accept_changes_nothing(running: Running, accept: str) -> None:
     client = running.client()
-    client.ask("/", "GET", f"Accept: {accept}")
-    assert client.answer()[0] == 200
+    client.ask("/metrics")
+    status, headers, body = client.answer()
+    assert (status, headers["content-type"]) == (200, CONTENT_TYPE)
+    client.ask("/metrics", "GET", f"Accept: {accept}")
+    assert client.answer() == (status, headers, body)
 
 
 # --- requests that are none -----------------------------------------------------------------------
@@ -449,10 +469,17 @@ def test_among_hundreds_that_say_or_take_nothing_scrapes_go_on(running: Running,
 
 @pytest.mark.fault("F33")
 def test_fifty_scrapes_at_once_of_fifty_thousand_samples_are_whole(running: Running) -> None:
-    scrapes = [running.client() for _ in range(50)]
-    for client in scrapes:
-        client.ask("/samples")
-    assert all(client.answer()[2] == SAMPLES for client in scrapes)
+    plain, packed = ([running.client() for _ in range(25)] for _ in range(2))
+    for one, other in zip(plain, packed, strict=True):
+        one.ask("/metrics")
+        other.ask("/metrics", "GET", "Accept-Encoding: gzip")
+    whole = b"".join(publication().scrape(gzip=False))
+    assert whole.count(FAMILY.name.encode() + b"{") == 50_000
+    assert all(client.answer()[2] == whole for client in plain)
+    for client in packed:
+        _, headers, body = client.answer()
+        assert headers["content-encoding"] == "gzip"
+        assert gzip.decompress(body) == whole
 
 
 # --- the end --------------------------------------------------------------------------------------

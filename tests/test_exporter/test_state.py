@@ -97,9 +97,21 @@ def test_a_pod_is_found_through_its_secret_and_named_by_its_deployment() -> None
 
 @pytest.mark.fault("F11")
 @pytest.mark.parametrize("order", [(0, 1, 2, 3), (3, 2, 1, 0), (3, 0, 2, 1), (2, 3, 1, 0)])
-def test_the_order_in_which_things_are_told_makes_no_difference(order: tuple[int, ...]) -> None:
-    told = a_world(objects=tuple(EVERYTHING[index] for index in order))
+def test_neither_the_order_in_which_things_are_told_nor_how_often_makes_a_difference(order: tuple[int, ...]) -> None:
+    told = a_world(objects=tuple(EVERYTHING[index] for index in order for _ in range(2)))
     assert the_subject(told) == the_subject(a_world(objects=EVERYTHING))
+    for index in order:
+        tell(told, EVERYTHING[index])
+    assert the_subject(told) == the_subject(a_world(objects=EVERYTHING))
+
+
+@pytest.mark.fault("F11")
+def test_an_end_that_is_told_twice_is_one() -> None:
+    world = a_world(objects=EVERYTHING)
+    ended = Removed(a_watch(PODS), a_pod().key)
+    assert world.apply(ended, ISSUED_AT) == {KEY}
+    assert world.apply(ended, ISSUED_AT) == set()
+    assert the_subject(world) == the_subject(a_world(objects=EVERYTHING[:-1]))
 
 
 def test_a_pod_whose_replica_set_is_not_known_yet_belongs_to_nobody_for_the_moment() -> None:
@@ -279,6 +291,15 @@ def test_a_list_replaces_what_was_known_in_its_scope_and_nothing_else() -> None:
     assert dirty == {KEY}
     assert [view.pod.key.name for view in the_subject(world).uses[0].pods] == ["new"]
     assert len(the_subject(world, ObjectKey("other", KEY.name)).uses) == 1
+
+
+@pytest.mark.fault("F12")
+def test_a_certificate_that_is_missing_in_a_list_leaves_nothing() -> None:
+    other = a_certificate(key=ObjectKey(NAMESPACE, "other"), secret="other-tls")
+    world = a_world(objects=(*EVERYTHING, other))
+    assert KEY in world.apply(Listed(a_watch(CERTIFICATES), (other,), frozenset()), ISSUED_AT)
+    assert world.subject(KEY) is None
+    assert world.keys() == {other.key}
 
 
 @pytest.mark.fault("F18")

@@ -1,0 +1,65 @@
+"""A round of the main loop: what the watches told is folded in, judged, and what is served is that."""
+
+import random
+
+import pytest
+
+from exporter.cluster.resources import CERTIFICATES, PODS, Resource, Watch, watches
+from exporter.cluster.watch import Change, Changed, Listed, WatchHealth
+from exporter.configuration import Configuration
+from exporter.model import Discovery, DiscoveryProbe, ObjectKey
+from exporter.publication import Publication
+from exporter.rounds import Rounds
+from tests.builders import KEY, NAMESPACE, RENEWED_AT, a_certificate, a_pod, a_replica_set, a_request
+from tests.fake_clock import FakeClock
+
+OTHER = a_certificate(key=ObjectKey(NAMESPACE, "other"), secret="other-tls")
+
+
+class Exporter:
+    """The main loop, and what it serves."""
+
+    def __init__(self) -> None:
+        configuration = Configuration((), Discovery(frozenset({"*"}), DiscoveryProbe.DECLARED_PORTS))
+        self._watches = watches(configuration)
+        clock = FakeClock(RENEWED_AT)
+        self._publication = Publication(clock, version="1", revision="r")
+        health = {watch: WatchHealth() for watch in self._watches}
+        self._rounds = Rounds(
+            configuration,
+            self._publication,
+            clock,
+            health,
+            interval=300,
+            jitter=random.Random(1),  # noqa: S311 - spreads probes
+        )
+        self.hear(*(Listed(watch, (), frozenset()) for watch in self._watches))
+
+    def watch(self, resource: Resource) -> Watch:
+        """The watch of a resource."""
+        (found,) = (watch for watch in self._watches if watch.resource is resource)
+        return found
+
+    def hear(self, *changes: Change) -> None:
+        """Come round."""
+        self._rounds.round(changes)
+
+    def lines(self, certificate: str) -> list[str]:
+        """What is served of a Certificate."""
+        text = b"".join(self._publication.scrape(gzip=False)).decode()
+        return [line for line in text.splitlines() if f'certificate="{certificate}"' in line]
+
+
+@pytest.mark.fault("F12")
+def test_what_is_missing_in_a_list_has_no_series_any_more() -> None:
+    exporter = Exporter()
+    told = (a_certificate(), OTHER, a_request(), a_replica_set(), a_pod())
+    exporter.hear(*(Changed(exporter.watch(CERTIFICATES), each) for each in told))
+    before = exporter.lines("other")
+    assert before
+    assert any(line.startswith("certlag_pods{") for line in exporter.lines(KEY.name))
+    exporter.hear(Listed(exporter.watch(PODS), (), frozenset()))
+    assert not any(line.startswith("certlag_pods{") for line in exporter.lines(KEY.name))
+    exporter.hear(Listed(exporter.watch(CERTIFICATES), (OTHER,), frozenset()))
+    assert exporter.lines(KEY.name) == []
+    assert exporter.lines("other") == before
