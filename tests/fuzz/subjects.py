@@ -21,7 +21,9 @@ import msgspec
 from exporter import certificates, configuration, run_record
 from exporter.certificates import InvalidCertificateError
 from exporter.cluster import documents
-from exporter.cluster.client import _lines
+from exporter.cluster.client import READ_TIMEOUT, _lines
+from exporter.cluster.connection import Answer
+from exporter.cluster.deadline import Deadline
 from exporter.cluster.decode import UndecodableError
 from exporter.cluster.resources import FOR_CERTIFICATES, LEASES, RUN_RECORDS, WORKLOADS, Resource, watches
 from exporter.cluster.watch import Changed, Listed, WatchHealth
@@ -143,7 +145,8 @@ def split_lines(data: bytes) -> str:
     whole, *_, rest = (*stream.rsplit(b"\n", 1), b"")[:2] if b"\n" in stream else (None, stream)
     lines: list[bytes] = []
     try:
-        lines.extend(_lines(_Pieces(stream, size), FakeClock()))  # type: ignore[arg-type]
+        deadline = Deadline(FakeClock(), READ_TIMEOUT, "late")
+        lines.extend(_lines(Answer("/", _Pieces(stream, size), deadline)))  # type: ignore[arg-type]
         outcome = "whole"
     except ClusterError as error:
         outcome = came_out(error)

@@ -13,8 +13,10 @@ from enum import Enum, auto
 import urllib3
 
 from exporter.clock import Clock
-from exporter.cluster.connection import Connection
+from exporter.cluster import connection
+from exporter.cluster.connection import ANSWER_TIMEOUT, Connection
 from exporter.cluster.credential import Credential, CredentialKind
+from exporter.cluster.deadline import Deadline
 from exporter.errors import ClusterError, ClusterErrorReason
 from rehearsal.api.server import Answer, Api, Request
 from rehearsal.api.watching import Watching
@@ -69,7 +71,7 @@ class Line(Connection):
         body: bytes | None = None,
         content_type: str | None = None,
         timeout: float,
-    ) -> Iterator[urllib3.BaseHTTPResponse]:
+    ) -> Iterator[connection.Answer]:
         """Ask once; a watch is all that there is to say now."""
         loss, self.loses = self.loses, None
         if self.down or loss is Loss.REQUEST:
@@ -86,7 +88,8 @@ class Line(Connection):
             assert isinstance(answered, Answer), "nobody forwards ports here"
             said = json.dumps(answered.body)
             _raise_if_refused(path, answered, said)
-        yield urllib3.HTTPResponse(io.BytesIO(said.encode()), status=200, preload_content=False)
+        response = urllib3.HTTPResponse(io.BytesIO(said.encode()), status=200, preload_content=False)
+        yield connection.Answer(path, response, Deadline(self.clock, ANSWER_TIMEOUT, "late"))
 
     def close(self) -> None:
         """Nothing is open."""
