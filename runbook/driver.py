@@ -73,8 +73,8 @@ class Driver:
         match effect:
             case Get(path):
                 return get(self._client, path)
-            case List(path):
-                return list(list_all(self._client, path))
+            case List(path, read):
+                return [read(each) for each in list_all(self._client, path)]
             case Change():
                 return writes.write(self._connection, effect)
             case Wait(seconds, early):

@@ -5,7 +5,7 @@ whatever it likes, in any order, with a crash between any two. A request that fa
 `ClusterError`; `Interrupted` is raised there when the operator has pressed Ctrl-C.
 """
 
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -29,9 +29,14 @@ class Get:
 
 @dataclass(frozen=True, slots=True)
 class List:
-    """Read a collection, whole and consistent (no resourceVersion): the answer is the documents."""
+    """Read a collection, whole and consistent (no resourceVersion): the answer is a list of what `read` makes of each.
+
+    `read` is a module's function, so that two of the same are equal. No document is kept: each may be as fat as etcd
+    takes, and somebody else's.
+    """
 
     path: str
+    read: Callable[[Mapping[str, Any]], Any]
 
 
 class Verb(StrEnum):

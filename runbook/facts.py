@@ -1,7 +1,7 @@
 """All that a plan is made from, gathered once: reads the cluster and probes the target's pods; changes nothing."""
 
 from base64 import b64decode
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -136,20 +136,20 @@ class Gatherer:
 
     def replica_sets(self) -> tuple[ReplicaSetView, ...]:
         """Return all ReplicaSets of the namespace."""
-        return tuple(map(replica_set_view, self._list("/apis/apps/v1", "replicasets")))
+        return tuple(map(replica_set_view, self._each("/apis/apps/v1", "replicasets")))
 
     def pods(self) -> tuple[PodState, ...]:
         """Return all pods of the namespace."""
-        return tuple(map(pod_state, self._list("/api/v1", "pods")))
+        return tuple(map(pod_state, self._each("/api/v1", "pods")))
 
     def ready_certificates(self) -> frozenset[str]:
         """Return the names of the Certificates that cert-manager says are Ready."""
-        documents = self._list("/apis/cert-manager.io/v1", "certificates")
+        documents = self._each("/apis/cert-manager.io/v1", "certificates")
         return frozenset(str(each["metadata"]["name"]) for each in documents if _is_ready(each))
 
     def unchained(self) -> frozenset[str]:
         """Return the fingerprints of issued leaves that do not verify to the CA in their own request."""
-        documents = self._list("/apis/cert-manager.io/v1", "certificaterequests")
+        documents = self._each("/apis/cert-manager.io/v1", "certificaterequests")
         return frozenset(filter(None, (_unchained_leaf(each.get("status") or {}) for each in documents)))
 
     def has_keda(self) -> bool:
@@ -167,7 +167,7 @@ class Gatherer:
         found = (
             read(self._namespace, document)
             for group, resource, read in kinds
-            for document in self._list(group, resource)
+            for document in self._each(group, resource)
         )
         return tuple(each for each in found if each is not None and each.workload in self._target.workers)
 
@@ -186,8 +186,8 @@ class Gatherer:
     def _workloads(self) -> tuple[Workload, ...]:
         return (self._target.workload, *self._target.workers)
 
-    def _list(self, group: str, resource: str) -> list[Any]:
-        return list(list_all(self._client, f"{group}/namespaces/{self._namespace}/{resource}"))
+    def _each(self, group: str, resource: str) -> Iterator[Any]:
+        return list_all(self._client, f"{group}/namespaces/{self._namespace}/{resource}")
 
     def _exists(self, path: str) -> bool:
         try:

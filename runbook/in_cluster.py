@@ -26,7 +26,7 @@ from runbook.outcomes import Outcome
 from runbook.record import Record, Run
 from runbook.session import Session
 from runbook.wakeup import Changes
-from runbook.workloads import pod_state
+from runbook.workloads import PodState, pod_state
 
 POLL = 2.0
 """Seconds between two looks: a drain takes minutes, and whoever follows may be many."""
@@ -144,20 +144,24 @@ class _Follower:
         """Look once, at the Job before the record: one that is over then has nothing more to write into it."""
         session, target = self._session, self._target
         job = self._job(followed.job) if followed.job else None
-        pods = list(list_all(session.client, f"/api/v1/namespaces/{target.workload.namespace}/pods"))
+        pods: list[PodState] = []
+        of_job: list[Document] = []
+        for each in list_all(session.client, f"/api/v1/namespaces/{target.workload.namespace}/pods"):
+            pods.append(pod_state(each))
+            if pods[-1].labels.get(jobs.JOB_LABEL) == followed.job:
+                of_job.append(each)
         record = Gatherer(target, session.connection).record()
         if isinstance(record, RecordError):
             return Ending(Outcome.UNEXPECTED, f"the record cannot be read: {record}")
-        of_job = [each for each in pods if each["metadata"].get("labels", {}).get(jobs.JOB_LABEL) == followed.job]
         self._show(record, of_job, pods, followed)
         return ending(record, job, of_job, followed)
 
-    def _show(self, record: Record, of_job: list[Document], pods: list[Document], followed: Followed) -> None:
+    def _show(self, record: Record, of_job: list[Document], pods: list[PodState], followed: Followed) -> None:
         run = record.run
         if run is not None and followed.has(run):
             for event in told(self._run, run, self._session.clock.now()):
                 self._tell(event)
-            for each in progress(run, map(pod_state, pods)):
+            for each in progress(run, pods):
                 if self._progress.get(each.workload) != each:
                     self._progress[each.workload] = each
                     self._tell(each)

@@ -28,6 +28,8 @@ from runbook.sight import TargetSight, target_sight
 
 PROBERS = 8
 TIMEOUT = 10.0
+PAGE_BYTES = 2 * 1024 * 1024
+"""Bytes of a page of a list, unless it is of one object: as JSON is held, they are up to twenty times as many."""
 
 
 class Looker:
@@ -114,13 +116,16 @@ def list_all(
 ) -> Iterator[Mapping[str, Any]]:
     """Yield a whole collection, page by page, as the API server holds it now (no resourceVersion: consistent).
 
+    Of each object keep what is needed, and not the object: others may have made it as fat as etcd takes.
+
     Raises:
         ClusterError: a page could not be had; what was yielded before is then of no use.
     """
     limit, query = Limit(), dict(parameters or {})
 
     def ask(objects: str) -> Any:
-        return client.get(path, {"limit": objects, **query}, accept=accept, timeout=TIMEOUT, most=MAX_PAGE)
+        most = MAX_PAGE if objects == "1" else PAGE_BYTES
+        return client.get(path, {"limit": objects, **query}, accept=accept, timeout=TIMEOUT, most=most)
 
     while True:
         page = limit.ask(ask)
@@ -129,6 +134,7 @@ def list_all(
         if not following:
             return
         query["continue"] = following
+        del page  # before the next one is there
 
 
 def _decoded(watch: Watch, document: Mapping[str, Any]) -> Any:

@@ -41,6 +41,6 @@ def observe(workloads: Iterable[Workload]) -> Steps[Observation]:
     namespace = next(iter(views)).namespace if views else ""
     if not views:
         return Observation({}, (), ())
-    replica_sets = yield List(f"/apis/apps/v1/namespaces/{namespace}/replicasets")
-    pods = yield List(f"/api/v1/namespaces/{namespace}/pods")
-    return Observation(views, tuple(map(replica_set_view, replica_sets)), tuple(map(pod_state, pods)))
+    replica_sets = yield List(f"/apis/apps/v1/namespaces/{namespace}/replicasets", replica_set_view)
+    pods = yield List(f"/api/v1/namespaces/{namespace}/pods", pod_state)
+    return Observation(views, tuple(replica_sets), tuple(pods))

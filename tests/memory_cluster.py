@@ -346,8 +346,8 @@ class Driver:
         match effect:
             case Get(path):
                 return self.cluster.api.get(path)
-            case List(path):
-                return self.cluster.api.list(path)
+            case List(path, read):
+                return [read(each) for each in self.cluster.api.list(path)]
             case Change():
                 return self.cluster.api.change(effect)
             case Wait(seconds, early):

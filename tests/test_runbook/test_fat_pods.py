@@ -1,0 +1,84 @@
+"""Whoever may make pods beside a target makes them as fat as etcd takes: a run lists them and stays small."""
+
+import json
+import tracemalloc
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from exporter.clock import SystemClock
+from exporter.cluster.client import ClusterClient
+from exporter.cluster.connection import Connection
+from exporter.probe import probe
+from runbook.alertmanager import Silences
+from runbook.driver import Driver
+from runbook.effects import List, Steps
+from runbook.facts import Gatherer
+from runbook.look import Looker
+from runbook.wakeup import Wakeup
+from runbook.workloads import PodState, pod_state
+from tests.builders import NAMESPACE, a_target
+from tests.figures import Figures
+from tests.scripted_api import page, scripted_api
+
+MIB = 1024 * 1024
+FAT_PODS = 16
+VARIABLES = 40_000
+"""Of a pod, so that it has more than a MiB of JSON, which is ten times as much once it is parsed."""
+TOO_LARGE = 8
+"""Pages that are asked for in vain: of 500 objects, 250, … 3."""
+MOST = 64
+"""MiB; the chart gives its Job 192, and 70 of them are the program itself."""
+
+Lists = Callable[[Connection], Sequence[PodState]]
+
+
+def fat_pod(number: int) -> dict[str, Any]:
+    variables = [{"name": f"VARIABLE_{each:06d}"} for each in range(VARIABLES)]
+    spec = {"containers": [{"name": "main", "image": "fat", "env": variables}]}
+    return {"metadata": {"name": f"fat-{number}", "uid": f"uid-{number}"}, "spec": spec}
+
+
+FAT = len(json.dumps(fat_pod(0)))
+
+
+def before_the_run(connection: Connection) -> Sequence[PodState]:
+    return Gatherer(a_target(), connection).pods()
+
+
+def in_the_run(connection: Connection) -> Sequence[PodState]:
+    def steps() -> Steps[Sequence[PodState]]:
+        pods: Sequence[PodState] = yield List(f"/api/v1/namespaces/{NAMESPACE}/pods", pod_state)
+        return pods
+
+    client, clock = ClusterClient(connection), SystemClock()
+    driver = Driver(
+        connection,
+        Looker(a_target(), client, clock, partial(probe, clock=clock)),
+        Wakeup([], client, clock),
+        tell=lambda _: None,
+        ask=lambda _: None,
+        silences=Silences(None, clock, namespace=NAMESPACE, alerts=(), by="ann", warn=lambda _: None),
+    )
+    return driver.drive(steps())
+
+
+@pytest.mark.fault("N9")
+@pytest.mark.parametrize("lists", [before_the_run, in_the_run])
+def test_of_fat_pods_only_what_is_needed_is_held(lists: Lists, tmp_path: Path, figures: Figures) -> None:
+    last = FAT_PODS - 1
+    alone = [page([fat_pod(each)], "7", following="more" if each < last else "") for each in range(FAT_PODS)]
+    with scripted_api(*[page([fat_pod(each) for each in range(3)], "7")] * TOO_LARGE, *alone) as api:
+        connection = Connection.find(kubeconfig=api.kubeconfig(tmp_path))
+        tracemalloc.start()
+        try:
+            pods = lists(connection)
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    assert [pod.name for pod in pods] == [f"fat-{number}" for number in range(FAT_PODS)]
+    figures(f"{FAT_PODS} pods of {FAT / MIB:.1f} MiB, {lists.__name__}: at most {peak / MIB:.0f} MiB")
+    assert peak / MIB < MOST
