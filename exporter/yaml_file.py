@@ -76,14 +76,19 @@ def _problem(
     secret: frozenset[str],
 ) -> _Problem:
     unknown = detail["type"] == "extra_forbidden"
-    # Besides keys and indexes, pydantic's location names the branch of a union that was tried.
-    location = [step for step in detail["loc"] if unknown or isinstance(step, int) or step in right_forms]
+    steps = list(detail["loc"])
     # What is named by whoever wrote the file leads to its line, but may itself be what is secret.
-    place = [*location, *detail["loc"][len(location) :]] if location and location[-1] in secret else location
+    hidden = next((number for number, step in enumerate(steps, 1) if step in secret), 0)
+    if unknown and hidden == len(steps):
+        hidden = 0
+    # Besides keys and indexes, pydantic's location names the branch of a union that was tried.
+    shown = steps[:hidden] if hidden else steps
+    location = [step for step in shown if unknown or isinstance(step, int) or step in right_forms]
+    place = [*location, *steps[hidden:]] if hidden else location
     node, is_there = _find(document, place)
     line = node.start_mark.line + 1 if node is not None else 1
     path = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in location).lstrip(".")
-    if unknown:
+    if unknown and not hidden:
         return _Problem(line, f"{path}: unknown key{_known_keys(model, location)}")
     key = next((step for step in reversed(location) if isinstance(step, str)), "")
     right = right_forms[key]
@@ -91,9 +96,9 @@ def _problem(
         right = right_forms.get(f"{key}[]", right)
     if not location:
         return _Problem(line, f"must be {right}")
-    if detail["type"] == "missing" or not is_there:
+    if detail["type"] == "missing" or not (is_there or hidden):
         return _Problem(line, f"{path}: missing; it must be {right}")
-    given = "what stands here (not repeated)" if key in secret else repr(detail.get("input"))
+    given = "what stands here (not repeated)" if hidden else repr(detail.get("input"))
     return _Problem(line, f"{path}: {given} is not {right}")
 
 

@@ -16,6 +16,7 @@ import urllib3
 from urllib3.exceptions import HTTPError
 
 from exporter.clock import Clock
+from exporter.urls import has_credentials, http_url
 
 TIMEOUT = 5.0
 SILENCE_PATH = "/api/v2/silence/"
@@ -25,9 +26,10 @@ class AlertmanagerError(Exception):
     """Alertmanager did not answer, or refused."""
 
 
-def has_credentials(url: str) -> bool:
-    """Tell whether a URL holds a user or a password, which no request of ours would send."""
-    return "@" in url.partition("//")[2].partition("/")[0]
+def is_address(text: str) -> bool:
+    """Tell whether this can be Alertmanager's address, which is shown: an http(s) URL without a password."""
+    url = http_url(text)
+    return url is not None and not has_credentials(url)
 
 
 class Alertmanager:
@@ -71,8 +73,8 @@ class Alertmanager:
 
     def _request(self, method: str, path: str, body: Any = None) -> Any:
         headers = {"Content-Type": "application/json"}
-        if not self._url.startswith(("http://", "https://")):
-            raise AlertmanagerError(f"{self._url!r} is no http:// or https:// address")
+        if not is_address(self._url):
+            raise AlertmanagerError("its address is no http:// or https:// URL without a password")
         try:
             encoded = None if body is None else json.dumps(body).encode()
             response = self._pool.request(method, self._url + path, body=encoded, headers=headers)

@@ -16,7 +16,7 @@ from exporter.model import Target
 from exporter.run_record import RecordError, lease_key, record_key, record_name
 from exporter.version import VERSION
 from runbook import controllers, dry_run, in_cluster, planning, preconditions, rights, writes
-from runbook.alertmanager import Alertmanager, AlertmanagerError, Silences, has_credentials
+from runbook.alertmanager import Alertmanager, AlertmanagerError, Silences, is_address
 from runbook.driver import Driver
 from runbook.effects import Document, Steps
 from runbook.engine import Ending, Engine
@@ -67,8 +67,11 @@ def perform(way: Way, session: Session, name: str, reporter: Reporter) -> int:
     target = session.target(name)
     if options.silence and options.alertmanager is None:
         raise UsageError("--silence needs --alertmanager URL: which one is to be silent")
-    if options.alertmanager is not None and has_credentials(options.alertmanager):
-        raise UsageError("--alertmanager takes no URL with a password: it stands in the record, and in a Job")
+    if options.alertmanager is not None and not is_address(options.alertmanager):
+        raise UsageError(
+            "--alertmanager takes an http:// or https:// URL, and no URL with a password: it stands in the record,"
+            " and in a Job"
+        )
     if options.cron_job is not None and not options.in_cluster:
         raise UsageError("--cron-job needs --in-cluster: only there a Job is made")
     if not (options.yes or options.dry_run or options.attach or _is_interactive()):

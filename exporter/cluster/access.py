@@ -25,6 +25,7 @@ from urllib3.util import create_urllib3_context
 
 from exporter.cluster.credential import Credential, describe
 from exporter.errors import ClusterConfigError, ClusterError, ClusterErrorReason
+from exporter.urls import http_url, without_credentials
 
 POOL = 32
 """Connections that are kept; more watches than that are served all the same."""
@@ -52,10 +53,8 @@ class Access:
 
     @property
     def server(self) -> str:
-        """The API server's URL, which is shown; without a password, which no request of ours would send."""
-        scheme, _, rest = str(self.configuration.host).partition("//")
-        authority, slash, path = rest.partition("/")
-        return f"{scheme}//{authority.rpartition('@')[2]}{slash}{path}"
+        """The API server's URL, which is shown."""
+        return str(self.configuration.host)
 
     @property
     def in_cluster(self) -> bool:
@@ -180,8 +179,10 @@ def _from_a_kubeconfig(file: str | None, context: str | None) -> Access:
             config_base_path=None,
             config_persister=merged.save_changes,  # an identity provider may take back the token that it replaces
         )
-        loader.load_and_set(configuration)
         chosen = loader.current_context
+        cluster = merged.config["clusters"].get_with_name(chosen["context"]["cluster"]).value["cluster"]
+        _server(str(cluster["server"]))  # before the package, which may repeat it
+        loader.load_and_set(configuration)
         user = chosen["context"].get("user")
         found = merged.config["users"].get_with_name(user, safe=True) if user else None
         return Access(
@@ -195,12 +196,32 @@ def _from_a_kubeconfig(file: str | None, context: str | None) -> Access:
 
 
 def _ours(configuration: Configuration) -> Configuration:
+    """Put right what the package leaves as it stands in the kubeconfig.
+
+    Raises:
+        ClusterConfigError: the server is none; it may hold a password, and is not repeated.
+    """
+    configuration.host = _server(str(configuration.host))
     configuration.connection_pool_maxsize = POOL
     # The package re-sends a request as often as Retry-After asks, inside the call. Whoever calls is the one place
     # that waits.
     configuration.retries = False
     configuration.keep_alive = True
     return configuration
+
+
+def _server(host: str) -> str:
+    """Return the API server's URL, without a password, which no request of ours would send.
+
+    One without a scheme is of http, as that of `kubectl proxy`.
+
+    Raises:
+        ClusterConfigError: it is none.
+    """
+    url = http_url(host if "://" in host else f"http://{host}")
+    if url is None:
+        raise ClusterConfigError("no way to a cluster: server must be the http:// or https:// URL of a host")
+    return without_credentials(url)
 
 
 @contextmanager

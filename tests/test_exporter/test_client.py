@@ -538,6 +538,47 @@ def test_a_kubeconfig_gives_the_server_and_the_namespace(tmp_path: Path) -> None
     assert ClusterClient.connect(kubeconfig=api.kubeconfig(tmp_path)).namespace == "default"
 
 
+def with_server(directory: Path, server: str) -> str:
+    path = Path(ScriptedApi(1).kubeconfig(directory))
+    document = json.loads(path.read_text())
+    document["clusters"][0]["cluster"]["server"] = server
+    path.write_text(json.dumps(document))
+    return str(path)
+
+
+def test_a_server_without_a_scheme_is_asked_over_http_as_kubectl_does(tmp_path: Path) -> None:
+    with scripted_api.scripted_api(page([], "1")) as api:
+        client = ClusterClient.connect(kubeconfig=with_server(tmp_path, f"localhost:{api.port}"))
+        assert client.server == f"http://localhost:{api.port}"
+        client.get("/api", {})
+        assert api.next_request().path == "/api"
+
+
+@pytest.mark.fault("P4")
+@pytest.mark.parametrize(
+    ("server", "shown"),
+    [
+        ("https://ann:correct-horse@api:6443/k8s/c-1", "https://api:6443/k8s/c-1"),
+        ("ann:correct-horse@api:6443", "http://api:6443"),
+        ("https://ann:12/correct-horse@api:6443", None),
+        ("https://api:correct-horse", None),
+        ("https://[correct-horse", None),
+        ("https://ann:correct-horse\u2100@api", None),
+        ("ftp://ann:correct-horse@api", None),
+        ("https:///correct-horse", None),
+        ("https://api?password=correct-horse", None),
+    ],
+)
+def test_a_password_in_the_url_of_the_server_is_not_repeated(tmp_path: Path, server: str, shown: str | None) -> None:
+    path = with_server(tmp_path, server)
+    if shown is not None:
+        assert ClusterClient.connect(kubeconfig=path).server == shown
+        return
+    with pytest.raises(ClusterConfigError, match="server must be") as caught:
+        ClusterClient.connect(kubeconfig=path)
+    assert "correct-horse" not in str(caught.value)
+
+
 def test_another_context_can_be_chosen(tmp_path: Path) -> None:
     path = Path(ScriptedApi(1234).kubeconfig(tmp_path, namespace="mine"))
     document = json.loads(path.read_text())

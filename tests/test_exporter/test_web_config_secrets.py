@@ -14,6 +14,8 @@ MISTAKES = {
     "in place of all users": "basic_auth_users: {password}",
     "as a user's name": "basic_auth_users: {{'{password}'}}",
     "below a user": "basic_auth_users:\n  me: {{pass: '{password}'}}",
+    "of a user who is called like a key": "basic_auth_users:\n  headers: '{password}'",
+    "below a user who is called like a key": "basic_auth_users:\n  cert_file: {{key_file: '{password}'}}",
     "in a list": "basic_auth_users: ['{password}']",
     "as an alias": "basic_auth_users:\n  me: *{password}",
     "as a tag": "basic_auth_users:\n  me: !{password} x",

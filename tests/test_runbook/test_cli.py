@@ -125,9 +125,27 @@ def test_a_silence_without_an_alertmanager_is_told(kubeconfig: str) -> None:
 
 
 @pytest.mark.fault("P4")
-def test_a_password_in_alertmanagers_url_is_refused_and_not_repeated(kubeconfig: str) -> None:
-    url = "--alertmanager=http://ann:correct-horse@alerts.example.org"
-    result = run("restart-build-service", "--yes", "--silence", url, "--kubeconfig", kubeconfig)
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://ann:correct-horse@alerts.example.org",
+        "ann:correct-horse@alerts:9093",
+        "//ann:correct-horse@alerts:9093",
+        "https:ann:correct-horse@alerts:9093",
+        "http://ann:12/correct-horse@alerts:9093",
+        "http://alerts:9093?password=correct-horse",
+        "http://alerts:correct-horse",
+        "http://[correct-horse",
+        "alerts:9093/correct-horse",
+        "",
+    ],
+)
+@pytest.mark.parametrize("more", [(), ("--in-cluster",)], ids=["here", "in the cluster"])
+def test_what_is_no_url_of_alertmanagers_or_has_a_password_is_refused_and_not_repeated(
+    kubeconfig: str, url: str, more: tuple[str, ...]
+) -> None:
+    silence = ("--silence", f"--alertmanager={url}", *more)
+    result = run("restart-build-service", "--yes", *silence, "--kubeconfig", kubeconfig)
     assert result.exit_code == 2
     assert "no URL with a password" in result.stderr
     assert "correct-horse" not in result.output
