@@ -163,7 +163,11 @@ CHAPTERS = (
         "Rights and secrets",
         (
             Fault("P1", "the exporter's token is in somebody else's hands", "it reads what is public, and no Secret"),
-            Fault("P2", "so is the token of who may restart", "no write but to the target, its workers and its record"),
+            Fault(
+                "P2",
+                "so is the token of who may restart",
+                "no write to another workload, record or Lease, no Secret; Events and port-forwards in the namespace",
+            ),
             Fault("P3", "a run, a refusal, a failure with credentials", "none is in logs, record, Events or pages"),
             Fault("P4", "a password where none belongs, in file or URL", "refused, told by its place, not repeated"),
             Fault("P5", "a dependency of another content", "not installed: every one is compared with its hash"),
@@ -177,7 +181,7 @@ CHAPTERS = (
             Fault("F39", "replicas edited meanwhile, by an HPA or GitOps", "contested, or refused beforehand"),
             Fault("F40", "a rollout that is stuck", "reported as stalled; the workers stay drained at the deadline"),
             Fault("F41", "the API server is lost in the middle", "waited out; never taken for no pods"),
-            Fault("F42", "putting back fails", "not 0, the record is kept, the command is printed"),
+            Fault("F42", "putting back fails", "7, which workers and why; the record is kept, the command is printed"),
         ),
     ),
     Chapter(
@@ -204,7 +208,7 @@ CHAPTERS = (
             Fault("R19", "a progress deadline before ours", "stalled; waits until our own"),
             Fault("R20", "two restarts in one second; a paused Deployment", "told apart; refused"),
             Fault("R21", "a volume that one node may use", "warned of beforehand"),
-            Fault("R22", "the new pod read the old Secret", "one more restart while drained; then 8"),
+            Fault("R22", "the new pod read the old Secret", "one more restart while drained; then 8, workers put back"),
             Fault("R23", "TLS 1.2 with client certificates", "verified all the same"),
             Fault("R24", "PodDisruptionBudgets protect nothing here", "the plan says so"),
             Fault("R25", "timeouts of drain and restart", "5, put back; 6, left drained under the record"),

@@ -495,7 +495,7 @@ def test_r16_workers_scaled_up_during_the_drain_are_contested_with_who_and_when(
 # --- a laptop that slept --------------------------------------------------------------------------------------
 
 
-@pytest.mark.fault("F22")
+@pytest.mark.fault("F22", "R11")
 @EVERYWHERE
 def test_two_hours_of_suspend_at_any_effect_change_nothing(points: Sequence[int], figures: Figures) -> None:
     for number in points:
@@ -594,6 +594,7 @@ def test_r12_a_second_run_is_refused_while_the_first_one_holds_the_lock(
 # --- Ctrl-C ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.fault("R11")
 @EVERYWHERE
 @pytest.mark.parametrize("says", [True, False, None], ids=["yes", "no", "nobody there"])
 def test_ctrl_c_at_any_effect_ends_as_the_table_says(
@@ -703,6 +704,25 @@ def test_r25_a_restart_that_is_not_over_in_time_leaves_the_workers_drained_under
 def test_r22_a_pod_that_mounted_the_old_secret_is_restarted_once_more_while_still_drained() -> None:
     cluster = MemoryCluster(old_mounts=1)
     assert_done(cluster, restart(cluster))
+    assert cluster.restarts == 2
+
+
+def test_r20_two_restarts_at_one_instant_are_told_apart() -> None:
+    """Time stands still: kubectl's annotation is the same in both, and would be no change (kubernetes PR #113040)."""
+    cluster = MemoryCluster(old_mounts=1)
+
+    def at_once(perform: Perform, effect: Effect) -> Any:
+        return cluster.step() if isinstance(effect, Wait) else perform(effect)
+
+    driver = Driver(cluster, dict.fromkeys(range(10_000), at_once))
+    assert_done(cluster, driver.drive(engine(cluster).restart()))
+    first, second = (
+        effect.body["spec"]["template"]["metadata"]["annotations"]
+        for effect in driver.effects
+        if isinstance(effect, Change) and effect.what.startswith("restart ")
+    )
+    assert first["kubectl.kubernetes.io/restartedAt"] == second["kubectl.kubernetes.io/restartedAt"]
+    assert first != second
     assert cluster.restarts == 2
 
 

@@ -102,6 +102,7 @@ def test_r5_a_pod_of_a_dead_node_is_never_counted_as_gone_nor_deleted(ground: Gr
         ran = drained.run("restart", "--no-verify", "--drain-timeout=5s", "--accept-drain-timeout")
         assert ran.code == 5, str(ran)
         assert "2 pods not ended" in ran.ended["message"]
+        assert [command.split()[1] for command in ran.ended["next_commands"]] == ["check-one", "restart-one"]
         assert restart_id(drained) is None
         assert {request.method for request in drained.proxy.writes} == {"POST", "PATCH"}, "nothing is deleted"
         assert (drained.replicas(), drained.open_run, drained.marks()) == (RECORDED, None, {})
@@ -309,9 +310,16 @@ def test_r26_without_a_terminal_there_is_no_prompt_and_each_pod_is_named_as_it_e
         assert "--yes" in ran.stderr
         assert drained.proxy.writes == []
         names = [pod["metadata"]["name"] for pod in ground.pods(WORKER)]
-        ran = drained.runbook.run(*drained.words("restart"), output="text")
+        busy = drained.fault(Fault.BUSY)
+        run = drained.runbook.start(*drained.words("restart"), output="text")
+        waiting.until("it to wait for the workers", lambda: "waiting: 2 pods not ended" in run.output)
+        busy.unlink()
+        ran = run.wait()
         assert ran.code == 0, str(ran)
-        assert all(name in ran.stdout + ran.stderr for name in names)
+        told = ran.stdout + ran.stderr
+        for name in names:
+            said = [f"{name} is ending", f"{name} is gone", "reached: workers finished", "restart deployment/one"]
+            assert re.search(".*".join(map(re.escape, said)), told, re.DOTALL), told
 
 
 def test_r28_with_a_clock_that_is_an_hour_off_the_api_servers_time_is_used(ground: Ground) -> None:

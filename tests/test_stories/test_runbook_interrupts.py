@@ -31,6 +31,7 @@ def drained(ground: Ground) -> Iterator[DrainedGround]:
         yield made
 
 
+@pytest.mark.fault("R11")
 @pytest.mark.parametrize("interrupted_by", SIGNALS)
 def test_interrupted_before_the_drain_nothing_was_changed(interrupted_by: str, drained: DrainedGround) -> None:
     running: Future[RunbookProcess] = Future()
@@ -46,6 +47,7 @@ def test_interrupted_before_the_drain_nothing_was_changed(interrupted_by: str, d
     assert drained.run("restart").code == 0
 
 
+@pytest.mark.fault("R11")
 @pytest.mark.parametrize("interrupted_by", SIGNALS)
 def test_interrupted_while_draining_with_nobody_to_ask_the_run_is_left_and_the_printed_command_goes_on(
     interrupted_by: str, drained: DrainedGround
