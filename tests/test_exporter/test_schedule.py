@@ -241,7 +241,8 @@ def test_one_that_answers_keeps_its_interval_beside_a_thousand_new_ones_that_nev
     interval, timeout, probers, now = 60.0, 3.0, 16, 0.0
     planned = schedule(interval)
     planned.want("alive", {B: True}, now)
-    asked, waiting = [], []
+    asked: list[float] = []
+    waiting: list[tuple[float, Endpoint]] = []
     while now < 10 * interval:
         for endpoint in planned.take(now, probers - len(waiting)):
             if endpoint == B:
