@@ -157,6 +157,21 @@ def test_an_answer_over_tls_that_drips_is_given_up_too(tmp_path: Path) -> None:
             client.get("/api", {}, timeout=5)
 
 
+@pytest.mark.fault("N10")
+def test_a_proxys_answer_that_drips_is_given_up_too(tmp_path: Path) -> None:
+    clock = NotedClock()
+    dripping = scripted_api.drip(*DRIPS["header"][:2], lambda: clock.advance_after_a_look(ANSWER_TIMEOUT / 3))
+    with scripted_api.scripted_api(dripping) as api:
+        file = Path(api.kubeconfig(tmp_path))
+        document = json.loads(file.read_text())
+        document["clusters"][0]["cluster"] = {"server": "https://api.invalid:6443", "proxy-url": api.url}
+        file.write_text(json.dumps(document))
+        client = ClusterClient(Connection.find(kubeconfig=str(file), clock=clock))
+        with pytest.raises(ClusterError, match="not whole after 120 s"):
+            client.get("/api", {})
+        assert api.next_request().method == "CONNECT"
+
+
 # --- credentials ----------------------------------------------------------------------------------
 
 
