@@ -4,10 +4,10 @@
 | --- | --- | --- |
 | R1, R4, R5, R6, R9, R10, R21, R23, R24, R28 | here | `tests/test_runbook` |
 | R2, R8, R15, R16 (seen), R20 | here | |
-| R3, R18, R19 | | `test_drain`, `test_rollout`: a moment that no real controller can be held in |
+| R3, R18 | | `test_drain`, `test_rollout`: a moment that no real controller can be held in |
 | R7, R11, R12, R13 | `test_runbook_outages`, `…_crashes`, `…_rivals`, `…_takeovers` | `test_engine`: at every effect |
 | R14, R16, R17 | `test_runbook_contests` | |
-| R22, R25 | `test_runbook_endings` | `test_engine` |
+| R19, R22, R25 | `test_runbook_endings` | `test_engine`, `test_rollout` |
 | R26 | here: plain progress and no prompt | `test_cli`, `test_reporters_lines`: the heartbeat |
 | R27 | `test_runbook_kinds`: StatefulSet and DaemonSet restarted | `test_preconditions`, `test_cli`: what is refused |
 """

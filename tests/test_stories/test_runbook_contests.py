@@ -15,9 +15,10 @@ import pytest
 
 from exporter.run_record import Step
 from tests.api_proxy import Answer, Pass, Reaction, Request
+from tests.bench.cluster import Object
 from tests.figures import Figures
 from tests.runbook_process import Ran
-from tests.test_stories.drained_ground import TARGET, WORKER, DrainedGround, drained_ground
+from tests.test_stories.drained_ground import TARGET, WORKER, DrainedGround, Fault, drained_ground
 from tests.test_stories.ground import Ground
 from tests.test_stories.matrix import Matrix
 
@@ -281,11 +282,21 @@ def test_r14_an_hpa_rests_while_its_worker_is_at_0_and_is_not_in_the_way(ground:
         ground.apply(autoscaler)
         path = f"/apis/autoscaling/v2/namespaces/{ground.namespace}/horizontalpodautoscalers/of-the-worker"
 
-        def able(seen: dict[str, object]) -> bool:
+        def able(seen: Object) -> bool:
             return "AbleToScale" in str(seen.get("status", {}))
 
+        def resting(seen: Object) -> bool:
+            said = {"type": "ScalingActive", "status": "False", "reason": "ScalingDisabled"}
+            return any(said.items() <= each.items() for each in seen["status"]["conditions"])
+
         ground.cluster.wait(path, able)
-        ran = drained.run("restart")
+        busy = drained.fault(Fault.BUSY)
+        run = drained.runbook.start(*drained.words("restart"))
+        run.wait_for("progress", phase="draining")
+        ground.cluster.wait(path, resting)
+        assert drained.replicas() == 0, "it has looked, and left it there"
+        busy.unlink()
+        ran = run.wait()
         assert ran.code == 0, str(ran)
         (check,) = (each for each in ran.events[0]["checks"] if each["name"] == "autoscaler")
         assert check["result"] == "passed"

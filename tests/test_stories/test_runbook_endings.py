@@ -6,8 +6,18 @@ Interrupts (Ctrl-C) are in `test_runbook_interrupts`, contests in `test_runbook_
 import pytest
 
 from exporter.run_record import Step
+from tests.bench import waiting
 from tests.runbook_process import Ran, of
-from tests.test_stories.drained_ground import TARGET, WORKER, DrainedGround, Fault, drained_ground, step_written
+from tests.test_stories.drained_ground import (
+    TARGET,
+    WORKER,
+    DrainedGround,
+    Fault,
+    drained_ground,
+    serving,
+    step_written,
+    working,
+)
 from tests.test_stories.ground import Ground
 
 pytestmark = pytest.mark.cluster
@@ -48,6 +58,27 @@ def test_r25_a_restart_that_does_not_come_up_ends_with_6_and_leaves_the_workers_
 
         broken.unlink()
         assert drained.run("resume").code == 0
+        drained.assert_settled(worker=RECORDED)
+
+
+@pytest.mark.fault("F40")
+def test_r19_a_rollout_past_its_own_deadline_is_reported_as_stalled_and_waited_for(ground: Ground) -> None:
+    hasty = serving()
+    hasty["spec"]["progressDeadlineSeconds"] = 1
+    with drained_ground(ground, [hasty, working()]) as drained:
+        hanging = drained.fault(Fault.HANG)
+        run = drained.runbook.start(*drained.words("restart"))
+
+        def stalled() -> list[str]:
+            assert run.is_running, run.output
+            return [each["stalled"] for each in of(run.events, "progress", phase="restarting") if each["stalled"]]
+
+        (said, *_) = waiting.until("it to be reported as stalled", stalled)
+        assert "timed out progressing" in said
+        assert drained.replicas() == 0
+        hanging.unlink()
+        ran = run.wait()
+        assert ran.code == 0, str(ran)
         drained.assert_settled(worker=RECORDED)
 
 
