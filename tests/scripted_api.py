@@ -174,12 +174,12 @@ def chunk(piece: bytes) -> bytes:
     return f"{len(piece):x}\r\n".encode() + piece + b"\r\n"
 
 
-def drip(beginning: bytes, drop: bytes, before_each: Callable[[], None]) -> Answer:
+def drip(beginning: bytes, drop: bytes, before_each: Callable[[], None], drops: int = 4) -> Answer:
     """Give an answer that never ends: a beginning, a few drops, then nothing."""
 
     def write(connection: socket.socket, stop: threading.Event) -> bool:
         connection.sendall(beginning)
-        for _ in range(4):
+        for _ in range(drops):
             before_each()
             connection.sendall(drop)
         return silence(connection, stop)

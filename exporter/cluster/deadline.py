@@ -79,9 +79,8 @@ class _Reader(RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int | None:
-        count = self._received.readinto(buffer)
-        self._deadline.check()
-        return count
+        self._deadline.check()  # before it waits: what came while the process slept is heard
+        return self._received.readinto(buffer)
 
     def close(self) -> None:
         self._received.close()

@@ -252,7 +252,7 @@ def test_a_stream_that_falls_silent_is_a_timeout(tmp_path: Path, monkeypatch: py
 def test_a_stream_without_an_event_is_a_timeout_although_something_comes(tmp_path: Path, piece: bytes) -> None:
     clock = NotedClock()
     passing = partial(clock.advance_after_a_look, client_module.READ_TIMEOUT * 0.4)
-    script = drip(CHUNKED + chunk(b"one\n"), chunk(piece), passing)
+    script = drip(CHUNKED + chunk(b"one\n"), chunk(piece), passing, drops=12)
     with scripted_api.scripted_api(script) as api:
         client = ClusterClient(Connection.find(kubeconfig=api.kubeconfig(tmp_path), clock=clock))
         with pytest.raises(ClusterError, match="without an event") as caught:
