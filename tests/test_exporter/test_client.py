@@ -247,16 +247,21 @@ def test_a_stream_that_falls_silent_is_a_timeout(tmp_path: Path, monkeypatch: py
     assert caught.value.reason is ClusterErrorReason.TIMEOUT
 
 
+DROPS = 12
+
+
 @pytest.mark.fault("F7")
 @pytest.mark.parametrize("piece", [b"\n", b"  \n", b"x"], ids=["blank", "spaces", "no end"])
 def test_a_stream_without_an_event_is_a_timeout_although_something_comes(tmp_path: Path, piece: bytes) -> None:
     clock = NotedClock()
     passing = partial(clock.advance_after_a_look, client_module.READ_TIMEOUT * 0.4)
-    script = drip(CHUNKED + chunk(b"one\n"), chunk(piece), passing, drops=12)
+    script = drip(CHUNKED + chunk(b"one\n"), chunk(piece), passing, drops=DROPS)
     with scripted_api.scripted_api(script) as api:
         client = ClusterClient(Connection.find(kubeconfig=api.kubeconfig(tmp_path), clock=clock))
         with pytest.raises(ClusterError, match="without an event") as caught:
             lines(client)
+        for _ in range(DROPS):
+            clock.monotonic()  # so that the server waits for no other look
     assert caught.value.reason is ClusterErrorReason.TIMEOUT
 
 
