@@ -86,6 +86,7 @@ class Promises:
     def looked(self, command: Command, sight: TargetSight) -> None:
         """Promise 5, first half: what a command sees is so, and it judges as the gauges do."""
         target = command.order.target
+        self.ledger.read()  # what was signed at this very instant
         command.saw_current = truth.all_current(self.place, self.ledger, target)
         assert not sight.verified or command.saw_current, f"promise 5: {command.what} sees what is not so"
         command.known.look()
