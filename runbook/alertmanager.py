@@ -16,9 +16,14 @@ import urllib3
 from urllib3.exceptions import HTTPError
 
 from exporter.clock import Clock
+from exporter.cluster.deadline import Deadline, bounded, cause
 from exporter.urls import has_credentials, http_url
 
 TIMEOUT = 5.0
+ANSWER_TIMEOUT = 30.0
+"""Seconds for an answer, from the request to its end: a run that drips away here holds its workers drained."""
+MAX_ANSWER = 64 * 1024 * 1024
+"""Bytes of one: a hundred thousand alerts."""
 SILENCE_PATH = "/api/v2/silence/"
 
 
@@ -35,9 +40,10 @@ def is_address(text: str) -> bool:
 class Alertmanager:
     """One Alertmanager, by its URL."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, clock: Clock) -> None:
         self._url = url.rstrip("/")
-        self._pool = urllib3.PoolManager(retries=False, timeout=TIMEOUT)
+        self._clock = clock
+        self._pool = bounded(urllib3.PoolManager(retries=False, timeout=TIMEOUT))
 
     def firing(self, names: Iterable[str]) -> tuple[str, ...]:
         """Return which of these alerts fire, silenced or not.
@@ -77,11 +83,18 @@ class Alertmanager:
             raise AlertmanagerError("its address is no http:// or https:// URL without a password")
         try:
             encoded = None if body is None else json.dumps(body).encode()
-            response = self._pool.request(method, self._url + path, body=encoded, headers=headers)
+            with Deadline(self._clock, ANSWER_TIMEOUT, f"not whole after {ANSWER_TIMEOUT:g} s").kept():
+                response = self._pool.request(
+                    method, self._url + path, body=encoded, headers=headers, preload_content=False
+                )
+            with response:
+                data = response.read(MAX_ANSWER)
             if response.status != 200:
-                raise AlertmanagerError(f"{self._url}{path}: HTTP {response.status}: {response.data[:200]!r}")
-            return json.loads(response.data) if response.data else None
-        except (HTTPError, ValueError) as error:
+                raise AlertmanagerError(f"{self._url}{path}: HTTP {response.status}: {data[:200]!r}")
+            return json.loads(data) if data else None
+        except HTTPError as error:
+            raise AlertmanagerError(f"{self._url}{path}: {cause(error)}") from error
+        except ValueError as error:
             raise AlertmanagerError(f"{self._url}{path}: {error}") from error
 
 
@@ -146,6 +159,6 @@ class Silences:
         """End the silence of this address; failing to is only a remark, since it ends by itself."""
         url, _, number = silence.rpartition(SILENCE_PATH)
         try:
-            (self._alertmanager or Alertmanager(url)).expire(number)
+            (self._alertmanager or Alertmanager(url, self._clock)).expire(number)
         except AlertmanagerError as error:
             self._warn(f"silence {silence} is not ended, it ends by itself: {error}")

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 import click
 
+from exporter.clock import Clock
 from exporter.cluster.client import ClusterClient
 from exporter.errors import ClusterError
 from exporter.model import Target
@@ -228,7 +229,7 @@ def _facts(way: Way, session: Session, target: Target, user: str, *, keda: bool)
     denied = gatherer.denied(more)
     if denied:
         return _facts_of_rights(session, user, denied)
-    firing, firing_unknown = _firing(session.options)
+    firing, firing_unknown = _firing(session.options, session.clock)
     sight = session.looker(target).look(probe=session.options.verify)
     return replace(
         _facts_of_rights(session, user, ()),
@@ -246,14 +247,14 @@ def _facts(way: Way, session: Session, target: Target, user: str, *, keda: bool)
     )
 
 
-def _firing(options: Options) -> tuple[tuple[str, ...] | None, str | None]:
+def _firing(options: Options, clock: Clock) -> tuple[tuple[str, ...] | None, str | None]:
     """Ask which of the gate's alerts fire; what cannot be asked is not known, and so does not pass."""
     if not options.gate:
         return (), None
     if options.alertmanager is None:
         return None, "no --alertmanager was named"
     try:
-        return Alertmanager(options.alertmanager).firing(options.gate), None
+        return Alertmanager(options.alertmanager, clock).firing(options.gate), None
     except AlertmanagerError as error:
         return None, str(error)
 
@@ -415,7 +416,7 @@ def _run(way: Way, session: Session, target: Target, gathered: Gathered, reporte
 def _silences(session: Session, target: Target, user: str, reporter: Reporter) -> Silences:
     url = session.options.alertmanager
     return Silences(
-        None if url is None else Alertmanager(url),
+        None if url is None else Alertmanager(url, session.clock),
         session.clock,
         namespace=target.workload.namespace,
         alerts=SILENCED,

@@ -21,7 +21,7 @@ from websocket import WebSocketBadStatusException, WebSocketException, WebSocket
 from exporter.clock import Clock, SystemClock
 from exporter.cluster.access import Access, finder
 from exporter.cluster.credential import Credential
-from exporter.cluster.deadline import Deadline, LateError, bounded
+from exporter.cluster.deadline import Deadline, bounded, cause
 from exporter.cluster.port_forward import ForwardedConnection, open_websocket
 from exporter.errors import ClusterConfigError, ClusterError, ClusterErrorReason
 from exporter.version import VERSION
@@ -333,8 +333,7 @@ def _refusal(path: str, status: int, body: bytes, retry_after: str) -> ClusterEr
 def _unreachable(path: str, error: HTTPError, *, status: int | None = None) -> ClusterError:
     timed_out = isinstance(error, ReadTimeoutError)
     reason = ClusterErrorReason.TIMEOUT if timed_out else ClusterErrorReason.UNREACHABLE
-    said = error.__cause__ if isinstance(error.__cause__, LateError) else error
-    return ClusterError(reason, f"{path}: {said}", status=status)
+    return ClusterError(reason, f"{path}: {cause(error)}", status=status)
 
 
 def _not_forwarded(path: str, error: Exception) -> ClusterError:

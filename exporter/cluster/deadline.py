@@ -13,6 +13,7 @@ from typing import Any
 
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager
 from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import HTTPError
 
 from exporter.clock import Clock
 
@@ -66,6 +67,11 @@ def bounded(pool: PoolManager) -> PoolManager:
     """Make every answer of a pool keep the deadline under which it is asked for."""
     pool.pool_classes_by_scheme = {"http": Pool, "https": TlsPool}
     return pool
+
+
+def cause(error: HTTPError) -> BaseException:
+    """Return what is to be told of a request that failed: the deadline, if it was that."""
+    return error.__cause__ if isinstance(error.__cause__, LateError) else error
 
 
 class _Reader(RawIOBase):

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from runbook.alertmanager import Alertmanager, AlertmanagerError, Silences
-from tests.fake_clock import FakeClock
-from tests.scripted_api import Answer, ScriptedApi, answer, hang_up, html, scripted_api
+from runbook.alertmanager import ANSWER_TIMEOUT, Alertmanager, AlertmanagerError, Silences
+from tests.fake_clock import FakeClock, NotedClock
+from tests.scripted_api import Answer, ScriptedApi, answer, drip, hang_up, html, scripted_api
 
 UNTIL = FakeClock().now() + timedelta(seconds=3900)
 MADE = answer(b'{"silenceID": "s-1"}')
@@ -17,7 +17,7 @@ FIRING = answer(json.dumps([{"labels": {"alertname": name}} for name in ("B", "A
 
 def silences(api: ScriptedApi | None, warnings: list[str]) -> Silences:
     return Silences(
-        None if api is None else Alertmanager(f"{api.url}/"),
+        None if api is None else Alertmanager(f"{api.url}/", FakeClock()),
         FakeClock(),
         namespace="opschain",
         alerts=("CertlagRestartRequired", "Certlag.X"),
@@ -84,7 +84,7 @@ def test_what_is_no_address_of_a_silence_is_a_warning_too(address: str) -> None:
 
 def test_the_gate_names_those_of_its_alerts_that_fire_silenced_or_not() -> None:
     with scripted_api(FIRING) as api:
-        assert Alertmanager(api.url).firing(("A", "B", "C")) == ("A", "B")
+        assert Alertmanager(api.url, FakeClock()).firing(("A", "B", "C")) == ("A", "B")
         request = api.next_request()
     assert request.path == "/api/v2/alerts"
     assert request.query == {"active": "true", "silenced": "true", "inhibited": "true"}
@@ -93,11 +93,20 @@ def test_the_gate_names_those_of_its_alerts_that_fire_silenced_or_not() -> None:
 @pytest.mark.parametrize("broken", [*BROKEN[:4], answer(b"[1]")], ids=["500", "html", "hang up", "no list", "no alert"])
 def test_a_gate_that_cannot_be_asked_is_an_error_and_never_nothing_fires(broken: Answer) -> None:
     with scripted_api(broken) as api, pytest.raises(AlertmanagerError):
-        Alertmanager(api.url).firing(("A",))
+        Alertmanager(api.url, FakeClock()).firing(("A",))
 
 
 def test_a_server_that_is_not_there_is_an_error(tmp_path: Path) -> None:
     with scripted_api() as api:
         gone = api.url
     with pytest.raises(AlertmanagerError):
-        Alertmanager(gone).firing(("A",))
+        Alertmanager(gone, FakeClock()).firing(("A",))
+
+
+@pytest.mark.fault("N10")
+@pytest.mark.parametrize("beginning", [b"HTTP/1.1 200 OK\r\nX: ", b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n"])
+def test_an_answer_that_drips_is_given_up_although_no_byte_of_it_is_late(beginning: bytes) -> None:
+    clock = NotedClock()
+    dripping = drip(beginning, b"x", lambda: clock.advance_after_a_look(ANSWER_TIMEOUT / 3))
+    with scripted_api(dripping) as api, pytest.raises(AlertmanagerError, match="not whole after 30 s"):
+        Alertmanager(api.url, clock).firing(("A",))

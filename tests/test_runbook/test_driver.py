@@ -55,7 +55,7 @@ def bench(directory: Path, *script: Answer, says: bool | None = True, silences: 
             return says
 
         alerts = ("A",)
-        alertmanager = Alertmanager(api.url) if silences else None
+        alertmanager = Alertmanager(api.url, clock) if silences else None
         silencing = Silences(alertmanager, clock, namespace="n", alerts=alerts, by="ann", warn=asked.append)
         wakeup = Wakeup([], client, clock)
         driver = Driver(
