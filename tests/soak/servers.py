@@ -23,14 +23,7 @@ class Servers:
 
     def restart(self, loaded: Mapping[int, Issued]) -> Mapping[int, int]:
         """Start servers anew with what they load now; return the port of each."""
-        first = network.free_ports_in_a_row(len(loaded))
-        ports = dict(zip(loaded, range(first, first + len(loaded)), strict=True))
-        process = subprocess.Popen(
-            [str(parts.binary("tlsserve")), *(f"{ports[it]}:any:{self._folder(it, loaded[it])}" for it in loaded)],
-            stderr=subprocess.DEVNULL,
-        )
-        for port in ports.values():
-            waiting.until(f"port {port}", partial(network.connect, None, ADDRESS, port, 1), 60).close()
+        process, ports = waiting.until("servers at free ports", partial(self._start, loaded), 60)
         for _, numbers in self._serving:
             numbers.difference_update(loaded)
         self._serving.append((process, set(loaded)))
@@ -40,6 +33,23 @@ class Servers:
     def end(self) -> None:
         """End all of them."""
         self._end([*self._serving])
+
+    def _start(self, loaded: Mapping[int, Issued]) -> tuple[subprocess.Popen[bytes], Mapping[int, int]] | None:
+        """Start servers at ports that are free; None if they are not any more, since somebody else was faster."""
+        first = network.free_ports_in_a_row(len(loaded))
+        ports = dict(zip(loaded, range(first, first + len(loaded)), strict=True))
+        process = subprocess.Popen(
+            [str(parts.binary("tlsserve")), *(f"{ports[it]}:any:{self._folder(it, loaded[it])}" for it in loaded)],
+            stderr=subprocess.DEVNULL,
+        )
+        for port in ports.values():
+            waiting.until(f"port {port}", partial(self._connects_or_ended, process, port), 60)
+        return None if process.poll() is not None else (process, ports)
+
+    def _connects_or_ended(self, process: subprocess.Popen[bytes], port: int) -> bool:
+        if process.poll() is None:
+            network.connect(None, ADDRESS, port, 1).close()
+        return True
 
     def _folder(self, number: int, issued: Issued) -> Path:
         folder = self.directory / "restarted" / str(number)
