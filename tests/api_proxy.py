@@ -127,6 +127,19 @@ def let_pass(_: Request) -> Reaction:
     return Pass()
 
 
+def every_watch_expired_once() -> Rule:
+    """Make a rule: what each watch goes on from is too old, when it first asks."""
+    asked: set[str] = set()
+
+    def react(request: Request) -> Reaction:
+        if "watch" not in request.query or request.path in asked:
+            return Pass()
+        asked.add(request.path)
+        return Answer(410, {"kind": "Status", "code": 410, "reason": "Expired"})
+
+    return react
+
+
 def as_it_came(head: bytes) -> bytes:
     """Leave the head of an answer as it is."""
     return head

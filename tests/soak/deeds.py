@@ -4,7 +4,7 @@ import os
 import resource
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,7 +12,7 @@ from random import Random
 from threading import Event
 
 from exporter.certificate_index import FORMER
-from tests.api_proxy import Answer, ApiProxy, Delay, Drop, Pass, Reaction, Request
+from tests.api_proxy import Answer, ApiProxy, Delay, Drop, Pass, Reaction, Request, every_watch_expired_once
 from tests.bench import waiting
 from tests.benchmark.etcd import prepared
 from tests.benchmark.ground import Ground
@@ -62,9 +62,30 @@ class Place:
 
 
 def fill_memory(place: Place) -> None:
-    """Renew most certificates until the exporter remembers as many former ones of each as it ever will."""
+    """Have the exporter need the most that it ever will.
+
+    Most certificates are renewed until it remembers as many former ones of each as it may, and each time everything is
+    listed anew beside what is known of it. Python gives back little of that, so else the memory would rise whenever
+    more came together than ever before, for hours.
+    """
     for _ in range(FORMER + 1):
         renew_most(place)
+        expire_watches(place)
+
+
+def expire_watches(place: Place) -> None:
+    """Have what every watch goes on from be too old at once, as after an outage that was longer than etcd's memory."""
+    before = _expired(place)
+    place.proxy.before = every_watch_expired_once()
+    place.proxy.cut()
+    waiting.until("all lists anew", lambda: all(count > before.get(what, 0) for what, count in _expired(place).items()))
+    place.let("fine")
+
+
+def _expired(place: Place) -> Mapping[str, float]:
+    """How often each resource was listed anew because what its watch went on from was too old."""
+    relists = place.exporter.metrics().all("certlag_watch_relists_total", reason="expired")
+    return {each.labels["resource"]: each.value for each in relists}
 
 
 def renew_most(place: Place) -> None:
@@ -147,6 +168,7 @@ def crowd(place: Place) -> None:
 
 DEEDS: tuple[Callable[[Place], None], ...] = (
     *[renew_some, restart_some, change_pods, change_weather] * 3,
+    expire_watches,
     kill_api_server,
     kill_etcd,
     suspend,

@@ -23,7 +23,7 @@ from exporter.model import ProbeFailure
 from exporter.probe import TIMEOUT
 from exporter.rounds import PROBERS
 from exporter.schedule import SPREAD
-from tests.api_proxy import ApiProxy, api_proxy
+from tests.api_proxy import ApiProxy, api_proxy, every_watch_expired_once
 from tests.bench import network, waiting
 from tests.benchmark import outside
 from tests.benchmark.etcd import Delete, Put
@@ -32,7 +32,7 @@ from tests.exporter_process import ExporterProcess
 from tests.figures import Figures
 from tests.hostile_peers import peers
 from tests.metrics import Metrics
-from tests.test_stories.watched_population import EVERY, WatchedPopulation, every_watch_expired_once, watched_population
+from tests.test_stories.watched_population import EVERY, WatchedPopulation, watched_population
 from tests.tls_servers import listening
 
 pytestmark = pytest.mark.small_bench

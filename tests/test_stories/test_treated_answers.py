@@ -16,11 +16,11 @@ from prometheus_client.samples import Sample
 from exporter.cluster.client import READ_TIMEOUT
 from exporter.cluster.watch import CUT_AFTER
 from tests.answer_body import AS_IT_CAME, Body
-from tests.api_proxy import Answer, Pass, Reaction, Request, api_proxy, let_pass
+from tests.api_proxy import Answer, Pass, Reaction, Request, api_proxy, every_watch_expired_once, let_pass
 from tests.bench import waiting
 from tests.figures import Figures
 from tests.metrics import Metrics
-from tests.test_stories.watched_population import WatchedPopulation, every_watch_expired_once, watched_population
+from tests.test_stories.watched_population import WatchedPopulation, watched_population
 
 pytestmark = pytest.mark.small_bench
 

@@ -10,7 +10,6 @@ from pathlib import Path
 
 from tests import exporter_process
 from tests.again import again_and_again
-from tests.api_proxy import Answer, Pass, Reaction, Request, Rule
 from tests.bench import waiting
 from tests.benchmark.etcd import Delete, Put, Step, prepared
 from tests.benchmark.ground import CONFIGURATION, Ground, control_plane, populated
@@ -160,16 +159,3 @@ def watched_population(directory: Path) -> Iterator[WatchedPopulation]:
     population = Population(CERTIFICATES, SERVED, namespaces=10)
     with control_plane() as cluster, populated(cluster, population, directory) as ground:
         yield WatchedPopulation(ground, Truth.of(ground.population))
-
-
-def every_watch_expired_once() -> Rule:
-    """A rule: what each watch goes on from is too old, when it first asks."""
-    asked: set[str] = set()
-
-    def react(request: Request) -> Reaction:
-        if "watch" not in request.query or request.path in asked:
-            return Pass()
-        asked.add(request.path)
-        return Answer(410, {"kind": "Status", "code": 410, "reason": "Expired"})
-
-    return react
