@@ -56,6 +56,7 @@ def test_r11_a_run_that_is_killed_at_any_write_comes_to_the_same_end_when_somebo
 @pytest.mark.parametrize("shard", [None, *(pytest.param(each, marks=pytest.mark.proof) for each in range(SHARDS))])
 def test_r11_going_on_may_be_killed_too(shard: int | None, working: WorkingGround, figures: Figures) -> None:
     dice = Dice()
+    print(dice)  # which pytest shows of one that fails
     every = points(working, "restart")
     recorded = tuple(working.proxy.writes)
     # Where a run is open, so that there is something to go on with.
@@ -99,5 +100,5 @@ def kill_at(working: WorkingGround, point: Point, verb: str) -> None:
     proxy.after = strike if point.moment == "after" else let_pass
     victim.set_result(working.start(verb))
     ran: Ran = victim.result().wait()
-    assert ran.code == -9, (point, ran)
+    assert ran.code == -9, f"{point}: {ran.code}\n{ran.stdout}\n{ran.stderr}"
     proxy.before, proxy.after = working.promised(let_pass), let_pass
