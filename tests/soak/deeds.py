@@ -20,6 +20,8 @@ from tests.exporter_process import ExporterProcess
 from tests.soak.servers import Servers
 from tests.soak.truth import Truth
 
+BACKOFF = 180.0
+"""Seconds within which even a watch that was told to wait has asked again."""
 HTML = Answer(200, b"<html>Please log in</html>", {"Content-Type": "text/html"})
 GARBAGE = Answer(200, b'{"type": "ADDED\xff\n' * 50)
 WEATHERS: dict[str, tuple[Reaction, ...]] = {
@@ -78,7 +80,9 @@ def expire_watches(place: Place) -> None:
     before = _expired(place)
     place.proxy.before = every_watch_expired_once()
     place.proxy.cut()
-    waiting.until("all lists anew", lambda: all(count > before.get(what, 0) for what, count in _expired(place).items()))
+    waiting.until(
+        "all lists anew", lambda: all(count > before.get(what, 0) for what, count in _expired(place).items()), BACKOFF
+    )
     place.let("fine")
 
 
