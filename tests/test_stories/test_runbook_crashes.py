@@ -64,15 +64,20 @@ def test_r11_going_on_may_be_killed_too(shard: int | None, working: WorkingGroun
     opened, closed = is_record.index(True), len(is_record) - 1 - is_record[::-1].index(True)
     firsts = dice.sample([point for point in every if opened < point.number < closed], 1 if shard is None else 6)
     seconds = dice.sample([Point(number, moment) for number in range(8) for moment in ("before", "after")], len(firsts))
+    twice = 0
     for first, second in zip(firsts, seconds, strict=True):
         working.renew()
         since = working.revision()
         kill_at(working, first, "restart")
-        kill_at(working, second, "resume")
+        # The slower a run, the more often its Leases are renewed: a point near the end may come to lie behind it.
+        if working.drained.open_run is not None:
+            kill_at(working, second, "resume")
+            twice += 1
         ran = working.go_on()
         assert ran.code == 0, (first, second, ran)
         working.assert_caught_up(restarts=1, since=since)
-    figures(f"{len(firsts)} runs killed, gone on with, killed again and gone on with: replica counts lost 0 ({dice})")
+    assert twice >= len(firsts) // 2
+    figures(f"{twice} runs killed, gone on with, killed again and gone on with: replica counts lost 0 ({dice})")
 
 
 def points(working: WorkingGround, verb: str) -> list[Point]:
