@@ -76,15 +76,13 @@ def _problem(
     secret: frozenset[str],
 ) -> _Problem:
     unknown = detail["type"] == "extra_forbidden"
-    steps = list(detail["loc"])
+    steps = detail["loc"]
+    named = steps[:-1] if unknown else steps  # an unknown key hides nothing, however it is called
     # What is named by whoever wrote the file leads to its line, but may itself be what is secret.
-    hidden = next((number for number, step in enumerate(steps, 1) if step in secret), 0)
-    if unknown and hidden == len(steps):
-        hidden = 0
+    hidden = next((number for number, step in enumerate(named, 1) if step in secret), None)
     # Besides keys and indexes, pydantic's location names the branch of a union that was tried.
-    shown = steps[:hidden] if hidden else steps
-    location = [step for step in shown if unknown or isinstance(step, int) or step in right_forms]
-    place = [*location, *steps[hidden:]] if hidden else location
+    location = [step for step in steps[:hidden] if unknown or isinstance(step, int) or step in right_forms]
+    place = location if hidden is None else [*location, *steps[hidden:]]
     node, is_there = _find(document, place)
     line = node.start_mark.line + 1 if node is not None else 1
     path = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in location).lstrip(".")

@@ -83,7 +83,7 @@ class Alertmanager:
             raise AlertmanagerError("its address is no http:// or https:// URL without a password")
         try:
             encoded = None if body is None else json.dumps(body).encode()
-            with Deadline(self._clock, ANSWER_TIMEOUT, f"not whole after {ANSWER_TIMEOUT:g} s").kept():
+            with Deadline(self._clock, ANSWER_TIMEOUT).kept():
                 response = self._pool.request(
                     method, self._url + path, body=encoded, headers=headers, preload_content=False
                 )

@@ -10,32 +10,18 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from rehearsal.drills.catalogue import BY_NAME
 from rehearsal.drills.stage import Stage, staged
-from tests.runbook_process import ROOT
+from tests.runbook_process import ROOT, Ran
 
 AT_ONCE = 1_000_000
 PATIENT = 300.0
 """Seconds after which something hangs."""
-
-
-@dataclass(frozen=True)
-class Typed:
-    """A command that has ended."""
-
-    code: int
-    stdout: str
-    stderr: str
-
-    @property
-    def text(self) -> str:
-        """All that it has written."""
-        return self.stdout + self.stderr
 
 
 @contextmanager
@@ -48,8 +34,9 @@ def staged_cluster() -> Iterator[Stage]:
         yield stage
 
 
-def typed(stage: Stage, *words: str) -> Typed:
+def typed(stage: Stage, *words: str) -> Ran:
     """Run a command to its end."""
+    began = time.monotonic()
     argv = (sys.executable, "-m", "runbook.borrowed_time", str(stage.time), "runbook", *words)
     with subprocess.Popen(
         argv,
@@ -66,4 +53,4 @@ def typed(stage: Stage, *words: str) -> Typed:
         finally:
             process.kill()
             stage.end()
-    return Typed(process.returncode, stdout, stderr)
+    return Ran(process.returncode, stdout, stderr, time.monotonic() - began)

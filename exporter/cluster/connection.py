@@ -135,7 +135,7 @@ class Connection:
         headers = {"Accept": accept, "User-Agent": _USER_AGENT, **self._access.authorization()}
         if content_type is not None:
             headers["Content-Type"] = content_type
-        deadline = Deadline(self.clock, ANSWER_TIMEOUT, f"not whole after {ANSWER_TIMEOUT:g} s")
+        deadline = Deadline(self.clock, ANSWER_TIMEOUT)
         try:
             with deadline.kept():
                 response = self._pool.request(

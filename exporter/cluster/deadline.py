@@ -25,19 +25,13 @@ class LateError(TimeoutError):
 class Deadline:
     """When one answer is given up. Whoever reads it may put that off."""
 
-    def __init__(self, clock: Clock, seconds: float, late: str) -> None:
-        """Begin to count.
-
-        Args:
-            clock: tells how much time passes.
-            seconds: how much may.
-            late: what is wrong once it has.
-        """
+    def __init__(self, clock: Clock, seconds: float) -> None:
+        """Begin to count how many seconds pass until the answer is whole."""
         self._clock = clock
-        self.put_off(seconds, late)
+        self.put_off(seconds, f"not whole after {seconds:g} s")
 
     def put_off(self, seconds: float, late: str) -> None:
-        """Count anew."""
+        """Count anew; `late` is what is wrong once so many seconds have passed."""
         self._ends, self._late = self._clock.monotonic() + seconds, late
 
     def check(self) -> None:

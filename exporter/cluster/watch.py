@@ -232,7 +232,8 @@ class Reflector:
             finally:
                 lived = self._clock.monotonic() - started
                 if not events and CUT_AFTER <= lived < seconds:
-                    self._watch_seconds = (int(lived) - BEFORE_THE_CUT,) * 2
+                    sooner = int(lived) - BEFORE_THE_CUT
+                    self._watch_seconds = (sooner, sooner)
         if not events and 0 <= lived - seconds < PUNCTUAL:
             self._contact()
         if lived >= HEALTHY_AFTER:

@@ -145,7 +145,7 @@ def split_lines(data: bytes) -> str:
     whole, *_, rest = (*stream.rsplit(b"\n", 1), b"")[:2] if b"\n" in stream else (None, stream)
     lines: list[bytes] = []
     try:
-        deadline = Deadline(FakeClock(), READ_TIMEOUT, "late")
+        deadline = Deadline(FakeClock(), READ_TIMEOUT)
         lines.extend(_lines(Answer("/", _Pieces(stream, size), deadline)))  # type: ignore[arg-type]
         outcome = "whole"
     except ClusterError as error:

@@ -89,7 +89,7 @@ class Line(Connection):
             said = json.dumps(answered.body)
             _raise_if_refused(path, answered, said)
         response = urllib3.HTTPResponse(io.BytesIO(said.encode()), status=200, preload_content=False)
-        yield connection.Answer(path, response, Deadline(self.clock, ANSWER_TIMEOUT, "late"))
+        yield connection.Answer(path, response, Deadline(self.clock, ANSWER_TIMEOUT))
 
     def close(self) -> None:
         """Nothing is open."""

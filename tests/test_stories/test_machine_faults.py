@@ -8,7 +8,6 @@ import re
 import resource
 import signal
 import socket
-import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -30,9 +29,10 @@ from tests.benchmark.etcd import Delete, Put
 from tests.benchmark.outside import MIB, Usage
 from tests.exporter_process import ExporterProcess
 from tests.figures import Figures
-from tests.hostile_peers import peers
+from tests.hostile_peers import answering, peers
 from tests.metrics import Metrics
-from tests.test_stories.watched_population import EVERY, WatchedPopulation, watched_population
+from tests.test_stories.test_outages import watch_closely
+from tests.test_stories.watched_population import WatchedPopulation, watched_population
 from tests.tls_servers import listening
 
 pytestmark = pytest.mark.small_bench
@@ -161,10 +161,8 @@ def test_while_etcd_is_dead_every_verdict_stays_and_it_goes_on_by_itself(
     with population.exporter(tmp_path) as exporter, population.looked_at(exporter) as course:
         cluster.kill("etcd")
         try:
-            end = time.monotonic() + OUTAGE
-            while time.monotonic() < end:
-                assert population.is_true(exporter)
-                time.sleep(EVERY)
+            for metrics in watch_closely(exporter, OUTAGE):
+                assert [*population.truth.wrong(metrics)] == []
         finally:
             cluster.start("etcd")
         population.renew(3)
@@ -330,18 +328,16 @@ def test_hundreds_of_probes_that_fail_in_every_way_cost_no_thread_and_no_descrip
 def test_beside_a_thousand_black_holes_the_living_are_asked_as_often_as_before(
     population: WatchedPopulation, tmp_path: Path, figures: Figures
 ) -> None:
-    with listening(black_hole) as hole, population.exporter(tmp_path) as exporter:
+    with listening(answering(b"")) as hole, population.exporter(tmp_path) as exporter:
         before = outside.usage(exporter.process.pid)
         living = {each.labels["pod"] for each in exporter.metrics().all(LAST_SUCCESS)}
         with hostile_pods(population, [(hole.port, None)] * BLACK_HOLES):
             exporter.wait("probers to wait in vain", lambda seen: failures(seen)[ProbeFailure.TIMEOUT] >= PROBERS)
             ages: list[float] = []
-            end = time.monotonic() + LOOKED_AT
-            while time.monotonic() < end:
-                now, successes = time.time(), [*exporter.metrics().all(LAST_SUCCESS)]
+            for metrics in watch_closely(exporter, LOOKED_AT):
+                now, successes = time.time(), [*metrics.all(LAST_SUCCESS)]
                 assert {each.labels["pod"] for each in successes} == living
                 ages.append(max(now - each.value for each in successes))
-                time.sleep(EVERY)
             failed = failures(exporter.metrics())[ProbeFailure.TIMEOUT]
         population.wait_true(exporter, 10)
         waiting.until("the last of them to end", lambda: as_few(exporter, before), 10)
@@ -351,12 +347,6 @@ def test_beside_a_thousand_black_holes_the_living_are_asked_as_often_as_before(
         f"{BLACK_HOLES} black holes, {failed:g} asked in vain: the last success of {len(living)} living pods, of which "
         f"each is asked every second, was never more than {max(ages):.1f} s ago"
     )
-
-
-def black_hole(connection: socket.socket, _: threading.Event) -> None:
-    """Take what comes and say nothing."""
-    while connection.recv(65536):
-        pass
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 On the embedded cluster: an hour of tries is over at once.
 """
 
-import json
 from collections.abc import Iterator
 
 import pytest
@@ -48,16 +47,17 @@ def allow(scene: Scene) -> None:
 def test_workers_that_may_not_be_put_back_end_with_7_and_are_named_with_the_reason(code: int, stage: Stage) -> None:
     stage.do(refuse(code))
     ran = typed(stage, "restart-build-service", "--yes")
-    assert ran.code == 7, ran.text
-    assert "Workers not fully put back (exit code 7)" in ran.text
-    assert f"left at 0, as far as is known: deployment/{WORKER}" in ran.text
-    assert f"HTTP {code}" in ran.text
-    assert "only by" in ran.text
-    assert "\x1b[2J" not in ran.text
-    assert "\u202e" not in ran.text
-    assert "did not answer" not in ran.text
-    assert "runbook resume-build-service" in ran.text
-    assert "runbook abort-build-service" in ran.text
+    text = ran.stdout + ran.stderr
+    assert ran.code == 7, text
+    assert "Workers not fully put back (exit code 7)" in text
+    assert f"left at 0, as far as is known: deployment/{WORKER}" in text
+    assert f"HTTP {code}" in text
+    assert "only by" in text
+    assert "\x1b[2J" not in text
+    assert "\u202e" not in text
+    assert "did not answer" not in text
+    assert "runbook resume-build-service" in text
+    assert "runbook abort-build-service" in text
     stage.do(allow)
     assert typed(stage, "resume-build-service", "--yes").code == 0
     assert stage.ready_workers() == 3
@@ -67,7 +67,7 @@ def test_workers_that_may_not_be_put_back_end_with_7_and_are_named_with_the_reas
 def test_programs_are_told_the_same(stage: Stage) -> None:
     stage.do(refuse(422))
     ran = typed(stage, "restart-build-service", "--yes", "--output", "json")
-    ended = json.loads(ran.stdout.splitlines()[-1])
+    ended = ran.ended
     assert (ran.code, ended["exit_code"], ended["outcome"]) == (7, 7, "restore_incomplete")
     assert ended["replicas"] == [{"workload": f"deployment/{WORKER}", "replicas": 3}]
     commands = [command.split()[1] for command in ended["next_commands"]]
