@@ -16,14 +16,14 @@ import urllib3
 from urllib3.exceptions import HTTPError
 
 from exporter.clock import Clock
-from exporter.cluster.deadline import Deadline, bounded, cause
+from exporter.cluster.deadline import Deadline, bounded, cause, whole
 from exporter.urls import has_credentials, http_url
 
 TIMEOUT = 5.0
 ANSWER_TIMEOUT = 30.0
 """Seconds for an answer, from the request to its end: a run that drips away here holds its workers drained."""
 MAX_ANSWER = 64 * 1024 * 1024
-"""Bytes of one: a hundred thousand alerts."""
+"""Bytes of one: a hundred thousand alerts. What has more is refused, not cut off."""
 SILENCE_PATH = "/api/v2/silence/"
 
 
@@ -88,7 +88,7 @@ class Alertmanager:
                     method, self._url + path, body=encoded, headers=headers, preload_content=False
                 )
             with response:
-                data = response.read(MAX_ANSWER)
+                data = whole(response, MAX_ANSWER)
             if response.status != 200:
                 raise AlertmanagerError(f"{self._url}{path}: HTTP {response.status}: {data[:200]!r}")
             return json.loads(data) if data else None

@@ -10,7 +10,6 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from io import BytesIO
 from typing import Any, TypeVar
 from urllib.parse import quote, urlencode
 
@@ -21,7 +20,7 @@ from websocket import WebSocketBadStatusException, WebSocketException, WebSocket
 from exporter.clock import Clock, SystemClock
 from exporter.cluster.access import Access, finder
 from exporter.cluster.credential import Credential
-from exporter.cluster.deadline import Deadline, bounded, cause
+from exporter.cluster.deadline import Deadline, TooLongError, bounded, cause, whole
 from exporter.cluster.port_forward import ForwardedConnection, open_websocket
 from exporter.errors import ClusterConfigError, ClusterError, ClusterErrorReason
 from exporter.version import VERSION
@@ -271,13 +270,11 @@ def body(answer: Answer, most: int) -> bytes:
         ClusterError: it has more than so many bytes, and no more of it is read.
         HTTPError: it broke off, or is not whole in time; `Connection.request` translates it.
     """
-    text = BytesIO()
-    while piece := answer.response.read1(65536):
-        text.write(piece)
-        if text.tell() > most:
-            detail = f"{answer.path}: more than {most} bytes"
-            raise ClusterError(ClusterErrorReason.TOO_LARGE, detail, status=answer.response.status)
-    return text.getvalue()
+    try:
+        return whole(answer.response, most)
+    except TooLongError as error:
+        detail = f"{answer.path}: {error}"
+        raise ClusterError(ClusterErrorReason.TOO_LARGE, detail, status=answer.response.status) from error
 
 
 def document(answer: Answer, most: int = MAX_BODY) -> Any:

@@ -1,17 +1,18 @@
-"""Until when an answer may come. Of urllib3 only the connections are used, whose every read looks at the clock.
+"""Until when an answer may come, and how much of it is read. Of urllib3 only the connections are changed.
 
 urllib3's timeouts are for one `recv`: a byte a minute keeps any answer for ever, be it in the head, in a refusal, in
-the size of a chunk or in what is compressed. So the deadline stands where bytes arrive, beneath all of that.
+the size of a chunk or in what is compressed. So the deadline stands where bytes arrive, beneath all of that: every
+read of a connection looks at the clock.
 """
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from http.client import HTTPResponse
-from io import BufferedReader, RawIOBase
+from io import BufferedReader, BytesIO, RawIOBase
 from typing import Any
 
-from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager
+from urllib3 import BaseHTTPResponse, HTTPConnectionPool, HTTPSConnectionPool, PoolManager
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError
 
@@ -20,6 +21,10 @@ from exporter.clock import Clock
 
 class LateError(TimeoutError):
     """The deadline has passed; to urllib3 it is a read that timed out."""
+
+
+class TooLongError(HTTPError):
+    """An answer has more bytes than were asked for."""
 
 
 class Deadline:
@@ -61,6 +66,21 @@ def bounded(pool: PoolManager) -> PoolManager:
     """Make every answer of a pool keep the deadline under which it is asked for."""
     pool.pool_classes_by_scheme = {"http": Pool, "https": TlsPool}
     return pool
+
+
+def whole(response: BaseHTTPResponse, most: int) -> bytes:
+    """Read an answer, decompressed.
+
+    Raises:
+        TooLongError: it has more than so many bytes, and no more of it is read.
+        HTTPError: it broke off, or is not whole in time.
+    """
+    text = BytesIO()
+    while piece := response.read1(65536):
+        text.write(piece)
+        if text.tell() > most:
+            raise TooLongError(f"more than {most} bytes")
+    return text.getvalue()
 
 
 def cause(error: HTTPError) -> BaseException:

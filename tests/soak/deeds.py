@@ -4,7 +4,7 @@ import os
 import resource
 import signal
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,12 +16,15 @@ from tests.api_proxy import Answer, ApiProxy, Delay, Drop, Pass, Reaction, Reque
 from tests.bench import waiting
 from tests.benchmark.etcd import prepared
 from tests.benchmark.ground import Ground
+from tests.benchmark.population import Member
 from tests.exporter_process import ExporterProcess
 from tests.soak.servers import Servers
 from tests.soak.truth import Truth
 
 BACKOFF = 180.0
 """Seconds within which even a watch that was told to wait has asked again."""
+MOST_TO_RECOVER = 180.0
+"""Seconds within which all must be right once nothing is broken any more: two waits of a minute for Retry-After."""
 HTML = Answer(200, b"<html>Please log in</html>", {"Content-Type": "text/html"})
 GARBAGE = Answer(200, b'{"type": "ADDED\xff\n' * 50)
 WEATHERS: dict[str, tuple[Reaction, ...]] = {
@@ -62,16 +65,32 @@ class Place:
         """Let time pass."""
         self.pause.wait(self.chance.uniform(least, most))
 
+    def wait_until_true(self) -> None:
+        """Wait until what is shown is the truth.
+
+        Raises:
+            waiting.TooLateError: it is not, though there was time.
+        """
+
+        def is_true() -> bool:
+            if wrong := list(self.truth.wrong(self.exporter.metrics())):
+                raise LookupError("; ".join(wrong))
+            return True
+
+        waiting.until("the truth", is_true, MOST_TO_RECOVER, interval=0.5)
+
 
 def fill_memory(place: Place) -> None:
     """Have the exporter need the most that it ever will.
 
-    Most certificates are renewed until it remembers as many former ones of each as it may, and each time everything is
-    listed anew beside what is known of it. Python gives back little of that, so else the memory would rise whenever
-    more came together than ever before, for hours.
+    Most certificates are renewed, and the pods that serve them restarted, until it remembers as many former ones of
+    each and as many chains as it may; and each time everything is listed anew beside what is known of it. Python gives
+    back little of that, so else the memory would rise whenever more came together than ever before, for hours.
     """
     for _ in range(FORMER + 1):
         renew_most(place)
+        restart(place, place.truth.stale)
+        place.wait_until_true()
         expire_watches(place)
 
 
@@ -113,11 +132,13 @@ def change_pods(place: Place) -> None:
 
 def restart_some(place: Place) -> None:
     """Restart pods that do not have what is issued now, a few or many at once."""
+    stale = place.truth.stale
+    restart(place, place.chance.sample(stale, min(len(stale), place.chance.choice((1, 5, 50)))))
+
+
+def restart(place: Place, some: Sequence[Member]) -> None:
+    """Replace pods by such as have loaded what is issued now."""
     truth = place.truth
-    stale = [
-        it for it in truth.members if it.number in truth.pods and truth.loaded[it.number] < truth.revisions[it.number]
-    ]
-    some = place.chance.sample(stale, min(len(stale), place.chance.choice((1, 5, 50))))
     ports = place.servers.restart({member.number: truth.issued[member.number] for member in some}) if some else {}
     now = datetime.now(UTC)
     place.ground.store.send([prepared(truth.restart(member, ports[member.number], now)) for member in some])

@@ -28,10 +28,6 @@ from tests.soak.truth import Truth, Watcher
 
 EVERY = 1.0
 """Seconds between two scrapes."""
-MOST_TO_RECOVER = 180.0
-"""Seconds within which all must be right once nothing is broken any more: two waits of a minute for Retry-After."""
-
-
 PAGE_THREADS = min(32, (os.cpu_count() or 1) + 4)
 """What asyncio's pool for the pages may still start (concurrent.futures' default)."""
 LONG_ENOUGH = 30.0
@@ -133,7 +129,7 @@ def _soak(filled: Ground, minutes: float, seed: int) -> Report:
             chance = random.Random(seed)  # noqa: S311 - faults, no secrets
             place = Place(filled, proxy, exporter, restarted, truth, chance, threading.Event())
             fill_memory(place)
-            _wait_until_true(exporter, truth)
+            place.wait_until_true()
             with _watched(exporter, Watcher(truth)) as course:
                 deeds = _do_deeds(place, minutes)
                 healed = time.monotonic()
@@ -141,7 +137,7 @@ def _soak(filled: Ground, minutes: float, seed: int) -> Report:
                     deed(place)
                 untrue = ""
                 try:
-                    _wait_until_true(exporter, truth)
+                    place.wait_until_true()
                 except waiting.TooLateError as error:
                     untrue = str(error)
                 recovered_after = time.monotonic() - healed
@@ -160,15 +156,6 @@ def _do_deeds(place: Place, minutes: float) -> Counter[str]:
         assert place.exporter.process.poll() is None, f"the exporter ended after {deed.__name__}"
         place.wait(0.2, 2)
     return done
-
-
-def _wait_until_true(exporter: ExporterProcess, truth: Truth) -> None:
-    def is_true() -> bool:
-        if wrong := list(truth.wrong(exporter.metrics())):
-            raise LookupError("; ".join(wrong))
-        return True
-
-    waiting.until("the truth", is_true, MOST_TO_RECOVER, interval=0.5)
 
 
 @contextmanager

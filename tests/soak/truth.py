@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -90,6 +90,15 @@ class Truth:
         pod["metadata"]["uid"] += f"-{self._made}"
         pod["status"]["containerStatuses"][0]["containerID"] += f"-{self._made}"
         return pod
+
+    @property
+    def stale(self) -> Sequence[Member]:
+        """Those whose pod does not have what is issued now."""
+        return [
+            each
+            for each in self.members
+            if each.number in self.pods and self.loaded[each.number] < self.revisions[each.number]
+        ]
 
     @property
     def needs_restart(self) -> dict[tuple[str, str], float]:

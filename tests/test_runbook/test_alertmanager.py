@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from runbook.alertmanager import ANSWER_TIMEOUT, Alertmanager, AlertmanagerError, Silences
+from runbook.alertmanager import ANSWER_TIMEOUT, MAX_ANSWER, Alertmanager, AlertmanagerError, Silences
 from tests.fake_clock import FakeClock, NotedClock
 from tests.scripted_api import Answer, ScriptedApi, answer, drip, hang_up, html, scripted_api
 
@@ -110,3 +110,10 @@ def test_an_answer_that_drips_is_given_up_although_no_byte_of_it_is_late(beginni
     dripping = drip(beginning, b"x", lambda: clock.advance_after_a_look(ANSWER_TIMEOUT / 3))
     with scripted_api(dripping) as api, pytest.raises(AlertmanagerError, match="not whole after 30 s"):
         Alertmanager(api.url, clock).firing(("A",))
+
+
+def test_an_answer_without_end_is_refused_and_not_cut_off() -> None:
+    """What is cut off would be told as broken JSON."""
+    endless = answer(b"[" + b" " * MAX_ANSWER + b"]")
+    with scripted_api(endless) as api, pytest.raises(AlertmanagerError, match=f"more than {MAX_ANSWER} bytes"):
+        Alertmanager(api.url, FakeClock()).firing(("A",))

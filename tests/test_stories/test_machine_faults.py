@@ -22,7 +22,7 @@ from exporter.model import ProbeFailure
 from exporter.probe import TIMEOUT
 from exporter.rounds import PROBERS
 from exporter.schedule import SPREAD
-from tests.api_proxy import ApiProxy, api_proxy, every_watch_expired_once
+from tests.api_proxy import ApiProxy, every_watch_expired_once
 from tests.bench import network, waiting
 from tests.benchmark import outside
 from tests.benchmark.etcd import Delete, Put
@@ -88,16 +88,14 @@ def test_suspended_until_all_its_watches_have_expired_it_catches_up(
     population: WatchedPopulation, tmp_path: Path, figures: Figures
 ) -> None:
     going = population.more(3)
-    with api_proxy(population.ground.cluster) as proxy:
-        kubeconfig = proxy.kubeconfig(tmp_path, population.token, "default")
-        with population.exporter(tmp_path, kubeconfig=kubeconfig) as exporter, population.looked_at(exporter) as course:
-            with stopped(exporter):
-                proxy.before = every_watch_expired_once()
-                proxy.cut()
-                population.renew(3)
-                population.remove(going)
-            caught_up = population.wait_true(exporter, CAUGHT_UP_WITHIN)
-            exporter.wait("the lists to be counted", lambda seen: expired(seen) == {1.0}, 5)
+    with population.behind_a_proxy(tmp_path) as (proxy, exporter, course):
+        with stopped(exporter):
+            proxy.before = every_watch_expired_once()
+            proxy.cut()
+            population.renew(3)
+            population.remove(going)
+        caught_up = population.wait_true(exporter, CAUGHT_UP_WITHIN)
+        exporter.wait("the lists to be counted", lambda seen: expired(seen) == {1.0}, 5)
     figures(f"resumed → all watches listed anew, all true: {caught_up:.1f} s; {course.scrapes} scrapes, wrong: 0")
 
 
@@ -107,18 +105,16 @@ def test_suspended_until_all_its_watches_have_expired_it_catches_up(
 def test_suspended_for_longer_than_a_watch_may_last_it_catches_up(
     population: WatchedPopulation, tmp_path: Path, seconds: float, figures: Figures
 ) -> None:
-    with api_proxy(population.ground.cluster) as proxy:
-        kubeconfig = proxy.kubeconfig(tmp_path, population.token, "default")
-        with population.exporter(tmp_path, kubeconfig=kubeconfig) as exporter, population.looked_at(exporter) as course:
-            before = watches(proxy)
-            with stopped(exporter):
-                population.renew(3)
-                time.sleep(seconds)
-                assert watches(proxy) == before, "it was not suspended"
-            caught_up = population.wait_true(exporter, CAUGHT_UP_WITHIN)
-            waiting.until("more scrapes", lambda: course.scrapes > MORE_SCRAPES, 30)
-            anew = watches(proxy) - before
-            lists = sum(each.value for each in exporter.metrics().all("certlag_watch_relists_total"))
+    with population.behind_a_proxy(tmp_path) as (proxy, exporter, course):
+        before = watches(proxy)
+        with stopped(exporter):
+            population.renew(3)
+            time.sleep(seconds)
+            assert watches(proxy) == before, "it was not suspended"
+        caught_up = population.wait_true(exporter, CAUGHT_UP_WITHIN)
+        waiting.until("more scrapes", lambda: course.scrapes > MORE_SCRAPES, 30)
+        anew = watches(proxy) - before
+        lists = sum(each.value for each in exporter.metrics().all("certlag_watch_relists_total"))
     if seconds > max(WATCH_SECONDS):
         assert set(anew) == set(before), "a watch that had ended was not begun anew"
     figures(
@@ -177,24 +173,22 @@ def test_while_etcd_is_dead_every_verdict_stays_and_it_goes_on_by_itself(
 def test_without_a_descriptor_every_verdict_stays_and_it_goes_on_once_there_are_some(
     population: WatchedPopulation, tmp_path: Path, figures: Figures
 ) -> None:
-    with api_proxy(population.ground.cluster) as proxy:
-        kubeconfig = proxy.kubeconfig(tmp_path, population.token, "default")
-        with population.exporter(tmp_path, kubeconfig=kubeconfig) as exporter, population.looked_at(exporter) as course:
-            waiting.until("a connection that is kept", lambda: course.scrapes > 1, 10)
-            pid = exporter.process.pid
-            with exporter.cluster.connect(exporter.host, exporter.port, GOES_ON_WITHIN) as client:
-                with no_descriptors(pid):
-                    before, lines, began = outside.usage(pid).processor, len(exporter.log()), time.monotonic()
-                    client.sendall(b"GET /livez HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n")
-                    proxy.cut()
-                    waiting.until("every watch and probes to fail", lambda: is_in_trouble(course.last), 60)
-                    assert list(population.truth.wrong(course.last)) == []
-                    seconds = time.monotonic() - began
-                    of_a_core = (outside.usage(pid).processor - before) / seconds
-                    logged = (len(exporter.log()) - lines) / seconds
-                population.renew(3)
-                went_on = population.wait_true(exporter, GOES_ON_WITHIN)
-                answer = client.recv(1000)
+    with population.behind_a_proxy(tmp_path) as (proxy, exporter, course):
+        waiting.until("a connection that is kept", lambda: course.scrapes > 1, 10)
+        pid = exporter.process.pid
+        with exporter.cluster.connect(exporter.host, exporter.port, GOES_ON_WITHIN) as client:
+            with no_descriptors(pid):
+                before, lines, began = outside.usage(pid).processor, len(exporter.log()), time.monotonic()
+                client.sendall(b"GET /livez HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n")
+                proxy.cut()
+                waiting.until("every watch and probes to fail", lambda: is_in_trouble(course.last), 60)
+                assert list(population.truth.wrong(course.last)) == []
+                seconds = time.monotonic() - began
+                of_a_core = (outside.usage(pid).processor - before) / seconds
+                logged = (len(exporter.log()) - lines) / seconds
+            population.renew(3)
+            went_on = population.wait_true(exporter, GOES_ON_WITHIN)
+            answer = client.recv(1000)
     assert answer.startswith(b"HTTP/1.1 200")
     assert course.unanswered == 0
     assert of_a_core < MOST_OF_A_CORE

@@ -16,7 +16,7 @@ from prometheus_client.samples import Sample
 from exporter.cluster.client import READ_TIMEOUT
 from exporter.cluster.watch import CUT_AFTER
 from tests.answer_body import AS_IT_CAME, Body
-from tests.api_proxy import Answer, Pass, Reaction, Request, api_proxy, every_watch_expired_once, let_pass
+from tests.api_proxy import Answer, Pass, Reaction, Request, every_watch_expired_once, let_pass
 from tests.bench import waiting
 from tests.figures import Figures
 from tests.metrics import Metrics
@@ -123,26 +123,24 @@ def test_however_answers_arrive_nothing_wrong_is_said_and_trouble_shows(
     request: pytest.FixtureRequest,
 ) -> None:
     what = request.node.callspec.id
-    with api_proxy(population.ground.cluster) as proxy:
-        kubeconfig = proxy.kubeconfig(tmp_path, population.token, "default")
-        with population.exporter(tmp_path, kubeconfig=kubeconfig) as exporter, population.looked_at(exporter) as course:
-            proxy.after = treating(treatment)
-            proxy.before = let_pass if treatment.lists is None else every_watch_expired_once()
+    with population.behind_a_proxy(tmp_path) as (proxy, exporter, course):
+        proxy.after = treating(treatment)
+        proxy.before = let_pass if treatment.lists is None else every_watch_expired_once()
+        proxy.cut()
+        population.renew(2)
+        meanwhile = "renewals not seen"
+        if treatment.sees:
+            meanwhile = f"renewals seen after {population.wait_true(exporter, MEANWHILE_WITHIN):.1f} s"
+        if treatment.told is not None:
+            exporter.wait("the watches to tell", treatment.told, MEANWHILE_WITHIN)
+        if not treatment.sees:
+            assert [*population.truth.wrong(exporter.metrics())], "it has seen what did not arrive"
+        proxy.after = let_pass
+        if treatment.cut:
             proxy.cut()
-            population.renew(2)
-            meanwhile = "renewals not seen"
-            if treatment.sees:
-                meanwhile = f"renewals seen after {population.wait_true(exporter, MEANWHILE_WITHIN):.1f} s"
-            if treatment.told is not None:
-                exporter.wait("the watches to tell", treatment.told, MEANWHILE_WITHIN)
-            if not treatment.sees:
-                assert [*population.truth.wrong(exporter.metrics())], "it has seen what did not arrive"
-            proxy.after = let_pass
-            if treatment.cut:
-                proxy.cut()
-            population.renew(1)
-            recovered = population.wait_true(exporter, RECOVERS_WITHIN)
-            exporter.wait("the watches to be in step", in_step, RECOVERS_WITHIN)
+        population.renew(1)
+        recovered = population.wait_true(exporter, RECOVERS_WITHIN)
+        exporter.wait("the watches to be in step", in_step, RECOVERS_WITHIN)
     assert course.unanswered == 0
     figures(f"{what}: {meanwhile}; over → all true: {recovered:.1f} s; {course.scrapes} scrapes, wrong: 0")
 
@@ -158,19 +156,17 @@ def in_step(metrics: Metrics) -> bool:
 def test_a_silence_is_cut_short_by_the_exporter_itself_and_nothing_is_listed_anew(
     population: WatchedPopulation, tmp_path: Path, body: Body, figures: Figures
 ) -> None:
-    with api_proxy(population.ground.cluster) as proxy:
-        kubeconfig = proxy.kubeconfig(tmp_path, population.token, "default")
-        with population.exporter(tmp_path, kubeconfig=kubeconfig) as exporter, population.looked_at(exporter) as course:
-            number = watches(exporter.metrics())
-            proxy.after = treating(Treatment(body))
-            proxy.cut()
-            began = len(proxy.requests)
-            waiting.until("all to watch again", lambda: len(proxy.requests) >= began + number, 30)
-            proxy.after = let_pass
-            population.renew(1)
-            metrics = exporter.wait("timeouts", lambda seen: errors(seen, "timeout") >= number - 2, READ_TIMEOUT + 15)
-            recovered = population.wait_true(exporter, RECOVERS_WITHIN)
-            relists = {each.value for each in metrics.all("certlag_watch_relists_total", reason="expired")}
+    with population.behind_a_proxy(tmp_path) as (proxy, exporter, course):
+        number = watches(exporter.metrics())
+        proxy.after = treating(Treatment(body))
+        proxy.cut()
+        began = len(proxy.requests)
+        waiting.until("all to watch again", lambda: len(proxy.requests) >= began + number, 30)
+        proxy.after = let_pass
+        population.renew(1)
+        metrics = exporter.wait("timeouts", lambda seen: errors(seen, "timeout") >= number - 2, READ_TIMEOUT + 15)
+        recovered = population.wait_true(exporter, RECOVERS_WITHIN)
+        relists = {each.value for each in metrics.all("certlag_watch_relists_total", reason="expired")}
     assert relists <= {0.0}
     figures(
         f"silent watches cut after {READ_TIMEOUT:g} s → all true: {recovered:.1f} s; {course.scrapes} scrapes, wrong: 0"
@@ -191,20 +187,18 @@ def test_rights_that_are_withdrawn_change_no_verdict_and_are_told_and_once_given
     def refuse(_: Request) -> Reaction:
         return Answer(403, {"kind": "Status", "code": 403, "reason": "Forbidden", "message": "forbidden"})
 
-    with api_proxy(population.ground.cluster) as proxy:
-        kubeconfig = proxy.kubeconfig(tmp_path, population.token, "default")
-        with population.exporter(tmp_path, kubeconfig=kubeconfig) as exporter, population.looked_at(exporter) as course:
-            shown = verdicts(exporter.metrics())
-            number = watches(exporter.metrics())
-            proxy.before = refuse
-            proxy.cut()
-            population.renew(1)
-            metrics = exporter.wait("all to tell", lambda seen: errors(seen, "forbidden") >= 2 * number, 30)
-            assert verdicts(metrics) == shown
-            assert {each.value for each in metrics.all("certlag_watch_synced")} == {1.0}, "it lists nothing anew"
-            proxy.before = let_pass
-            recovered = population.wait_true(exporter, RECOVERS_WITHIN)
-            exporter.wait("the watches to be in step", in_step, RECOVERS_WITHIN)
+    with population.behind_a_proxy(tmp_path) as (proxy, exporter, course):
+        shown = verdicts(exporter.metrics())
+        number = watches(exporter.metrics())
+        proxy.before = refuse
+        proxy.cut()
+        population.renew(1)
+        metrics = exporter.wait("all to tell", lambda seen: errors(seen, "forbidden") >= 2 * number, 30)
+        assert verdicts(metrics) == shown
+        assert {each.value for each in metrics.all("certlag_watch_synced")} == {1.0}, "it lists nothing anew"
+        proxy.before = let_pass
+        recovered = population.wait_true(exporter, RECOVERS_WITHIN)
+        exporter.wait("the watches to be in step", in_step, RECOVERS_WITHIN)
     assert course.unanswered == 0
     figures(f"403 to all watches: verdicts unchanged; rights back → all true: {recovered:.1f} s; wrong: 0")
 
@@ -213,19 +207,17 @@ def test_rights_that_are_withdrawn_change_no_verdict_and_are_told_and_once_given
 def test_quiet_watches_on_connections_that_are_cut_when_idle_are_in_contact(
     population: WatchedPopulation, tmp_path: Path, figures: Figures
 ) -> None:
-    with api_proxy(population.ground.cluster) as proxy:
-        kubeconfig = proxy.kubeconfig(tmp_path, population.token, "default")
-        with population.exporter(tmp_path, kubeconfig=kubeconfig) as exporter:
-            number = watches(exporter.metrics())
-            proxy.idle = IDLE
-            proxy.cut()
-            waiting.until("each to be cut", lambda: errors(exporter.metrics(), "unreachable") >= 2 * number, IDLE + 10)
-            cut = time.time()
-            exporter.wait("each to be in contact", lambda seen: min(contacts(seen)) > cut, IDLE + 10)
-            failed = errors(exporter.metrics(), "unreachable")
-            heard = max(contacts(exporter.metrics()))
-            metrics = exporter.wait("the next contact of each", lambda seen: min(contacts(seen)) > heard, IDLE + 10)
-            population.renew(1)
-            population.wait_true(exporter, RECOVERS_WITHIN)
+    with population.behind_a_proxy(tmp_path) as (proxy, exporter, _):
+        number = watches(exporter.metrics())
+        proxy.idle = IDLE
+        proxy.cut()
+        waiting.until("each to be cut", lambda: errors(exporter.metrics(), "unreachable") >= 2 * number, IDLE + 10)
+        cut = time.time()
+        exporter.wait("each to be in contact", lambda seen: min(contacts(seen)) > cut, IDLE + 10)
+        failed = errors(exporter.metrics(), "unreachable")
+        heard = max(contacts(exporter.metrics()))
+        metrics = exporter.wait("the next contact of each", lambda seen: min(contacts(seen)) > heard, IDLE + 10)
+        population.renew(1)
+        population.wait_true(exporter, RECOVERS_WITHIN)
     assert errors(metrics, "unreachable") == failed, "it was cut again"
     figures(f"idle connections cut after {IDLE:g} s → each watch in contact {heard - cut:.1f} s after the first cut")

@@ -7,9 +7,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from tests import exporter_process
 from tests.again import again_and_again
+from tests.api_proxy import ApiProxy, api_proxy
 from tests.bench import waiting
 from tests.benchmark.etcd import Delete, Put, Step, prepared
 from tests.benchmark.ground import CONFIGURATION, Ground, control_plane, populated
@@ -36,6 +38,14 @@ class Course:
     def last(self) -> Metrics:
         """The last scrape that was answered."""
         return Metrics.parse(self.body.decode())
+
+
+class BehindProxy(NamedTuple):
+    """An exporter, what stands between it and the API server, and what is scraped of it."""
+
+    proxy: ApiProxy
+    exporter: ExporterProcess
+    course: Course
 
 
 @dataclass(frozen=True)
@@ -114,6 +124,14 @@ class WatchedPopulation:
                 exporter.wait_ready()
                 self.wait_true(exporter, 10)
             yield exporter
+
+    @contextmanager
+    def behind_a_proxy(self, directory: Path) -> Iterator["BehindProxy"]:
+        """Run an exporter, which shows the truth when the block begins, behind a proxy that passes all."""
+        with api_proxy(self.ground.cluster) as proxy:
+            kubeconfig = proxy.kubeconfig(directory, self.token, "default")
+            with self.exporter(directory, kubeconfig=kubeconfig) as exporter, self.looked_at(exporter) as course:
+                yield BehindProxy(proxy, exporter, course)
 
     def is_true(self, exporter: ExporterProcess) -> bool:
         """Tell whether everything that is shown is the truth; LookupError says what is not."""
