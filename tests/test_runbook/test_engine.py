@@ -1,37 +1,47 @@
-"""The engine against a cluster in memory: every ending of the design's table, and every fault at every effect of a run.
+"""The engine against a cluster in memory: every fault at every effect of a run.
 
-A run asks for some 170 effects. The engine does no I/O, so each fault can be tried at each of them: a crash before and
-after, a lost answer, somebody else's write, a laptop that slept, a take-over, Ctrl-C, a contest. After each, what is so
-in the cluster is held against the promises, and what an operator would do next must reach the same end.
+A crash before and after, a lost answer, somebody else's write, a laptop that slept, a take-over, Ctrl-C, a contest.
+After each, what is so in the cluster is held against the promises, and what an operator would do next must reach the
+same end.
 """
 
 import random
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from datetime import timedelta
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
 
-from exporter.model import Evidence, Workload
-from exporter.run_record import Step
-from runbook import phases
-from runbook.effects import Ask, Change, Effect, EndSilence, Get, Interrupted, List, Look, Silence, Wait
+from exporter.model import Workload
+from runbook.effects import Ask, Change, Effect, Look, Wait
 from runbook.engine import Ending
-from runbook.events import LostWork, Progress, Remark
+from runbook.events import Remark
 from runbook.fence import workload_path
-from runbook.hold import Limits
 from runbook.outcomes import Outcome
 from runbook.workloads import RESTART_ANNOTATION
-from tests.builders import a_leaf, a_target
+from tests.disturbed_run import (
+    EFFECTS,
+    POINTS,
+    after,
+    assert_clean,
+    assert_done,
+    assert_told,
+    forbidden,
+    interrupted,
+    killed_after,
+    killed_before,
+    lost_answer,
+    lost_request,
+    named,
+    point,
+    restart,
+    unavailable,
+    unlisted_while_draining,
+    unsteady,
+    writing,
+)
 from tests.figures import Figures
-from tests.memory_api import failure
 from tests.memory_cluster import (
     EVENTS,
-    LEASES,
-    PODS,
-    RECORD,
-    REPLICA_SETS,
     REPLICAS,
     SCALED_OBJECT,
     TARGET,
@@ -40,155 +50,18 @@ from tests.memory_cluster import (
     Fault,
     Killed,
     MemoryCluster,
-    Perform,
     engine,
     finish,
 )
 
-UNCHANGED = {Outcome.UNEXPECTED, Outcome.INTERRUPTED, Outcome.CONTESTED}
-"""How a run can end that was disturbed before it changed anything that matters."""
-
-
-# --- what is done and what must hold ------------------------------------------------------------------
-
-
-def undisturbed() -> tuple[Effect, ...]:
-    driver = Driver(MemoryCluster())
-    assert driver.drive(engine(driver.cluster).restart()).outcome is Outcome.DONE
-    return tuple(driver.effects)
-
-
-EFFECTS = undisturbed()
-POINTS = range(len(EFFECTS))
 SEED = 20230113
 SOME = sorted(random.Random(SEED).sample(POINTS, len(POINTS) // 4))  # noqa: S311
 EVERYWHERE = pytest.mark.parametrize(
     "points", [pytest.param(SOME, id="sample"), pytest.param(POINTS, id="all", marks=pytest.mark.proof)]
 )
 """Crashes and failing requests are tried at every effect; what is dearer at a sample, at all in `make proof`."""
-
-
-def point(wanted: Callable[[Effect], bool], *, nth: int = 0, after: int = 0) -> int:
-    """Return the number of the first effect (or the nth after) in an undisturbed run that is so."""
-    return [number for number, effect in enumerate(EFFECTS) if wanted(effect)][nth] + after
-
-
-def writing(what: str) -> int:
-    """Return the number of the first write whose name begins so."""
-    return point(lambda effect: isinstance(effect, Change) and effect.what.startswith(what))
-
-
-@contextmanager
-def named(number: int) -> Iterator[None]:
-    """Name the point in whatever fails there."""
-    try:
-        yield
-    except BaseException as error:
-        error.add_note(f"at effect {number}: {EFFECTS[number] if number in POINTS else 'after the end'}")
-        raise
-
-
-def restart(cluster: MemoryCluster, number: int | None = None, fault: Fault | None = None, **driver: Any) -> Ending:
-    at = {} if number is None or fault is None else {number: fault}
-    return Driver(cluster, at, **driver).drive(engine(cluster).restart())
-
-
-def assert_clean(cluster: MemoryCluster) -> None:
-    """Nothing is left of any run: workers at their counts, no marks, no lock, nothing paused, no open record."""
-    assert cluster.replicas() == REPLICAS
-    assert cluster.record.run is None
-    assert cluster.marks() == set()
-    assert cluster.held() == set()
-    assert cluster.api.documents[SCALED_OBJECT]["metadata"]["annotations"] == {"mine": "stays"}
-
-
-def assert_done(cluster: MemoryCluster, ending: Ending) -> None:
-    assert ending.outcome is Outcome.DONE, ending
-    assert cluster.sight().verified, "done, and not every pod presents the issued certificate"
-    assert_clean(cluster)
-
-
-def assert_told(cluster: MemoryCluster, ending: Ending) -> None:
-    """However it ended, the workers are back at their counts, or the record and the command say that they are not."""
-    if cluster.replicas() != REPLICAS:
-        assert cluster.record.run is not None, "workers are not back, and no record says so"
-        assert ending.run is not None, "workers are not back, and no command is printed"
-        assert cluster.record.run.ended is ending.outcome, "nobody works on it, and the record does not say so"
-
-
-# --- faults ---------------------------------------------------------------------------------------------
-
-
-def killed_before(_: Perform, __: Effect) -> Any:
-    raise Killed
-
-
-def killed_after(perform: Perform, effect: Effect) -> Any:
-    perform(effect)
-    raise Killed
-
-
-def lost_answer(perform: Perform, effect: Effect) -> Any:
-    perform(effect)
-    raise failure(None, "the answer was lost")
-
-
-def lost_request(_: Perform, __: Effect) -> Any:
-    raise failure(None, "the request was lost")
-
-
-def unavailable(_: Perform, __: Effect) -> Any:
-    raise failure(503)
-
-
-def forbidden(perform: Perform, effect: Effect) -> Any:
-    if isinstance(effect, Wait):
-        return perform(effect)
-    raise failure(403)
-
-
-def unsteady(perform: Perform, effect: Effect) -> Any:
-    """The lock can just be renewed, and nothing read."""
-    if isinstance(effect, Get | List):
-        raise failure(None)
-    return perform(effect)
-
-
-def unlisted_while_draining(cluster: MemoryCluster) -> Fault:
-    """Pods may not be listed while the drain goes on; all else may."""
-
-    def fault(perform: Perform, effect: Effect) -> Any:
-        run = cluster.record.run
-        if isinstance(effect, List) and effect.path == PODS and run is not None and run.put_back is None:
-            raise failure(403)
-        return perform(effect)
-
-    return fault
-
-
-def refused_for_ever(status: int, *writes: str) -> dict[int, Fault]:
-    """The API server refuses the writes whose names begin so, each time."""
-
-    def fault(perform: Perform, effect: Effect) -> Any:
-        if isinstance(effect, Change) and effect.what.startswith(writes):
-            raise failure(status, f"HTTP {status}: not this one")
-        return perform(effect)
-
-    return dict.fromkeys(range(100_000), fault)
-
-
-def interrupted(_: Perform, __: Effect) -> Any:
-    raise Interrupted
-
-
-def after(write: Callable[..., object], *arguments: object) -> Fault:
-    """Something is done by somebody else, and then the effect."""
-
-    def fault(perform: Perform, effect: Effect) -> Any:
-        write(*arguments)
-        return perform(effect)
-
-    return fault
+UNCHANGED = {Outcome.UNEXPECTED, Outcome.INTERRUPTED, Outcome.CONTESTED}
+"""How a run can end that was disturbed before it changed anything that matters."""
 
 
 # --- nothing disturbs it ----------------------------------------------------------------------------------
@@ -668,362 +541,3 @@ def test_ctrl_c_where_nobody_can_be_asked_leaves_the_run_under_its_record() -> N
     ending = restart(cluster, point(lambda effect: isinstance(effect, Wait)), interrupted)
     assert (ending.outcome, cluster.replicas()) == (Outcome.INTERRUPTED, dict.fromkeys(WORKERS, 0))
     assert ending.run is not None
-
-
-# --- the other endings of the table -----------------------------------------------------------------------------
-
-
-def test_r25_a_drain_that_is_not_over_in_time_puts_the_workers_back_without_a_restart() -> None:
-    cluster = MemoryCluster(never_ending=True)
-    ending = restart(cluster)
-    assert ending.outcome is Outcome.DRAIN_TIMED_OUT
-    assert "not drained in time: deployment/worker-a: 2 pods not ended" in ending.message
-    assert cluster.restarts == 0
-    assert_clean(cluster)
-
-
-def test_r5_a_pod_that_never_ends_is_not_deleted_by_us_nor_counted_as_gone() -> None:
-    cluster = MemoryCluster(never_ending=True)
-    before = {pod["metadata"]["name"] for pod in cluster.pods(WORKERS[0])}
-    restart(cluster)
-    assert before <= {pod["metadata"]["name"] for pod in cluster.pods(WORKERS[0])}
-
-
-@pytest.mark.fault("F40")
-def test_r25_a_restart_that_is_not_over_in_time_leaves_the_workers_drained_under_the_record() -> None:
-    cluster = MemoryCluster(never_ready=frozenset({"build-service"}))
-    ending = restart(cluster)
-    assert ending.outcome is Outcome.RESTART_FAILED
-    assert ending.run is not None
-    assert dict(cluster.replicas()) == dict.fromkeys(WORKERS, 0)
-    cluster.never_ready = frozenset()
-    assert_done(cluster, finish(cluster))
-    assert cluster.restarts == 1, "it has only to be waited for"
-
-
-def test_r22_a_pod_that_mounted_the_old_secret_is_restarted_once_more_while_still_drained() -> None:
-    cluster = MemoryCluster(old_mounts=1)
-    assert_done(cluster, restart(cluster))
-    assert cluster.restarts == 2
-
-
-def test_r20_two_restarts_at_one_instant_are_told_apart() -> None:
-    """Time stands still: kubectl's annotation is the same in both, and would be no change (kubernetes PR #113040)."""
-    cluster = MemoryCluster(old_mounts=1)
-
-    def at_once(perform: Perform, effect: Effect) -> Any:
-        return cluster.step() if isinstance(effect, Wait) else perform(effect)
-
-    driver = Driver(cluster, dict.fromkeys(range(10_000), at_once))
-    assert_done(cluster, driver.drive(engine(cluster).restart()))
-    first, second = (
-        effect.body["spec"]["template"]["metadata"]["annotations"]
-        for effect in driver.effects
-        if isinstance(effect, Change) and effect.what.startswith("restart ")
-    )
-    assert first["kubectl.kubernetes.io/restartedAt"] == second["kubectl.kubernetes.io/restartedAt"]
-    assert first != second
-    assert cluster.restarts == 2
-
-
-def test_r22_the_old_certificate_after_one_more_restart_puts_the_workers_back() -> None:
-    cluster = MemoryCluster(old_mounts=9)
-    ending = restart(cluster)
-    assert ending.outcome is Outcome.OLD_CERTIFICATE
-    assert "stale" in ending.message
-    assert cluster.restarts == 2
-    assert_clean(cluster)
-
-
-def test_what_is_not_valid_after_one_more_restart_leaves_the_workers_drained() -> None:
-    cluster = MemoryCluster(old_mounts=9)
-    cluster.clock.set(a_leaf("first").not_after + timedelta(days=1))
-    ending = restart(cluster)
-    assert ending.outcome is Outcome.RESTART_FAILED
-    assert "not valid" in ending.message
-    assert dict(cluster.replicas()) == dict.fromkeys(WORKERS, 0)
-    cluster.old_mounts = 0
-    assert_done(cluster, finish(cluster))
-    assert cluster.restarts == 3, "who goes on wants it tried anew"
-
-
-@pytest.mark.fault("F42")
-def test_workers_that_do_not_come_back_in_time_are_said_to_be_missing() -> None:
-    cluster = MemoryCluster(never_ready=frozenset({"worker-a"}))
-    ending = restart(cluster)
-    assert ending.outcome is Outcome.RESTORE_INCOMPLETE
-    assert ending.run is not None
-    assert cluster.replicas() == REPLICAS, "asked for, and not there yet"
-    cluster.never_ready = frozenset()
-    assert_done(cluster, finish(cluster))
-
-
-PUT_BACK = ("scale deployment/worker-a from 0", "scale deployment/worker-b from 0")
-REFUSALS = pytest.mark.parametrize("status", [403, 422])
-
-
-def assert_left_at_0(cluster: MemoryCluster, ending: Ending, status: int) -> None:
-    """It says which workers are at 0 and why, and the record is kept."""
-    assert ending.outcome is Outcome.RESTORE_INCOMPLETE
-    assert "left at 0, as far as is known: deployment/worker-a, deployment/worker-b; " in ending.message
-    assert f"HTTP {status}: not this one" in ending.message
-    assert "answer" not in ending.message
-    assert cluster.replicas() == dict.fromkeys(WORKERS, 0)
-    assert_told(cluster, ending)
-    assert cluster.held() == set()
-
-
-@pytest.mark.fault("F42")
-@REFUSALS
-def test_workers_that_may_not_be_put_back_are_said_to_be_missing(status: int) -> None:
-    cluster = MemoryCluster()
-    ending = Driver(cluster, refused_for_ever(status, *PUT_BACK)).drive(engine(cluster).restart())
-    assert_left_at_0(cluster, ending, status)
-    assert_done(cluster, finish(cluster))
-    assert cluster.restarts == 1
-
-
-@pytest.mark.fault("F42")
-@REFUSALS
-def test_workers_that_may_not_be_put_back_after_a_drain_that_was_too_long_are_said_to_be_missing(status: int) -> None:
-    cluster = MemoryCluster(never_ending=True)
-    ending = Driver(cluster, refused_for_ever(status, *PUT_BACK)).drive(engine(cluster).restart())
-    assert_left_at_0(cluster, ending, status)
-    assert "would have ended as drain_timed_out" in ending.message
-    assert finish(cluster).outcome is Outcome.DRAIN_TIMED_OUT
-    assert_clean(cluster)
-
-
-@pytest.mark.fault("F42")
-@REFUSALS
-@pytest.mark.parametrize("write", ["scale ", "fence "])
-def test_workers_that_abort_may_not_put_back_are_said_to_be_missing(write: str, status: int) -> None:
-    """Also if the fence of who aborts is refused, before anything of it is written."""
-    cluster = MemoryCluster()
-    with pytest.raises(Killed):
-        restart(cluster, point(lambda effect: isinstance(effect, Wait)), killed_before)
-    ending = Driver(cluster, refused_for_ever(status, write)).drive(engine(cluster, "run-2").abort())
-    assert ending.outcome is Outcome.RESTORE_INCOMPLETE
-    assert "left at 0, as far as is known: deployment/worker-a, deployment/worker-b; " in ending.message
-    assert f"HTTP {status}: not this one" in ending.message
-    assert ending.run is not None, "no command is printed"
-    assert cluster.record.run is not None
-    assert Driver(cluster).drive(engine(cluster, "run-3").abort()).outcome is Outcome.ABORTED
-    assert_clean(cluster)
-
-
-@pytest.mark.fault("F42")
-def test_only_the_workers_that_are_still_at_0_are_named() -> None:
-    cluster = MemoryCluster()
-    ending = Driver(cluster, refused_for_ever(422, PUT_BACK[1])).drive(engine(cluster).restart())
-    assert ending.outcome is Outcome.RESTORE_INCOMPLETE
-    assert "left at 0, as far as is known: deployment/worker-b; refused: HTTP 422" in ending.message
-    assert cluster.replicas() == {WORKERS[0]: REPLICAS[WORKERS[0]], WORKERS[1]: 0}
-
-
-def test_a_restart_that_is_refused_for_good_is_unexpected_and_leaves_the_workers_under_the_record() -> None:
-    cluster = MemoryCluster()
-    ending = Driver(cluster, refused_for_ever(422, "restart ")).drive(engine(cluster).restart())
-    assert ending.outcome is Outcome.UNEXPECTED
-    assert ending.message == "refused: HTTP 422: not this one"
-    assert_told(cluster, ending)
-
-
-def test_without_verification_nothing_is_claimed() -> None:
-    cluster = MemoryCluster(old_mounts=9)
-    driver = Driver(cluster)
-    assert driver.drive(engine(cluster, verify=False).restart()).outcome is Outcome.DONE
-    assert not any(isinstance(effect, Look) and effect.probe for effect in driver.effects)
-    assert any(isinstance(event, Remark) and "not verified, as asked" in event.text for event in driver.told)
-
-
-def test_a_target_without_workers_is_restarted_and_verified() -> None:
-    cluster = MemoryCluster(target=a_target(workers=()))
-    assert restart(cluster).outcome is Outcome.DONE
-    assert cluster.sight().verified
-    assert cluster.marks() == set()
-
-
-# --- R10: an unfinished run ---------------------------------------------------------------------------------------
-
-
-def test_r10_a_second_restart_never_overwrites_an_unfinished_run() -> None:
-    cluster = MemoryCluster()
-    with pytest.raises(Killed):
-        restart(cluster, point(lambda effect: isinstance(effect, Wait)), killed_before)
-    before = cluster.api.documents[RECORD]
-    ending = Driver(cluster).drive(engine(cluster, "run-2").restart())
-    assert ending.outcome is Outcome.REFUSED
-    assert "run run-1 is not finished" in ending.message
-    assert cluster.api.documents[RECORD] == before
-
-
-def test_r10_a_lost_record_never_becomes_one_of_zero_replicas() -> None:
-    """The annotation on the worker still says what it had: a new run refuses, and says so."""
-    cluster = MemoryCluster()
-    with pytest.raises(Killed):
-        restart(cluster, point(lambda effect: isinstance(effect, Wait)), killed_before)
-    cluster.api.delete(RECORD)
-    ending = Driver(cluster).drive(engine(cluster, "run-2").restart())
-    assert ending.outcome is Outcome.REFUSED
-    assert "certlag.dev/replicas says 2" in ending.message
-
-
-@pytest.mark.fault("H6")
-def test_a_record_and_an_annotation_that_disagree_are_refused() -> None:
-    cluster = MemoryCluster()
-    with pytest.raises(Killed):
-        restart(cluster, point(lambda effect: isinstance(effect, Wait)), killed_before)
-    path = workload_path(WORKERS[0])
-    cluster.api.edit(path, {"metadata": {"annotations": {"certlag.dev/replicas": "7"}}})
-    ending = finish(cluster)
-    assert ending.outcome is Outcome.REFUSED
-    assert "the record says 2 replicas" in ending.message
-    assert "says 7" in ending.message
-
-
-def test_resume_and_abort_without_an_open_run_are_refused() -> None:
-    cluster = MemoryCluster()
-    for steps in (engine(cluster).resume(), engine(cluster).abort()):
-        ending = Driver(cluster).drive(steps)
-        assert (ending.outcome, ending.message) == (Outcome.REFUSED, "no run is open")
-    assert cluster.held() == set()
-
-
-@pytest.mark.fault("H6")
-def test_the_record_of_another_workload_is_refused() -> None:
-    cluster = MemoryCluster()
-    with pytest.raises(Killed):
-        restart(cluster, point(lambda effect: isinstance(effect, Wait)), killed_before)
-    other = Workload(TARGET.workload.namespace, "deployment", "another")
-    ending = finish(cluster, target=a_target(workload=other, workers=WORKERS))
-    assert ending.outcome is Outcome.REFUSED
-    assert "the record is of deployment/build-service" in ending.message
-
-
-def test_the_lock_that_somebody_holds_is_named_with_its_holder_and_since_when() -> None:
-    cluster = MemoryCluster()
-    cluster.api.put(
-        f"{LEASES}/certlag-deployment-worker-b",
-        {"spec": {"holderIdentity": "bob@desk/m/1/x", "acquireTime": "2026-06-01T11:00:00Z", "leaseTransitions": 1}},
-    )
-    ending = Driver(cluster).drive(engine(cluster, dead=False, may_take_over=False).restart())
-    assert ending.outcome is Outcome.LOCKED
-    assert "certlag-deployment-worker-b is held by bob@desk/m/1/x since 2026-06-01T11:00:00Z" in ending.message
-    assert cluster.held() == {"bob@desk/m/1/x"}, "what was taken before is given back"
-
-
-def test_workers_left_at_zero_by_their_owner_stay_at_zero() -> None:
-    cluster = MemoryCluster()
-    cluster.api.edit(workload_path(WORKERS[0]), {"spec": {"replicas": 0}})
-    cluster.sleep(60)
-    assert restart(cluster).outcome is Outcome.DONE
-    assert cluster.replicas() == {WORKERS[0]: 0, WORKERS[1]: 1}
-
-
-# --- settling, reloading, lost work, silences ------------------------------------------------------------------------
-
-
-def test_the_restart_waits_until_the_issuance_is_two_minutes_old() -> None:
-    cluster = MemoryCluster()
-    cluster.clock.set(a_leaf("second").not_before + timedelta(seconds=10))
-    driver = Driver(cluster)
-    limits = Limits(timedelta(hours=1), timedelta(minutes=5))
-    assert driver.drive(engine(cluster, limits=limits).restart()).outcome is Outcome.DONE
-    restarted = cluster.workload(TARGET.workload)["spec"]["template"]["metadata"]["annotations"]
-    assert restarted["kubectl.kubernetes.io/restartedAt"] >= "2026-04-30T00:02:00"
-
-
-def test_whoever_reloads_by_itself_is_given_time() -> None:
-    cluster = MemoryCluster(target=a_target(workers=WORKERS, reloads=True, evidence=Evidence.HANDSHAKE), old_mounts=9)
-    driver = Driver(cluster)
-    driver.drive(engine(cluster).restart())
-    assert sum(isinstance(effect, Look) and effect.probe for effect in driver.effects) > 60
-
-
-def test_r6_a_worker_that_was_killed_is_reported_once_as_lost_work() -> None:
-    cluster = MemoryCluster()
-
-    def kill() -> None:
-        for path, pod in cluster.api.within(f"/api/v1/namespaces/{TARGET.workload.namespace}/pods"):
-            if pod["metadata"]["labels"]["app"] == "worker-b":
-                status = {"containerStatuses": [{"state": {"terminated": {"exitCode": 137}}}]}
-                cluster.api.edit(path, {"status": status})
-
-    driver = Driver(cluster, {point(lambda effect: isinstance(effect, Wait)): after(kill)})
-    assert_done(cluster, driver.drive(engine(cluster).restart()))
-    assert [event.exit_code for event in driver.told if isinstance(event, LostWork)] == [137]
-
-
-def test_a_silence_stands_in_the_record_and_is_ended_whatever_the_end() -> None:
-    cluster = MemoryCluster()
-    seen = set()
-    cluster.api.witnesses.append(lambda *_: seen.add(cluster.record.run and cluster.record.run.silence))
-    assert restart_silenced(cluster).outcome is Outcome.DONE
-    assert "silence-1" in seen
-    for number in (writing("pause "), point(lambda effect: isinstance(effect, Wait), after=3)):
-        driver = Driver(MemoryCluster(), {number: interrupted})
-        driver.drive(engine(driver.cluster, silence=True).restart())
-        begun, ended = (effect for effect in driver.effects if isinstance(effect, Silence | EndSilence))
-        assert (type(begun), ended) == (Silence, EndSilence("silence-1"))
-
-
-def restart_silenced(cluster: MemoryCluster) -> Ending:
-    return Driver(cluster).drive(engine(cluster, silence=True).restart())
-
-
-def test_r3_drained_is_believed_only_when_it_was_seen_twice() -> None:
-    """A pod that is made between the two looks is waited for before the record says drained."""
-    cluster = MemoryCluster()
-    replica_set = next(each for each in cluster.api.list(REPLICA_SETS) if "worker-a" in each["metadata"]["name"])
-    late = {
-        "metadata": {
-            "labels": {"app": "worker-a"},
-            "ownerReferences": [{"kind": "ReplicaSet", "controller": True, **replica_set["metadata"]}],
-        },
-        "spec": {},
-        "status": {"phase": "Running"},
-    }
-    alive: list[bool] = []
-
-    def look(*_: object) -> None:
-        if cluster.record.run is not None and cluster.record.run.step is Step.DRAINED:
-            alive.append(bool(cluster.pods(WORKERS[0])))
-
-    cluster.api.witnesses.append(look)
-    between = point(lambda effect: isinstance(effect, Wait) and effect.seconds == phases.APART)
-    assert restart(cluster, between, after(cluster.api.put, f"{PODS}/late", late)).outcome is Outcome.DONE
-    assert alive
-    assert not any(alive)
-
-
-def test_progress_names_each_worker_pod_that_is_waited_for() -> None:
-    driver = Driver(MemoryCluster())
-    driver.drive(engine(driver.cluster).restart())
-    first = next(event for event in driver.told if isinstance(event, Progress) and event.pods)
-    assert (first.workload, len(first.pods)) == ("deployment/worker-a", 2)
-
-
-def test_the_record_says_the_step_before_the_step_is_begun() -> None:
-    """A crash at the restart finds a record that knows its id already."""
-    cluster = MemoryCluster()
-    with pytest.raises(Killed):
-        restart(cluster, writing("restart "), killed_before)
-    run = cluster.record.run
-    assert run is not None
-    assert (run.step, run.attempts, run.restart_id) == (Step.DRAINED, 1, "run-1-1")
-    assert (run.writes[-1].what, run.writes[-1].state) == (
-        "restart deployment/build-service (restart-id run-1-1)",
-        "intended",
-    )
-
-
-def test_a_plan_that_another_run_has_outdated_changes_nothing() -> None:
-    cluster = MemoryCluster()
-    assert Driver(cluster).drive(engine(cluster).restart()).outcome is Outcome.DONE
-    outdated = Driver(cluster).drive(engine(cluster, "second", planned_after="").restart())
-    assert outdated.outcome is Outcome.REFUSED
-    assert "run-1 has ended since this was planned" in outdated.message
-    assert cluster.restarts == 1
-    assert cluster.marks() == set()
-    assert Driver(cluster).drive(engine(cluster, "third", planned_after="run-1").restart()).outcome is Outcome.DONE

@@ -7,7 +7,7 @@
 | R3, R18 | | `test_drain`, `test_rollout`: a moment that no real controller can be held in |
 | R7, R11, R12, R13 | `test_runbook_outages`, `…_crashes`, `…_rivals`, `…_takeovers` | `test_engine`: at every effect |
 | R14, R16, R17 | `test_runbook_contests` | |
-| R19, R22, R25 | `test_runbook_endings` | `test_engine`, `test_rollout` |
+| R19, R22, R25 | `test_runbook_endings` | `test_endings`, `test_rollout` |
 | R26 | here: plain progress and no prompt | `test_cli`, `test_reporters_lines`: the heartbeat |
 | R27 | `test_runbook_kinds`: StatefulSet and DaemonSet restarted | `test_preconditions`, `test_cli`: what is refused |
 """
