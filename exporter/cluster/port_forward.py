@@ -6,6 +6,7 @@ each binary frame begins with its channel; 0 carries the data, 1 what went wrong
 each channel holds the port, two bytes, and is of no use here (the subprotocol `v4.channel.k8s.io`).
 """
 
+import socket
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -32,7 +33,7 @@ class ForwardedConnection:
     first `recv`, as `ConnectionRefusedError`.
     """
 
-    def __init__(self, websocket: WebSocket, timeout: float) -> None:
+    def __init__(self, websocket: "TimelyWebSocket", timeout: float) -> None:
         self._websocket = websocket
         self._timeout = timeout
         self._begun: set[int] = set()
@@ -62,9 +63,9 @@ class ForwardedConnection:
             OSError: as of a socket; `TimeoutError` if nothing came in time, `ConnectionRefusedError` if nothing
                 listens on the pod's port.
         """
-        deadline = time.monotonic() + self._timeout
+        self._websocket.begin_to_read(self._timeout)
         while not self._received and not self._ended:
-            self._take_frame(deadline)
+            self._take_frame()
         data, self._received = self._received[:bufsize], self._received[bufsize:]
         return data
 
@@ -81,12 +82,8 @@ class ForwardedConnection:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
 
-    def _take_frame(self, deadline: float) -> None:
-        left = deadline - time.monotonic()
-        if left <= 0:
-            raise TimeoutError("nothing came in time")
+    def _take_frame(self) -> None:
         try:
-            self._websocket.settimeout(left)
             kind, frame = self._websocket.recv_data_frame(control_frame=True)
         except WebSocketConnectionClosedException:
             self._ended = True
@@ -110,9 +107,46 @@ class ForwardedConnection:
             raise _said_by_the_far_end(content.decode(errors="replace"))
 
 
+class TimelyWebSocket(WebSocket):
+    """One whose reads end in time, however slowly bytes come.
+
+    The library's timeout is for one read of its socket: a byte at a time would keep its head, or a frame, for ever.
+    """
+
+    @property  # type: ignore[override]
+    def sock(self) -> "_TimelySocket | None":
+        """The socket, which the library gives when it is connected, and then reads the head from."""
+        return self._sock
+
+    @sock.setter
+    def sock(self, connected: socket.socket | None) -> None:
+        self._sock = None if connected is None else _TimelySocket(connected, self.timeout)
+
+    def begin_to_read(self, seconds: float) -> None:
+        """Have all that is read from now on come within so many seconds."""
+        if self._sock is not None:
+            self._sock.ends = time.monotonic() + seconds
+
+
+class _TimelySocket:
+    def __init__(self, connected: socket.socket, seconds: float) -> None:
+        self._socket = connected
+        self.ends = time.monotonic() + seconds
+
+    def recv(self, bufsize: int) -> bytes:
+        left = self.ends - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("not whole in time")
+        self._socket.settimeout(left)
+        return self._socket.recv(bufsize)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._socket, name)
+
+
 def open_websocket(
     url: str, headers: Mapping[str, str], *, tls: Mapping[str, Any], proxy: Mapping[str, Any], timeout: float
-) -> WebSocket:
+) -> TimelyWebSocket:
     """Connect to the subresource `portforward` of a pod.
 
     Args:
@@ -126,7 +160,7 @@ def open_websocket(
         WebSocketException: not agreed; `WebSocketBadStatusException` has the server's refusal.
         OSError: not connected.
     """
-    websocket = WebSocket(sslopt=dict(tls), enable_multithread=False)
+    websocket = TimelyWebSocket(sslopt=dict(tls), enable_multithread=False)
     lines = [f"{name}: {value}" for name, value in headers.items()]
     websocket.connect(  # type: ignore[no-untyped-call]
         url,

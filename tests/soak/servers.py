@@ -8,7 +8,6 @@ from functools import partial
 from pathlib import Path
 
 from tests.bench import network, parts, waiting
-from tests.benchmark.population import ADDRESS
 from tests.pki import Issued
 
 
@@ -38,18 +37,18 @@ class Servers:
         """Start servers at ports that are free; None if they are not any more, since somebody else was faster."""
         first = network.free_ports_in_a_row(len(loaded))
         ports = dict(zip(loaded, range(first, first + len(loaded)), strict=True))
-        process = subprocess.Popen(
-            [str(parts.binary("tlsserve")), *(f"{ports[it]}:any:{self._folder(it, loaded[it])}" for it in loaded)],
-            stderr=subprocess.DEVNULL,
-        )
-        for port in ports.values():
-            waiting.until(f"port {port}", partial(self._connects_or_ended, process, port), 60)
-        return None if process.poll() is not None else (process, ports)
+        said = self.directory / f"servers-{first}.log"
+        with said.open("wb") as log:
+            process = subprocess.Popen(
+                [str(parts.binary("tlsserve")), *(f"{ports[it]}:any:{self._folder(it, loaded[it])}" for it in loaded)],
+                stderr=log,
+            )
 
-    def _connects_or_ended(self, process: subprocess.Popen[bytes], port: int) -> bool:
-        if process.poll() is None:
-            network.connect(None, ADDRESS, port, 1).close()
-        return True
+        def serves_or_ended() -> bool:
+            return process.poll() is not None or said.read_text().count("serving on ") == len(ports)
+
+        waiting.until("all ports to be served", serves_or_ended, 60)
+        return None if process.poll() is not None else (process, ports)
 
     def _folder(self, number: int, issued: Issued) -> Path:
         folder = self.directory / "restarted" / str(number)

@@ -147,6 +147,40 @@ def test_pings_gain_no_time(tmp_path: Path) -> None:
             connection.recv(65536)
 
 
+def dripping(data: bytes) -> Script:
+    """Send a byte every hundredth of a second."""
+
+    def script(connection: socket.socket, stop: threading.Event) -> None:
+        for byte in data:
+            if stop.wait(0.01):
+                return
+            connection.sendall(bytes([byte]))
+
+    return script
+
+
+@pytest.mark.fault("N10")
+def test_a_frame_that_drips_gains_no_time(tmp_path: Path) -> None:
+    sent = b"\x82\x7e\xff\xff" + bytes(0xFFFF)
+    with forwarding(dripping(sent)) as api, forward(api, tmp_path) as connection:
+        connection.settimeout(0.3)
+        with pytest.raises(TimeoutError):
+            connection.recv(65536)
+
+
+@pytest.mark.fault("N10")
+@pytest.mark.parametrize(
+    "beginning", [b"HTTP/1.1 101 Switching Protocols\r\nX: ", b"HTTP/1.1 500 no\r\nContent-Length: 99999\r\n\r\n"]
+)
+def test_a_head_or_a_refusal_that_drips_gains_no_time(tmp_path: Path, beginning: bytes) -> None:
+    def drip(connection: socket.socket, stop: threading.Event) -> None:
+        connection.recv(65536)
+        dripping(beginning + b"x" * 9999)(connection, stop)
+
+    with listening(drip) as server:
+        assert refusing(ScriptedApi(server.port), tmp_path, timeout=0.3).reason is ClusterErrorReason.TIMEOUT
+
+
 def test_closing_says_goodbye_waits_for_nobody_and_leaves_no_thread(tmp_path: Path) -> None:
     gone = threading.Event()
 
