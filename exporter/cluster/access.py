@@ -30,6 +30,18 @@ from exporter.urls import http_url, without_credentials
 POOL = 32
 """Connections that are kept; more watches than that are served all the same."""
 
+_OF_TLS = frozenset(
+    {
+        "certificate-authority",
+        "certificate-authority-data",
+        "client-certificate",
+        "client-certificate-data",
+        "insecure-skip-tls-verify",
+    }
+)
+"""With one of these kubectl takes https where a server has no scheme (client-go, rest/url_utils.go). The package takes
+none of them there, and would send a token in the clear: it is refused."""
+
 _NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
 
@@ -181,16 +193,22 @@ def _from_a_kubeconfig(file: str | None, context: str | None) -> Access:
         )
         chosen = loader.current_context
         cluster = merged.config["clusters"].get_with_name(chosen["context"]["cluster"]).value["cluster"]
-        _server(str(cluster["server"]))  # before the package, which may repeat it
-        loader.load_and_set(configuration)
         user = chosen["context"].get("user")
         found = merged.config["users"].get_with_name(user, safe=True) if user else None
+        settings = found.value["user"] or {} if found else {}
+        server = str(cluster["server"])
+        _server(server)  # before the package, which may repeat it
+        if "://" not in server and _OF_TLS & {*cluster, *settings}:
+            raise ClusterConfigError(
+                "no way to a cluster: server must begin with https://, as it has what TLS needs"
+            )
+        loader.load_and_set(configuration)
         return Access(
             _ours(configuration),
             namespace=chosen["context"].get("namespace") or "default",
             context=chosen["name"],
             user=user,
-            settings=found.value["user"] or {} if found else {},
+            settings=settings,
             loader=loader,
         )
 

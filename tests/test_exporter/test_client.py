@@ -543,10 +543,10 @@ def test_a_kubeconfig_gives_the_server_and_the_namespace(tmp_path: Path) -> None
     assert ClusterClient.connect(kubeconfig=api.kubeconfig(tmp_path)).namespace == "default"
 
 
-def with_server(directory: Path, server: str) -> str:
+def with_server(directory: Path, server: str, **cluster: str | bool) -> str:
     path = Path(ScriptedApi(1).kubeconfig(directory))
     document = json.loads(path.read_text())
-    document["clusters"][0]["cluster"]["server"] = server
+    document["clusters"][0]["cluster"] = {"server": server, **cluster}
     path.write_text(json.dumps(document))
     return str(path)
 
@@ -557,6 +557,14 @@ def test_a_server_without_a_scheme_is_asked_over_http_as_kubectl_does(tmp_path: 
         assert client.server == f"http://localhost:{api.port}"
         client.get("/api", {})
         assert api.next_request().path == "/api"
+
+
+@pytest.mark.parametrize("setting", [{"certificate-authority": "ca.crt"}, {"insecure-skip-tls-verify": True}])
+def test_a_token_is_not_sent_in_the_clear_where_kubectl_would_take_https(
+    tmp_path: Path, setting: dict[str, str | bool]
+) -> None:
+    with pytest.raises(ClusterConfigError, match="server must begin with https://"):
+        ClusterClient.connect(kubeconfig=with_server(tmp_path, "localhost:6443", **setting))
 
 
 @pytest.mark.fault("P4")
