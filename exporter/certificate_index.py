@@ -61,9 +61,11 @@ class CertificateIndex:
         self._unlink(entry.certificate)
         self._keep(key, _Entry(requests=entry.requests))
 
-    def put_request(self, request: CertificateRequest) -> ObjectKey:
-        """Take in a request; return the key of its Certificate."""
+    def put_request(self, request: CertificateRequest) -> ObjectKey | None:
+        """Take in a request; return the key of its Certificate, None if it is known just so already."""
         key = ObjectKey(request.key.namespace, request.certificate)
+        if request in self.requests(key):
+            return None
         self.drop_request(request.key)
         entry = self._entry(key)
         if entry.certificate is not None:

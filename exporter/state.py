@@ -201,6 +201,8 @@ class World:
         return {key}.union(*(self._mounted(pod) for pod in pods))
 
     # --- putting and dropping, by type ------------------------------------------------------------------
+    #
+    # What is known just so already changes nothing, as most of what is listed anew: what was shared stays shared.
 
     @singledispatchmethod
     def _put(self, item: Any, _: datetime) -> Keys:
@@ -209,6 +211,8 @@ class World:
     @_put.register
     def _(self, certificate: Certificate, _: datetime) -> Keys:
         before = self._certificates.get(certificate.key)
+        if before == certificate:
+            return set()
         moved = before is not None and before.secret != certificate.secret
         dirty = self._neighbours(certificate.key) if moved else set()
         self._certificates.put(certificate)
@@ -216,11 +220,15 @@ class World:
 
     @_put.register
     def _(self, request: CertificateRequest, _: datetime) -> Keys:
-        return self._neighbours(self._certificates.put_request(request))
+        key = self._certificates.put_request(request)
+        return self._neighbours(key) if key else set()
 
     @_put.register
     def _(self, pod: Pod, _: datetime) -> Keys:
-        dirty = self._certificates_of(self._pods.get(pod.key))
+        before = self._pods.get(pod.key)
+        if before == pod:
+            return set()
+        dirty = self._certificates_of(before)
         self._pods.put(pod)
         seen = self._observations.pop(pod.key, {})
         if kept := {place: what for place, what in seen.items() if _still_there(place, pod)}:

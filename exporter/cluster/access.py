@@ -199,9 +199,7 @@ def _from_a_kubeconfig(file: str | None, context: str | None) -> Access:
         server = str(cluster["server"])
         _server(server)  # before the package, which may repeat it
         if "://" not in server and _OF_TLS & {*cluster, *settings}:
-            raise ClusterConfigError(
-                "no way to a cluster: server must begin with https://, as it has what TLS needs"
-            )
+            raise ClusterConfigError("no way to a cluster: server must begin with https://, as it has what TLS needs")
         loader.load_and_set(configuration)
         return Access(
             _ours(configuration),

@@ -85,11 +85,12 @@ def fill_memory(place: Place) -> None:
 
     Most certificates are renewed, and the pods that serve them restarted, until it remembers as many former ones of
     each and as many chains as it may; and each time everything is listed anew beside what is known of it. Python gives
-    back little of that, so else the memory would rise whenever more came together than ever before, for hours.
+    back little of that, so else the memory would rise whenever more came together than ever before, for hours. In the
+    end most need a restart.
     """
     for _ in range(FORMER + 1):
-        renew_most(place)
         restart(place, place.truth.stale)
+        renew_most(place)
         place.wait_until_true()
         expire_watches(place)
 

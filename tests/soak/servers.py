@@ -47,7 +47,11 @@ class Servers:
         def serves_or_ended() -> bool:
             return process.poll() is not None or said.read_text().count("serving on ") == len(ports)
 
-        waiting.until("all ports to be served", serves_or_ended, 60)
+        try:
+            waiting.until("all ports to be served", serves_or_ended, 60)
+        except waiting.TooLateError:
+            process.kill()
+            raise
         return None if process.poll() is not None else (process, ports)
 
     def _folder(self, number: int, issued: Issued) -> Path:

@@ -140,6 +140,12 @@ class Watcher:
     """Those that needed a restart when last something was said of them."""
     _settled: Counter[tuple[str, str]] = field(default_factory=Counter)
     """How often each needed no restart any more."""
+    _before: Counter[int] = field(init=False)
+    """How often each was restarted before anything was looked at, and all of that was shown."""
+
+    def __post_init__(self) -> None:
+        """Begin."""
+        self._before = Counter(self.truth.restarts)
 
     def broken(self, scrape: bytes) -> Iterator[str]:
         """Say which certificates are called stale that never were, or settled though nobody restarted them."""
@@ -156,7 +162,7 @@ class Watcher:
             elif place in self._due:
                 self._due.remove(place)
                 self._settled[place] += 1
-                if self._settled[place] > truth.restarts[number]:
+                if self._settled[place] > truth.restarts[number] - self._before[number]:
                     yield f"{place} needs no restart any more, and nobody restarted it"
 
 

@@ -54,3 +54,14 @@ def test_after_a_restart_and_another_renewal_it_may_not_settle_again_by_itself()
     assert truth.needs_restart == {PLACE: 1.0}
     assert list(watcher.broken(verdict(1))) == []
     assert len(list(watcher.broken(verdict(0)))) == 1
+
+
+def test_restarts_before_anything_was_looked_at_settle_nothing_later() -> None:
+    truth, _ = looking()
+    for _ in range(3):
+        truth.renew(truth.members[0])
+        truth.restart(truth.members[0], 14001, NOW)
+    watcher = Watcher(truth)
+    truth.renew(truth.members[0])
+    assert list(watcher.broken(verdict(1))) == []
+    assert list(watcher.broken(verdict(0))) == [f"{PLACE} needs no restart any more, and nobody restarted it"]

@@ -1,5 +1,6 @@
 """Events folded into the world: what a subject holds afterwards, and which judgements an event concerns."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -291,6 +292,24 @@ def test_a_list_replaces_what_was_known_in_its_scope_and_nothing_else() -> None:
     assert dirty == {KEY}
     assert [view.pod.key.name for view in the_subject(world).uses[0].pods] == ["new"]
     assert len(the_subject(world, ObjectKey("other", KEY.name)).uses) == 1
+
+
+@pytest.mark.fault("F12")
+@pytest.mark.parametrize("resource", [CERTIFICATES, CERTIFICATE_REQUESTS, PODS])
+def test_what_is_listed_anew_just_so_concerns_no_judgement_and_stays_the_same_object(resource: Resource) -> None:
+    world = a_world(objects=EVERYTHING)
+    known = the_subject(world)
+    listed = {
+        CERTIFICATES: a_certificate(),
+        CERTIFICATE_REQUESTS: replace(a_request(), key=ObjectKey(NAMESPACE, a_request().key.name)),
+        PODS: a_pod(),
+    }
+    assert world.apply(Listed(a_watch(resource), (listed[resource],), frozenset()), ISSUED_AT) == set()
+    again = the_subject(world)
+    assert again == known
+    assert again.certificate is known.certificate
+    assert again.requests[0] is known.requests[0]
+    assert again.uses[0].pods[0].pod is known.uses[0].pods[0].pod
 
 
 @pytest.mark.fault("F12")
