@@ -1,5 +1,6 @@
 """URLs that people write, and of which a password may be part: nobody repeats one before it was read here. Pure."""
 
+from ipaddress import ip_address
 from urllib.parse import SplitResult, urlsplit
 
 
@@ -24,3 +25,11 @@ def has_credentials(url: SplitResult) -> bool:
 def without_credentials(url: SplitResult) -> str:
     """Return it as it may be shown."""
     return url._replace(netloc=url.netloc.rpartition("@")[2]).geturl()
+
+
+def is_private(url: SplitResult) -> bool:
+    """Tell whether nobody on the way reads what is sent there: it is encrypted, or does not leave this machine."""
+    try:
+        return url.scheme == "https" or url.hostname == "localhost" or ip_address(str(url.hostname)).is_loopback
+    except ValueError:  # a name
+        return False

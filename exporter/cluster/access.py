@@ -5,9 +5,10 @@ pools and TLS of them. Its typed models and its Watch are not used: docs/decisio
 """
 
 import os
+import socket
 import ssl
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,23 +25,12 @@ from urllib3.exceptions import HTTPError
 from urllib3.util import create_urllib3_context
 
 from exporter.cluster.credential import Credential, describe
+from exporter.cluster.deadline import PlainConnection
 from exporter.errors import ClusterConfigError, ClusterError, ClusterErrorReason
-from exporter.urls import http_url, without_credentials
+from exporter.urls import http_url, is_private, without_credentials
 
 POOL = 32
 """Connections that are kept; more watches than that are served all the same."""
-
-_OF_TLS = frozenset(
-    {
-        "certificate-authority",
-        "certificate-authority-data",
-        "client-certificate",
-        "client-certificate-data",
-        "insecure-skip-tls-verify",
-    }
-)
-"""With one of these kubectl takes https where a server has no scheme (client-go, rest/url_utils.go). The package takes
-none of them there, and would send a token in the clear: it is refused."""
 
 _NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
@@ -89,9 +79,14 @@ class Access:
     def authorization(self) -> dict[str, str]:
         """Return the Authorization header; the package re-reads tokens and runs exec plugins here.
 
+        Without TLS there is none, as of kubectl (client-go, clientcmd/client_config.go), unless it stays on this
+        machine.
+
         Raises:
             ClusterError: there is no token that can be sent.
         """
+        if not is_private(urlsplit(self.server)):
+            return {}
         try:
             settings = self.configuration.auth_settings()
         except (kubernetes_config.ConfigException, OSError, ValueError) as error:
@@ -114,12 +109,33 @@ class Access:
             raise ClusterConfigError("no way to a cluster: proxy-url must be one of http:// or https://") from error
         return made
 
-    def websocket_tls(self) -> dict[str, Any]:
-        """Return `sslopt` of websocket-client: what the pool makes of the same configuration.
+    def connect(self, timeout: float) -> socket.socket:
+        """Connect a socket as the pool does: through the same proxy, by the same certificates.
+
+        Args:
+            timeout: seconds for each step; a proxy's answer keeps the `Deadline` under which this is called.
 
         Raises:
-            OSError, ValueError: certificates that can't be read.
+            HTTPError, HTTPException: not connected, or a proxy that did not answer as one.
+            OSError, ValueError: the same; certificates that can't be read, or a proxy that can't be used.
         """
+        url, proxy = urlsplit(self.server), self._proxy()
+        host, port = str(url.hostname), url.port or {"http": 80, "https": 443}[url.scheme]
+        name = self.configuration.tls_server_name or host
+        connection = PlainConnection(*(proxy or (host, port)), timeout=timeout)
+        if proxy:
+            connection.set_tunnel(host, port)
+        with ExitStack() as failed:
+            failed.callback(connection.close)
+            connection.connect()
+            connected: socket.socket = connection.sock
+            if url.scheme == "https":
+                connected = self._tls().wrap_socket(connected, server_hostname=name)
+            failed.pop_all()
+        return connected
+
+    def _tls(self) -> ssl.SSLContext:
+        """Return what the pool makes of the same configuration."""
         given = self.configuration
         context = create_urllib3_context(cert_reqs=ssl.CERT_REQUIRED if given.verify_ssl else ssl.CERT_NONE)
         if given.ssl_ca_cert:
@@ -128,26 +144,17 @@ class Access:
             context.load_default_certs()
         if given.cert_file:
             context.load_cert_chain(given.cert_file, given.key_file)
-        return {"context": context, "server_hostname": given.tls_server_name}
+        return context
 
-    def websocket_proxy(self) -> dict[str, Any]:
-        """Return websocket-client's options for a proxy. It is kept from looking for one itself: it has other rules.
-
-        Raises:
-            ValueError: a proxy that it can't use.
-        """
+    def _proxy(self) -> tuple[str, int] | None:
+        """Return the host and port of the proxy, if there is one on the way."""
         given = self.configuration
         if not given.proxy or should_bypass_proxies(given.host, given.no_proxy or ""):
-            return {"http_no_proxy": ["*"]}
+            return None
         url = urlsplit(given.proxy)
         if url.scheme == "https":
             raise ValueError("a port-forward cannot pass a proxy that wants TLS itself")
-        return {
-            "proxy_type": url.scheme,
-            "http_proxy_host": url.hostname,
-            "http_proxy_port": url.port or 80,
-            "http_no_proxy": ["-"],  # no host's name, but not nothing: that would mean $NO_PROXY
-        }
+        return str(url.hostname), url.port or 80
 
 
 def finder(kubeconfig: str | None, context: str | None) -> Callable[[], Access]:
@@ -193,20 +200,16 @@ def _from_a_kubeconfig(file: str | None, context: str | None) -> Access:
         )
         chosen = loader.current_context
         cluster = merged.config["clusters"].get_with_name(chosen["context"]["cluster"]).value["cluster"]
+        _server(str(cluster["server"]))  # before the package, which may repeat it
+        loader.load_and_set(configuration)
         user = chosen["context"].get("user")
         found = merged.config["users"].get_with_name(user, safe=True) if user else None
-        settings = found.value["user"] or {} if found else {}
-        server = str(cluster["server"])
-        _server(server)  # before the package, which may repeat it
-        if "://" not in server and _OF_TLS & {*cluster, *settings}:
-            raise ClusterConfigError("no way to a cluster: server must begin with https://, as it has what TLS needs")
-        loader.load_and_set(configuration)
         return Access(
             _ours(configuration),
             namespace=chosen["context"].get("namespace") or "default",
             context=chosen["name"],
             user=user,
-            settings=settings,
+            settings=found.value["user"] or {} if found else {},
             loader=loader,
         )
 

@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from http.client import HTTPException
 from typing import Any, TypeVar
 from urllib.parse import quote, urlencode
 
@@ -217,22 +218,18 @@ class Connection:
         path = f"/api/v1/namespaces/{quote(namespace)}/pods/{quote(pod)}/portforward"
 
         def connect() -> ForwardedConnection:
-            access = self._access
+            access, step = self._access, min(CONNECT_TIMEOUT, timeout)
             url = _url(self.server, path, {"ports": str(port)}).replace("http", "ws", 1)
             headers = {"User-Agent": _USER_AGENT, **access.authorization()}
             try:
-                websocket = open_websocket(
-                    url,
-                    headers,
-                    tls=access.websocket_tls(),
-                    proxy=access.websocket_proxy(),
-                    timeout=min(CONNECT_TIMEOUT, timeout),
-                )
+                with Deadline(self.clock, step).kept():
+                    connected = access.connect(step)
+                websocket = open_websocket(connected, url, headers, timeout=step)
             except WebSocketBadStatusException as error:
                 if error.status_code == 401:
                     self._refresh_credentials()
                 raise _not_upgraded(path, error) from error
-            except (WebSocketException, OSError, ValueError) as error:
+            except (WebSocketException, HTTPError, HTTPException, OSError, ValueError) as error:
                 raise _not_forwarded(path, error) from error
             return ForwardedConnection(websocket, timeout)
 

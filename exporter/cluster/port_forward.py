@@ -145,31 +145,29 @@ class _TimelySocket:
 
 
 def open_websocket(
-    url: str, headers: Mapping[str, str], *, tls: Mapping[str, Any], proxy: Mapping[str, Any], timeout: float
+    connected: socket.socket, url: str, headers: Mapping[str, str], *, timeout: float
 ) -> TimelyWebSocket:
-    """Connect to the subresource `portforward` of a pod.
+    """Ask over a connected socket for the subresource `portforward` of a pod; the socket is closed if that fails.
 
     Args:
+        connected: to the API server.
         url: its address, `ws:` or `wss:`.
         headers: what authenticates us.
-        tls: `sslopt` of websocket-client.
-        proxy: its options for a proxy.
-        timeout: seconds for each step: connect, TLS, the server's answer.
+        timeout: seconds for the server's whole answer.
 
     Raises:
         WebSocketException: not agreed; `WebSocketBadStatusException` has the server's refusal.
-        OSError: not connected.
+        OSError: the connection broke off.
     """
-    websocket = TimelyWebSocket(sslopt=dict(tls), enable_multithread=False)
-    lines = [f"{name}: {value}" for name, value in headers.items()]
+    websocket = TimelyWebSocket(enable_multithread=False)
     websocket.connect(  # type: ignore[no-untyped-call]
         url,
-        header=lines,
+        socket=connected,
+        header=[f"{name}: {value}" for name, value in headers.items()],
         subprotocols=[SUBPROTOCOL],
         timeout=timeout,
         suppress_origin=True,
         redirect_limit=0,  # a token would go to wherever the answer points
-        **proxy,
     )
     return websocket
 

@@ -15,6 +15,7 @@ from kubernetes.config import incluster_config
 
 from exporter.cluster import access
 from exporter.cluster import client as client_module
+from exporter.cluster.access import finder
 from exporter.cluster.client import ClusterClient
 from exporter.cluster.connection import Connection
 from exporter.cluster.paging import PAGES_AT_ONCE
@@ -543,10 +544,10 @@ def test_a_kubeconfig_gives_the_server_and_the_namespace(tmp_path: Path) -> None
     assert ClusterClient.connect(kubeconfig=api.kubeconfig(tmp_path)).namespace == "default"
 
 
-def with_server(directory: Path, server: str, **cluster: str | bool) -> str:
+def with_server(directory: Path, server: str) -> str:
     path = Path(ScriptedApi(1).kubeconfig(directory))
     document = json.loads(path.read_text())
-    document["clusters"][0]["cluster"] = {"server": server, **cluster}
+    document["clusters"][0]["cluster"]["server"] = server
     path.write_text(json.dumps(document))
     return str(path)
 
@@ -559,12 +560,16 @@ def test_a_server_without_a_scheme_is_asked_over_http_as_kubectl_does(tmp_path: 
         assert api.next_request().path == "/api"
 
 
-@pytest.mark.parametrize("setting", [{"certificate-authority": "ca.crt"}, {"insecure-skip-tls-verify": True}])
-def test_a_token_is_not_sent_in_the_clear_where_kubectl_would_take_https(
-    tmp_path: Path, setting: dict[str, str | bool]
-) -> None:
-    with pytest.raises(ClusterConfigError, match="server must begin with https://"):
-        ClusterClient.connect(kubeconfig=with_server(tmp_path, "localhost:6443", **setting))
+@pytest.mark.parametrize("server", ["http://api:6443", "api:6443", "http://10.0.0.1", "http://localhost.example"])
+def test_without_tls_no_token_leaves_this_machine_as_kubectls_does_not(tmp_path: Path, server: str) -> None:
+    access = finder(with_server(tmp_path, server), None)()
+    assert access.authorization() == {}
+
+
+@pytest.mark.parametrize("server", ["https://api:6443", "http://127.0.0.1:1", "http://[::1]:1", "localhost:1"])
+def test_a_token_is_sent_by_tls_and_within_this_machine(tmp_path: Path, server: str) -> None:
+    access = finder(with_server(tmp_path, server), None)()
+    assert access.authorization() == {"authorization": "Bearer secret-token"}
 
 
 @pytest.mark.fault("P4")

@@ -313,6 +313,30 @@ def test_it_takes_the_same_proxy_and_trusts_the_same_authority_as_requests(
     assert targets == [f"{HOST}:{plain.port}", f"{HOST}:{api.port}"]
 
 
+@pytest.mark.fault("N10")
+def test_a_proxys_answer_that_drips_gains_no_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def drip(connection: socket.socket, stop: threading.Event) -> None:
+        connection.recv(65536)
+        dripping(b"HTTP/1.1 200 OK\r\nX: " + b"x" * 9999)(connection, stop)
+
+    with listening(drip) as server:
+        monkeypatch.setenv("HTTP_PROXY", f"http://{HOST}:{server.port}")
+        assert refusing(ScriptedApi(1), tmp_path, timeout=0.3).reason is ClusterErrorReason.TIMEOUT
+
+
+@pytest.mark.parametrize("answer", [b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n", b"220 mail\r\n", b""])
+def test_a_proxy_that_does_not_connect_is_unreachable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: bytes
+) -> None:
+    def answering(connection: socket.socket, _: threading.Event) -> None:
+        connection.recv(65536)
+        connection.sendall(answer)
+
+    with listening(answering) as server:
+        monkeypatch.setenv("HTTP_PROXY", f"http://{HOST}:{server.port}")
+        assert refusing(ScriptedApi(1), tmp_path).reason is ClusterErrorReason.UNREACHABLE
+
+
 def test_no_proxy_counts_as_for_requests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file, tls = authority(tmp_path)
     monkeypatch.setenv("HTTPS_PROXY", f"http://{HOST}:1")
