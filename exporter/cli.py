@@ -120,7 +120,7 @@ def main(
     log_level: str,
 ) -> None:
     """Show which certificates were renewed and never loaded by the pods that serve them."""
-    memory.one_arena()
+    memory.set_allocator()
     memory.collect_seldom()
     logs.configure(log_format, log_level)
     try:

@@ -9,17 +9,24 @@ import os
 from contextlib import suppress
 from typing import NoReturn
 
-_M_ARENA_MAX = -8
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
 """glibc's malloc.h."""
+_LARGE = 128 * 1024
+"""Bytes: what glibc begins with."""
 
 
-def one_arena() -> None:
-    """Have all threads share one arena of the allocator, where the C library is glibc.
+def set_allocator() -> None:
+    """Have all threads share one arena of the allocator, and what is large be given back, where the C library is glibc.
 
-    Each would get its own, and keep what pages of lists have left there: 5 MiB at 10,000 certificates.
+    Each thread would get its own, and keep what pages of lists have left there: 5 MiB at 10,000 certificates. And what
+    counts as large grows with what is freed, up to 32 MiB (mallopt(3)): pages of later lists would lie between what
+    stays, and of the memory between them nothing be given back.
     """
     with suppress(OSError, AttributeError):  # another C library has no such setting, nor such arenas
-        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
+        libc = ctypes.CDLL(None)
+        libc.mallopt(_M_ARENA_MAX, 1)
+        libc.mallopt(_M_MMAP_THRESHOLD, _LARGE)
+        libc.mallopt(_M_TRIM_THRESHOLD, _LARGE)
 
 
 def collect_seldom() -> None:

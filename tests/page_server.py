@@ -31,7 +31,7 @@ def scrape(request: Request) -> Response:
 
 def main() -> None:
     """Serve until nobody wants it any more."""
-    memory.one_arena()
+    memory.set_allocator()
     memory.collect_seldom()
     server = Server({PATH: scrape}, WebConfigFile(sys.argv[1] if len(sys.argv) > 1 else None))
     _, port = server.start(HOST, 0)

@@ -4,8 +4,8 @@ import os
 import resource
 import signal
 import socket
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from random import Random
@@ -84,15 +84,16 @@ def fill_memory(place: Place) -> None:
     """Have the exporter need the most that it ever will.
 
     Most certificates are renewed, and the pods that serve them restarted, until it remembers as many former ones of
-    each and as many chains as it may; and each time everything is listed anew beside what is known of it. Python gives
-    back little of that, so else the memory would rise whenever more came together than ever before, for hours. In the
-    end most need a restart.
+    each and as many chains as it may; and each time everything is listed anew beside what is known of it, while
+    hundreds are connected. Python gives back little of that, so else the memory would rise whenever more came together
+    than ever before, for hours. In the end most need a restart.
     """
     for _ in range(FORMER + 1):
         restart(place, place.truth.stale)
-        renew_most(place)
+        with silent_clients(place):
+            renew_most(place)
+            expire_watches(place)
         place.wait_until_true()
-        expire_watches(place)
 
 
 def expire_watches(place: Place) -> None:
@@ -183,12 +184,19 @@ def take_descriptors(place: Place) -> None:
     resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
 
 
-def crowd(place: Place) -> None:
+@contextmanager
+def silent_clients(place: Place) -> Iterator[None]:
     """Connect three hundred times and say nothing."""
     with ExitStack() as connections:
         for _ in range(300):
             with suppress(OSError):
                 connections.enter_context(socket.create_connection((place.exporter.host, place.exporter.port), 5))
+        yield
+
+
+def crowd(place: Place) -> None:
+    """Be scraped among clients that say nothing."""
+    with silent_clients(place):
         waiting.until("a scrape among the silent", lambda: place.exporter.get("/metrics")[0] == 200, 10)
 
 

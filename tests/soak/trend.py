@@ -3,6 +3,7 @@
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from math import sqrt
 
 STRETCHES = 10
@@ -28,7 +29,9 @@ def trend(looks: Sequence[tuple[float, float]]) -> Trend:
     """Return the trend of values over seconds.
 
     Looks that follow one another are much alike, and some see a peak; so the line goes through the medians of ten
-    stretches.
+    stretches. A process takes memory by steps and seldom gives it back: after a single step all looks are higher, which
+    scatters little about a line, and yet is no trend. So the error is the larger of two: by what lies beside the line,
+    and by how unequal the rises from one stretch to the next are (that of a random walk's drift).
 
     Raises:
         ValueError: there are fewer than ten looks.
@@ -42,5 +45,7 @@ def trend(looks: Sequence[tuple[float, float]]) -> Trend:
     slope, start = statistics.linear_regression(hours, values)
     beside = [value - (start + slope * hour) for hour, value in zip(hours, values, strict=True)]
     middle = statistics.fmean(hours)
-    error = sqrt(sum(b**2 for b in beside) / (STRETCHES - 2) / sum((hour - middle) ** 2 for hour in hours))
-    return Trend(slope, 2 * error)
+    of_the_line = sqrt(sum(b**2 for b in beside) / (STRETCHES - 2) / sum((hour - middle) ** 2 for hour in hours))
+    rises = [after - before for before, after in pairwise(values)]
+    of_the_steps = statistics.stdev(rises) * sqrt(len(rises)) / (hours[-1] - hours[0])
+    return Trend(slope, 2 * max(of_the_line, of_the_steps))

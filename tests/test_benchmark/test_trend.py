@@ -29,6 +29,21 @@ def test_a_short_peak_is_no_growth() -> None:
     assert not trend(looks).is_rising
 
 
+def stepping(*steps: int) -> list[tuple[float, float]]:
+    """Return half an hour of looks, of which each is 2 higher from so many seconds on."""
+    return [(second, 90.0 + 2 * sum(second >= step for step in steps)) for second in range(1800)]
+
+
+@pytest.mark.parametrize("steps", [(400,), (900,), (1300,), (300, 1000)])
+def test_a_step_or_two_are_no_growth(steps: tuple[int, ...]) -> None:
+    assert not trend(stepping(*steps)).is_rising
+
+
+@pytest.mark.parametrize("every", [60, 180, 240])
+def test_step_after_step_is_growth(every: int) -> None:
+    assert trend(stepping(*range(0, 1800, every))).is_rising
+
+
 def test_too_few_looks_are_an_error() -> None:
     with pytest.raises(ValueError, match="9 looks show no trend; 10 would"):
         trend(noisy(0)[:9])
