@@ -21,6 +21,8 @@ from tests.exporter_process import ExporterProcess
 from tests.soak.servers import Servers
 from tests.soak.truth import Truth
 
+FULL = FORMER + 1
+"""Rounds after which there is nothing more to remember."""
 BACKOFF = 180.0
 """Seconds within which even a watch that was told to wait has asked again."""
 MOST_TO_RECOVER = 180.0
@@ -80,15 +82,15 @@ class Place:
         waiting.until("the truth", is_true, MOST_TO_RECOVER, interval=0.5)
 
 
-def fill_memory(place: Place) -> None:
-    """Have the exporter need the most that it ever will.
+def fill_memory(place: Place, rounds: int) -> None:
+    """Have the exporter need the most that it ever will, or in fewer `rounds` than `FULL` somewhat less.
 
     Most certificates are renewed, and the pods that serve them restarted, until it remembers as many former ones of
     each and as many chains as it may; and each time everything is listed anew beside what is known of it, while
     hundreds are connected. Python gives back little of that, so else the memory would rise whenever more came together
     than ever before, for hours. In the end most need a restart.
     """
-    for _ in range(FORMER + 1):
+    for _ in range(rounds):
         restart(place, place.truth.stale)
         with silent_clients(place):
             renew_most(place)

@@ -21,7 +21,7 @@ from tests.benchmark.ground import CONFIGURATION, Ground
 from tests.benchmark.outside import MIB, Usage
 from tests.benchmark.population import Population
 from tests.exporter_process import ExporterProcess
-from tests.soak.deeds import DEEDS, ONCE, Place, change_pods, fill_memory, renew_some, restart_some
+from tests.soak.deeds import DEEDS, FULL, ONCE, Place, change_pods, fill_memory, renew_some, restart_some
 from tests.soak.servers import servers
 from tests.soak.trend import Trend, trend
 from tests.soak.truth import Truth, Watcher
@@ -128,7 +128,7 @@ def _soak(filled: Ground, minutes: float, seed: int) -> Report:
             exporter.wait_ready(60)
             chance = random.Random(seed)  # noqa: S311 - faults, no secrets
             place = Place(filled, proxy, exporter, restarted, truth, chance, threading.Event())
-            fill_memory(place)
+            fill_memory(place, FULL if minutes >= LONG_ENOUGH else 1)
             place.wait_until_true()
             with _watched(exporter, Watcher(truth)) as course:
                 deeds = _do_deeds(place, minutes)
