@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests import exporter_process
-from tests.api_proxy import ApiProxy, api_proxy
+from tests.api_proxy import ApiProxy, Pass, Reaction, Request, api_proxy
 from tests.bench import accounts
 from tests.exporter_process import ExporterProcess
 from tests.figures import Figures
@@ -177,6 +177,14 @@ def lookups(ground: Ground, seconds: int) -> Iterator[tuple[NameServer, ApiProxy
         names = stack.enter_context(name_server(ground.cluster))
         with ground.cluster.entered():
             proxy = stack.enter_context(api_proxy(ground.cluster))
+
+        def authenticate(request: Request) -> Reaction:
+            """As `kubectl proxy` does: without TLS nobody sends a token to a name."""
+            assert "authorization" not in request.headers
+            request.headers["authorization"] = f"Bearer {ground.cluster.client.token}"
+            return Pass()
+
+        proxy.before = authenticate
         kubeconfig = proxy.kubeconfig(ground.folder, ground.cluster.client.token, ground.namespace)
         kubeconfig.write_text(kubeconfig.read_text().replace(proxy.url, f"http://{SERVER}:{proxy.port}"))
         options = ["--config", str(configured(ground))]
