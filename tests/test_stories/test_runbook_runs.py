@@ -23,6 +23,12 @@ pytestmark = pytest.mark.cluster
 RESTART = ("restart-build-service", "--yes", "--no-settle")
 WORKERS = 3
 OVERHEAD = 3.0
+START = 0.4
+"""Seconds of the processor in which a command starts on the machine for which `OVERHEAD` was promised.
+
+A slower machine may take as much longer for a run as it takes to start a command: what else a run waits for, the API
+server and kubelets, is slower there too.
+"""
 
 
 @pytest.mark.parametrize("runs", [2, pytest.param(20, marks=pytest.mark.proof)])
@@ -65,9 +71,12 @@ def logs(opschain: Opschain) -> str:
 def test_a_run_takes_three_seconds_more_than_its_workers_and_the_new_pods_need(
     runs: int, opschain: Opschain, tmp_path: Path, figures: Figures
 ) -> None:
-    overheads, computed = [], []
+    overheads, computed, starts = [], [], []
     with laptop(opschain, tmp_path) as (proxy, runbook):
         for _ in range(runs):
+            before = cpu_seconds()
+            assert runbook.run(*RESTART, "--help").code == 0
+            starts.append(cpu_seconds() - before)
             opschain.cluster.renew(opschain.namespace, BUILD_SERVICE)
             proxy.requests.clear()
             with pod_watch(opschain.cluster, opschain.namespace) as pods:
@@ -86,8 +95,9 @@ def test_a_run_takes_three_seconds_more_than_its_workers_and_the_new_pods_need(
             overheads.append(ran.seconds - sum(needed))
     figures(distribution("a run, less its workers' last builds, the new pod's and the workers' start", overheads))
     figures(distribution("of it, the processor's time", computed))
+    figures(distribution("of that, a command's start", starts))
     # The least: what else the machine does can only add to it.
-    assert min(overheads) < OVERHEAD
+    assert min(overheads) < OVERHEAD * max(1.0, min(starts) / START)
 
 
 @contextmanager
