@@ -22,7 +22,7 @@ from exporter.clock import Clock, SystemClock
 from exporter.cluster.access import Access, finder
 from exporter.cluster.credential import Credential
 from exporter.cluster.deadline import Deadline, TooLongError, bounded, cause, whole
-from exporter.cluster.port_forward import ForwardedConnection, open_websocket
+from exporter.cluster.port_forward import ForwardedConnection, TimelySocket, open_websocket
 from exporter.errors import ClusterConfigError, ClusterError, ClusterErrorReason
 from exporter.version import VERSION
 
@@ -223,7 +223,7 @@ class Connection:
             headers = {"User-Agent": _USER_AGENT, **access.authorization()}
             try:
                 with Deadline(self.clock, step).kept():
-                    connected = access.connect(step)
+                    connected = TimelySocket(access.connect(step), step)
                 websocket = open_websocket(connected, url, headers, timeout=step)
             except WebSocketBadStatusException as error:
                 if error.status_code == 401:
@@ -231,7 +231,7 @@ class Connection:
                 raise _not_upgraded(path, error) from error
             except (WebSocketException, HTTPError, HTTPException, OSError, ValueError) as error:
                 raise _not_forwarded(path, error) from error
-            return ForwardedConnection(websocket, timeout)
+            return ForwardedConnection(websocket, connected, timeout)
 
         return _twice_if_unauthorized(connect)
 

@@ -33,8 +33,9 @@ class ForwardedConnection:
     first `recv`, as `ConnectionRefusedError`.
     """
 
-    def __init__(self, websocket: "TimelyWebSocket", timeout: float) -> None:
+    def __init__(self, websocket: WebSocket, connected: "TimelySocket", timeout: float) -> None:
         self._websocket = websocket
+        self._connected = connected
         self._timeout = timeout
         self._begun: set[int] = set()
         self._received = b""
@@ -63,7 +64,7 @@ class ForwardedConnection:
             OSError: as of a socket; `TimeoutError` if nothing came in time, `ConnectionRefusedError` if nothing
                 listens on the pod's port.
         """
-        self._websocket.begin_to_read(self._timeout)
+        self._connected.allow(self._timeout)
         while not self._received and not self._ended:
             self._take_frame()
         data, self._received = self._received[:bufsize], self._received[bufsize:]
@@ -107,59 +108,51 @@ class ForwardedConnection:
             raise _said_by_the_far_end(content.decode(errors="replace"))
 
 
-class TimelyWebSocket(WebSocket):
-    """One whose reads end in time, however slowly bytes come.
+class TimelySocket:
+    """A connected socket whose reads end in time, however slowly bytes come.
 
     The library's timeout is for one read of its socket: a byte at a time would keep its head, or a frame, for ever.
     """
 
-    @property  # type: ignore[override]
-    def sock(self) -> "_TimelySocket | None":
-        """The socket, which the library gives when it is connected, and then reads the head from."""
-        return self._sock
-
-    @sock.setter
-    def sock(self, connected: socket.socket | None) -> None:
-        self._sock = None if connected is None else _TimelySocket(connected, self.timeout)
-
-    def begin_to_read(self, seconds: float) -> None:
-        """Have all that is read from now on come within so many seconds."""
-        if self._sock is not None:
-            self._sock.ends = time.monotonic() + seconds
-
-
-class _TimelySocket:
     def __init__(self, connected: socket.socket, seconds: float) -> None:
         self._socket = connected
-        self.ends = time.monotonic() + seconds
+        self.allow(seconds)
+
+    def allow(self, seconds: float) -> None:
+        """Have all that is read from now on come within so many seconds."""
+        self._ends = time.monotonic() + seconds
 
     def recv(self, bufsize: int) -> bytes:
-        left = self.ends - time.monotonic()
+        """Return what has come.
+
+        Raises:
+            TimeoutError: nothing has, or too late.
+        """
+        left = self._ends - time.monotonic()
         if left <= 0:
             raise TimeoutError("not whole in time")
         self._socket.settimeout(left)
         return self._socket.recv(bufsize)
 
     def __getattr__(self, name: str) -> Any:
+        """Be the socket in all else."""
         return getattr(self._socket, name)
 
 
-def open_websocket(
-    connected: socket.socket, url: str, headers: Mapping[str, str], *, timeout: float
-) -> TimelyWebSocket:
+def open_websocket(connected: TimelySocket, url: str, headers: Mapping[str, str], *, timeout: float) -> WebSocket:
     """Ask over a connected socket for the subresource `portforward` of a pod; the socket is closed if that fails.
 
     Args:
-        connected: to the API server.
+        connected: to the API server, which has until its end for its whole answer.
         url: its address, `ws:` or `wss:`.
         headers: what authenticates us.
-        timeout: seconds for the server's whole answer.
+        timeout: seconds for what is sent.
 
     Raises:
         WebSocketException: not agreed; `WebSocketBadStatusException` has the server's refusal.
         OSError: the connection broke off.
     """
-    websocket = TimelyWebSocket(enable_multithread=False)
+    websocket = WebSocket(enable_multithread=False)
     websocket.connect(  # type: ignore[no-untyped-call]
         url,
         socket=connected,

@@ -23,8 +23,6 @@ from tests.soak.truth import Truth
 
 FULL = FORMER + 1
 """Rounds after which there is nothing more to remember."""
-BACKOFF = 180.0
-"""Seconds within which even a watch that was told to wait has asked again."""
 MOST_TO_RECOVER = 180.0
 """Seconds within which all must be right once nothing is broken any more: two waits of a minute for Retry-After."""
 HTML = Answer(200, b"<html>Please log in</html>", {"Content-Type": "text/html"})
@@ -104,7 +102,9 @@ def expire_watches(place: Place) -> None:
     place.proxy.before = every_watch_expired_once()
     place.proxy.cut()
     waiting.until(
-        "all lists anew", lambda: all(count > before.get(what, 0) for what, count in _expired(place).items()), BACKOFF
+        "all lists anew",
+        lambda: all(count > before.get(what, 0) for what, count in _expired(place).items()),
+        MOST_TO_RECOVER,
     )
     place.let("fine")
 
