@@ -215,7 +215,7 @@ def test_workers_that_were_left_drained_are_put_back_by_resume_and_by_abort(grou
     with (
         drained_ground(ground) as drained,
         ground.watched([drained.target]) as exporter,
-        duty("CertlagWorkersLeftDrained", address(exporter)) as here,
+        duty("CertlagWorkersLeftDrained", address(exporter), DEAD_AFTER) as here,
     ):
         hanging = drained.fault(Fault.HANG)
         assert drained.run("restart", "--restart-timeout=2s").code == 6
@@ -253,6 +253,8 @@ def test_a_run_whose_process_has_ended_is_gone_on_with_or_undone(ground: Ground,
 
 
 LEFT_DRAINED = 'certlag_runbook_state{state="left_drained"} == 1'
+DEAD_AFTER: Mapping[str, Value] = {"workersLeftDrained.heartbeatSeconds": 20}
+"""A living run renews its Lease every 15 seconds."""
 
 
 def killed_at(drained: DrainedGround, step: Step, *options: str) -> None:

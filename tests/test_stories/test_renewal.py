@@ -33,7 +33,8 @@ def test_a_renewed_certificate_is_seen_as_not_loaded_until_the_daemon_restarts(
     until_stale, until_current = [], []
     with running(cluster, kubeconfig, tmp_path) as exporter:
         exporter.wait_ready()
-        assert_settled(exporter.metrics(), opschain)
+        target = exporter.wait("its target to be judged", lambda seen: seen.all("certlag_target_found"))
+        assert_settled(target, opschain)
         assert_accepted_by_promtool(exporter.get("/metrics")[2])
         for _ in range(renewals):
             loaded = opschain.issued()
