@@ -73,9 +73,7 @@ class Place:
         """
 
         def is_true() -> bool:
-            if wrong := list(self.truth.wrong(self.exporter.metrics())):
-                raise LookupError("; ".join(wrong))
-            return True
+            return self.truth.is_shown_by(self.exporter.metrics())
 
         waiting.until("the truth", is_true, MOST_TO_RECOVER, interval=0.5)
 

@@ -124,6 +124,12 @@ class Truth:
         yield from _unlike("state", states, _chosen(metrics, "certlag_renewal_window_state"))
         yield from _unlike("pods", pods, _chosen(metrics, "certlag_pods"))
 
+    def is_shown_by(self, metrics: Metrics) -> bool:
+        """Whether a scrape is the truth; else LookupError, which `waiting.until` takes for "not yet", says why."""
+        if wrong := list(self.wrong(metrics)):
+            raise LookupError("; ".join(wrong))
+        return True
+
 
 @dataclass
 class Watcher:
