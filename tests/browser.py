@@ -92,6 +92,11 @@ class Browser:
         self.driver.save_screenshot(str(file))
 
 
+def tells_of_no_contact(complaint: str) -> bool:
+    """Whether it is only that nobody answered, as when the exporter has ended."""
+    return "net::ERR_CONNECTION" in complaint or "net::ERR_EMPTY_RESPONSE" in complaint
+
+
 @contextmanager
 def browsing(*, scripts: bool = True) -> Iterator[Browser]:
     """Have a browser until the block ends, if wanted one that runs no scripts of pages."""

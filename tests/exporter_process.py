@@ -75,7 +75,7 @@ def running(
     name: str = "exporter",
     within: Sequence[str | Path] = (),
 ) -> Iterator[ExporterProcess]:
-    """Run an exporter on a free port of the cluster's loopback; it must end on SIGTERM within two seconds.
+    """Run an exporter on a free port of the cluster's loopback; it must end well on SIGTERM.
 
     `within` is a command that becomes the one that follows it, as with limits or mounts of its own.
     """
@@ -99,7 +99,10 @@ def running(
     finally:
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)
-            assert process.wait(timeout=2) == 0, log_file.read_text()
+            try:
+                assert process.wait(timeout=20) == 0, log_file.read_text()
+            finally:
+                process.kill()
 
 
 def _log(log_file: Path) -> list[dict[str, object]]:

@@ -1,11 +1,10 @@
 """The control plane that both benches share: etcd, the API server, the controllers and cert-manager."""
 
 import json
-import socket
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.bench import parts
+from tests.bench import network, parts
 from tests.bench.components import Component
 from tests.bench.credentials import Credentials
 
@@ -37,8 +36,8 @@ class Layout:
 
 def on_loopback(directory: Path) -> Layout:
     """A layout for this machine's own loopback, where other programs have their ports too."""
-    api_port, etcd_port, etcd_peer_port = _free_ports(3)
-    return Layout(directory, "127.0.0.1", api_port, etcd_port, etcd_peer_port, has_nodes=False)
+    first = network.free_ports_in_a_row(3)
+    return Layout(directory, "127.0.0.1", first, first + 1, first + 2, has_nodes=False)
 
 
 def in_namespace(directory: Path, address: str) -> Layout:
@@ -150,12 +149,3 @@ def cert_manager(credentials: Credentials) -> Component:
             f"--kubeconfig={credentials.kubeconfig('bench:cert-manager')}",
         ),
     )
-
-
-def _free_ports(count: int) -> list[int]:
-    """Ports that are free at this moment: all are held until the last is found, so that no two are the same."""
-    held = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [int(server.getsockname()[1]) for server in held]
-    for server in held:
-        server.close()
-    return ports

@@ -51,7 +51,7 @@ def pytest_configure_node(node: Any) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that kill components come last."""
+    """Tests that run alone come last."""
     items.sort(key=lambda item: item.get_closest_marker("serial") is not None)
 
 
@@ -110,18 +110,16 @@ def opschain_fixture(cluster: Cluster, namespace: str) -> Opschain:
 
 
 @pytest.fixture(autouse=True)
-def _turn(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Let `serial` tests have the whole cluster for themselves, whichever xdist worker runs them."""
-    if request.node.get_closest_marker("cluster") is None:
-        yield
-        return
-    shared: Cluster = request.getfixturevalue("cluster")
+def _turn(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Let `serial` tests have the run for themselves, whichever xdist worker runs them."""
+    mine = tmp_path_factory.getbasetemp()
+    of_all = mine.parent if hasattr(request.config, "workerinput") else mine
     alone = request.node.get_closest_marker("serial") is not None
-    with _locked(shared.directory, fcntl.LOCK_EX if alone else fcntl.LOCK_SH):
+    with _locked(of_all, fcntl.LOCK_EX if alone else fcntl.LOCK_SH):
         yield
-        if alone:
+        if alone and request.node.get_closest_marker("cluster"):
             # One that failed half-way must not take all later tests with it.
-            shared.restore()
+            request.getfixturevalue("cluster").restore()
 
 
 def _bench(run: Run, kind: Kind) -> Cluster:

@@ -92,8 +92,9 @@ def test_a_small_bench_dies_with_its_supervisor(begin: Begin) -> None:
     cluster, _ = begin(Kind.SMALL)
     os.kill(cluster.supervisor, signal.SIGKILL)
     waiting.until("its processes to end", lambda: not processes(cluster), 20)
-    assert f"{enclosure.PREFIX}{cluster.supervisor}" in leftovers.reap()
-    assert remains(cluster) == []
+    leftovers.reap()
+    # Another supervisor that starts at this moment may be the one that does it.
+    waiting.until("nothing to remain", lambda: not remains(cluster), 20)
 
 
 @pytest.mark.cluster
@@ -153,8 +154,12 @@ def test_a_supervisor_that_fails_says_why_and_its_logs_stay_until_they_are_reape
     reason = (directory / "failed").read_text()
     assert "no kubernetes" in reason
     assert "python -m tests.bench.parts build" in reason
-    waiting.until("it to end, and be reaped", lambda: leftovers.reap() or not directory.exists())
-    assert not directory.exists()
+
+    def reaped() -> bool:
+        leftovers.reap()
+        return not directory.exists()
+
+    waiting.until("it to end, and be reaped", reaped)
 
 
 @pytest.mark.small_bench
@@ -164,8 +169,8 @@ def test_the_record_of_a_living_supervisor_is_left_alone(tmp_path: Path, monkeyp
     folder.mkdir()
     record = leftovers.Record("certlag-999999999", folder)
     held = record.hold()
-    assert leftovers.reap() == []
+    assert record.name not in leftovers.reap()
     assert json.loads(record.path.read_text()) == {"directory": str(folder)}
     os.close(held)
-    assert leftovers.reap() == ["certlag-999999999"]
+    assert record.name in leftovers.reap()
     assert not folder.exists()

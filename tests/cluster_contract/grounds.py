@@ -29,11 +29,12 @@ _GROUPS = {
     "issuers": "apis/cert-manager.io/v1",
 }
 
-FINISHING = timedelta(seconds=2)
+FINISHING, FINISHING_LATE = timedelta(seconds=2), timedelta(seconds=8)
 
 _SHELL = {
     "idle": "trap 'exit 0' TERM; while :; do sleep 0.1; done",
     "finishing": "trap 'sleep 2; exit 0' TERM; while :; do sleep 0.1; done",
+    "finishing late": "trap 'sleep 8; exit 0' TERM; while :; do sleep 0.1; done",
     "stubborn": "trap '' TERM; while :; do sleep 0.1; done",
     "crashing": "sleep 0.5; exit 1",
 }
@@ -42,6 +43,7 @@ _SHELL = {
 _PROGRAMS = {
     "idle": IDLE,
     "finishing": Program(ends_after=FINISHING),
+    "finishing late": Program(ends_after=FINISHING_LATE),
     "stubborn": STUBBORN,
     "crashing": CRASHING,
     "tls": BUILD_SERVICE,

@@ -3,8 +3,7 @@
 import base64
 import json
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -63,14 +62,12 @@ def leaf(ground: Ground, name: str = NAME) -> x509.Certificate:
     return x509.load_pem_x509_certificate(base64.b64decode(ground.get("secrets", name)["data"]["tls.crt"]))
 
 
-@contextmanager
-def written(ground: Ground) -> Iterator[list[str]]:
-    """What is written to Certificates, their requests and Secrets meanwhile, as short texts, in its order."""
+def written(ground: Ground) -> Callable[[], list[str]]:
+    """Return what tells what was written to Certificates, their requests and Secrets since, as texts in its order."""
     writes: list[tuple[int, str]] = []
-    threads = []
     for plural in ("certificates", "certificaterequests", "secrets"):
         version = ground.cluster.api("GET", ground.path(plural))["metadata"]["resourceVersion"]
-        watch = ground.cluster.client.watch(f"{ground.path(plural)}?resourceVersion={version}", 5)
+        watch = ground.cluster.client.watch(f"{ground.path(plural)}?resourceVersion={version}")
 
         def follow(watch: Iterator[Object] = watch, plural: str = plural) -> None:
             before: dict[str, Object] = {}
@@ -81,13 +78,8 @@ def written(ground: Ground) -> Iterator[list[str]]:
                 writes.append((int(document["metadata"]["resourceVersion"]), text))
                 before[key] = document
 
-        threads.append(threading.Thread(target=follow, daemon=True))
-        threads[-1].start()
-    texts: list[str] = []
-    yield texts
-    for thread in threads:
-        thread.join(10)
-    texts.extend(text for _, text in sorted(writes))
+        threading.Thread(target=follow, daemon=True).start()
+    return lambda: [text for _, text in sorted(writes)]
 
 
 def describe(plural: str, kind: str, before: Object | None, document: Object) -> str:
@@ -151,9 +143,16 @@ def test_the_secret_is_named_after_its_certificate_and_holds_a_pair(control_plan
 def test_a_renewal_is_asked_for_by_a_condition_and_written_in_this_order(control_plane: Ground) -> None:
     certify(control_plane)
     second_is_over(control_plane)
-    with written(control_plane) as writes:
-        control_plane.cluster.ask_renewal(control_plane.namespace, NAME)
-    first_seen = list(dict.fromkeys(writes))
+    writes = written(control_plane)
+    control_plane.cluster.ask_renewal(control_plane.namespace, NAME)
+
+    def all_are_seen() -> list[str]:
+        seen = writes()
+        if missing := {write for order in WRITES for write in order} - {*seen}:
+            raise LookupError(f"{missing} in {seen}")
+        return seen
+
+    first_seen = list(dict.fromkeys(waiting.until("all writes", all_are_seen)))
     for order in WRITES:
         assert [write for write in first_seen if write in order] == list(order)
 
@@ -187,22 +186,27 @@ def test_more_requests_are_kept_if_asked_for(control_plane: Ground) -> None:
     for revision in (2, 3):
         control_plane.cluster.ask_renewal(control_plane.namespace, NAME)
         wait_issued(control_plane, revision)
-    waiting.until("two requests", lambda: sorted(names(control_plane)) == [f"{NAME}-2", f"{NAME}-3"])
 
+    def last_two() -> bool:
+        # It may be a later one than was asked for, see above.
+        revision = control_plane.get("certificates", NAME)["status"]["revision"]
+        names = [request["metadata"]["name"] for request in requests(control_plane)]
+        return sorted(names) == [f"{NAME}-{revision - 1}", f"{NAME}-{revision}"]
 
-def names(ground: Ground) -> list[str]:
-    return [request["metadata"]["name"] for request in requests(ground)]
+    waiting.until("two requests", last_two)
 
 
 def test_a_renewed_authority_signs_the_next_leaf_and_leaves_the_present_one(control_plane: Ground) -> None:
     certify(control_plane)
-    before = leaf(control_plane)
+    before, former = leaf(control_plane), leaf(control_plane, servers.ISSUER)
     control_plane.cluster.ask_renewal(control_plane.namespace, servers.ISSUER)
     wait_issued(control_plane, 2, servers.ISSUER)
-    authority = leaf(control_plane, servers.ISSUER)
     assert leaf(control_plane) == before
     control_plane.cluster.ask_renewal(control_plane.namespace, NAME)
     wait_issued(control_plane, 2)
+    latest = max(requests(control_plane), key=lambda each: int(each["metadata"]["name"].rpartition("-")[2]))
+    authority = x509.load_pem_x509_certificate(base64.b64decode(latest["status"]["ca"]))
+    assert authority != former
     leaf(control_plane).verify_directly_issued_by(authority)
 
 

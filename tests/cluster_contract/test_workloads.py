@@ -159,7 +159,7 @@ def has_ended(pod: Object) -> bool:
 
 
 def test_scaled_to_zero_pods_end_by_their_grace_period_and_are_counted_until_then(ground: Ground) -> None:
-    ground.workload("deployments", "finishing", replicas=2, grace=20)
+    ground.workload("deployments", "finishing late", replicas=2, grace=20)
     ground.wait_rolled_out()
     scaled = ground.patch("deployments", "probe", {"spec": {"replicas": 0}})
     seen = ground.cluster.wait(

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.browser import Browser, browsing
+from tests.browser import Browser, browsing, tells_of_no_contact
 
 
 @pytest.fixture(scope="session")
@@ -27,7 +27,7 @@ def browser(_with_scripts: Browser) -> Iterator[Browser]:
     yield _with_scripts
     _with_scripts.open("about:blank")
     # Until then the page may have asked an exporter that the test has ended already.
-    assert [each for each in _with_scripts.complaints() if "net::ERR_CONNECTION" not in each] == []
+    assert [each for each in _with_scripts.complaints() if not tells_of_no_contact(each)] == []
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from selenium.common.exceptions import WebDriverException
 from selenium.webdriver.common.keys import Keys
 
 from tests.bench import waiting
-from tests.browser import Browser
+from tests.browser import Browser, tells_of_no_contact
 from tests.figures import Figures
 from tests.page_scenes import Scene, Stage, document, many, running, staged
 
@@ -86,7 +86,7 @@ def test_lost_contact_is_said_and_found_again(browser: Browser, stage: Stage) ->
     stage.open()
     waiting.until("contact", lambda: browser.text("#live-state") == "Live", 40)
     complaints = browser.complaints()
-    assert all("ERR_CONNECTION" in each or "ERR_EMPTY_RESPONSE" in each for each in complaints), complaints
+    assert all(map(tells_of_no_contact, complaints)), complaints
 
 
 def test_search_order_and_filter_work_by_keyboard_and_are_kept_in_the_address(browser: Browser, stage: Stage) -> None:

@@ -350,7 +350,7 @@ def test_whoever_waits_to_read_a_page_ends_with_the_client(tmp_path: Path) -> No
 
 
 @pytest.mark.fault("F10")
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(st.binary(max_size=20).map(lambda line: line.replace(b"\n", b"")), max_size=10), st.integers(1, 30))
 def test_any_lines_in_any_pieces_come_out_as_they_went_in(
     tmp_path_factory: pytest.TempPathFactory, sent: list[bytes], size: int

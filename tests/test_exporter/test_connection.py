@@ -286,7 +286,7 @@ NO_DATES = (
 
 
 @pytest.mark.fault("F44")
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(st.one_of(st.sampled_from(NO_DATES), st.text(), st.lists(st.sampled_from(WORDS_OF_DATES)).map("".join)))
 @example(NO_DATES[-1])
 @example(NO_DATES[-2])

@@ -543,7 +543,7 @@ anything = st.recursive(
 
 
 @pytest.mark.fault("F18", "F44")
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.dictionaries(st.sampled_from(["metadata", "spec", "status", "data"]) | st.text(max_size=5), anything))
 def test_any_json_object_is_read_or_refused_in_one_way(document: dict[str, Any]) -> None:
     for read, _ in KINDS.values():
@@ -554,7 +554,7 @@ def test_any_json_object_is_read_or_refused_in_one_way(document: dict[str, Any])
 
 
 @pytest.mark.fault("F18", "F44")
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.sampled_from([(kind, path) for kind, (_, document) in KINDS.items() for path in paths(document)]), anything)
 def test_a_good_object_with_anything_in_one_place_is_read_or_refused_in_one_way(
     place: tuple[str, Path], value: Any

@@ -36,6 +36,8 @@ EVERY = 0.01
 """Seconds between two scrapes."""
 FLOOR = 0.025
 """Seconds below which the slowest scrapes are quick enough, whatever they take in quiet."""
+FEW = 8
+"""The same for a slower machine, in scrapes that take as long as usual there."""
 WAVES = 3
 """A machine that is busy with other things makes scrapes slower, never quicker: one wave of three is enough."""
 MOST_MEMORY = 8 * MIB
@@ -117,7 +119,7 @@ class Wave:
 
     @property
     def is_borne(self) -> bool:
-        return p99(self.under) <= max(2 * p99(self.quiet), FLOOR)
+        return p99(self.under) <= max(2 * p99(self.quiet), FLOOR, FEW * statistics.median(self.quiet))
 
     def __str__(self) -> str:
         before, meanwhile, after = (
@@ -150,6 +152,7 @@ def bears(served: Served, kind: str, figures: Figures) -> None:
     assert waves[-1].after.resident - waves[0].after.resident < MOST_MEMORY, [str(it) for it in waves]
 
 
+@pytest.mark.serial
 @pytest.mark.fault("F31")
 @pytest.mark.parametrize("kind", ["slow loris", "idle", "never read"])
 def test_a_crowd_that_says_or_takes_next_to_nothing_slows_no_scrape(kind: str, figures: Figures) -> None:
@@ -157,6 +160,7 @@ def test_a_crowd_that_says_or_takes_next_to_nothing_slows_no_scrape(kind: str, f
         bears(served, kind, figures)
 
 
+@pytest.mark.serial
 @pytest.mark.fault("F34")
 @pytest.mark.parametrize("kind", ["oversized headers", "malformed requests"])
 def test_what_is_no_request_again_and_again_slows_no_scrape(kind: str, figures: Figures) -> None:
@@ -164,6 +168,7 @@ def test_what_is_no_request_again_and_again_slows_no_scrape(kind: str, figures: 
         bears(served, kind, figures)
 
 
+@pytest.mark.serial
 @pytest.mark.fault("F32")
 def test_a_crowd_that_never_begins_tls_slows_no_scrape(tmp_path: Path, figures: Figures) -> None:
     now, day = datetime.now(UTC), timedelta(days=1)
@@ -186,8 +191,8 @@ def queued(port: int) -> int:
 def test_of_answers_that_nobody_reads_the_kernel_keeps_little(figures: Figures) -> None:
     """It is counted among the pod's memory, of which there is little."""
     with serving() as served, attacked(served, "never read"):
-        served.scrapes()
-        kept = queued(served.port)
+        # While they are there: after ten seconds the server gives them up.
+        kept = max(queued(served.port) for _ in range(20) if served.scrape(gzip=True))
     figures(f"{CROWDS['never read'].size} never read: the kernel keeps {kept / MIB:.0f} MiB for them")
     assert 0 < kept < MAX_CONNECTIONS * 2 * SEND_BUFFER
 
@@ -211,7 +216,7 @@ def test_who_came_and_went_is_forgotten(figures: Figures) -> None:
 @pytest.mark.fault("F31")
 def test_who_stops_anywhere_near_the_end_of_the_last_answer_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """The answer is sent as far as the server is concerned; what nobody takes of it must not stay for ever."""
-    monkeypatch.setattr(server_module, "REQUEST_SECONDS", 0.5)
+    monkeypatch.setattr(server_module, "REQUEST_SECONDS", 2.0)
     server = Server({PATH: page_server.scrape}, WebConfigFile(None))
     host, port = server.start(HOST, 0)
     with closing(server), ExitStack() as stack:
@@ -223,5 +228,7 @@ def test_who_stops_anywhere_near_the_end_of_the_last_answer_is_given_up(monkeypa
             client.sendall(b"GET %s HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n" % PATH.encode())
             wanted = len(PLAIN) - 4096 * number
             while wanted > 0:
-                wanted -= len(client.recv(min(wanted, 65536)))
+                received = client.recv(min(wanted, 65536))
+                assert received, "given up while it took what came"
+                wanted -= len(received)
         waiting.until("all to be let go of", lambda: outside.usage(os.getpid()).descriptors <= before, 20)

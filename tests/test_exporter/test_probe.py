@@ -1,5 +1,6 @@
 """A handshake shows what a real server presents, and every other ending is a value with its reason."""
 
+import gc
 import itertools
 import re
 import socket
@@ -404,7 +405,7 @@ places = st.floats(0, 1, exclude_max=True)
 """Where in a flight: a share of its length, which differs from run to run."""
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(places, st.integers(1, 255))
 def test_a_flight_of_tls_1_3_with_a_changed_byte_never_gives_a_chain(place: float, change: int) -> None:
     """The sealed records, that is: they are the last thing in the flight, and the greeting before them has no seal."""
@@ -467,7 +468,7 @@ def test_arbitrary_bytes_never_give_a_chain(pieces: list[bytes]) -> None:
         assert shake.chain is None
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(places, st.integers(1, 255))
 def test_a_flight_of_tls_1_2_with_a_changed_byte_ends_in_a_chain_or_a_tls_error(place: float, change: int) -> None:
     shake = Handshake("svc.example")
@@ -493,6 +494,7 @@ def test_two_hundred_probes_leave_no_file_descriptor_open(tmp_path: Path) -> Non
         port_of_nobody = closed.getsockname()[1]
     with openssl_server(LEAF, tmp_path) as port, socket.create_server(("127.0.0.1", 0), backlog=64) as silent:
         presented(ask(port))  # whatever is opened once
+        gc.collect()  # of what other tests have left
         before = open_files()
         for _ in range(150):
             presented(ask(port))
@@ -500,7 +502,7 @@ def test_two_hundred_probes_leave_no_file_descriptor_open(tmp_path: Path) -> Non
             failure(ask(port_of_nobody))
         for _ in range(10):
             failure(ask(silent.getsockname()[1], timeout=0.01))
-        assert open_files() == before
+        assert open_files() <= before
 
 
 def test_probes_from_many_threads_do_not_mix_their_answers() -> None:

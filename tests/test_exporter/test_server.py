@@ -299,7 +299,7 @@ def test_the_body_of_a_request_is_thrown_away(running: Running) -> None:
 
 
 @pytest.mark.fault("F34", "F44")
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.binary(min_size=1, max_size=300))
 def test_no_bytes_stop_the_server(running: Running, data: bytes) -> None:
     """One server for all examples, on purpose."""

@@ -294,6 +294,7 @@ def test_a_page_that_is_too_large_is_asked_for_again_with_half_as_many_until_it_
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(client_module, "MAX_PAGE", 3000)
+    looked = threading.Event()
     with running(
         tmp_path,
         page([certificate("a")], "7", following="second"),
@@ -301,7 +302,7 @@ def test_a_page_that_is_too_large_is_asked_for_again_with_half_as_many_until_it_
         page(fat("b", "c", "d"), "7"),
         page(fat("b", "c"), "7", following="third"),
         page(fat("d", "e"), "7"),
-        watch(error_event(410)),
+        after(looked, watch(error_event(410))),
         page([certificate("a")], "9"),
         HOLD,
     ) as run:
@@ -309,6 +310,7 @@ def test_a_page_that_is_too_large_is_asked_for_again_with_half_as_many_until_it_
         asked = [run.next_list() for _ in range(5)]
         assert run.reflector.health.relists == {"start": 1}
         assert run.reflector.health.errors == {}, "it is no failure"
+        looked.set()
         assert run.next_names() == ["a"]
         run.next_watch()
         assert run.next_list()["limit"] == str(PAGE), "the next list begins anew"
@@ -523,7 +525,7 @@ def test_a_watch_that_is_refused_is_asked_for_again_from_where_it_was(
 
 @pytest.mark.fault("F7")
 def test_a_silent_watch_is_cut_and_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client_module, "READ_TIMEOUT", 0.05)
+    monkeypatch.setattr(client_module, "READ_TIMEOUT", 1.0)
     with running(tmp_path, page([], "3"), watch(bookmark("4"), hold=True)) as run:
         assert run.next_failure()[0] is ClusterErrorReason.TIMEOUT
         run.next_list()

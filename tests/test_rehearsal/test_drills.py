@@ -156,7 +156,7 @@ def test_who_leaves_in_the_middle_leaves_no_process_and_no_file(number: signal.S
             process.send_signal(number)  # as a person does who sees that nothing happens
             return process.poll() is not None
 
-        waiting.until("its end", left, 60, interval=5)
+        waiting.until("its end", left, PATIENT, interval=30)
         assert process.returncode == 130, output.read_text()
     assert "The rehearsal was left; nothing of it remains." in output.read_text()
     assert (list((tmp_path / "files").iterdir()), processes(tmp_path)) == ([], [])

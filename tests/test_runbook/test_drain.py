@@ -147,7 +147,7 @@ def test_a_worker_that_was_created_anew_is_contested() -> None:
 PHASES = st.sampled_from(["Pending", "Running", "Unknown", "Succeeded", "Failed"])
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.tuples(PHASES, st.booleans(), st.sampled_from(["worker-new", "other-new"]), st.booleans())))
 def test_drained_is_said_exactly_when_no_pod_of_it_has_anything_left_to_run(
     pods: list[tuple[str, bool, str, bool]],

@@ -45,7 +45,6 @@ def test_no_line_is_wider_than_the_terminal(name: str) -> None:
 
 
 @pytest.mark.fault("H3")
-@settings(deadline=None)
 @given(text=st.text())
 def test_foreign_text_is_printable_and_one_line(text: str) -> None:
     assert wording.visible(text).isprintable()
@@ -57,7 +56,7 @@ def test_very_long_foreign_text_is_cut_and_says_so() -> None:
 
 
 @pytest.mark.fault("H3")
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(text=st.text(max_size=300))
 def test_no_foreign_text_reaches_a_terminal_as_a_command_or_as_markup(text: str) -> None:
     plan = a_plan(context=text, reason=text, changes=(PlannedChange(text, text, text),))

@@ -188,7 +188,7 @@ def test_workers_are_back_when_their_pods_are_ready_whatever_their_template_says
 COUNTS = st.integers(0, 3)
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(replicas=st.integers(1, 3), current=COUNTS, updated=COUNTS, ready=COUNTS, available=COUNTS, pods=COUNTS)
 def test_it_is_rolled_out_only_if_every_count_and_every_pod_says_so(  # noqa: PLR0917 - one for each count
     replicas: int, current: int, updated: int, ready: int, available: int, pods: int

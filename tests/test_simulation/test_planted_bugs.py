@@ -19,7 +19,7 @@ PARTS = ("exporter", "runbook", "rehearsal", "tests")
 SEED = 1
 MOST_WALKS = 30
 DAYS = 20
-TIMEOUT = 300.0
+TIMEOUT = 60.0 * MOST_WALKS
 
 
 @dataclass(frozen=True)

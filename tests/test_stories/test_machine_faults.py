@@ -258,9 +258,9 @@ def test_a_list_that_does_not_fit_ends_the_process_at_its_start_and_it_says_why(
 
 
 def burst(population: WatchedPopulation, directory: Path, margin: float, *, may_crash: bool = False) -> float | None:
-    """Leave an exporter so many MiB, and add certificates; return when it ended, None if it shows all of them.
+    """Leave an exporter so many MiB, and add certificates; return after how many seconds it ended.
 
-    It `may_crash` by a signal where next to nothing is left, within the code of a library.
+    None if it shows all of them. Where next to nothing is left, it `may_crash` by a signal within a library's code.
     """
     with population.exporter(directory) as exporter, population.looked_at(exporter):
         pid = exporter.process.pid
@@ -271,12 +271,12 @@ def burst(population: WatchedPopulation, directory: Path, margin: float, *, may_
             waiting.until(
                 "its end or the truth", lambda: exporter.process.poll() is not None or population.is_true(exporter), 30
             )
-            ended = exporter.process.poll()
+            took, ended = time.monotonic() - began, exporter.process.poll()
             if ended is not None and not (may_crash and ended < 0):
                 assert_ended_loudly(exporter, ended)
         finally:
             population.remove(added)
-        return None if ended is None else time.monotonic() - began
+        return None if ended is None else took
 
 
 def assert_ended_loudly(exporter: ExporterProcess, code: int) -> None:
@@ -319,6 +319,7 @@ def test_hundreds_of_probes_that_fail_in_every_way_cost_no_thread_and_no_descrip
 
 
 @pytest.mark.fault("F29")
+@pytest.mark.serial
 def test_beside_a_thousand_black_holes_the_living_are_asked_as_often_as_before(
     population: WatchedPopulation, tmp_path: Path, figures: Figures
 ) -> None:
@@ -328,10 +329,12 @@ def test_beside_a_thousand_black_holes_the_living_are_asked_as_often_as_before(
         with hostile_pods(population, [(hole.port, None)] * BLACK_HOLES):
             exporter.wait("probers to wait in vain", lambda seen: failures(seen)[ProbeFailure.TIMEOUT] >= PROBERS)
             ages: list[float] = []
+            asked = time.time()
             for metrics in watch_closely(exporter, LOOKED_AT):
-                now, successes = time.time(), [*metrics.all(LAST_SUCCESS)]
+                successes = [*metrics.all(LAST_SUCCESS)]
                 assert {each.labels["pod"] for each in successes} == living
-                ages.append(max(now - each.value for each in successes))
+                ages.append(max(asked - each.value for each in successes))
+                asked = time.time()
             failed = failures(exporter.metrics())[ProbeFailure.TIMEOUT]
         population.wait_true(exporter, 10)
         waiting.until("the last of them to end", lambda: as_few(exporter, before), 10)

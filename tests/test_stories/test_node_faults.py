@@ -134,6 +134,7 @@ def configured(ground: Ground) -> Path:
 
 
 @pytest.mark.fault("N1")
+@pytest.mark.serial
 def test_while_a_lookup_hangs_it_serves_and_it_ends_when_asked_to(ground: Ground, figures: Figures) -> None:
     with lookups(ground, LONG) as (names, _, exporter):
         assert names.asked.wait(20)

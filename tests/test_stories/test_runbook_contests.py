@@ -15,6 +15,7 @@ import pytest
 
 from exporter.run_record import Step
 from tests.api_proxy import Answer, Pass, Reaction, Request
+from tests.bench import waiting
 from tests.bench.cluster import Object
 from tests.figures import Figures
 from tests.runbook_process import Ran
@@ -46,9 +47,16 @@ class Deed(StrEnum):
     RECREATE_TARGET = "the-target-recreated"
 
 
+def undo(drained: DrainedGround) -> None:
+    """Undo the restart, once its controller has made of it what can be undone."""
+    sets = f"/apis/apps/v1/namespaces/{drained.ground.namespace}/replicasets?labelSelector=app%3D{TARGET}"
+    waiting.until("the restart's ReplicaSet", lambda: len(drained.cluster.api("GET", sets)["items"]) > 1)
+    drained.kubectl("rollout", "undo", f"deployment/{TARGET}")
+
+
 DOINGS: dict[Deed, Callable[[DrainedGround], object]] = {
     Deed.SCALE: lambda drained: drained.scale(SCALED),
-    Deed.UNDO: lambda drained: drained.kubectl("rollout", "undo", f"deployment/{TARGET}"),
+    Deed.UNDO: undo,
     Deed.DELETE_WORKER: lambda drained: drained.delete(WORKER),
     Deed.RECREATE_WORKER: lambda drained: drained.recreate(WORKER),
     Deed.DELETE_TARGET: lambda drained: drained.delete(TARGET),
@@ -114,6 +122,8 @@ def test_somebody_elses_deed_during_a_run_is_contested_and_then_resumed_or_abort
         assert run["ended"]["outcome"] == "contested"
         assert_nothing_made_worse(cell, drained)
 
+        if cell.deed is Deed.SCALE:
+            wait_scaled(drained)
         then = drained.run(cell.then)
         if cell.then is Next.RESUME and cell.deed not in (Deed.SCALE, Deed.UNDO):
             assert then.code == REFUSED, str(then)
@@ -123,6 +133,11 @@ def test_somebody_elses_deed_during_a_run_is_contested_and_then_resumed_or_abort
         assert then.code == 0, str(then)
         assert drained.open_run is None
         assert_as_somebody_or_the_record_wants(cell, drained)
+
+
+def wait_scaled(drained: DrainedGround) -> None:
+    """Wait until all pods run: the kernel keeps a SIGTERM from a shell that has not set its trap yet."""
+    drained.cluster.wait(drained.path(WORKER), lambda seen: seen["status"].get("readyReplicas") == SCALED)
 
 
 def assert_contested(ran: Ran, told: str) -> None:
@@ -182,6 +197,7 @@ def test_what_is_contested_before_the_drain_has_changed_nothing(ground: Ground) 
         assert (drained.replicas(), drained.open_run, drained.marks()) == (SCALED, None, {})
         (again,) = (command for command in ran.ended["next_commands"] if "restart-one" in command)
         assert again
+        wait_scaled(drained)
         ran = drained.run("restart")
         assert ran.code == 0, str(ran)
         drained.assert_settled(worker=SCALED)
@@ -258,10 +274,12 @@ def test_r17_a_gitops_loop_that_reverts_the_restart_is_contested_and_named(groun
 
 def test_r16_a_gitops_loop_that_scales_the_workers_back_is_contested_and_named(ground: Ground) -> None:
     with drained_ground(ground) as drained:
+        busy = drained.fault(Fault.BUSY)  # the drain waits for the loop
         with kept_at(applied(drained, WORKER)):
             ran = drained.run("restart")
             assert_contested(ran, r"deployment/worker: was scaled .*to 2.*, by gitops \(Apply\) at \d{4}-")
             assert template_annotations(drained) == {}, "it was not restarted with workers at work"
+        busy.unlink()
         ran = drained.run("abort")
         assert ran.code == 0, str(ran)
         assert (drained.replicas(), drained.open_run, drained.marks()) == (RECORDED, None, {})

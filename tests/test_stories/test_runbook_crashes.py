@@ -42,15 +42,18 @@ def test_r11_a_run_that_is_killed_at_any_write_comes_to_the_same_end_when_somebo
     every = points(working, "restart")
     dice = Dice()
     chosen = dice.sample(every, SAMPLE) if shard is None else every[shard::SHARDS]
+    killed = 0
     for point in chosen:
         working.renew()
         since = working.revision()
-        kill_at(working, point, "restart")
-        ran = working.go_on()
-        assert ran.code == 0, (point, ran)
+        if kill_at(working, point, "restart"):
+            ran = working.go_on()
+            assert ran.code == 0, (point, ran)
+            killed += 1
         working.assert_caught_up(restarts=1, since=since)
+    assert killed > len(chosen) // 2
     part = dice if shard is None else f"part {shard + 1} of {SHARDS}"
-    figures(f"killed at {len(chosen)} of {len(every)} points and gone on with: replica counts lost 0 ({part})")
+    figures(f"killed at {killed} of {len(every)} points and gone on with: replica counts lost 0 ({part})")
 
 
 @pytest.mark.parametrize("shard", [None, *(pytest.param(each, marks=pytest.mark.proof) for each in range(SHARDS))])
@@ -68,13 +71,11 @@ def test_r11_going_on_may_be_killed_too(shard: int | None, working: WorkingGroun
     for first, second in zip(firsts, seconds, strict=True):
         working.renew()
         since = working.revision()
-        kill_at(working, first, "restart")
-        # The slower a run, the more often its Leases are renewed: a point near the end may come to lie behind it.
+        if kill_at(working, first, "restart") and working.drained.open_run is not None:
+            twice += kill_at(working, second, "resume")
         if working.drained.open_run is not None:
-            kill_at(working, second, "resume")
-            twice += 1
-        ran = working.go_on()
-        assert ran.code == 0, (first, second, ran)
+            ran = working.go_on()
+            assert ran.code == 0, (first, second, ran)
         working.assert_caught_up(restarts=1, since=since)
     assert twice >= len(firsts) // 2
     figures(f"{twice} runs killed, gone on with, killed again and gone on with: replica counts lost 0 ({dice})")
@@ -89,8 +90,11 @@ def points(working: WorkingGround, verb: str) -> list[Point]:
     return [Point(number, moment) for number in range(len(working.proxy.writes)) for moment in ("before", "after")]
 
 
-def kill_at(working: WorkingGround, point: Point, verb: str) -> None:
-    """Start a command and kill it at a point."""
+def kill_at(working: WorkingGround, point: Point, verb: str) -> bool:
+    """Start a command and kill it at a point; return whether it came there.
+
+    The slower a run, the more often its Leases are renewed: of a quick one, a point near the end may lie behind it.
+    """
     victim: Future[RunbookProcess] = Future()
     writes = count()
 
@@ -105,5 +109,7 @@ def kill_at(working: WorkingGround, point: Point, verb: str) -> None:
     proxy.after = strike if point.moment == "after" else let_pass
     victim.set_result(working.start(verb))
     ran: Ran = victim.result().wait()
-    assert ran.code == -9, f"{point}: {ran.code}\n{ran.stdout}\n{ran.stderr}"
+    came = next(writes) > point.number
+    assert ran.code == (-9 if came else 0), f"{point}: {ran}"
     proxy.before, proxy.after = working.promised(let_pass), let_pass
+    return came

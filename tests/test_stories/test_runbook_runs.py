@@ -24,7 +24,7 @@ RESTART = ("restart-build-service", "--yes", "--no-settle")
 WORKERS = 3
 OVERHEAD = 3.0
 START = 0.4
-"""Seconds of the processor in which a command starts on the machine for which `OVERHEAD` was promised.
+"""Seconds in which a command starts on the machine for which `OVERHEAD` was promised.
 
 A slower machine may take as much longer for a run as it takes to start a command: what else a run waits for, the API
 server and kubelets, is slower there too.
@@ -74,9 +74,9 @@ def test_a_run_takes_three_seconds_more_than_its_workers_and_the_new_pods_need(
     overheads, computed, starts = [], [], []
     with laptop(opschain, tmp_path) as (proxy, runbook):
         for _ in range(runs):
-            before = cpu_seconds()
-            assert runbook.run(*RESTART, "--help").code == 0
-            starts.append(cpu_seconds() - before)
+            started = runbook.run(*RESTART, "--help")
+            assert started.code == 0
+            starts.append(started.seconds)
             opschain.cluster.renew(opschain.namespace, BUILD_SERVICE)
             proxy.requests.clear()
             with pod_watch(opschain.cluster, opschain.namespace) as pods:
@@ -97,7 +97,12 @@ def test_a_run_takes_three_seconds_more_than_its_workers_and_the_new_pods_need(
     figures(distribution("of it, the processor's time", computed))
     figures(distribution("of that, a command's start", starts))
     # The least: what else the machine does can only add to it.
-    assert min(overheads) < OVERHEAD * max(1.0, min(starts) / START)
+    assert min(map(held_against_the_machine, overheads, starts)) < OVERHEAD
+
+
+def held_against_the_machine(overhead: float, start: float) -> float:
+    """What a run would have cost where a command starts as fast as where `OVERHEAD` was promised."""
+    return overhead / max(1.0, start / START)
 
 
 @contextmanager

@@ -65,7 +65,7 @@ def test_r13_who_sleeps_before_a_write_and_was_taken_over_changes_nothing_and_sa
     assert asleep.wait(60), victim.result().output
     working.proxy.before = working.promised(let_pass)
 
-    ran = working.go_on("--take-over")
+    ran = working.go_on("--take-over", seconds=300)  # a minute of them the Lease is watched
     assert ran.code == 0, ran
     working.assert_caught_up(restarts=1, since=since)
 

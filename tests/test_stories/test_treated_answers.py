@@ -91,11 +91,12 @@ class Treatment:
     """Holds soon, and tells of it; None: there is no trouble."""
     cut: bool = False
     """Whether what is open is cut once it is over, as nobody would otherwise hear of that for 75 s."""
+    within: float = MEANWHILE_WITHIN
 
 
 EACH_BYTE = Body(piece=1)
 TREATMENTS = {
-    "a chunk for each byte": Treatment(EACH_BYTE, EACH_BYTE),
+    "a chunk for each byte": Treatment(EACH_BYTE, EACH_BYTE, within=120),
     "slow drip": Treatment(Body(piece=64, pause=0.01)),
     "cut within a line": Treatment(Body(cut_within=2), told=partial(failing, reason="unreachable")),
     "lists cut in the middle": Treatment(lists=Body(cut_within=1), sees=False, told=out_of_step),
@@ -130,9 +131,9 @@ def test_however_answers_arrive_nothing_wrong_is_said_and_trouble_shows(
         population.renew(2)
         meanwhile = "renewals not seen"
         if treatment.sees:
-            meanwhile = f"renewals seen after {population.wait_true(exporter, MEANWHILE_WITHIN):.1f} s"
+            meanwhile = f"renewals seen after {population.wait_true(exporter, treatment.within):.1f} s"
         if treatment.told is not None:
-            exporter.wait("the watches to tell", treatment.told, MEANWHILE_WITHIN)
+            exporter.wait("the watches to tell", treatment.told, treatment.within)
         if not treatment.sees:
             assert [*population.truth.wrong(exporter.metrics())], "it has seen what did not arrive"
         proxy.after = let_pass

@@ -112,16 +112,25 @@ class WatchedPopulation:
 
     @contextmanager
     def exporter(
-        self, directory: Path, *, kubeconfig: Path | None = None, within: Sequence[str] = (), true: bool = True
+        self,
+        directory: Path,
+        *,
+        kubeconfig: Path | None = None,
+        within: Sequence[str] = (),
+        true: bool = True,
+        patience: float = 30,
     ) -> Iterator[ExporterProcess]:
-        """Run an exporter, which shows the truth when the block begins unless that is not waited for."""
+        """Run an exporter, which shows the truth when the block begins unless that is not waited for.
+
+        `patience` is how many seconds it has to be ready.
+        """
         configuration = directory / "config.yaml"
         configuration.write_text(CONFIGURATION)
         options = ["--config", str(configuration), "--probe-interval", "1"]
         way = kubeconfig or self.ground.kubeconfig
         with exporter_process.running(self.ground.cluster, way, directory, options, within=within) as exporter:
             if true:
-                exporter.wait_ready()
+                exporter.wait_ready(patience)
                 self.wait_true(exporter, 10)
             yield exporter
 

@@ -68,19 +68,19 @@ class WorkingGround:
         """Start a command on the target."""
         return self.runbook.start(*self.words(verb, *options))
 
-    def run(self, verb: str, *options: str) -> Ran:
+    def run(self, verb: str, *options: str, seconds: float = 120) -> Ran:
         """Run a command on the target."""
-        return self.runbook.run(*self.words(verb, *options))
+        return self.runbook.run(*self.words(verb, *options), seconds=seconds)
 
     def words(self, verb: str, *options: str) -> tuple[str, ...]:
         """The command's words: without a question, and without waiting for the kubelet's cache."""
         return (f"{verb}-{TARGET}", "--yes", *(("--no-settle",) * (verb != "abort")), *options)
 
-    def go_on(self, *options: str) -> Ran:
+    def go_on(self, *options: str, seconds: float = 120) -> Ran:
         """Do as is told after a run that broke off: resume it, or begin anew if nothing was recorded yet."""
-        ran = self.run("resume", *options)
+        ran = self.run("resume", *options, seconds=seconds)
         if ran.code == 3 and ran.ended["message"].endswith("no run is open"):
-            return self.run("restart", *options)
+            return self.run("restart", *options, seconds=seconds)
         return ran
 
     def pods(self, name: str) -> list[Object]:
