@@ -115,11 +115,12 @@ def _turn(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     mine = tmp_path_factory.getbasetemp()
     of_all = mine.parent if hasattr(request.config, "workerinput") else mine
     alone = request.node.get_closest_marker("serial") is not None
+    shared = request.getfixturevalue("cluster") if request.node.get_closest_marker("cluster") else None
     with _locked(of_all, fcntl.LOCK_EX if alone else fcntl.LOCK_SH):
         yield
-        if alone and request.node.get_closest_marker("cluster"):
+        if alone and shared is not None:
             # One that failed half-way must not take all later tests with it.
-            request.getfixturevalue("cluster").restore()
+            shared.restore()
 
 
 def _bench(run: Run, kind: Kind) -> Cluster:
