@@ -4,6 +4,7 @@ pydantic finds what is wrong; this module adds what it lacks: the line in the fi
 problem of the file is told: file, line, key, what stands there, the right form.
 """
 
+import reprlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -11,12 +12,23 @@ from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
+from yaml.scanner import ScannerError
 
 Model = TypeVar("Model", bound=BaseModel)
 
 
 MAX_MESSAGE = 500
 """Characters: a message repeats what it complains of."""
+
+
+MAX_DEPTH = 50
+"""Levels within each other: what PyYAML takes for more grows with their square, until its recursion ends it."""
+
+
+_SHORT = reprlib.Repr()
+"""Aliases make of a few lines what would fill the memory, written out."""
+_SHORT.maxlevel = 3
+_SHORT.maxstring = _SHORT.maxother = MAX_MESSAGE
 
 
 class YamlFileError(Exception):
@@ -40,20 +52,36 @@ def read(
         YamlFileError: it does not fit.
     """
     try:
-        document = yaml.compose(text, Loader=yaml.SafeLoader)
+        document = yaml.compose(text, Loader=_Loader)
         _refuse_repeated_keys(document, source)
-        data = yaml.safe_load(text)
+        data = yaml.load(text, Loader=_Loader)  # noqa: S506 - it is a SafeLoader
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise YamlFileError(f"{source}:{line}: not YAML{_quoting(error.problem, secret)}") from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        # A date or a number may be beyond what Python holds, and brackets may be nested without end.
+    except (yaml.YAMLError, ValueError) as error:
+        # A date or a number may be beyond what Python holds.
         raise YamlFileError(f"{source}: not YAML{_quoting(error, secret)}") from error
     try:
         return model.model_validate({} if data is None else data)
     except ValidationError as error:
         problems = sorted(_problem(detail, document, model, right_forms, secret) for detail in error.errors())
         raise YamlFileError(f"{source}:{problems[0].line}: {problems[0].message[:MAX_MESSAGE]}") from error
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads plain values only, and nothing that is nested without end."""
+
+    def fetch_flow_collection_start(self, TokenClass: Any) -> None:  # noqa: N803 - PyYAML's name
+        self._refuse_too_deep()
+        super().fetch_flow_collection_start(TokenClass)
+
+    def add_indent(self, column: int) -> bool:
+        self._refuse_too_deep()
+        return bool(super().add_indent(column))
+
+    def _refuse_too_deep(self) -> None:
+        if self.flow_level + len(self.indents) > MAX_DEPTH:
+            raise ScannerError(None, None, f"nested more than {MAX_DEPTH} levels deep", self.get_mark())
 
 
 def _quoting(problem: object, secret: frozenset[str]) -> str:
@@ -96,7 +124,7 @@ def _problem(
         return _Problem(line, f"must be {right}")
     if detail["type"] == "missing" or not (is_there or hidden):
         return _Problem(line, f"{path}: missing; it must be {right}")
-    given = "what stands here (not repeated)" if hidden else repr(detail.get("input"))
+    given = "what stands here (not repeated)" if hidden else _SHORT.repr(detail.get("input"))
     return _Problem(line, f"{path}: {given} is not {right}")
 
 

@@ -305,6 +305,13 @@ def test_a_line_of_a_target_is_refused_with_its_number_and_what_would_be_right(l
             "1: not YAML: could not determine a constructor for the tag 'tag:yaml.org,2002:python/object:x'",
         ),
         ("? [a, b]\n: c\n", "1: not YAML: found unhashable key"),
+        ("targets: " + "[" * 2300, "1: not YAML: nested more than 50 levels deep"),
+        ("targets:\n" + "- " * 2300, "2: not YAML: nested more than 50 levels deep"),
+        ("\n".join(" " * depth + "a:" for depth in range(60)), "52: not YAML: nested more than 50 levels deep"),
+        (
+            "targets:\n- [[[[[x]]], a, b, c, d, e, f, g]]\n",
+            "2: targets[0]: [[[[...]], 'a', 'b', 'c', 'd', 'e', ...]] is not a target: a mapping with name and workload",
+        ),
     ],
 )
 def test_the_first_problem_of_a_file_is_named(text: str, message: str) -> None:
