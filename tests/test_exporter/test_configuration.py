@@ -309,8 +309,8 @@ def test_a_line_of_a_target_is_refused_with_its_number_and_what_would_be_right(l
         ("targets:\n" + "- " * 2300, "2: not YAML: nested more than 50 levels deep"),
         ("\n".join(" " * depth + "a:" for depth in range(60)), "52: not YAML: nested more than 50 levels deep"),
         (
-            "targets:\n- [[[[[x]]], a, b, c, d, e, f, g]]\n",
-            "2: targets[0]: [[[[...]], 'a', 'b', 'c', 'd', 'e', ...]] is not a target: a mapping with name and workload",
+            "targets:\n- [[[[[x]]], 1, 2, 3, 4, 5, 6]]\n",
+            "2: targets[0]: [[[[...]], 1, 2, 3, 4, 5, ...]] is not a target: a mapping with name and workload",
         ),
     ],
 )
