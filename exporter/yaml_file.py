@@ -19,14 +19,11 @@ Model = TypeVar("Model", bound=BaseModel)
 
 MAX_MESSAGE = 500
 """Characters: a message repeats what it complains of."""
-
-
 MAX_DEPTH = 50
 """Levels within each other: what PyYAML takes for more grows with their square, until its recursion ends it."""
 
-
+# Aliases make of a few lines what would fill the memory, written out.
 _SHORT = reprlib.Repr()
-"""Aliases make of a few lines what would fill the memory, written out."""
 _SHORT.maxlevel = 3
 _SHORT.maxstring = _SHORT.maxother = MAX_MESSAGE
 
@@ -58,8 +55,8 @@ def read(
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise YamlFileError(f"{source}:{line}: not YAML{_quoting(error.problem, secret)}") from error
-    except (yaml.YAMLError, ValueError) as error:
-        # A date or a number may be beyond what Python holds.
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        # A date or a number may be beyond what Python holds, and merge keys may lead from alias to alias without end.
         raise YamlFileError(f"{source}: not YAML{_quoting(error, secret)}") from error
     try:
         return model.model_validate({} if data is None else data)

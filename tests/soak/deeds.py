@@ -71,11 +71,9 @@ class Place:
         Raises:
             waiting.TooLateError: it is not, though there was time.
         """
-
-        def is_true() -> bool:
-            return self.truth.is_shown_by(self.exporter.metrics())
-
-        waiting.until("the truth", is_true, MOST_TO_RECOVER, interval=0.5)
+        waiting.until(
+            "the truth", lambda: self.truth.is_shown_by(self.exporter.metrics()), MOST_TO_RECOVER, interval=0.5
+        )
 
 
 def fill_memory(place: Place, rounds: int) -> None:

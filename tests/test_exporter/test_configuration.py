@@ -347,8 +347,9 @@ def test_two_targets_of_one_name_are_refused() -> None:
         "a: [0001-01-01T00:00:00+94:00]",
         "a: " + "9" * 5000,
         "9" * 5000,
+        "a:\n- &x0 {b: c}\n" + "".join(f"- &x{i} {{<<: *x{i - 1}}}\n" for i in range(1, 3000)) + "<<: *x2999\n",
     ],
-    ids=range(16),
+    ids=range(17),
 )
 def test_odd_yaml_is_refused_in_the_one_way(text: str) -> None:
     assert refusal(text).startswith("certlag.yaml:")

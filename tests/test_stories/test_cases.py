@@ -113,11 +113,11 @@ def test_a_certificate_that_expires_while_loaded_goes_from_settled_by_restart_du
     ground.apply(short, servers.deployment("one", [servers.go("one")]))
     ground.wait_available("one")
     seen: list[str | None] = []
-    asked = [0.0]
+    looked = [0.0]
     with ground.watched([a_target("one")]) as exporter:
 
         def expired(metrics: Metrics) -> bool:
-            asked.append(time.time())
+            looked.append(time.time())
             (state,) = states(metrics, "one")
             # The moment between the renewal's time and the renewal is no step of its own.
             if state != "renewal_due" and seen[-1:] != [state]:
@@ -127,7 +127,7 @@ def test_a_certificate_that_expires_while_loaded_goes_from_settled_by_restart_du
         metrics = exporter.wait("what is loaded to expire", expired, 120)
         ended = metrics.value("certlag_loaded_not_after_timestamp_seconds")
         assert ended is not None
-        assert asked[-2] - ended < 1, "of the last scrape that did not say so"
+        assert looked[-2] - ended < 1, "the last scrape that did not say so"
     # It may have been renewed before the exporter looked for the first time.
     assert seen in (["settled", "restart_due", "expired"], ["restart_due", "expired"])
 

@@ -329,12 +329,10 @@ def test_beside_a_thousand_black_holes_the_living_are_asked_as_often_as_before(
         with hostile_pods(population, [(hole.port, None)] * BLACK_HOLES):
             exporter.wait("probers to wait in vain", lambda seen: failures(seen)[ProbeFailure.TIMEOUT] >= PROBERS)
             ages: list[float] = []
-            asked = time.time()
             for metrics in watch_closely(exporter, LOOKED_AT):
-                successes = [*metrics.all(LAST_SUCCESS)]
+                now, successes = time.time(), [*metrics.all(LAST_SUCCESS)]
                 assert {each.labels["pod"] for each in successes} == living
-                ages.append(max(asked - each.value for each in successes))
-                asked = time.time()
+                ages.append(max(now - each.value for each in successes))
             failed = failures(exporter.metrics())[ProbeFailure.TIMEOUT]
         population.wait_true(exporter, 10)
         waiting.until("the last of them to end", lambda: as_few(exporter, before), 10)

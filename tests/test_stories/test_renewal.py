@@ -33,8 +33,8 @@ def test_a_renewed_certificate_is_seen_as_not_loaded_until_the_daemon_restarts(
     until_stale, until_current = [], []
     with running(cluster, kubeconfig, tmp_path) as exporter:
         exporter.wait_ready()
-        target = exporter.wait("its target to be judged", lambda seen: seen.value("certlag_target_found") is not None)
-        assert_settled(target, opschain)
+        metrics = exporter.wait("its target to be judged", lambda seen: seen.value("certlag_target_found") is not None)
+        assert_settled(metrics, opschain)
         assert_accepted_by_promtool(exporter.get("/metrics")[2])
         for _ in range(renewals):
             loaded = opschain.issued()

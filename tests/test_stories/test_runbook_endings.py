@@ -236,7 +236,8 @@ def restarts(drained: DrainedGround) -> list[str]:
         request.document["spec"]["template"]["metadata"]["annotations"]
         for request in drained.proxy.writes
         if step_written(request) is None
-        and (request.path.endswith(f"/{TARGET}") and "template" in str(request.body))
+        and request.path.endswith(f"/{TARGET}")
+        and "template" in str(request.body)
         and request.status == 200  # another one is asked again
     ]
     return [annotations["certlag.dev/restart-id"] for annotations in templates]

@@ -126,7 +126,8 @@ def answered(proxy: ApiProxy, changes: Callable[[dict[str, Any]], bool]) -> floa
     def matches(request: Request) -> bool:
         return "/apis/apps/" in request.path and changes(request.document.get("spec", {}))
 
-    (at,) = (request.answered for request in proxy.writes if matches(request))
+    # One that met another's change is refused, and asked again.
+    (at,) = (request.answered for request in proxy.writes if matches(request) and request.status == 200)
     assert at is not None
     return at
 

@@ -92,6 +92,7 @@ class Treatment:
     cut: bool = False
     """Whether what is open is cut once it is over, as nobody would otherwise hear of that for 75 s."""
     within: float = MEANWHILE_WITHIN
+    """Seconds within which it is seen, or told."""
 
 
 EACH_BYTE = Body(piece=1)
