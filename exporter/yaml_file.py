@@ -12,6 +12,7 @@ from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
+from yaml.constructor import ConstructorError
 from yaml.scanner import ScannerError
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -21,6 +22,8 @@ MAX_MESSAGE = 500
 """Characters: a message repeats what it complains of."""
 MAX_DEPTH = 50
 """Levels within each other: what PyYAML takes for more grows with their square, until its recursion ends it."""
+MAX_KEYS = 250_000
+"""Of all mappings with what is merged into them: more than a ConfigMap's MiB has room for, and 0.05 s of work."""
 
 # Aliases make of a few lines what would fill the memory, written out.
 _SHORT = reprlib.Repr()
@@ -49,9 +52,10 @@ def read(
         YamlFileError: it does not fit.
     """
     try:
-        document = yaml.compose(text, Loader=_Loader)
+        loader = _Loader(text)
+        document = loader.get_single_node()
         _refuse_repeated_keys(document, source)
-        data = yaml.load(text, Loader=_Loader)  # noqa: S506 - it is a SafeLoader
+        data = loader.construct_document(document) if document else None
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise YamlFileError(f"{source}:{line}: not YAML{_quoting(error.problem, secret)}") from error
@@ -66,7 +70,11 @@ def read(
 
 
 class _Loader(yaml.SafeLoader):
-    """Reads plain values only, and nothing that is nested without end."""
+    """Reads plain values only, and nothing that is nested or merged without end."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self._keys = 0
 
     def fetch_flow_collection_start(self, TokenClass: Any) -> None:  # noqa: N803 - PyYAML's name
         self._refuse_too_deep()
@@ -75,6 +83,15 @@ class _Loader(yaml.SafeLoader):
     def add_indent(self, column: int) -> bool:
         self._refuse_too_deep()
         return bool(super().add_indent(column))
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        """Put in front of a mapping's own keys those that it merges, each time that it is merged itself."""
+        super().flatten_mapping(node)
+        self._keys += len(node.value)
+        if self._keys > MAX_KEYS:
+            raise ConstructorError(
+                None, None, f"more than {MAX_KEYS} keys, with those that are merged", node.start_mark
+            )
 
     def _refuse_too_deep(self) -> None:
         if self.flow_level + len(self.indents) > MAX_DEPTH:
@@ -150,7 +167,8 @@ def _find(node: yaml.Node | None, location: list[int | str]) -> tuple[yaml.Node 
     for step in location:
         match node, step:
             case yaml.MappingNode(), str():
-                pair = next((pair for pair in node.value if pair[0].value == step), None)
+                # The last one counts: before a mapping's own keys stand those that it merges.
+                pair = next((pair for pair in reversed(node.value) if pair[0].value == step), None)
                 if pair is None:
                     return node, False
                 key, value = pair

@@ -309,6 +309,18 @@ def test_a_line_of_a_target_is_refused_with_its_number_and_what_would_be_right(l
         ("targets:\n" + "- " * 2300, "2: not YAML: nested more than 50 levels deep"),
         ("\n".join(" " * depth + "a:" for depth in range(60)), "52: not YAML: nested more than 50 levels deep"),
         (
+            "m0: &m0 {k: v}\n" + "".join(f"m{i}: &m{i} {{<<: [*m{i - 1}, *m{i - 1}]}}\n" for i in range(1, 40)),
+            "17: not YAML: more than 250000 keys, with those that are merged",
+        ),
+        (
+            "targets:\n- name: a\n  workload: deployment/a\n  <<: {port: []}\n",
+            f"4: targets[0].port: [] is not {PORT}",
+        ),
+        (
+            "targets:\n- name: a\n  workload: deployment/a\n  <<: {port: 80}\n  port: []\n",
+            f"5: targets[0].port: [] is not {PORT}",
+        ),
+        (
             "targets:\n- [[[[[x]]], 1, 2, 3, 4, 5, 6]]\n",
             "2: targets[0]: [[[[...]], 1, 2, 3, 4, 5, ...]] is not a target: a mapping with name and workload",
         ),
