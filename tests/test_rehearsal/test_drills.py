@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -151,12 +151,10 @@ def at_the_drain(folder: Path) -> Iterator[tuple["subprocess.Popen[bytes]", Path
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_who_leaves_in_the_middle_leaves_no_process_and_no_file(number: signal.Signals, tmp_path: Path) -> None:
     with at_the_drain(tmp_path) as (process, output):
-
-        def left() -> bool:
-            process.send_signal(number)  # as a person does who sees that nothing happens
-            return process.poll() is not None
-
-        waiting.until("its end", left, PATIENT, interval=30)
+        for _ in range(10):  # as a person does who sees that nothing happens
+            process.send_signal(number)
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(PATIENT / 10)
         assert process.returncode == 130, output.read_text()
     assert "The rehearsal was left; nothing of it remains." in output.read_text()
     assert (list((tmp_path / "files").iterdir()), processes(tmp_path)) == ([], [])

@@ -18,6 +18,7 @@ MOST_DESCRIPTORS = 60
 
 
 @pytest.mark.small_bench
+@pytest.mark.long
 @pytest.mark.fault("F43", "F2", "F19", "F22", "N2", "N3", "N4", "F31")
 def test_after_minutes_of_faults_by_chance_the_gauges_are_the_truth_and_nothing_was_wrong_meanwhile(
     tmp_path: Path, figures: Figures
