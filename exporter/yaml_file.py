@@ -24,6 +24,8 @@ MAX_DEPTH = 50
 """Levels within each other: what PyYAML takes for more grows with their square, until its recursion ends it."""
 MAX_KEYS = 250_000
 """Of all mappings with what is merged into them: more than a ConfigMap's MiB has room for, and 0.05 s of work."""
+MAX_DIGITS = 100
+"""Of a whole number: in base 60, which YAML 1.1 has (`1:30`), PyYAML's work grows with their square."""
 
 # Aliases make of a few lines what would fill the memory, written out.
 _SHORT = reprlib.Repr()
@@ -93,9 +95,18 @@ class _Loader(yaml.SafeLoader):
                 None, None, f"more than {MAX_KEYS} keys, with those that are merged", node.start_mark
             )
 
+    def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
+        """Make a whole number, if it is one that somebody wrote."""
+        if len(node.value) > MAX_DIGITS:
+            raise ConstructorError(None, None, f"a number of more than {MAX_DIGITS} digits", node.start_mark)
+        return int(super().construct_yaml_int(node))
+
     def _refuse_too_deep(self) -> None:
         if self.flow_level + len(self.indents) > MAX_DEPTH:
             raise ScannerError(None, None, f"nested more than {MAX_DEPTH} levels deep", self.get_mark())
+
+
+_Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_yaml_int)
 
 
 def _quoting(problem: object, secret: frozenset[str]) -> str:

@@ -312,6 +312,11 @@ def test_a_line_of_a_target_is_refused_with_its_number_and_what_would_be_right(l
             "m0: &m0 {k: v}\n" + "".join(f"m{i}: &m{i} {{<<: [*m{i - 1}, *m{i - 1}]}}\n" for i in range(1, 40)),
             "17: not YAML: more than 250000 keys, with those that are merged",
         ),
+        pytest.param(
+            "targets:\n- port: " + ":".join("1" * 150_000),
+            "2: not YAML: a number of more than 100 digits",
+            id="a number in base 60",
+        ),
         (
             "targets:\n- name: a\n  workload: deployment/a\n  <<: {port: []}\n",
             f"4: targets[0].port: [] is not {PORT}",
