@@ -25,7 +25,8 @@ MAX_DEPTH = 50
 MAX_KEYS = 250_000
 """Of all mappings with what is merged into them: more than a ConfigMap's MiB has room for, and 0.05 s of work."""
 MAX_DIGITS = 100
-"""Of a whole number: in base 60, which YAML 1.1 has (`1:30`), PyYAML's work grows with their square."""
+"""Of a number: in base 60, which YAML 1.1 has (`1:30`), PyYAML's work grows with their square."""
+NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
 
 # Aliases make of a few lines what would fill the memory, written out.
 _SHORT = reprlib.Repr()
@@ -61,8 +62,8 @@ def read(
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise YamlFileError(f"{source}:{line}: not YAML{_quoting(error.problem, secret)}") from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        # A date or a number may be beyond what Python holds, and merge keys may lead from alias to alias without end.
+    except (yaml.YAMLError, ValueError, OverflowError, RecursionError) as error:
+        # An escape may name no character, and merge keys may lead from alias to alias without end.
         raise YamlFileError(f"{source}: not YAML{_quoting(error, secret)}") from error
     try:
         return model.model_validate({} if data is None else data)
@@ -95,18 +96,21 @@ class _Loader(yaml.SafeLoader):
                 None, None, f"more than {MAX_KEYS} keys, with those that are merged", node.start_mark
             )
 
-    def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
-        """Make a whole number, if it is one that somebody wrote."""
-        if len(node.value) > MAX_DIGITS:
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:  # noqa: FBT001, FBT002 - PyYAML's
+        """Make what a node says. PyYAML fails in many ways over a scalar that is not what its tag says."""
+        if not isinstance(node, yaml.ScalarNode):
+            return super().construct_object(node, deep)
+        if node.tag in NUMBERS and len(node.value) > MAX_DIGITS:
             raise ConstructorError(None, None, f"a number of more than {MAX_DIGITS} digits", node.start_mark)
-        return int(super().construct_yaml_int(node))
+        try:
+            return super().construct_object(node, deep)
+        except (ValueError, ArithmeticError, LookupError, AttributeError) as error:
+            tag = node.tag.rpartition(":")[2]
+            raise ConstructorError(None, None, f"{node.value!r} is not a valid {tag}", node.start_mark) from error
 
     def _refuse_too_deep(self) -> None:
         if self.flow_level + len(self.indents) > MAX_DEPTH:
             raise ScannerError(None, None, f"nested more than {MAX_DEPTH} levels deep", self.get_mark())
-
-
-_Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_yaml_int)
 
 
 def _quoting(problem: object, secret: frozenset[str]) -> str:

@@ -282,7 +282,15 @@ def configure(data: bytes) -> str:
 
 def _configuration_seeds() -> Sequence[bytes]:
     text = (ROOT / "docs" / "configuration.md").read_bytes()
-    return [text.partition(b"```yaml\n")[2].partition(b"```")[0], _DISCOVERY.encode(), b"{}", b"targets: []\n"]
+    example = text.partition(b"```yaml\n")[2].partition(b"```")[0]
+    return [
+        example,
+        _DISCOVERY.encode(),
+        b"{}",
+        b"targets: []\n",
+        b"a: !!bool x\n",
+        b"a: &a {b: 1:1.0}\nc: {<<: [*a]}\n",
+    ]
 
 
 def read_record(data: bytes) -> str:

@@ -317,6 +317,11 @@ def test_a_line_of_a_target_is_refused_with_its_number_and_what_would_be_right(l
             "2: not YAML: a number of more than 100 digits",
             id="a number in base 60",
         ),
+        ("\na: 2026-13-45\n", "2: not YAML: '2026-13-45' is not a valid timestamp"),
+        ("a: !!bool x\n", "1: not YAML: 'x' is not a valid bool"),
+        ("a: !!int ''\n", "1: not YAML: '' is not a valid int"),
+        ("a: !!float ''\n", "1: not YAML: '' is not a valid float"),
+        ("a: !!timestamp x\n", "1: not YAML: 'x' is not a valid timestamp"),
         (
             "targets:\n- name: a\n  workload: deployment/a\n  <<: {port: []}\n",
             f"4: targets[0].port: [] is not {PORT}",
@@ -364,9 +369,11 @@ def test_two_targets_of_one_name_are_refused() -> None:
         "a: [0001-01-01T00:00:00+94:00]",
         "a: " + "9" * 5000,
         "9" * 5000,
+        "a: " + "1:" * 300 + "1.0",
+        'a: "\\UFFFFFFFF"',
         "a:\n- &x0 {b: c}\n" + "".join(f"- &x{i} {{<<: *x{i - 1}}}\n" for i in range(1, 3000)) + "<<: *x2999\n",
     ],
-    ids=range(17),
+    ids=range(19),
 )
 def test_odd_yaml_is_refused_in_the_one_way(text: str) -> None:
     assert refusal(text).startswith("certlag.yaml:")
