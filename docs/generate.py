@@ -12,6 +12,7 @@ from rehearsal.drills.catalogue import DRILLS
 from rehearsal.drills.drill import Act, Elsewhere
 from release import generate as release
 from tests import fault_matrix
+from tests.field import record
 
 DOCS = Path(__file__).parent
 
@@ -29,6 +30,7 @@ def generated() -> dict[Path, str]:
         DOCS / "alerting.md": _between(DOCS / "alerting.md", "".join(_alerts())),
         DOCS / "rehearse.md": _between(DOCS / "rehearse.md", "".join(_drills())),
         DOCS / "reliability.md": _between(DOCS / "reliability.md", "".join(fault_matrix.table())),
+        DOCS / "field-cases.md": _between(DOCS / "field-cases.md", "".join(record.table())),
         **alerts.generated(),
         **release.generated(alerts.generated()[alerts.CHART / "values.yaml"]),
         DOCS / "configuration.schema.json": json.dumps(json_schema(), indent=2) + "\n",
