@@ -4,15 +4,16 @@
 page and the runbook all ask it. It never guesses: what cannot be told is unknown, with its reason, and a failed
 probe alone changes nothing that was seen before.
 
-The reading order is that of the definitions: what one endpoint presents (`_judge`), what that makes of a pod
-(`_pod`), of a workload (`_use`), and of its renewal window (`_state`).
+The reading order is that of the definitions: what one leaf is (`compare`), what that makes of an endpoint
+(`_judge_sight`), of a pod (`_pod`), of a workload (`_use`), and of its renewal window (`_state`).
 """
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 
-from exporter.certificates import not_after, signing_authority
-from exporter.issued import issued, later
+from exporter.certificates import verified_until
+from exporter.compare import compare
+from exporter.issued import issued
 from exporter.judgement import (
     Assessment,
     PodAssessment,
@@ -29,12 +30,11 @@ from exporter.judgement import (
 from exporter.model import (
     Certificate,
     Chain,
-    Container,
     Endpoint,
     Evidence,
     Issued,
-    Leaf,
     ObjectKey,
+    ProbeFailure,
 )
 
 RELOAD_GRACE = timedelta(minutes=10)
@@ -44,6 +44,8 @@ START_TIME_DOUBT = timedelta(minutes=2)
 
 _WORST_FIRST = (Verdict.STALE, Verdict.UNKNOWN, Verdict.PENDING, Verdict.CURRENT, Verdict.UNPROBED)
 _JUDGED = frozenset({Verdict.CURRENT, Verdict.STALE, Verdict.UNKNOWN})
+_NO_TLS = frozenset({ProbeFailure.NOT_TLS, ProbeFailure.CONNECTION_REFUSED, ProbeFailure.CONNECTION_RESET})
+"""What a port that serves no TLS makes of a ClientHello; a TLS server that is down may do the last two."""
 
 
 def assess(snapshot: Mapping[ObjectKey, Subject], now: datetime) -> dict[ObjectKey, Assessment]:
@@ -78,44 +80,27 @@ def window(certificate: Certificate, known: Issued) -> timedelta:
 # --- one endpoint ---------------------------------------------------------------------------------
 
 
-def _judge(leaf: Leaf, subject: Subject, known: Issued | None, siblings: frozenset[str]) -> tuple[Verdict, Reason]:
-    """Compare a leaf that is presented with the one issued."""
-    certificate, chain = subject.certificate, known.chain if known else None
-    if chain and leaf.fingerprint_sha256 == chain.leaf.fingerprint_sha256:
-        return Verdict.CURRENT, Reason.IS_ISSUED
-    if certificate and leaf.fingerprint_sha256 in later(certificate, subject.requests):
-        return Verdict.UNKNOWN, Reason.NEWER_THAN_ISSUED
-    if leaf.fingerprint_sha256 in siblings:
-        return Verdict.UNKNOWN, Reason.PRESENTS_SIBLING
-    if certificate is None or known is None:
-        never = certificate is None or certificate.revision is None
-        return Verdict.UNKNOWN, Reason.NEVER_ISSUED if never else Reason.ISSUED_NOT_KNOWN
-    names = (*certificate.names, *(chain.leaf.names if chain else ()))
-    if leaf.fingerprint_sha256 not in subject.former and set(leaf.names).isdisjoint(names):
-        return Verdict.UNKNOWN, Reason.OTHER_CERTIFICATE
-    if not chain and (leaf.not_before, leaf.not_after) == (known.not_before, known.not_after):
-        return Verdict.CURRENT, Reason.SAME_DATES_AS_ISSUED
-    if leaf.not_before > known.not_before:
-        return Verdict.UNKNOWN, Reason.NEWER_THAN_ISSUED
-    return Verdict.STALE, Reason.OLDER_THAN_ISSUED
-
-
 def _judge_sight(sight: Sight, view: PodView, subject: Subject, known: Issued | None) -> SightAssessment:
+    """Judge one endpoint by the worst of what it may still present: several processes may answer there."""
     if sight.observation is None:
         return SightAssessment(sight, Verdict.PENDING, Reason.FIRST_PROBE_PENDING)
-    if sight.loaded is None:
+    judged = [(chain, *compare(chain.leaf, view, subject, known)) for chain in sight.shown]
+    if not judged:
         return SightAssessment(sight, Verdict.UNKNOWN, Reason.PROBE_FAILED)
-    return SightAssessment(sight, *_judge(sight.loaded.leaf, subject, known, view.siblings))
+    chain, verdict, reason = min(judged, key=lambda each: (_WORST_FIRST.index(each[1]), each[0].leaf.not_after))
+    if len({other for _, other, _ in judged}) > 1:
+        reason = Reason.MIXED
+    return SightAssessment(sight, verdict, reason, chain)
 
 
-def _judge_start(container: Container, known: Issued | None) -> tuple[Verdict, Reason]:
+def _judge_start(started_at: datetime | None, known: Issued | None) -> tuple[Verdict, Reason]:
     """Guess from when a container started, for what cannot be probed."""
-    if known is None or container.started_at is None:
+    if known is None or started_at is None:
         return Verdict.UNKNOWN, Reason.NEVER_ISSUED
     at = known.at or known.not_before
-    if container.started_at >= at + START_TIME_DOUBT:
+    if started_at >= at + START_TIME_DOUBT:
         return Verdict.CURRENT, Reason.STARTED_AFTER_ISSUANCE
-    if container.started_at >= at:
+    if started_at >= at:
         return Verdict.UNKNOWN, Reason.STARTED_AROUND_ISSUANCE
     return Verdict.STALE, Reason.STARTED_BEFORE_ISSUANCE
 
@@ -125,37 +110,90 @@ def _judge_start(container: Container, known: Issued | None) -> tuple[Verdict, R
 
 def _pod(view: PodView, use: Use, subject: Subject, known: Issued | None) -> PodAssessment:
     if use.evidence is Evidence.START_TIME:
-        sights = tuple(_guesses(view, subject, known))
-    elif view.sights is None:
+        return _worst(view, _guesses(view, subject, known))
+    if view.sights is None:
         return PodAssessment(view.pod.key, Verdict.UNKNOWN, Reason.PORT_NOT_FOUND, ())
+    sights = tuple(_judge_sight(sight, view, subject, known) for sight in view.sights)
+    if use.target is None or use.target.port is None:
+        assessed = _tried(view, use, _without_strangers(sights, subject, known))
     else:
-        sights = tuple(_judge_sight(sight, view, subject, known) for sight in view.sights)
-        if use.target is None or use.target.port is None:
-            sights = tuple(_that_speak_for_it(sights))
-    if not sights:
-        reason = Reason.PRESENTS_SIBLING if view.sights else Reason.NO_PORT
-        return PodAssessment(view.pod.key, Verdict.UNPROBED, reason, ())
+        assessed = _worst(view, sights)
+    if use.worker and assessed.verdict in (Verdict.UNPROBED, Verdict.UNKNOWN):
+        # Workers are clients first: the drained restart renews them as well.
+        return _worst(view, _guesses(view, subject, known))
+    return assessed
+
+
+def _worst(view: PodView, sights: Iterable[SightAssessment]) -> PodAssessment:
+    sights = tuple(sights)
     worst = min(sights, key=lambda assessed: _WORST_FIRST.index(assessed.verdict))
     return PodAssessment(view.pod.key, worst.verdict, worst.reason, sights)
 
 
-def _that_speak_for_it(sights: tuple[SightAssessment, ...]) -> Iterator[SightAssessment]:
-    """Leave out the ports that were only tried: nobody said that each of them serves this certificate.
+def _without_strangers(
+    sights: tuple[SightAssessment, ...], subject: Subject, known: Issued | None
+) -> tuple[SightAssessment, ...]:
+    """Leave out what only shares a name with this certificate, where another port presents the issued one.
 
-    A port that presents another certificate of the same pod speaks for that one. If some port has a verdict, the
-    ports that do not answer in TLS, or with something foreign, are other services.
+    A leaf is of this certificate for certain if it was seen issued, or verifies to the authority that issued it.
     """
+    if not any(assessed.verdict is Verdict.CURRENT for assessed in sights):
+        return sights
+    return tuple(
+        assessed
+        for assessed in sights
+        if assessed.reason is not Reason.OLDER_THAN_ISSUED
+        or (chain := assessed.decisive) is None
+        or chain.leaf.fingerprint_sha256 in subject.former
+        or _accepted_until(chain, known) is not None
+    )
+
+
+def _tried(view: PodView, use: Use, sights: tuple[SightAssessment, ...]) -> PodAssessment:
+    """Judge a pod whose ports were only tried: nobody said that each of them serves this certificate.
+
+    If some port has a verdict, the others are other services. Else, where nothing says that one should serve it, and
+    every port answered with something else, the pod does not serve it: it is a client's certificate, or a trust bundle.
+    A target says that it serves a certificate, and so does an annotated port; but if another certificate of the same
+    pod was seen there, that is the one.
+    """
+    if answered := [assessed for assessed in sights if assessed.verdict in (Verdict.CURRENT, Verdict.STALE)]:
+        return _worst(view, answered)
     mine = [assessed for assessed in sights if assessed.reason is not Reason.PRESENTS_SIBLING]
-    answered = [assessed for assessed in mine if assessed.verdict in (Verdict.CURRENT, Verdict.STALE)]
-    yield from answered or mine
+    has_sibling = len(mine) < len(sights)
+    expected = use.target is not None or bool(view.pod.probe_ports)
+    no_tls = _NO_TLS if has_sibling else {ProbeFailure.NOT_TLS}
+    if (has_sibling or not expected) and all(_serves_something_else(assessed, no_tls) for assessed in mine):
+        reason = Reason.PRESENTS_SIBLING if has_sibling else Reason.NOT_SERVED if sights else Reason.NO_PORT
+        if use.target is None or use.target.certificate is None or not has_sibling:
+            return PodAssessment(view.pod.key, Verdict.UNPROBED, reason, ())
+        return _worst(view, sights)
+    if not sights:
+        return PodAssessment(view.pod.key, Verdict.UNKNOWN, Reason.NO_PORT, ())
+    return _worst(view, mine)
+
+
+def _serves_something_else(assessed: SightAssessment, no_tls: Collection[ProbeFailure]) -> bool:
+    """Tell whether a port that was tried is known not to serve this certificate."""
+    if assessed.reason is Reason.OTHER_CERTIFICATE:
+        return True
+    failure = assessed.sight.observation.failure if assessed.sight.observation else None
+    return assessed.reason is Reason.PROBE_FAILED and failure in no_tls
 
 
 def _guesses(view: PodView, subject: Subject, known: Issued | None) -> Iterator[SightAssessment]:
-    secret = subject.certificate.secret if subject.certificate else None
-    users = [container for container in view.pod.running if secret in container.secrets]
-    for container in users or view.pod.running:
-        place = Endpoint(view.pod.key, view.pod.uid, view.pod.address, container.name, container.id, 0, None)
-        yield SightAssessment(Sight(place, None), *_judge_start(container, known))
+    """Guess from the start of the containers that use the Secret, or the end of the init container that copied it."""
+    pod, secret = view.pod, subject.certificate.secret if subject.certificate else None
+    users = [container for container in pod.running if secret in container.secrets]
+    copied = [part.finished_at for part in pod.init_containers if secret in part.secrets]
+    for container in users or pod.running:
+        if users or not copied:
+            loaded_at = container.started_at
+        else:
+            loaded_at = None if None in copied else min(at for at in copied if at is not None)
+        place = Endpoint(pod.key, pod.uid, pod.address, container.name, container.id, 0, None)
+        verdict, reason = _judge_start(loaded_at, known)
+        yield SightAssessment(Sight(place, None), verdict, reason, evidence=Evidence.START_TIME)
 
 
 # --- one use of the certificate by a workload -----------------------------------------------------
@@ -163,33 +201,52 @@ def _guesses(view: PodView, subject: Subject, known: Issued | None) -> Iterator[
 
 def _use(use: Use, subject: Subject, known: Issued | None, now: datetime) -> UseAssessment:
     certificate = subject.certificate
-    pods = tuple(_pod(view, use, subject, known) for view in use.pods)
-    authorities = [(chain, _authority(chain, known)) for chain in _loaded(pods, {Verdict.STALE})]
+    pods = _each_its_own(tuple(_pod(view, use, subject, known) for view in use.pods))
+    stale = [chain for chain in _decisive(pods) if chain is not None]
+    ends = {chain: _accepted_until(chain, known) for chain in stale}
     in_grace = use.target is not None and use.target.reloads and known is not None and now < _reload_by(known)
     seen = not pods or any(pod.verdict in _JUDGED for pod in pods)
+    guessed = use.evidence is Evidence.START_TIME or (bool(pods) and not any(_probed(pod) for pod in pods))
+    authorities = known.chain.authorities if known and known.chain else ()
     return UseAssessment(
         workload=use.workload,
         target=use.target.name if use.target else "",
         evidence=use.evidence,
         state=_state(certificate, known, pods, now, in_grace=in_grace) if seen else None,
-        needs_restart=_needs_restart(use, known, pods, in_grace=in_grace) if seen else None,
-        deadline=min((at for pair in authorities for at in _ends(*pair)), default=None),
+        needs_restart=_needs_restart(known, pods, in_grace=in_grace) if seen and not guessed else None,
+        deadline=min((end or chain.leaf.not_after for chain, end in ends.items()), default=None),
         window=window(certificate, known) if certificate and known else None,
-        issuer_changed=_issuer_changed(use, known, [authority for _, authority in authorities]) if seen else None,
+        issuer_changed=None in ends.values() if seen and authorities and not guessed else None,
         pods=pods,
     )
 
 
-def _needs_restart(use: Use, known: Issued | None, pods: tuple[PodAssessment, ...], *, in_grace: bool) -> bool | None:
+def _each_its_own(pods: tuple[PodAssessment, ...]) -> tuple[PodAssessment, ...]:
+    """Where some pod presents this certificate, pods that present another one of theirs do not serve it.
+
+    So it is with a certificate for each pod of a StatefulSet, all of which each pod mounts.
+    """
+    if not any(pod.verdict in (Verdict.CURRENT, Verdict.STALE) for pod in pods):
+        return pods
+    siblings = (Verdict.UNKNOWN, Reason.PRESENTS_SIBLING)
+    return tuple(
+        PodAssessment(pod.pod, Verdict.UNPROBED, pod.reason, ()) if (pod.verdict, pod.reason) == siblings else pod
+        for pod in pods
+    )
+
+
+def _probed(pod: PodAssessment) -> bool:
+    return any(assessed.evidence is Evidence.HANDSHAKE for assessed in pod.sights) or not pod.sights
+
+
+def _needs_restart(known: Issued | None, pods: tuple[PodAssessment, ...], *, in_grace: bool) -> bool | None:
     """Say whether some container is stale; None while that is not known. A guess by start time never says so."""
-    if use.evidence is Evidence.START_TIME:
-        return None
-    verdicts = {pod.verdict for pod in pods}
-    if Verdict.STALE in verdicts:
+    sights = [assessed for pod in pods for assessed in pod.sights]
+    if any(assessed.verdict is Verdict.STALE and assessed.evidence is Evidence.HANDSHAKE for assessed in sights):
         return None if in_grace else True
-    if known is None or verdicts & {Verdict.UNKNOWN, Verdict.PENDING}:
+    if known is None or any(pod.verdict in (Verdict.UNKNOWN, Verdict.PENDING) for pod in pods):
         return None
-    return False
+    return None if any(assessed.evidence is Evidence.START_TIME for assessed in sights) else False
 
 
 def _state(
@@ -209,7 +266,9 @@ def _state(
     if any(end <= now for end in ends):
         return WindowState.EXPIRED
     if Verdict.STALE in verdicts and not in_grace:
-        return WindowState.RESTART_DUE
+        return WindowState.NEEDS_RESTART
+    if certificate is not None and certificate.renewal_disabled:
+        return WindowState.RENEWAL_DISABLED
     if renewal_at is not None and renewal_at <= now:
         return WindowState.RENEWAL_DUE
     if known is None or verdicts & {Verdict.UNKNOWN, Verdict.PENDING} or Verdict.STALE in verdicts:
@@ -217,35 +276,24 @@ def _state(
     return WindowState.SETTLED
 
 
-def _loaded(pods: tuple[PodAssessment, ...], verdicts: Collection[Verdict] = tuple(Verdict)) -> Iterator[Chain]:
-    """Yield what was seen to be loaded, of these verdicts."""
+def _loaded(pods: tuple[PodAssessment, ...]) -> Iterator[Chain]:
+    """Yield what was seen to be loaded."""
     for pod in pods:
         for assessed in pod.sights:
-            if assessed.sight.loaded is not None and assessed.verdict in verdicts:
-                yield assessed.sight.loaded
+            yield from (chain for chain in {assessed.sight.loaded, assessed.decisive} if chain is not None)
 
 
-def _authority(stale: Chain, known: Issued | None) -> bytes | None:
-    """Return the authority in the issued `status.ca` to which a stale leaf verifies."""
+def _decisive(pods: tuple[PodAssessment, ...]) -> Iterator[Chain | None]:
+    """Yield the chains that make containers stale."""
+    for pod in pods:
+        yield from (assessed.decisive for assessed in pod.sights if assessed.verdict is Verdict.STALE)
+
+
+def _accepted_until(stale: Chain, known: Issued | None) -> datetime | None:
+    """Return until when a stale chain verifies to the issued `status.ca`, None if it does not or that is not known."""
     if known is None or known.chain is None:
         return None
-    return signing_authority((*stale.der, *known.chain.intermediates), known.chain.authorities)
-
-
-def _ends(stale: Chain, authority: bytes | None) -> Iterator[datetime]:
-    """Yield the instants after which a stale chain is no longer accepted."""
-    yield stale.not_after
-    if authority is not None:
-        yield not_after(authority)
-
-
-def _issuer_changed(use: Use, known: Issued | None, authorities: list[bytes | None]) -> bool | None:
-    """Say whether some stale leaf verifies to none of the authorities; None where nothing or no leaf tells."""
-    if use.evidence is Evidence.START_TIME:
-        return None
-    if known is None or known.chain is None or not known.chain.authorities:
-        return None
-    return None in authorities
+    return verified_until((*stale.der, *known.chain.intermediates), known.chain.authorities)
 
 
 # --- time -----------------------------------------------------------------------------------------

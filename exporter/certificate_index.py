@@ -1,32 +1,40 @@
 """Certificates with their requests, and what is remembered of both. Pure bookkeeping, owned by `state`.
 
-Most of the exporter's memory is here, so there is one entry for each Certificate (docs/performance.md).
+A request belongs to the Certificate whose UID its owner reference has. Most of the exporter's memory is here, so there
+is one entry for each Certificate (docs/performance.md).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from exporter.groups import Groups
-from exporter.issued import issued
+from exporter.issued import Remembered, issued
 from exporter.model import Certificate, CertificateRequest, Issued, IssuedEvidence, ObjectKey
 
 FORMER = 8
 """Fingerprints that are remembered of each Certificate's past."""
 
 
+class _Uid(NamedTuple):
+    """A Certificate's UID, in the namespace of its requests: an owner reference is for the same namespace only."""
+
+    namespace: str
+    uid: str
+
+
 @dataclass(slots=True)
 class _Entry:
-    """One Certificate with its requests; `uid` and `revision` are those for which `issued` was seen.
+    """One Certificate with its requests; `revision` is that for which `issued` was seen.
 
-    `former` are the fingerprints of what was seen issued before that.
+    `former` are the fingerprints of what was seen issued before that, each with its revision.
     """
 
     certificate: Certificate | None = None
     requests: tuple[CertificateRequest, ...] = ()
-    uid: str = ""
     revision: int = 0
     issued: Issued | None = None
-    former: tuple[str, ...] = ()
+    former: tuple[tuple[str, int], ...] = ()
 
 
 _NONE = _Entry()
@@ -39,122 +47,131 @@ class CertificateIndex:
     """
 
     def __init__(self) -> None:
-        self._entries: dict[ObjectKey, _Entry] = {}
-        self._certificate_of: dict[ObjectKey, ObjectKey] = {}
+        self._entries: dict[_Uid, _Entry] = {}
+        self._uids: dict[ObjectKey, _Uid] = {}
+        self._owner: dict[ObjectKey, _Uid] = {}
         self._by_secret = Groups[ObjectKey]()
 
     def put(self, certificate: Certificate) -> None:
-        """Take in a Certificate, new or changed."""
-        entry = self._entry(certificate.key)
-        before = entry.certificate
-        entry.certificate = certificate
-        if before is None or before.secret != certificate.secret:
-            self._unlink(before)
+        """Take in a Certificate, new or changed. One with another UID than before was created again."""
+        uid = _Uid(certificate.key.namespace, certificate.uid)
+        before = self._of(certificate.key)
+        entry = self._entries.setdefault(uid, _Entry())
+        if before is not entry:
+            entry.former = tuple((fingerprint, 0) for fingerprint, _ in _known(before))
+            self.drop(certificate.key)
+            self._uids[certificate.key] = uid
+        if entry.certificate is None or entry.certificate.secret != certificate.secret:
+            self._unlink(entry.certificate)
             self._by_secret.add(_secret(certificate), certificate.key)
+        entry.certificate = certificate
         _remember(entry)
 
     def drop(self, key: ObjectKey) -> None:
         """Forget a Certificate and its past."""
-        entry = self._entries.get(key)
-        if entry is None:
-            return
-        self._unlink(entry.certificate)
-        self._keep(key, _Entry(requests=entry.requests))
+        uid = self._uids.pop(key, None)
+        if uid is not None:
+            entry = self._entries[uid]
+            self._unlink(entry.certificate)
+            self._keep(uid, _Entry(requests=entry.requests))
 
     def put_request(self, request: CertificateRequest) -> ObjectKey | None:
-        """Take in a request; return the key of its Certificate, None if it is known just so already."""
-        key = ObjectKey(request.key.namespace, request.certificate)
-        if request in self.requests(key):
+        """Take in a request; return the key of its Certificate, None if that is not known or nothing is new."""
+        uid = _Uid(request.key.namespace, request.certificate_uid)
+        entry = self._entries.get(uid, _NONE)
+        if request in entry.requests:
             return None
         self.drop_request(request.key)
-        entry = self._entry(key)
+        entry = self._entries.setdefault(uid, _Entry())
         if entry.certificate is not None:
-            key = entry.certificate.key  # one object for equal keys, and names
-            request = replace(request, certificate=key.name)
+            request = replace(request, certificate_uid=entry.certificate.uid)  # one object for equal texts
         entry.requests = tuple(sorted((*entry.requests, request), key=lambda each: each.key))
-        self._certificate_of[request.key] = key
+        self._owner[request.key] = uid
         _remember(entry)
-        return key
+        return entry.certificate.key if entry.certificate else None
 
     def drop_request(self, key: ObjectKey) -> ObjectKey | None:
-        """Forget a request; return the key of its Certificate if it was known."""
-        certificate = self._certificate_of.pop(key, None)
-        if certificate is not None:
-            entry = self._entries[certificate]
-            entry.requests = tuple(request for request in entry.requests if request.key != key)
-            self._keep(certificate, entry)
-        return certificate
+        """Forget a request; return the key of its Certificate if that is known."""
+        uid = self._owner.pop(key, None)
+        if uid is None:
+            return None
+        entry = self._entries[uid]
+        entry.requests = tuple(request for request in entry.requests if request.key != key)
+        self._keep(uid, entry)
+        return entry.certificate.key if entry.certificate else None
 
     def get(self, key: ObjectKey) -> Certificate | None:
         """Return a Certificate."""
-        return self._entries.get(key, _NONE).certificate
+        return self._of(key).certificate
 
     def keys(self) -> Iterable[ObjectKey]:
         """Return the keys of all Certificates."""
-        return (key for key, entry in self._entries.items() if entry.certificate is not None)
+        return self._uids.keys()
 
     def request_keys(self) -> Iterable[ObjectKey]:
         """Return the keys of all requests."""
-        return self._certificate_of.keys()
+        return self._owner.keys()
 
     def with_secret(self, secret: ObjectKey) -> tuple[ObjectKey, ...]:
         """Return the Certificates that are stored in a Secret."""
         return self._by_secret.of(secret)
 
     def requests(self, key: ObjectKey) -> tuple[CertificateRequest, ...]:
-        """Return the requests of a Certificate, by name."""
-        return self._entries.get(key, _NONE).requests
+        """Return the requests that a Certificate owns, by name."""
+        return self._of(key).requests
 
-    def remembered(self, key: ObjectKey) -> tuple[int, Issued] | None:
-        """Return a revision and what was seen issued for it; nothing of a Certificate that was made anew since."""
-        return _remembered(self._entries.get(key, _NONE))
+    def remembered(self, key: ObjectKey) -> Remembered | None:
+        """Return a revision and what was seen issued for it."""
+        return _remembered(self._of(key))
 
-    def former(self, key: ObjectKey) -> frozenset[str]:
-        """Return the fingerprints of what was seen issued so far, the present one among them."""
-        entry = self._entries.get(key, _NONE)
-        return frozenset((*entry.former, *_fingerprint(entry.issued)))
+    def former(self, key: ObjectKey) -> Mapping[str, int]:
+        """Return the fingerprints of what was seen issued, the present one among them, each with its revision."""
+        return dict(_known(self._of(key)))
 
-    def _entry(self, key: ObjectKey) -> _Entry:
-        return self._entries.setdefault(key, _Entry())
+    def _of(self, key: ObjectKey) -> _Entry:
+        uid = self._uids.get(key)
+        return self._entries[uid] if uid else _NONE
 
-    def _keep(self, key: ObjectKey, entry: _Entry) -> None:
+    def _keep(self, uid: _Uid, entry: _Entry) -> None:
         """Keep an entry as long as it says something."""
         if entry.certificate is None and not entry.requests:
-            self._entries.pop(key, None)
+            self._entries.pop(uid, None)
         else:
-            self._entries[key] = entry
+            self._entries[uid] = entry
 
     def _unlink(self, certificate: Certificate | None) -> None:
         if certificate is not None:
             self._by_secret.discard(_secret(certificate), certificate.key)
 
 
-def _remembered(entry: _Entry) -> tuple[int, Issued] | None:
-    certificate, known = entry.certificate, entry.issued
-    return (entry.revision, known) if known and certificate and certificate.uid == entry.uid else None
+def _remembered(entry: _Entry) -> Remembered | None:
+    return (entry.revision, entry.issued) if entry.issued else None
 
 
 def _remember(entry: _Entry) -> None:
-    """Note what is issued now, if its request says so."""
+    """Note what is issued now, if one request alone says so and the dates in the status agree."""
     certificate = entry.certificate
     if certificate is None or certificate.revision is None:
         return
     known = issued(certificate, entry.requests, _remembered(entry))
-    if known is None or known.chain is None or known.evidence is not IssuedEvidence.CERTIFICATE_REQUEST:
+    if known is None or known.evidence is not IssuedEvidence.CERTIFICATE_REQUEST or known.alternatives:
         return
-    entry.uid, entry.revision = certificate.uid, certificate.revision
-    if (certificate.not_before, certificate.not_after) == (known.not_before, known.not_after):
-        # One object for equal values.
-        entry.certificate = replace(certificate, not_before=known.not_before, not_after=known.not_after)
-    if entry.issued != known:
-        now = _fingerprint(known)
-        before = (*entry.former, *_fingerprint(entry.issued))
-        entry.former = tuple(other for other in dict.fromkeys(before) if other not in now)[1 - FORMER :]
-        entry.issued = known
+    if (certificate.not_before, certificate.not_after) != (known.not_before, known.not_after):
+        return
+    # One object for equal values.
+    entry.certificate = replace(certificate, not_before=known.not_before, not_after=known.not_after)
+    if (entry.revision, entry.issued) != (certificate.revision, known):
+        before, now = dict(_known(entry)), _fingerprint(known)
+        entry.former = tuple((print_, revision) for print_, revision in before.items() if print_ != now)[1 - FORMER :]
+        entry.revision, entry.issued = certificate.revision, known
 
 
-def _fingerprint(known: Issued | None) -> tuple[str, ...]:
-    return (known.chain.leaf.fingerprint_sha256,) if known is not None and known.chain is not None else ()
+def _known(entry: _Entry) -> tuple[tuple[str, int], ...]:
+    return (*entry.former, *(((_fingerprint(entry.issued), entry.revision),) if entry.issued else ()))
+
+
+def _fingerprint(known: Issued) -> str:
+    return known.chain.leaf.fingerprint_sha256 if known.chain else ""
 
 
 def _secret(certificate: Certificate) -> ObjectKey:

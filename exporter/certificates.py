@@ -9,16 +9,16 @@ import hashlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import lru_cache, wraps
 from typing import Any, ParamSpec, TypeVar, cast
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives import hashes
 
 from exporter import bounds
 from exporter.model import Chain, IssuedChain, Leaf
+from exporter.names import normalized
 
 MAX_PEM = 64 * 1024
 MAX_CHAIN = 16
@@ -117,7 +117,7 @@ def _leaf(der: bytes, certificate: x509.Certificate, names: Iterable[str]) -> Le
         serial=certificate.serial_number,
         not_before=certificate.not_valid_before_utc,
         not_after=certificate.not_valid_after_utc,
-        names=tuple(dict.fromkeys(names)),
+        names=tuple(dict.fromkeys(map(normalized, names))),
     )
 
 
@@ -141,33 +141,40 @@ def _size(given: Any) -> int:
 
 
 @_remember(REMEMBERED, MAX_REMEMBERED)
-def signing_authority(chain: tuple[bytes, ...], authorities: tuple[bytes, ...]) -> bytes | None:
-    """Return the authority (DER) to which a chain's leaf verifies, None if there is none.
+def verified_until(chain: tuple[bytes, ...], authorities: tuple[bytes, ...]) -> datetime | None:
+    """Return until when (UTC) a chain's leaf verifies to one of some authorities, None if it verifies to none.
 
-    `chain` is the leaf and any certificates that may stand between, in any order. Only names and signatures
-    count: dates are ignored, because an expired authority still tells who signed.
+    That is the earliest not-after on the path, and of several paths the latest of those: a certificate that is not
+    needed (a cross-signed root that has expired) does no harm (RFC 4158 §2.2, and what OpenSSL and Go do).
+
+    Args:
+        chain: DER of the leaf and of any certificates that may stand between, those in any order.
+        authorities: DER of what is trusted.
+
+    Only names and signatures decide whether a path exists: dates are ignored for that, because an expired authority
+    still tells who signed.
     """
     if not authorities:
         return None
     leaf, *between = (_load(der) for der in chain)
-    trusted = {der: _load(der) for der in authorities}
-    reached, frontier = {leaf.fingerprint(hashes.SHA256())}, [leaf]
+    trusted = tuple(_load(der) for der in authorities)
+    frontier, left = {leaf: leaf.not_valid_after_utc}, set(between) - {leaf}
+    ends: list[datetime] = []
     while frontier:
-        certificate = frontier.pop()
-        for der, authority in trusted.items():
-            if certificate == authority or _signs(authority, certificate):
-                return der
-        for candidate in between:
-            fingerprint = candidate.fingerprint(hashes.SHA256())
-            if fingerprint not in reached and _signs(candidate, certificate):
-                reached.add(fingerprint)
-                frontier.append(candidate)
-    return None
-
-
-def not_after(der: bytes) -> datetime:
-    """Return the end of validity (UTC) of a certificate that was read before."""
-    return _not_after(der)
+        certificate = max(frontier, key=lambda reached: frontier[reached])
+        until = frontier.pop(certificate)
+        left.discard(certificate)
+        ends += [
+            min(until, authority.not_valid_after_utc)
+            for authority in trusted
+            if certificate == authority or _signs(authority, certificate)
+        ]
+        for issuer in left:
+            if _signs(issuer, certificate):
+                frontier[issuer] = max(
+                    frontier.get(issuer, datetime.min.replace(tzinfo=UTC)), min(until, issuer.not_valid_after_utc)
+                )
+    return max(ends, default=None)
 
 
 @_remember(4096, MAX_SHARED)
@@ -245,5 +252,5 @@ def _alternative_names(certificate: x509.Certificate) -> Iterator[str]:
         alternatives = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:
         return
-    for kind in (x509.DNSName, x509.IPAddress, x509.UniformResourceIdentifier):
+    for kind in (x509.DNSName, x509.IPAddress, x509.RFC822Name, x509.UniformResourceIdentifier):
         yield from bounds.names(str(value) for value in alternatives.get_values_for_type(kind))

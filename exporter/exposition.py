@@ -203,7 +203,7 @@ def of_certificate(assessment: Assessment) -> Iterator[Sample]:
         yield from _use(where, use)
         for pod in use.pods:
             for assessed in pod.sights:
-                yield from _sight(_place(where, pod, assessed), assessed, use.evidence)
+                yield from _sight(_place(where, pod, assessed), assessed)
 
 
 def of_probes(assessment: Assessment) -> Iterator[Sample]:
@@ -307,8 +307,8 @@ def _place(where: tuple[str, ...], pod: PodAssessment, assessed: SightAssessment
     return (*where, pod.pod.name, endpoint.container, str(endpoint.port or ""))
 
 
-def _sight(place: tuple[str, ...], assessed: SightAssessment, evidence: Evidence) -> Iterator[Sample]:
-    observation = assessed.sight.observation
+def _sight(place: tuple[str, ...], assessed: SightAssessment) -> Iterator[Sample]:
+    observation, evidence = assessed.sight.observation, assessed.evidence
     if evidence is Evidence.START_TIME:
         yield Sample(LOADED_INFO, (*place, "", "", evidence), 1)
     if observation is None:

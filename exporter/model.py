@@ -42,8 +42,8 @@ BAREPOD = "barepod"
 class Leaf:
     """What identifies one leaf certificate.
 
-    `fingerprint` is the SHA-256 of the DER, 32 bytes. `names` are its DNS, IP and URI subject alternative names and
-    its common name.
+    `fingerprint` is the SHA-256 of the DER, 32 bytes. `names` are its DNS, IP, e-mail and URI subject alternative names
+    and its common name, in normalized form (`exporter.names`).
     """
 
     fingerprint: bytes
@@ -66,7 +66,11 @@ class Leaf:
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """What a TLS server presented: DER, leaf first. `not_after` is the earliest one in it."""
+    """What a TLS server presented: DER, leaf first.
+
+    `not_after` is the earliest one in it, which may belong to a certificate that nobody needs: servers send old
+    cross-signed roots for years.
+    """
 
     leaf: Leaf
     der: tuple[bytes, ...]
@@ -86,7 +90,11 @@ class IssuerRef(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
-    """A cert-manager Certificate: what was asked for, and what its status says was issued."""
+    """A cert-manager Certificate: what was asked for, and what its status says was issued.
+
+    `names` are normalized (`exporter.names`). `ready` is the condition Ready, None if there is none.
+    `renewal_disabled` is `spec.renewal.policy: Disabled` (cert-manager 1.21).
+    """
 
     key: ObjectKey
     uid: str
@@ -96,6 +104,8 @@ class Certificate:
     issuer: IssuerRef
     renew_before: timedelta | None
     renew_before_percentage: int | None
+    renewal_disabled: bool
+    ready: bool | None
     revision: int | None
     not_before: datetime | None
     not_after: datetime | None
@@ -119,10 +129,14 @@ class IssuedChain:
 
 @dataclass(frozen=True, slots=True)
 class CertificateRequest:
-    """A cert-manager CertificateRequest; `issued` is None until it was signed."""
+    """A cert-manager CertificateRequest; `issued` is None until it was signed.
+
+    `certificate_uid` is the UID of the Certificate that controls it by owner reference, which is how cert-manager tells
+    its own requests (pkg/util/predicate, ResourceOwnedBy). Anyone who may create requests can write any UID there.
+    """
 
     key: ObjectKey
-    certificate: str
+    certificate_uid: str
     revision: int
     ready_at: datetime | None
     issued: IssuedChain | None
@@ -141,7 +155,9 @@ class Issued:
     """What cert-manager last issued for a Certificate.
 
     `chain` is None when only the dates in `Certificate.status` are known; `at` is when the request became Ready,
-    None when no request tells.
+    None when no request tells. `alternatives` are the chains of further requests for which everything speaks as much:
+    the same owner, revision and dates. `contradicted` says that the request of the revision has other dates than the
+    Secret: the Secret was restored from a backup, say.
     """
 
     evidence: IssuedEvidence
@@ -149,6 +165,13 @@ class Issued:
     not_after: datetime
     chain: IssuedChain | None
     at: datetime | None
+    alternatives: tuple[IssuedChain, ...] = ()
+    contradicted: bool = False
+
+    @property
+    def chains(self) -> tuple[IssuedChain, ...]:
+        """Every chain that may be the issued one; empty if only its dates are known."""
+        return (self.chain, *self.alternatives) if self.chain else ()
 
 
 # --- pods -----------------------------------------------------------------------------------------
@@ -173,6 +196,17 @@ class Container:
     secrets: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class InitContainer:
+    """An ordinary init container that uses Secrets: it may have copied them for the others.
+
+    `finished_at` is None unless it has ended.
+    """
+
+    secrets: tuple[str, ...]
+    finished_at: datetime | None
+
+
 class Owner(NamedTuple):
     """A controller owner reference."""
 
@@ -183,7 +217,12 @@ class Owner(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Pod:
-    """A pod, as far as it matters here. `probe_ports` is its annotation certlag.dev/port, split."""
+    """A pod, as far as it matters here.
+
+    `containers` run beside one another: the ordinary ones and sidecars. `init_containers` are those of the others that
+    use a Secret. `probe_ports` is its annotation certlag.dev/port, split; `ignored_secrets` are those of its annotation
+    certlag.dev/ignore-secrets, `*` for all: the pod uses them, but serves none of them.
+    """
 
     key: ObjectKey
     uid: str
@@ -192,11 +231,16 @@ class Pod:
     owner: Owner | None
     containers: tuple[Container, ...]
     probe_ports: tuple[str, ...]
+    init_containers: tuple[InitContainer, ...] = ()
+    ignored_secrets: frozenset[str] = frozenset()
 
     @property
     def secrets(self) -> frozenset[str]:
-        """The names of all Secrets that some container of it uses."""
-        return frozenset().union(*(container.secrets for container in self.containers))
+        """The names of all Secrets that some container of it uses and may serve."""
+        if "*" in self.ignored_secrets:
+            return frozenset()
+        used = (*(part.secrets for part in self.containers), *(part.secrets for part in self.init_containers))
+        return frozenset().union(*used) - self.ignored_secrets
 
     @property
     def running(self) -> tuple[Container, ...]:
@@ -217,11 +261,12 @@ class ReplicaSet:
 
 @dataclass(frozen=True, slots=True)
 class WorkloadStatus:
-    """A configured workload that exists. `grace_period` is that of its pod template."""
+    """A configured workload that exists. `grace_period` and `secrets` are those of its pod template."""
 
     workload: Workload
     replicas: int
     grace_period: timedelta
+    secrets: frozenset[str] = frozenset()
 
     @property
     def key(self) -> ObjectKey:
@@ -296,14 +341,18 @@ class Observation:
     """What is known of one endpoint after at least one attempt ended.
 
     `failure` is None if the last attempt succeeded. Once seen, `loaded` stays through failed probes: the same
-    container cannot change it without being seen to. Two that tell the same are equal, whenever and however long
-    it took.
+    container cannot change it without being seen to. `streak` counts the last connections in a row that showed this
+    leaf; `others` are the chains that were shown before it, until a streak of `judgement.CONFIRMATIONS` says that they
+    are gone: several processes may answer at one port. Two that tell the same are equal, whenever and however long it
+    took.
     """
 
     duration: timedelta = field(compare=False)
     failure: ProbeFailure | None
     loaded: Chain | None
     last_success_at: datetime | None = field(compare=False)
+    streak: int = field(default=0, compare=False)
+    others: tuple[Chain, ...] = ()
 
 
 # --- targets --------------------------------------------------------------------------------------

@@ -148,9 +148,14 @@ class Rounds:
         self._in_flight -= 1
         if isinstance(finished.outcome, Unanswered):
             self._probe_failures[finished.outcome.failure] += 1
-        success = isinstance(finished.outcome, Presented)
-        self._schedule.done(finished.endpoint, self._clock.monotonic(), success=success)
-        return self._world.observe(finished)
+        dirty = self._world.observe(finished)
+        self._schedule.done(
+            finished.endpoint,
+            self._clock.monotonic(),
+            success=isinstance(finished.outcome, Presented),
+            unconfirmed=self._world.unconfirmed(finished.endpoint),
+        )
+        return dirty
 
     # --- judging ----------------------------------------------------------------------------------
 

@@ -3,6 +3,8 @@
 An endpoint is due at once when its container becomes ready and when its certificate is issued anew; a container
 that is not ready gets ten seconds first. After a success it is due an interval later, give or take a tenth, so
 that a thousand pods do not come due together; after a failure after 0.2 s, doubled each time up to the interval.
+Where several processes answer at one port, one attempt says little: once an endpoint has presented two certificates,
+thirty attempts follow at 0.2 s, and as many after each interval in which both are still seen.
 
 A thousand dead ones, each of which holds a prober for its whole timeout, must not keep those that live from being seen.
 So there are three queues: endpoints that answered when they were last asked come first, then those of which nothing is
@@ -16,10 +18,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from exporter.judgement import CONFIRMATIONS
 from exporter.model import Endpoint
 
 INTERVAL = 300.0
 RETRY_FIRST = 0.2
+CONFIRM_AFTER = 0.2
+"""Seconds between two attempts at an endpoint that has presented several certificates."""
 NOT_READY_DELAY = 10.0
 SPREAD = 0.1
 FAILING_AT_ONCE = 8
@@ -39,6 +44,8 @@ class _Entry:
     failures: int = 0
     in_flight: bool = False
     again: bool = False
+    confirmations: int = CONFIRMATIONS
+    """Attempts that may follow at once while it presents several certificates; as many again after an interval."""
     attempted: bool = False
     answered: bool = False
     """Whether it did when it was asked last."""
@@ -93,8 +100,15 @@ class Schedule(Generic[Owner]):
         self._failing_in_flight.update(failing)
         return taken + failing
 
-    def done(self, endpoint: Endpoint, now: float, *, success: bool) -> None:
-        """Say that an attempt ended."""
+    def done(self, endpoint: Endpoint, now: float, *, success: bool, unconfirmed: bool = False) -> None:
+        """Say that an attempt ended.
+
+        Args:
+            endpoint: what was probed.
+            now: seconds.
+            success: whether it presented a certificate.
+            unconfirmed: whether it has presented several, so that only further attempts tell which of them are gone.
+        """
         self._failing_in_flight.discard(endpoint)
         entry = self._entries.get(endpoint)
         if entry is None:
@@ -104,7 +118,11 @@ class Schedule(Generic[Owner]):
         if entry.again:
             entry.again = False
             delay = 0.0
+        elif success and unconfirmed and entry.confirmations > 0:
+            entry.confirmations -= 1
+            delay = CONFIRM_AFTER
         elif success:
+            entry.confirmations = CONFIRMATIONS
             delay = self._interval
         else:
             delay = min(self._interval, RETRY_FIRST * 2 ** (entry.failures - 1))

@@ -7,6 +7,7 @@ Certificate into one frozen value.
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from datetime import datetime
 from functools import singledispatchmethod
 from typing import Any
@@ -15,7 +16,7 @@ from exporter.certificate_index import CertificateIndex
 from exporter.cluster.resources import ALL_NAMESPACES, WORKLOADS, Watch
 from exporter.cluster.watch import Change, Changed, Listed, Removed
 from exporter.configuration import Configuration
-from exporter.judgement import PodView, Sight, Subject, Use
+from exporter.judgement import CONFIRMATIONS, PodView, Sight, Subject, Use
 from exporter.model import (
     Certificate,
     CertificateRequest,
@@ -37,6 +38,9 @@ from exporter.pod_index import PodIndex
 from exporter.run_record import RunRecord, lease_key, record_key
 from exporter.runs import TargetAssessment, assess_target
 from exporter.targets import endpoints
+
+MAX_OTHERS = 8
+"""Chains that an endpoint has shown before the last one: as many processes behind one port are told apart."""
 
 Keys = set[ObjectKey]
 
@@ -83,13 +87,12 @@ class World:
             return set()
         seen = self._observations.setdefault(pod.key, {})
         before = seen.get(endpoint)
-        loaded, last_success_at = (before.loaded, before.last_success_at) if before else (None, None)
         if isinstance(outcome, Presented):
-            # An equal chain stays the same object: a thousand probes keep one.
-            chain = loaded if loaded == outcome.chain else outcome.chain
-            seen[endpoint] = Observation(probe.duration, None, chain, probe.started_at + probe.duration)
+            seen[endpoint] = _presented(before, outcome.chain, probe)
+        elif before is not None:
+            seen[endpoint] = replace(before, duration=probe.duration, failure=outcome.failure)
         else:
-            seen[endpoint] = Observation(probe.duration, outcome.failure, loaded, last_success_at)
+            seen[endpoint] = Observation(probe.duration, outcome.failure, None, None)
         return self._certificates_of(pod)
 
     # --- out ------------------------------------------------------------------------------------------
@@ -98,6 +101,11 @@ class World:
         """Return what was last seen presented by an endpoint."""
         before = self._observations.get(endpoint.pod, {}).get(endpoint)
         return before.loaded if before else None
+
+    def unconfirmed(self, endpoint: Endpoint) -> bool:
+        """Tell whether an endpoint has presented several certificates, and may still do so."""
+        seen = self._observations.get(endpoint.pod, {}).get(endpoint)
+        return seen is not None and bool(seen.others)
 
     def keys(self) -> Keys:
         """Return the keys of all subjects: every Certificate, and those that targets name."""
@@ -126,11 +134,20 @@ class World:
         _, heartbeat_at = self._leases.get(lease_key(target.workload), (None, None))
         return assess_target(
             target,
-            certificate_found=all(self._certificates.get(key) for key in _named(target)),
+            certificate_found=self._has_certificate(target),
             workloads=self._workloads,
             record=self._records.get(record_key(target)),
             heartbeat_at=heartbeat_at,
         )
+
+    def _has_certificate(self, target: Target) -> bool:
+        """Tell whether the certificate that a target names exists, or one of a Secret that its pods or template use."""
+        if target.certificate:
+            return all(self._certificates.get(key) for key in _named(target))
+        status = self._workloads.get(target.workload)
+        secrets = set(status.secrets) if status else set()
+        secrets.update(*(pod.secrets for pod in self._pods.of(target.workload)))
+        return any(self._certificates.with_secret(ObjectKey(target.workload.namespace, name)) for name in secrets)
 
     # --- uses of a certificate ------------------------------------------------------------------------
 
@@ -155,27 +172,36 @@ class World:
             yield self._use(key, workload, target, target.evidence, pods)
         if targets:
             return
-        if workload in self._workers:
-            # Workers are clients: there is nothing to probe, and the drained restart renews them as well.
-            yield self._use(key, workload, None, Evidence.START_TIME, pods)
-        elif self._configuration.discovery.covers(key.namespace):
-            yield self._use(key, workload, None, Evidence.HANDSHAKE, pods)
+        worker = workload in self._workers
+        if self._configuration.discovery.covers(key.namespace):
+            yield self._use(key, workload, None, Evidence.HANDSHAKE, pods, worker=worker)
+        elif worker:
+            yield self._use(key, workload, None, Evidence.START_TIME, pods, worker=True)
 
     def _use(
-        self, key: ObjectKey, workload: Workload, target: Target | None, evidence: Evidence, pods: Iterable[Pod]
+        self,
+        key: ObjectKey,
+        workload: Workload,
+        target: Target | None,
+        evidence: Evidence,
+        pods: Iterable[Pod],
+        *,
+        worker: bool = False,
     ) -> Use:
         views = tuple(self._view(key, pod, target, evidence) for pod in pods if pod.running)
-        return Use(workload, target, evidence, views)
+        return Use(workload, target, evidence, views, worker)
 
     def _view(self, key: ObjectKey, pod: Pod, target: Target | None, evidence: Evidence) -> PodView:
-        others = (self._certificates.former(other) for other in self._mounted(pod) if other != key)
-        siblings = frozenset[str]().union(*others)
+        others = [other for other in self._mounted(pod) if other != key]
+        siblings = frozenset[str]().union(*(self._certificates.former(other) for other in others))
+        certificates = filter(None, map(self._certificates.get, others))
+        names = frozenset(name for certificate in certificates for name in certificate.names)
         if evidence is Evidence.START_TIME:
-            return PodView(pod, (), siblings)
+            return PodView(pod, (), siblings, names)
         places = endpoints(pod, self._certificates.get(key), target, self._configuration.discovery.probe)
         seen = self._observations.get(pod.key, {})
         sights = None if places is None else tuple(Sight(place, seen.get(place)) for place in places)
-        return PodView(pod, sights, siblings)
+        return PodView(pod, sights, siblings, names)
 
     # --- which certificates does something concern? -----------------------------------------------------
 
@@ -310,6 +336,22 @@ class World:
 
 def _named(target: Target) -> tuple[ObjectKey, ...]:
     return (ObjectKey(target.workload.namespace, target.certificate),) if target.certificate else ()
+
+
+def _presented(before: Observation | None, chain: Chain, probe: Probe) -> Observation:
+    """Return what is known after a handshake showed a chain."""
+    loaded, streak, others = (before.loaded, before.streak, before.others) if before else (None, 0, ())
+    if loaded is not None and loaded.leaf == chain.leaf:
+        streak += 1
+        # An equal chain stays the same object: a thousand probes keep one.
+        chain = loaded if loaded == chain else chain
+    else:
+        streak = 1
+        kept = (other for other in (loaded, *others) if other is not None and other.leaf != chain.leaf)
+        others = tuple(kept)[:MAX_OTHERS]
+    if streak >= CONFIRMATIONS:
+        others = ()
+    return Observation(probe.duration, None, chain, probe.started_at + probe.duration, streak, others)
 
 
 def _still_there(endpoint: Endpoint, pod: Pod) -> bool:

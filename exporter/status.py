@@ -140,7 +140,10 @@ def _endpoint(assessed: SightAssessment) -> dict[str, Any]:
         "serverName": endpoint.server_name,
         "verdict": assessed.verdict,
         "reason": assessed.reason,
+        "evidence": assessed.evidence,
         "loaded": assessed.sight.loaded and _leaf(assessed.sight.loaded.leaf),
+        "chainNotAfter": _instant(assessed.sight.loaded.not_after if assessed.sight.loaded else None),
+        "alsoLoaded": [_leaf(chain.leaf) for chain in assessed.sight.shown[1:]],
         "failure": observation and observation.failure,
         "lastSuccessAt": _instant(observation.last_success_at if observation else None),
     }

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from exporter.certificates import InvalidCertificateError, read_leaf, signing_authority, split_pem
+from exporter.certificates import InvalidCertificateError, read_leaf, split_pem, verified_until
 from exporter.cluster.client import ClusterClient
 from exporter.cluster.connection import Connection
 from exporter.cluster.credential import Credential
@@ -209,7 +209,7 @@ def _unchained_leaf(status: Any) -> str | None:
         return None
     try:
         chain = split_pem(b64decode(status["certificate"]))
-        authority = signing_authority(chain, split_pem(b64decode(status["ca"])))
-        return read_leaf(chain[0]).fingerprint_sha256 if authority is None else None
+        verifies = verified_until(chain, split_pem(b64decode(status["ca"]))) is not None
+        return None if verifies else read_leaf(chain[0]).fingerprint_sha256
     except (InvalidCertificateError, ValueError):
         return None  # what cannot be read is told by the judgement

@@ -1,5 +1,6 @@
 """What a target presents against what was issued for it: the exporter's judgement, summed up for a run. Pure."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,7 +15,7 @@ _OTHERS = frozenset({Reason.OTHER_CERTIFICATE, Reason.PRESENTS_SIBLING})
 
 @dataclass(frozen=True, slots=True)
 class PodSight:
-    """What one pod presents: `not_after` is the earliest of its chain, None if it was never seen."""
+    """What one pod presents: `not_after` is that of its leaf, None if it was never seen."""
 
     name: str
     verdict: Verdict
@@ -38,9 +39,15 @@ class TargetSight:
 
     @property
     def verified(self) -> bool:
-        """Whether every running pod presents what was issued. Nothing seen is not verified."""
-        return bool(self.uses) and all(
-            use.pods and all(pod.verdict is Verdict.CURRENT for pod in use.pods) for _, use in self.uses
+        """Whether every running pod presents what was issued. Nothing seen is not verified.
+
+        A pod that presents one of the target's certificates need not present the others, which it may use as a client.
+        """
+        verdicts: dict[str, set[Verdict]] = defaultdict(set)
+        for pod in self.pods:
+            verdicts[pod.name].add(pod.verdict)
+        return bool(verdicts) and all(
+            Verdict.CURRENT in seen and seen <= {Verdict.CURRENT, Verdict.UNPROBED} for seen in verdicts.values()
         )
 
     @property
@@ -56,17 +63,20 @@ class TargetSight:
     @property
     def valid(self) -> bool:
         """Whether all that is presented is at worst the old certificate, not expired, of an unchanged issuer."""
+        served = [pod for pod in self.pods if pod.verdict is not Verdict.UNPROBED]
         known = all(
-            pod.verdict in _VALID_BUT_OLD and pod.not_after is not None and pod.not_after > self.at for pod in self.pods
+            pod.verdict in _VALID_BUT_OLD and pod.not_after is not None and pod.not_after > self.at for pod in served
         )
-        return bool(self.pods) and known and not any(use.issuer_changed for _, use in self.uses)
+        in_time = self.deadline is None or self.deadline > self.at
+        return bool(served) and known and in_time and not any(use.issuer_changed for _, use in self.uses)
 
     @property
     def why(self) -> str:
         """What is missing until it is verified; empty if nothing is."""
         if not self.pods:
             return "no running pod was seen"
-        missing = [pod for pod in self.pods if pod.verdict is not Verdict.CURRENT]
+        missing = [pod for pod in self.pods if pod.verdict not in (Verdict.CURRENT, Verdict.UNPROBED)]
+        missing = missing or [pod for pod in self.pods if pod.verdict is Verdict.UNPROBED]
         return "; ".join(f"{pod.name}: {pod.verdict} ({pod.reason})" for pod in missing)
 
     @property
@@ -128,7 +138,7 @@ def _uses(target: Target, assessments: Iterable[Assessment]) -> Iterable[tuple[A
 def _pod(pod: PodAssessment) -> PodSight:
     spoken = next((sight for sight in pod.sights if sight.verdict is pod.verdict), None)
     spoken = spoken or next(iter(pod.sights), None)
-    chain = spoken.sight.loaded if spoken else None
+    chain = (spoken.decisive or spoken.sight.loaded) if spoken else None
     observation = spoken.sight.observation if spoken else None
     failure = str(observation.failure) if observation and observation.failure else None
     return PodSight(
@@ -136,7 +146,7 @@ def _pod(pod: PodAssessment) -> PodSight:
         verdict=pod.verdict,
         reason=pod.reason,
         fingerprint=chain.leaf.fingerprint_sha256 if chain else None,
-        not_after=chain.not_after if chain else None,
+        not_after=chain.leaf.not_after if chain else None,
         failure=failure,
     )
 

@@ -72,7 +72,7 @@ class Scene:
         certificate = replace(a_certificate(self.revision), key=key, secret=self.name)
         if self.renewal_at is not None:
             certificate = replace(certificate, renewal_at=self.renewal_at)
-        request = replace(a_request(self.revision), certificate=self.name)
+        request = a_request(self.revision)
         views = (self._view(number, leaf) for number, leaf in enumerate(self.presents))
         use = replace(a_use(*views), workload=self.workload, target=target)
         return assess_certificate(Subject(key, certificate, (request,), uses=(use,)), now)

@@ -19,7 +19,7 @@ from typing import TypeVar
 
 import durationpy
 
-from exporter import bounds
+from exporter import bounds, names
 from exporter.certificates import InvalidCertificateError, read_issued
 from exporter.cluster import documents
 from exporter.cluster.documents import Document
@@ -27,6 +27,7 @@ from exporter.model import (
     Certificate,
     CertificateRequest,
     Container,
+    InitContainer,
     IssuedChain,
     IssuerRef,
     Lease,
@@ -43,6 +44,8 @@ from exporter.run_record import RecordError, RunRecord, parse
 DEFAULT_GRACE = 30
 """Seconds: the API server's default of terminationGracePeriodSeconds."""
 
+MAX_SUBJECT = 4096
+"""Characters of a Certificate's literal subject that are looked through."""
 MAX_DIGITS = 18
 """A revision is an int64 to cert-manager; Python refuses to read thousands of digits."""
 MAX_PROBE_PORTS = 64
@@ -84,18 +87,21 @@ def certificate(document: Document) -> Certificate:
     found = _read(document, documents.Certificate)
     spec, status = found.spec or documents.CertificateSpec(), found.status or documents.CertificateStatus()
     dns_names = tuple(bounds.names(spec.dns_names or ()))
-    addresses, uris = bounds.names(spec.ip_addresses or ()), bounds.names(spec.uris or ())
-    common_name = (spec.common_name or "")[: bounds.MAX_NAME] or None
-    others = (*addresses, *uris, *filter(None, [common_name]))
+    common_name = spec.common_name or names.common_name((spec.literal_subject or "")[:MAX_SUBJECT]) or ""
+    common_name = common_name[: bounds.MAX_NAME]
+    lists = (spec.ip_addresses, spec.email_addresses, spec.uris)
+    others = (*(name for given in lists for name in bounds.names(given or ())), *filter(None, [common_name]))
     return Certificate(
         key=_key(found),
         uid=_uid(found),
         secret=_required(spec.secret_name, "secretName"),
-        names=tuple(dict.fromkeys((*dns_names, *others))),
+        names=tuple(dict.fromkeys(map(names.normalized, (*dns_names, *others)))),
         server_name=next((name for name in (*dns_names, common_name) if name and "*" not in name), None),
         issuer=_issuer(spec.issuer_ref),
         renew_before=None if spec.renew_before is None else _duration(spec.renew_before),
         renew_before_percentage=spec.renew_before_percentage,
+        renewal_disabled=spec.renewal is not None and spec.renewal.policy == "Disabled",
+        ready=_condition(status.conditions, "Ready"),
         revision=status.revision,
         not_before=_instant(status.not_before),
         not_after=_instant(status.not_after),
@@ -104,20 +110,19 @@ def certificate(document: Document) -> Certificate:
 
 
 def certificate_request(document: Document) -> CertificateRequest | None:
-    """Read a cert-manager.io/v1 CertificateRequest; None if it was not made for a Certificate."""
+    """Read a cert-manager.io/v1 CertificateRequest; None if no Certificate controls it, or it has no revision."""
     found = _read(document, documents.CertificateRequest)
-    annotations = (found.metadata and found.metadata.annotations) or documents.Annotations()
-    name, revision = annotations.certificate, annotations.revision
-    if not name or not revision:
+    metadata = found.metadata or _NO_METADATA
+    owner = _controller(metadata)
+    revision = metadata.annotations.revision if metadata.annotations else None
+    if owner is None or owner.kind != "Certificate" or not revision:
         return None
-    if len(name) > bounds.MAX_TEXT:
-        raise UndecodableError(SkipReason.WRONG_TYPE, f"a Certificate's name of {len(name)} characters")
     if not revision.isdecimal() or len(revision) > MAX_DIGITS:
         raise UndecodableError(SkipReason.WRONG_TYPE, f"the revision: {revision[:64]!r}")
     status = found.status or documents.CertificateRequestStatus()
     return CertificateRequest(
         key=_key(found),
-        certificate=name,
+        certificate_uid=owner.uid,
         revision=int(revision),
         ready_at=_condition_since(status.conditions, "Ready"),
         issued=_issued(status),
@@ -129,15 +134,18 @@ def pod(document: Document) -> Pod:
     found = _read(document, documents.Pod)
     metadata = found.metadata or _NO_METADATA
     status = found.status or documents.PodStatus()
-    annotated = (metadata.annotations and metadata.annotations.port) or ""
+    annotations = metadata.annotations or documents.Annotations()
+    spec = found.spec or documents.PodSpec()
     return Pod(
         key=_key(found),
         uid=_uid(found),
         address=status.pod_ip or "",
         terminating=metadata.deletion_timestamp is not None,
         owner=_controller(metadata),
-        containers=tuple(_containers(found.spec or documents.PodSpec(), status)),
-        probe_ports=tuple(_ports_named(annotated))[:MAX_PROBE_PORTS],
+        containers=tuple(_containers(spec, status)),
+        probe_ports=tuple(_annotated(annotations.port, MAX_PORT_NAME))[:MAX_PROBE_PORTS],
+        init_containers=tuple(_init_containers(spec, status)),
+        ignored_secrets=frozenset(_annotated(annotations.ignore_secrets, bounds.MAX_TEXT)),
     )
 
 
@@ -160,6 +168,7 @@ def workload(kind: str) -> Callable[[Document], WorkloadStatus]:
             workload=Workload(namespace, kind, name),
             replicas=1 if spec.replicas is None else spec.replicas,
             grace_period=_seconds(DEFAULT_GRACE if grace is None else grace),
+            secrets=_secrets_of(template),
         )
 
     return read
@@ -273,10 +282,8 @@ def _containers(spec: documents.PodSpec, status: documents.PodStatus) -> Iterato
     """
     ports_left, secrets_left = iter(range(MAX_PORTS)), iter(range(MAX_SECRETS))
     secrets_of_volumes = dict(_volumes(spec))
-    statuses = {
-        entry.name: entry for entry in (*(status.container_statuses or ()), *(status.init_container_statuses or ()))
-    }
-    sidecars = (part for part in spec.init_containers or () if part.restart_policy == "Always")
+    statuses = _statuses(status)
+    sidecars = (part for part in spec.init_containers or () if _is_sidecar(part))
     for part in (*(spec.containers or ()), *sidecars):
         name = intern(_required(part.name, "name"))
         seen = statuses.get(name, documents.ContainerStatus())
@@ -291,14 +298,46 @@ def _containers(spec: documents.PodSpec, status: documents.PodStatus) -> Iterato
         )
 
 
+def _init_containers(spec: documents.PodSpec, status: documents.PodStatus) -> Iterator[InitContainer]:
+    """Yield the init containers that end before the others start, as far as they use Secrets."""
+    left = iter(range(MAX_SECRETS))
+    secrets_of_volumes = dict(_volumes(spec)) if spec.init_containers else {}
+    statuses = _statuses(status)
+    for part in spec.init_containers or ():
+        secrets = tuple(dict.fromkeys(_first(_secrets(part, secrets_of_volumes), left)))
+        if secrets and not _is_sidecar(part):
+            state = statuses.get(part.name, documents.ContainerStatus()).state
+            ended = state.terminated if state else None
+            yield InitContainer(secrets, _instant(ended.finished_at) if ended else None)
+
+
+def _secrets_of(spec: documents.PodSpec) -> frozenset[str]:
+    """Return the Secrets that the containers of a pod template use."""
+    secrets_of_volumes = dict(_volumes(spec))
+    parts = (*(spec.containers or ()), *(spec.init_containers or ()))
+    return frozenset(
+        _first((name for part in parts for name in _secrets(part, secrets_of_volumes)), iter(range(MAX_SECRETS)))
+    )
+
+
+def _statuses(status: documents.PodStatus) -> dict[str | None, documents.ContainerStatus]:
+    every = (*(status.container_statuses or ()), *(status.init_container_statuses or ()))
+    return {entry.name: entry for entry in every}
+
+
+def _is_sidecar(part: documents.Container) -> bool:
+    """Tell whether an init container goes on beside the others (KEP-753)."""
+    return part.restart_policy == "Always"
+
+
 def _first(things: Iterator[Kept], left: Iterator[int]) -> Iterator[Kept]:
     """Yield things as long as something is left, of which each takes one."""
     return (thing for thing, _ in zip(things, left, strict=False))
 
 
-def _ports_named(annotated: str) -> Iterator[str]:
-    """Split an annotation into what may be a port's name or number."""
-    return (part for part in _SEPARATORS.split(annotated) if 0 < len(part) <= MAX_PORT_NAME)
+def _annotated(annotation: str | None, limit: int) -> Iterator[str]:
+    """Split an annotation that lists names; one that is longer than such a name may be is none."""
+    return (part for part in _SEPARATORS.split(annotation or "") if 0 < len(part) <= limit)
 
 
 def _ports(container: documents.Container) -> Iterator[Port]:
@@ -340,6 +379,11 @@ def _controller(metadata: documents.Metadata) -> Owner | None:
             parts = (("kind", reference.kind), ("name", reference.name), ("uid", reference.uid))
             return Owner(*(_required(value, part)[: bounds.MAX_TEXT] for part, value in parts))
     return None
+
+
+def _condition(conditions: list[documents.Condition] | None, kind: str) -> bool | None:
+    """Return whether a condition is true, None if there is none of this kind."""
+    return next((condition.status == "True" for condition in conditions or () if condition.type == kind), None)
 
 
 def _condition_since(conditions: list[documents.Condition] | None, kind: str) -> datetime | None:

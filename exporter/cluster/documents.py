@@ -36,6 +36,7 @@ class Struct(msgspec.Struct, rename="camel", gc=False):
 class OwnerReference(Struct):
     """Who owns an object. The API server asks only that each is there."""
 
+    api_version: str | None = None
     kind: str | None = None
     name: str | None = None
     uid: str | None = None
@@ -45,9 +46,9 @@ class OwnerReference(Struct):
 class Annotations(msgspec.Struct, gc=False):
     """The annotations that are read. The API takes 256 KiB of them."""
 
-    certificate: str | None = msgspec.field(default=None, name="cert-manager.io/certificate-name")
     revision: str | None = msgspec.field(default=None, name="cert-manager.io/certificate-revision")
     port: str | None = msgspec.field(default=None, name="certlag.dev/port")
+    ignore_secrets: str | None = msgspec.field(default=None, name="certlag.dev/ignore-secrets")
 
 
 class Identity(Struct):
@@ -100,14 +101,23 @@ class IssuerReference(Struct):
     group: Text | None = None
 
 
+class Renewal(Struct):
+    """`Certificate.spec.renewal`."""
+
+    policy: Text | None = None
+
+
 class CertificateSpec(Struct):
     """What is asked for."""
 
     secret_name: Text | None = None
     common_name: str | None = None
+    literal_subject: str | None = None
     dns_names: list[str] | None = None
     ip_addresses: list[str] | None = None
+    email_addresses: list[str] | None = None
     uris: list[str] | None = None
+    renewal: Renewal | None = None
     issuer_ref: IssuerReference | None = None
     renew_before: Text | None = None
     renew_before_percentage: int | None = None
@@ -116,6 +126,7 @@ class CertificateSpec(Struct):
 class CertificateStatus(Struct):
     """What was issued, by its dates."""
 
+    conditions: list[Condition] | None = None
     revision: int | None = None
     not_before: Text | None = None
     not_after: Text | None = None
@@ -231,10 +242,17 @@ class Running(Struct):
     started_at: Text | None = None
 
 
+class Terminated(Struct):
+    """The state of a container that has ended."""
+
+    finished_at: Text | None = None
+
+
 class ContainerState(Struct):
     """The state of a container."""
 
     running: Running | None = None
+    terminated: Terminated | None = None
 
 
 class ContainerStatus(Struct):

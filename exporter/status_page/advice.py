@@ -71,7 +71,7 @@ def _without_restart(uses: Uses) -> Advice:
     if overdue:
         text = "See why cert-manager has not renewed it: a restart would load the same one again."
         return Advice(text, tuple(dict.fromkeys(_status_command(certificate) for certificate, _ in overdue)))
-    if WindowState.RESTART_DUE in states:
+    if WindowState.NEEDS_RESTART in states:
         return Advice("By when its containers started it is stale. That is a guess: look, then restart it.")
     if WindowState.UNKNOWN in states and not all(use["pods"] for _, use in uses):
         return Advice("See why there is no running pod that could be judged.")

@@ -190,11 +190,11 @@ def _of_use(use: Mapping[str, Any], now: datetime) -> tuple[Level, str]:
             return Level.WAITING, "First look" if Verdict.PENDING in verdicts else "Not probed"
         case WindowState.EXPIRED:
             return Level.CRITICAL, STATES[WindowState.EXPIRED]
-        case WindowState.RESTART_DUE if use["needsRestart"] is None:
+        case WindowState.NEEDS_RESTART if use["needsRestart"] is None:
             return Level.WARNING, "Restart probably needed"
-        case WindowState.RESTART_DUE:
+        case WindowState.NEEDS_RESTART:
             urgent = use["issuerChanged"] or _is_close(use, now)
-            return Level.CRITICAL if urgent else Level.WARNING, STATES[WindowState.RESTART_DUE]
+            return Level.CRITICAL if urgent else Level.WARNING, STATES[WindowState.NEEDS_RESTART]
         case WindowState.RENEWAL_DUE:
             return Level.WARNING, STATES[WindowState.RENEWAL_DUE]
         case WindowState.SETTLED:

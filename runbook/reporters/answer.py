@@ -37,7 +37,7 @@ class Advice:
 
 EXIT_CODES = {
     WindowState.SETTLED: 0,
-    WindowState.RESTART_DUE: 1,
+    WindowState.NEEDS_RESTART: 1,
     WindowState.RENEWAL_DUE: 1,
     WindowState.EXPIRED: 2,
     WindowState.UNKNOWN: 3,

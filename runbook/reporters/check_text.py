@@ -17,7 +17,7 @@ from runbook.workloads import reference
 
 STATE_STYLES = {
     WindowState.SETTLED: ("done", "good"),
-    WindowState.RESTART_DUE: ("warning", "warning"),
+    WindowState.NEEDS_RESTART: ("warning", "warning"),
     WindowState.RENEWAL_DUE: ("warning", "warning"),
     WindowState.UNKNOWN: ("warning", "warning"),
     WindowState.EXPIRED: ("bad", "bad"),

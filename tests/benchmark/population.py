@@ -106,6 +106,7 @@ class Population:
             "cert-manager.io/certificate-revision": str(revision),
             "cert-manager.io/private-key-secret-name": f"{member.name}-key",
         }
+        metadata["ownerReferences"] = [_owner("Certificate", member.name, member.name, "cert-manager.io/v1")]
         return {
             "apiVersion": "cert-manager.io/v1",
             "kind": "CertificateRequest",
@@ -199,8 +200,8 @@ class Population:
         }
 
 
-def _owner(kind: str, name: str, uid: str) -> Document:
-    reference: Document = {"apiVersion": "apps/v1", "kind": kind, "name": name, "uid": uid}
+def _owner(kind: str, name: str, uid: str, version: str = "apps/v1") -> Document:
+    reference: Document = {"apiVersion": version, "kind": kind, "name": name, "uid": uid}
     return reference | {"controller": True, "blockOwnerDeletion": True}
 
 

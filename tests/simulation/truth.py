@@ -222,14 +222,14 @@ def _needs_restart(issued: Issuance | None, verdicts: list[str]) -> float | None
 def _state(
     issued: Issuance | None, renewal_at: datetime | None, verdicts: list[str], presented: list[bytes], now: datetime
 ) -> str:
-    """Name the state; where several hold: expired, restart_due, renewal_due, unknown, settled."""
+    """Name the state; where several hold: expired, needs_restart, renewal_due, unknown, settled."""
     over = [ends(chain)[0] <= now for chain in presented]
     if not verdicts and issued is not None:
         over = [issued.not_after <= now]
     if any(over):
         return "expired"
     if "stale" in verdicts:
-        return "restart_due"
+        return "needs_restart"
     if renewal_at is not None and renewal_at <= now:
         return "renewal_due"
     return "unknown" if issued is None or {"unknown", "pending"} & set(verdicts) else "settled"

@@ -115,7 +115,7 @@ class Truth:
             (each.namespace, each.name): (self.population.issued_at(self.revisions[each.number]) + LIFETIME).timestamp()
             for each in self.members
         }
-        states = {place: ("settled", "restart_due")[int(value)] for place, value in self.needs_restart.items()}
+        states = {place: ("settled", "needs_restart")[int(value)] for place, value in self.needs_restart.items()}
         pods = {place: ("current", "stale")[int(value)] for place, value in self.needs_restart.items()}
         yield from _unlike(
             "issued not-after", ends, _by_place(metrics, "certlag_certificate_not_after_timestamp_seconds")

@@ -76,7 +76,7 @@ def test_a_leaf_that_was_once_issued_belongs_even_if_the_names_have_changed_sinc
     renamed = a_leaf("first", names=("old-name",))
     use = a_use(a_view(None, an_observation(renamed)))
     assert verdict(a_subject(use, revision=2))[0] is Verdict.UNKNOWN
-    former = frozenset({renamed.fingerprint_sha256})
+    former = {renamed.fingerprint_sha256: 1}
     assert verdict(a_subject(use, revision=2, former=former))[0] is Verdict.STALE
 
 
@@ -118,7 +118,7 @@ def test_a_pod_that_never_answered_is_unknown() -> None:
 
 
 @pytest.mark.fault("N4")
-@pytest.mark.parametrize(("label", "state"), [("first", WindowState.RESTART_DUE), ("second", WindowState.SETTLED)])
+@pytest.mark.parametrize(("label", "state"), [("first", WindowState.NEEDS_RESTART), ("second", WindowState.SETTLED)])
 def test_a_failed_probe_changes_nothing_that_was_seen(label: str, state: WindowState) -> None:
     seen = an_observation(a_leaf(label), failure=ProbeFailure.CONNECTION_REFUSED)
     use = judged(a_subject(a_use(a_view(None, seen)), revision=2))
@@ -187,7 +187,9 @@ def discovered(*views: PodView, revision: int = 2) -> Subject:
 
 def test_the_worst_of_a_pods_ports_is_the_pods_verdict() -> None:
     view = a_view(None, an_observation(a_leaf("second")), an_observation(a_leaf("first")))
-    assert verdict(discovered(view)) == (Verdict.STALE, Reason.OLDER_THAN_ISSUED)
+    both = replace(discovered(view), requests=(a_request(1), a_request(2)))
+    assert verdict(both) == (Verdict.STALE, Reason.EARLIER_REVISION)
+    assert verdict(discovered(view)) == (Verdict.CURRENT, Reason.IS_ISSUED), "what was never issued outranks nothing"
 
 
 def test_a_tried_port_that_is_another_service_does_not_count_once_one_has_answered() -> None:
@@ -230,19 +232,19 @@ def test_all_current_is_settled() -> None:
     assert (use.state, use.needs_restart, use.deadline) == (WindowState.SETTLED, False, None)
 
 
-def test_one_stale_among_current_ones_is_restart_due_by_the_stale_ones_end() -> None:
+def test_one_stale_among_current_ones_is_needs_restart_by_the_stale_ones_end() -> None:
     use = judged(presenting("second", "first"))
-    assert (use.state, use.needs_restart) == (WindowState.RESTART_DUE, True)
+    assert (use.state, use.needs_restart) == (WindowState.NEEDS_RESTART, True)
     assert use.deadline == a_leaf("first").not_after
 
 
-def test_one_stale_beside_one_unknown_is_restart_due() -> None:
+def test_one_stale_beside_one_unknown_is_needs_restart() -> None:
     views = (
         a_view(a_pod("a"), an_observation(a_leaf("first"))),
         a_view(a_pod("b"), an_observation(failure=ProbeFailure.TIMEOUT)),
     )
     use = judged(a_subject(a_use(*views), revision=2))
-    assert (use.state, use.needs_restart) == (WindowState.RESTART_DUE, True)
+    assert (use.state, use.needs_restart) == (WindowState.NEEDS_RESTART, True)
 
 
 def test_one_unknown_beside_current_ones_leaves_open_whether_a_restart_is_needed() -> None:
@@ -254,10 +256,10 @@ def test_one_unknown_beside_current_ones_leaves_open_whether_a_restart_is_needed
     assert (use.state, use.needs_restart) == (WindowState.UNKNOWN, None)
 
 
-def test_the_deadline_is_the_earliest_end_in_the_presented_chains() -> None:
+def test_without_an_authority_the_deadline_is_the_leafs_end_whatever_else_is_in_the_chain() -> None:
     sooner = a_leaf("first").not_after - timedelta(days=5)
     view = a_view(None, an_observation(a_chain(a_leaf("first"), not_after=sooner)))
-    assert judged(a_subject(a_use(view), revision=2)).deadline == sooner
+    assert judged(a_subject(a_use(view), revision=2)).deadline == a_leaf("first").not_after
 
 
 def test_renewal_due_when_its_time_has_passed_and_nothing_was_renewed() -> None:
@@ -265,10 +267,10 @@ def test_renewal_due_when_its_time_has_passed_and_nothing_was_renewed() -> None:
     assert (use.state, use.needs_restart) == (WindowState.RENEWAL_DUE, False)
 
 
-def test_restart_due_goes_before_renewal_due() -> None:
+def test_needs_restart_goes_before_renewal_due() -> None:
     now = RENEWED_AT + LIFETIME - WINDOW
     view = a_view(None, an_observation(a_leaf("first", not_after=now + timedelta(days=9))))
-    assert judged(a_subject(a_use(view), revision=2), now).state is WindowState.RESTART_DUE
+    assert judged(a_subject(a_use(view), revision=2), now).state is WindowState.NEEDS_RESTART
 
 
 @pytest.mark.fault("F21")
@@ -280,7 +282,7 @@ def test_expired_goes_before_all_else() -> None:
 
 def test_a_certificate_is_not_expired_a_microsecond_before_its_end() -> None:
     just_before = a_leaf("first").not_after - timedelta(microseconds=1)
-    assert judged(presenting("first"), just_before).state is WindowState.RESTART_DUE
+    assert judged(presenting("first"), just_before).state is WindowState.NEEDS_RESTART
 
 
 @pytest.mark.parametrize(
@@ -403,7 +405,7 @@ def test_a_workload_that_reloads_gets_ten_minutes() -> None:
     subject = a_subject(a_use(view, target=a_target(reloads=True)), revision=2)
     early, late = RENEWED_AT + timedelta(minutes=9, seconds=59), RENEWED_AT + timedelta(minutes=10)
     assert (judged(subject, early).state, judged(subject, early).needs_restart) == (WindowState.UNKNOWN, None)
-    assert (judged(subject, late).state, judged(subject, late).needs_restart) == (WindowState.RESTART_DUE, True)
+    assert (judged(subject, late).state, judged(subject, late).needs_restart) == (WindowState.NEEDS_RESTART, True)
 
 
 # --- time -----------------------------------------------------------------------------------------
@@ -424,7 +426,7 @@ def test_time_alone_changes_nothing_before_it_was_said() -> None:
         assert just_before == assessment
         now = next_at
     assert states == [
-        *(WindowState.UNKNOWN, WindowState.RESTART_DUE, WindowState.EXPIRED),
+        *(WindowState.UNKNOWN, WindowState.NEEDS_RESTART, WindowState.EXPIRED),
         *(WindowState.EXPIRED, WindowState.EXPIRED),
     ]
 

@@ -125,10 +125,11 @@ def objects(leaf: pki.Issued, port: int, text: str = "svc") -> Iterator[tuple[st
         },
     )
     annotations = {"cert-manager.io/certificate-name": "svc", "cert-manager.io/certificate-revision": "1"}
+    owners = [{"kind": "Certificate", "name": "svc", "uid": "u", "controller": True}]
     yield (
         "CertificateRequest",
         {
-            "metadata": metadata | {"name": "svc-1", "annotations": annotations},
+            "metadata": metadata | {"name": "svc-1", "annotations": annotations, "ownerReferences": owners},
             "status": {"certificate": encoded(leaf.pem), "ca": encoded(ROOT.pem)},
         },
     )

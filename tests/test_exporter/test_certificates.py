@@ -21,16 +21,17 @@ from exporter.certificates import (
     MAX_SHARED,
     REMEMBERED,
     InvalidCertificateError,
-    not_after,
     read_chain,
     read_issued,
     read_leaf,
-    signing_authority,
     split_pem,
+    verified_until,
 )
 from tests import pki
 from tests.pki import DAY, NOW
 
+END = NOW + 89 * DAY
+"""Not-after of the leaves here."""
 ROOT = pki.authority("root")
 MIDDLE = ROOT.intermediate("middle")
 LEAF = MIDDLE.leaf("svc.example", "10.0.0.1", "spiffe://cluster/svc", common_name="service", serial=0x1234)
@@ -109,7 +110,9 @@ def test_ipv6_names_have_their_short_form() -> None:
 
 
 def test_names_of_kinds_that_nobody_asks_for_are_left_out() -> None:
-    names = x509.SubjectAlternativeName([x509.RFC822Name("a@example"), x509.DNSName("svc.example")])
+    names = x509.SubjectAlternativeName(
+        [x509.RegisteredID(x509.ObjectIdentifier("1.2.3")), x509.DNSName("svc.example")]
+    )
     assert read_leaf(ROOT.leaf(extensions=[names]).der).names == ("svc.example",)
 
 
@@ -217,7 +220,7 @@ def test_the_issued_leaf_its_intermediates_and_its_authority_are_told_apart() ->
     assert issued.leaf == replace(read_leaf(LEAF.der), names=("service",)), "the spec has the other names"
     assert issued.intermediates == (MIDDLE.der,)
     assert issued.authorities == (ROOT.der,)
-    assert issued.authority_not_after == not_after(ROOT.der)
+    assert issued.authority_not_after == ROOT.certificate.not_valid_after_utc
 
 
 @pytest.mark.parametrize("authorities", [b"", b"\n"])
@@ -230,7 +233,7 @@ def test_an_issuer_may_give_no_authority(authorities: bytes) -> None:
 def test_of_a_bundle_the_end_of_the_authority_that_signs_counts() -> None:
     retired = pki.authority("retired", not_after=NOW - DAY)
     issued = read_issued(LEAF.chain_pem, retired.pem + ROOT.pem)
-    assert issued.authority_not_after == not_after(ROOT.der)
+    assert issued.authority_not_after == ROOT.certificate.not_valid_after_utc
 
 
 def test_of_a_bundle_that_names_no_issuer_the_earliest_end_counts() -> None:
@@ -253,12 +256,13 @@ def test_what_was_issued_is_refused_if_any_of_it_is_broken(certificate: bytes, a
         read_issued(certificate, authorities)
 
 
-# --- signing_authority ----------------------------------------------------------------------------
+# --- verified_until -------------------------------------------------------------------------------
 
 
 def test_a_leaf_verifies_to_the_authority_that_signed_it() -> None:
     leaf = ROOT.leaf("a")
-    assert signing_authority(leaf.chain, (pki.authority("other").der, ROOT.der)) == ROOT.der
+    assert verified_until(leaf.chain, (pki.authority("other").der, ROOT.der)) == END
+    assert verified_until(leaf.chain, (pki.authority("other").der,)) is None
 
 
 def test_intermediates_may_come_in_any_order_and_with_strangers_between() -> None:
@@ -266,32 +270,32 @@ def test_intermediates_may_come_in_any_order_and_with_strangers_between() -> Non
     lower = upper.intermediate("lower")
     leaf = lower.leaf("a")
     stranger = pki.authority("stranger").der
-    assert signing_authority((leaf.der, upper.der, stranger, lower.der), (ROOT.der,)) == ROOT.der
-    assert signing_authority((leaf.der, lower.der, stranger, upper.der), (ROOT.der,)) == ROOT.der
+    assert verified_until((leaf.der, upper.der, stranger, lower.der), (ROOT.der,)) == END
+    assert verified_until((leaf.der, lower.der, stranger, upper.der), (ROOT.der,)) == END
 
 
 def test_without_its_intermediate_a_leaf_verifies_to_nothing() -> None:
-    assert signing_authority((LEAF.der,), (ROOT.der,)) is None
+    assert verified_until((LEAF.der,), (ROOT.der,)) is None
 
 
 def test_an_intermediate_may_itself_be_the_authority() -> None:
     """cert-manager's Vault and ACME issuers put the intermediate into `status.ca`."""
-    assert signing_authority((LEAF.der,), (MIDDLE.der,)) == MIDDLE.der
+    assert verified_until((LEAF.der,), (MIDDLE.der,)) == END
 
 
 def test_an_expired_authority_still_tells_who_signed() -> None:
     old = pki.authority("old", not_after=NOW - 10 * DAY)
-    assert signing_authority(old.leaf("a").chain, (old.der,)) == old.der
+    assert verified_until(old.leaf("a").chain, (old.der,)) == NOW - 10 * DAY
 
 
 def test_another_authority_of_the_same_name_did_not_sign() -> None:
     """A CA that was made anew keeps its name and changes its key: the very case of `issuer_changed`."""
-    assert signing_authority(ROOT.leaf("a").chain, (pki.authority("root").der,)) is None
+    assert verified_until(ROOT.leaf("a").chain, (pki.authority("root").der,)) is None
 
 
 def test_a_renewed_authority_that_kept_its_key_did() -> None:
     renewed = pki.authority("root", key=ROOT.key, not_after=NOW + 9999 * DAY)
-    assert signing_authority(ROOT.leaf("a").chain, (renewed.der,)) == renewed.der
+    assert verified_until(ROOT.leaf("a").chain, (renewed.der,)) == END
 
 
 def test_a_cross_signed_loop_comes_to_an_end() -> None:
@@ -299,24 +303,42 @@ def test_a_cross_signed_loop_comes_to_an_end() -> None:
     one_by_two = two.intermediate("one", key=one.key)
     two_by_one = one.intermediate("two", key=two.key)
     leaf = one.leaf("a")
-    assert signing_authority((leaf.der, one_by_two.der, two_by_one.der), (ROOT.der,)) is None
-    assert signing_authority((leaf.der, one_by_two.der, two_by_one.der), (two.der,)) == two.der
+    assert verified_until((leaf.der, one_by_two.der, two_by_one.der), (ROOT.der,)) is None
+    assert verified_until((leaf.der, one_by_two.der, two_by_one.der), (two.der,)) == END
 
 
 def test_a_self_signed_leaf_is_its_own_authority() -> None:
     """cert-manager's SelfSigned issuer puts the leaf into `status.ca`."""
     leaf = pki.self_signed("a")
-    assert signing_authority(leaf.chain, (leaf.der,)) == leaf.der
-    assert signing_authority(leaf.chain, (pki.self_signed("a").der,)) is None
+    assert verified_until(leaf.chain, (leaf.der,)) == END
+    assert verified_until(leaf.chain, (pki.self_signed("a").der,)) is None
 
 
 def test_rsa_and_ecdsa_authorities_verify_alike() -> None:
     authority = pki.authority("rsa", key=pki.rsa_key())
-    assert signing_authority(authority.leaf("a").chain, (authority.der,)) == authority.der
+    assert verified_until(authority.leaf("a").chain, (authority.der,)) == END
+
+
+def test_of_two_paths_the_one_that_lasts_longer_counts() -> None:
+    """An old cross-signed root in the chain that ends soon, as with Let's Encrypt's DST Root CA X3 in 2021."""
+    old, new = pki.authority("old"), pki.authority("new")
+    middle = new.intermediate("middle", not_after=NOW + 1000 * DAY)
+    cross = old.intermediate("new", key=new.key, not_after=NOW + 5 * DAY)
+    leaf = middle.leaf("a", not_after=NOW + 20 * DAY)
+    assert verified_until((leaf.der, middle.der, cross.der), (new.der,)) == NOW + 20 * DAY
+    assert verified_until((leaf.der, middle.der, cross.der), (old.der,)) == NOW + 5 * DAY
+    assert verified_until((leaf.der, middle.der, cross.der), (old.der, new.der)) == NOW + 20 * DAY
+
+
+def test_an_intermediate_or_authority_that_ends_before_the_leaf_ends_the_path() -> None:
+    middle = ROOT.intermediate("short", not_after=NOW + 3 * DAY)
+    assert verified_until(middle.leaf("a").chain, (ROOT.der,)) == NOW + 3 * DAY
+    short = pki.authority("short", not_after=NOW + 2 * DAY)
+    assert verified_until(short.leaf("a").chain, (short.der,)) == NOW + 2 * DAY
 
 
 def test_no_authorities_sign_nothing() -> None:
-    assert signing_authority(LEAF.chain, ()) is None
+    assert verified_until(LEAF.chain, ()) is None
 
 
 @pytest.mark.fault("F43")
@@ -326,12 +348,12 @@ def test_of_what_daemons_have_loaded_over_the_years_so_much_is_kept_and_no_more(
     def look(leaves: int) -> int:
         """Have so many other leaves looked at; return the bytes that are kept of whatever was."""
         for _ in range(leaves):
-            signing_authority(ROOT.leaf("a", key=key).chain, (ROOT.der,))
+            verified_until(ROOT.leaf("a", key=key).chain, (ROOT.der,))
         return tracemalloc.get_traced_memory()[0]
 
     tracemalloc.start()
     try:
-        once = look(REMEMBERED)
+        once = look(3 * REMEMBERED)
         assert look(2 * REMEMBERED) - once < 100 * 1024
     finally:
         tracemalloc.stop()
@@ -346,7 +368,7 @@ def test_of_huge_certificates_that_were_presented_nothing_is_kept_once_nobody_ha
     def look(*ders: bytes) -> None:
         """Read a chain and judge it, as bytes that nobody else holds."""
         chain = read_chain([bytes(bytearray(der)) for der in ders])
-        assert signing_authority(chain.der, (ROOT.der,)) == ROOT.der
+        assert verified_until(chain.der, (ROOT.der,)) == END
 
     look(ROOT.leaf("a", key=key).der)
     tracemalloc.start()
@@ -379,8 +401,8 @@ def read_everything(ders: tuple[bytes, ...], bundle: bytes) -> None:
             lambda: read_chain(ders),
             lambda: read_issued(bundle, ROOT.pem),
             lambda: read_issued(LEAF.chain_pem, bundle),
-            lambda: signing_authority(read_chain(ders).der, (ROOT.der,)),
-            lambda: signing_authority(LEAF.chain, split_pem(bundle)),
+            lambda: verified_until(read_chain(ders).der, (ROOT.der,)),
+            lambda: verified_until(LEAF.chain, split_pem(bundle)),
         ):
             try:
                 read()

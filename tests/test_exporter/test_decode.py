@@ -48,6 +48,7 @@ REQUEST: dict[str, Any] = {
     "metadata": {
         **METADATA,
         "annotations": {"cert-manager.io/certificate-name": "svc", "cert-manager.io/certificate-revision": "3"},
+        "ownerReferences": [{"kind": "Certificate", "name": "svc", "uid": "uid-of-svc", "controller": True}],
     },
     "status": {
         "certificate": encoded(LEAF.chain_pem),
@@ -74,7 +75,8 @@ POD: dict[str, Any] = {
                 "name": "all",
                 "projected": {"sources": [{"secret": {"name": "projected"}}, {"configMap": {"name": "x"}}]},
             },
-            {"name": "unused", "secret": {"secretName": "not-mounted"}},
+            {"name": "unused", "secret": {"secretName": "never-mounted"}},
+            {"name": "raw", "secret": {"secretName": "copied"}},
             {"name": "scratch", "emptyDir": {}},
         ],
         "containers": [
@@ -96,7 +98,7 @@ POD: dict[str, Any] = {
             {"name": "waiting"},
         ],
         "initContainers": [
-            {"name": "setup", "volumeMounts": [{"name": "unused"}]},
+            {"name": "setup", "volumeMounts": [{"name": "raw"}]},
             {"name": "sidecar", "restartPolicy": "Always", "ports": [{"containerPort": 15000}]},
         ],
     },
@@ -267,17 +269,24 @@ def request(document: Any) -> CertificateRequest:
 
 def test_a_request_is_read() -> None:
     found = request(REQUEST)
-    assert (found.certificate, found.revision) == ("svc", 3)
+    assert (found.certificate_uid, found.revision) == ("uid-of-svc", 3)
     assert found.ready_at == datetime(2026, 5, 1, 0, 0, 5, tzinfo=UTC)
     assert found.issued is not None
     assert found.issued.leaf.fingerprint_sha256 == LEAF.fingerprint
     assert found.issued.authorities == (ROOT.der,)
 
 
-@pytest.mark.parametrize("name", ["cert-manager.io/certificate-name", "cert-manager.io/certificate-revision"])
 @pytest.mark.parametrize("value", [..., None, ""])
-def test_a_request_that_nobody_made_for_a_certificate_is_none(name: str, value: Any) -> None:
-    assert decode.certificate_request(changed(REQUEST, ("metadata", "annotations", name), value)) is None
+def test_a_request_without_a_revision_is_none(value: Any) -> None:
+    path = ("metadata", "annotations", "cert-manager.io/certificate-revision")
+    assert decode.certificate_request(changed(REQUEST, path, value)) is None
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("controller", False), ("controller", None), ("kind", "Pod"), ("kind", "certificate")]
+)
+def test_a_request_that_no_certificate_controls_is_none(field: str, value: Any) -> None:
+    assert decode.certificate_request(changed(REQUEST, ("metadata", "ownerReferences", 0, field), value)) is None
 
 
 @pytest.mark.parametrize("text", ["three", "-1", "1.5", "0x1", " 1", "²", "9" * 19, "9" * 5000])
@@ -335,7 +344,8 @@ def test_a_pod_is_read() -> None:
 def test_secrets_are_found_in_volumes_projected_volumes_and_the_environment_of_the_container_that_uses_them() -> None:
     assert set(container(POD, "main").secrets) == {"from-volume", "projected", "from-env", "from-env-from"}
     assert container(POD, "waiting").secrets == ()
-    assert "not-mounted" not in decode.pod(POD).secrets
+    assert "never-mounted" not in decode.pod(POD).secrets
+    assert [part.secrets for part in decode.pod(POD).init_containers] == [("copied",)]
 
 
 def test_only_tcp_ports_count() -> None:
@@ -430,9 +440,9 @@ def test_of_very_many_ports_and_secrets_the_first_are_kept_all_containers_taken_
 
 
 @pytest.mark.fault("H8")
-@pytest.mark.parametrize("name", ["cert-manager.io/certificate-name", "cert-manager.io/certificate-revision"])
-def test_a_request_of_a_name_that_no_certificate_can_have_is_refused(name: str) -> None:
-    document = changed(REQUEST, ("metadata", "annotations", name), LONGER_THAN_ANY_NAME)
+def test_a_request_of_a_revision_that_no_certificate_can_have_is_refused() -> None:
+    path = ("metadata", "annotations", "cert-manager.io/certificate-revision")
+    document = changed(REQUEST, path, LONGER_THAN_ANY_NAME)
     assert reason(decode.certificate_request, document) is SkipReason.WRONG_TYPE
 
 

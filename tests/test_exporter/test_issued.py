@@ -19,7 +19,8 @@ READY = NOW + timedelta(seconds=5)
 def request(revision: int, start: datetime, *, signed: bool = True) -> CertificateRequest:
     leaf = ROOT.leaf("svc.example", not_before=start, not_after=start + 90 * DAY)
     chain = read_issued(leaf.chain_pem, ROOT.pem) if signed else None
-    return CertificateRequest(ObjectKey("ns", f"svc-{revision}"), "svc", revision, READY if signed else None, chain)
+    ready_at = READY if signed else None
+    return CertificateRequest(ObjectKey("ns", f"svc-{revision}"), "certificate-uid", revision, ready_at, chain)
 
 
 OLD, CURRENT, NEXT = request(1, NOW - 60 * DAY), request(2, NOW), request(3, NOW + 60 * DAY)
@@ -61,10 +62,26 @@ def test_a_request_that_is_not_signed_says_nothing() -> None:
     assert known.evidence is IssuedEvidence.STATUS_DATES
 
 
-def test_the_request_is_believed_whatever_the_status_dates_are() -> None:
+def test_a_request_whose_dates_are_not_those_of_the_status_says_nothing() -> None:
+    """Anyone may have created it; the dates in the status come from the Secret."""
     known = issued(certificate(2, OLD), [CURRENT], None)
+    assert known == Issued(IssuedEvidence.STATUS_DATES, *dates(OLD), None, None, contradicted=True)
+
+
+def test_several_requests_for_which_as_much_speaks_are_alternatives_and_the_remembered_one_is_the_first() -> None:
+    forged = replace(request(2, NOW), key=ObjectKey("ns", "a-forged-one"))
+    known = issued(AT_2, [CURRENT, forged], seen(CURRENT))
     assert known is not None
-    assert (known.not_before, known.not_after) == dates(CURRENT)
+    assert known.chains == (CURRENT.issued, forged.issued)
+    known = issued(AT_2, [CURRENT, forged], None)
+    assert known is not None
+    assert known.chains == (forged.issued, CURRENT.issued)
+
+
+def test_a_status_without_dates_contradicts_no_request() -> None:
+    known = issued(certificate(2, None), [CURRENT], None)
+    assert known is not None
+    assert known.evidence is IssuedEvidence.CERTIFICATE_REQUEST
 
 
 @pytest.mark.parametrize("requests", [[], [OLD]], ids=["none left", "an old one left"])
@@ -83,7 +100,7 @@ def test_memory_of_another_revision_says_nothing() -> None:
 def test_memory_never_contradicts_the_status() -> None:
     """Restored from a backup, or issued outside cert-manager: the revision is the same, the dates are others."""
     known = issued(certificate(2, OLD), [], seen(CURRENT))
-    assert known == Issued(IssuedEvidence.STATUS_DATES, *dates(OLD), None, None)
+    assert known == Issued(IssuedEvidence.STATUS_DATES, *dates(OLD), None, None, contradicted=True)
 
 
 def test_memory_stands_when_the_status_has_no_dates() -> None:
@@ -104,6 +121,18 @@ def test_without_memory_the_dates_of_the_next_revision_are_not_taken_for_this_on
 
 def test_without_a_request_the_dates_of_the_status_say_it() -> None:
     known = issued(AT_2, [], None)
+    assert known == Issued(IssuedEvidence.STATUS_DATES, *dates(CURRENT), None, None)
+
+
+def test_dates_without_an_issuance_say_nothing() -> None:
+    """A temporary certificate: there are dates, but no revision, and the Certificate is not Ready."""
+    assert issued(replace(certificate(None, CURRENT), ready=False), [], None) is None
+    assert issued(replace(certificate(None, CURRENT), ready=None), [], None) is None
+    assert issued(replace(AT_2, ready=False), [], None) is None
+
+
+def test_the_dates_of_an_adopted_secret_say_it() -> None:
+    known = issued(replace(certificate(None, CURRENT), ready=True), [], None)
     assert known == Issued(IssuedEvidence.STATUS_DATES, *dates(CURRENT), None, None)
 
 

@@ -13,7 +13,7 @@ from exporter.rounds import Rounds
 from tests.builders import KEY, NAMESPACE, RENEWED_AT, a_certificate, a_pod, a_replica_set, a_request
 from tests.fake_clock import FakeClock
 
-OTHER = a_certificate(key=ObjectKey(NAMESPACE, "other"), secret="other-tls")
+OTHER = a_certificate(uid="other-uid", key=ObjectKey(NAMESPACE, "other"), secret="other-tls")
 
 
 class Exporter:

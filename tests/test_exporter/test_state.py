@@ -177,15 +177,15 @@ def test_workers_that_use_a_certificate_are_judged_by_their_start() -> None:
 
 
 def test_what_another_certificate_of_the_pod_has_issued_is_a_sibling() -> None:
-    other = a_certificate(key=ObjectKey(NAMESPACE, "client"), secret="client-tls")
-    request = a_request(certificate="client", key=ObjectKey(NAMESPACE, "client-1"))
+    other = a_certificate(key=ObjectKey(NAMESPACE, "client"), uid="client-uid", secret="client-tls")
+    request = a_request(certificate_uid="client-uid", key=ObjectKey(NAMESPACE, "client-1"))
     pod = a_pod("both", a_container(secrets=("build-service-tls", "client-tls")))
     world = a_world(objects=(*EVERYTHING, pod, other, request))
     views = {view.pod.key.name: view for view in the_subject(world).uses[0].pods}
     assert views["both"].siblings == {a_leaf("first").fingerprint_sha256}
     assert views["build-service-a"].siblings == frozenset()
-    tell(world, a_certificate(2, key=other.key, secret=other.secret))
-    tell(world, a_request(2, certificate="client", key=ObjectKey(NAMESPACE, "client-2")))
+    tell(world, a_certificate(2, key=other.key, uid=other.uid, secret=other.secret))
+    tell(world, a_request(2, certificate_uid=other.uid, key=ObjectKey(NAMESPACE, "client-2")))
     views = {view.pod.key.name: view for view in the_subject(world).uses[0].pods}
     assert views["both"].siblings == {a_leaf("first").fingerprint_sha256, a_leaf("second").fingerprint_sha256}
 
@@ -264,7 +264,7 @@ def test_what_a_request_said_is_remembered_after_it_is_gone() -> None:
     assert subject.requests == ()
     assert subject.remembered is not None
     assert subject.remembered[0] == 1
-    assert subject.former == {a_leaf("first").fingerprint_sha256}
+    assert subject.former == {a_leaf("first").fingerprint_sha256: 1}
 
 
 def test_a_certificate_made_anew_under_the_same_name_remembers_nothing() -> None:

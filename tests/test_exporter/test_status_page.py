@@ -161,7 +161,7 @@ def test_a_run_shows_its_parts_and_how_long_each_took() -> None:
 def test_a_worker_that_started_before_the_renewal_is_no_problem() -> None:
     shown = document(Scene())
     worker = shown["targets"][0]["workers"][0]
-    use = {"workload": worker, "target": "", "evidence": "start_time", "state": "restart_due", "needsRestart": None}
+    use = {"workload": worker, "target": "", "evidence": "start_time", "state": "needs_restart", "needsRestart": None}
     use |= {"deadline": None, "windowSeconds": 1.0, "issuerChanged": None, "pods": []}
     shown["certificates"].append(shown["certificates"][0] | {"name": "worker", "uses": [use]})
     (card,) = (card for card in cards(shown, NOW) if card.name == "worker")

@@ -28,7 +28,7 @@ def test_it_shows_one_of_each_verdict(demo: Demo) -> None:
     status = json.loads(demo.get("/api/v1/status"))
     states = {each["target"]: each["state"] for each in workloads(status) if each["target"]}
     assert states == {
-        "build-service": "restart_due",
+        "build-service": "needs_restart",
         "registry": "settled",
         "vault": "renewal_due",
         "cache": "unknown",

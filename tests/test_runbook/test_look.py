@@ -87,12 +87,15 @@ def test_a_run_ends_well_beside_objects_with_texts_that_are_too_long() -> None:
     """Whoever may make a pod in the namespace could else end a run while the workers are at 0."""
     place, name = found(seed=1), "x" * 1025
     place.cluster.advance(place.clock, timedelta(days=61))
-    annotations = {"cert-manager.io/certificate-name": name, "cert-manager.io/certificate-revision": "1"}
+    annotations = {"certlag.dev/port": name, "cert-manager.io/certificate-revision": name}
+    owner = {"apiVersion": "cert-manager.io/v1", "kind": "Certificate", "name": name, "uid": name, "controller": True}
     volume = {"name": "tls", "secret": {"secretName": name, "optional": True}}
     pod = {"spec": {"containers": [{"name": "main", "image": "builder"}], "volumes": [volume]}}
     for resource, content in ((PODS, pod), (CERTIFICATE_REQUESTS, {"spec": {}})):
         place.cluster.apply(
-            resource, NAMESPACE, {"metadata": {"name": "strange", "annotations": annotations}, **content}
+            resource,
+            NAMESPACE,
+            {"metadata": {"name": "strange", "annotations": annotations, "ownerReferences": [owner]}, **content},
         )
     target = place.configuration.targets[0]
     command = Command(Order("restart", target), 1, place, Onlooker(), alive=lambda _: True)

@@ -66,7 +66,7 @@ def test_an_issuer_that_changed_makes_the_old_one_invalid() -> None:
 def test_deadline_revision_and_issuance_are_the_judgements() -> None:
     sight = a_sight(OLD)
     assert (sight.deadline, sight.revision, sight.issued_at) == (OLD.not_after, 2, RENEWED_AT)
-    assert sight.state is WindowState.RESTART_DUE
+    assert sight.state is WindowState.NEEDS_RESTART
 
 
 def test_each_line_says_what_a_pod_presents_and_until_when() -> None:

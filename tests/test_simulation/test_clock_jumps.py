@@ -94,7 +94,7 @@ def machine() -> Machine:
     made.live(RENEWED, every=timedelta(hours=1))
     made.restart(RESOURCES["statefulset"], "registry")
     shown = made.look()
-    assert (shown["build-service"].state, shown["registry"].state) == ("restart_due", "settled")
+    assert (shown["build-service"].state, shown["registry"].state) == ("needs_restart", "settled")
     return made
 
 

@@ -28,7 +28,7 @@ def test_two_certificates_on_one_port_are_told_apart_by_server_name(ground: Grou
     with ground.watched(discover=True) as exporter:
         assert states(exporter.metrics(), "one", "two") == ["settled", "settled"]
         ground.renew("one")
-        exporter.wait("one to be stale", lambda seen: states(seen, "one", "two") == ["restart_due", "settled"])
+        exporter.wait("one to be stale", lambda seen: states(seen, "one", "two") == ["needs_restart", "settled"])
 
 
 def test_a_sidecar_that_presents_another_certificate_speaks_for_that_one(ground: Ground) -> None:
@@ -43,7 +43,7 @@ def test_a_sidecar_that_presents_another_certificate_speaks_for_that_one(ground:
         assert states(metrics, "one", "two") == ["settled", "settled"]
         assert [sample.labels["port"] for sample in metrics.all("certlag_loaded_info", certificate="two")] == ["9443"]
         ground.renew("two")
-        exporter.wait("two to be stale", lambda seen: states(seen, "one", "two") == ["settled", "restart_due"])
+        exporter.wait("two to be stale", lambda seen: states(seen, "one", "two") == ["settled", "needs_restart"])
     wrong = a_target("one", workload="deployment/pair", port=OTHER_PORT)
     with ground.watched([wrong]) as exporter:
         metrics = exporter.metrics()
@@ -108,7 +108,7 @@ def test_a_renewal_that_does_not_come_is_not_mended_by_a_restart(ground: Ground)
         assert renewal <= time.time()
 
 
-def test_a_certificate_that_expires_while_loaded_goes_from_settled_by_restart_due_to_expired(ground: Ground) -> None:
+def test_a_certificate_that_expires_while_loaded_goes_from_settled_by_needs_restart_to_expired(ground: Ground) -> None:
     short = servers.certificate("one", duration="60s", renewBefore="30s")
     ground.apply(short, servers.deployment("one", [servers.go("one")]))
     ground.wait_available("one")
@@ -129,7 +129,7 @@ def test_a_certificate_that_expires_while_loaded_goes_from_settled_by_restart_du
         assert ended is not None
         assert looked[-2] - ended < 1, "the last scrape that did not say so"
     # It may have been renewed before the exporter looked for the first time.
-    assert seen in (["settled", "restart_due", "expired"], ["restart_due", "expired"])
+    assert seen in (["settled", "needs_restart", "expired"], ["needs_restart", "expired"])
 
 
 def test_the_request_of_the_current_revision_may_go_before_and_after_a_restart_of_the_exporter(ground: Ground) -> None:
@@ -142,13 +142,13 @@ def test_the_request_of_the_current_revision_may_go_before_and_after_a_restart_o
         return info.labels["issued_evidence"], *states(metrics, "one")
 
     with ground.watched([a_target("one")]) as exporter:
-        assert evidence(exporter.metrics()) == ("certificate_request", "restart_due")
+        assert evidence(exporter.metrics()) == ("certificate_request", "needs_restart")
         for request in ground.cluster.api("GET", ground.path("certificaterequests"))["items"]:
             if request["metadata"]["annotations"]["cert-manager.io/certificate-name"] == "one":
                 ground.cluster.api("DELETE", ground.path("certificaterequests", request["metadata"]["name"]))
-        exporter.wait("memory to be used", lambda seen: evidence(seen) == ("memory", "restart_due"))
+        exporter.wait("memory to be used", lambda seen: evidence(seen) == ("memory", "needs_restart"))
     with ground.watched([a_target("one")]) as exporter:
-        assert evidence(exporter.metrics()) == ("status_dates", "restart_due")
+        assert evidence(exporter.metrics()) == ("status_dates", "needs_restart")
         ground.cluster.kubectl("rollout", "restart", "deployment/one", namespace=ground.namespace)
         exporter.wait("it to be settled", lambda seen: evidence(seen) == ("status_dates", "settled"), 60)
 
@@ -160,7 +160,7 @@ def test_renewed_twice_without_a_restart_the_deadline_is_that_of_what_is_loaded(
         loaded = exporter.metrics().value("certlag_loaded_not_after_timestamp_seconds")
         for _ in range(2):
             ground.renew("one")
-            metrics = exporter.wait("it to be stale", lambda seen: states(seen, "one") == ["restart_due"])
+            metrics = exporter.wait("it to be stale", lambda seen: states(seen, "one") == ["needs_restart"])
             assert metrics.value("certlag_restart_deadline_timestamp_seconds") == loaded
             assert metrics.value("certlag_restart_window_seconds") == timedelta(days=30).total_seconds()
 
@@ -182,7 +182,7 @@ def test_a_renewed_authority_changes_the_issuer_of_what_is_loaded(ground: Ground
 
 def is_stale_and_its_issuer_known(metrics: Metrics) -> bool:
     """What was issued may be told before its request came: until then the gauge is absent, never 1."""
-    return states(metrics, "one") == ["restart_due"] and metrics.value("certlag_issuer_changed") is not None
+    return states(metrics, "one") == ["needs_restart"] and metrics.value("certlag_issuer_changed") is not None
 
 
 def test_a_rotated_intermediate_is_no_changed_issuer(ground: Ground) -> None:
@@ -219,7 +219,7 @@ def test_a_certificate_of_one_hour_has_a_window_of_a_third(ground: Ground) -> No
         assert states(metrics, "one") == ["settled"]
         assert metrics.value("certlag_restart_window_seconds") == 20 * 60
         ground.renew("one")
-        exporter.wait("it to be stale", lambda seen: states(seen, "one") == ["restart_due"])
+        exporter.wait("it to be stale", lambda seen: states(seen, "one") == ["needs_restart"])
 
 
 def test_every_kind_of_workload_and_every_way_to_use_a_secret_is_found(ground: Ground) -> None:

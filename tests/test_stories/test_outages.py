@@ -21,7 +21,7 @@ from tests.test_stories.pod_process import process_of
 
 OUTAGE = 60.0
 CLOSELY = 0.05
-EXPECTED = {"fine": ("settled", 0.0), "behind": ("restart_due", 1.0)}
+EXPECTED = {"fine": ("settled", 0.0), "behind": ("needs_restart", 1.0)}
 
 
 def told(metrics: Metrics) -> dict[str, tuple[str | None, float | None]]:
@@ -184,6 +184,15 @@ def _renew_by_hand(ground: Ground, name: str) -> Iterator[str]:
                 "cert-manager.io/certificate-name": name,
                 "cert-manager.io/certificate-revision": str(certificate["status"]["revision"] + 1),
             },
+            "ownerReferences": [
+                {
+                    "apiVersion": "cert-manager.io/v1",
+                    "kind": "Certificate",
+                    "name": name,
+                    "uid": certificate["metadata"]["uid"],
+                    "controller": True,
+                }
+            ],
         },
         "spec": {"request": _base64(b"request"), "issuerRef": {"name": servers.ISSUER}},
     }

@@ -40,7 +40,7 @@ def test_a_renewed_certificate_is_seen_as_not_loaded_until_the_daemon_restarts(
             loaded = opschain.issued()
             until_stale.append(delay(exporter, lambda: ground.announced_renewal(BUILD_SERVICE), needs_restart))
             metrics = exporter.metrics()
-            assert metrics.state("certlag_renewal_window_state", **USE) == "restart_due"
+            assert metrics.state("certlag_renewal_window_state", **USE) == "needs_restart"
             deadline = metrics.value("certlag_restart_deadline_timestamp_seconds", **USE)
             assert deadline == loaded.not_valid_after_utc.timestamp()
             assert metrics.value("certlag_loaded_not_after_timestamp_seconds", **USE) == deadline

@@ -31,7 +31,7 @@ def test_of_two_replicas_the_one_that_restarted_is_current_and_the_other_stale(
             until_stale.append(delay(exporter, lambda: renew(ground), lambda seen: pods(seen)["stale"] == 2))
             until_current.append(delay(exporter, partial(replace_one, ground, old), one_of_each))
             metrics = exporter.metrics()
-            assert metrics.state("certlag_renewal_window_state") == "restart_due"
+            assert metrics.state("certlag_renewal_window_state") == "needs_restart"
             assert metrics.value("certlag_needs_restart") == 1
             until_current.append(delay(exporter, partial(replace_one, ground, old), both_current))
             assert exporter.metrics().state("certlag_renewal_window_state") == "settled"

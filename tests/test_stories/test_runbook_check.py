@@ -18,22 +18,22 @@ from tests.test_stories.ground import Ground
 
 pytestmark = pytest.mark.cluster
 
-EXIT_CODES = {"settled": 0, "restart_due": 1, "renewal_due": 1, "expired": 2, "unknown": 3}
+EXIT_CODES = {"settled": 0, "needs_restart": 1, "renewal_due": 1, "expired": 2, "unknown": 3}
 
 
-def test_settled_restart_due_run_open_left_drained_and_settled_again(ground: Ground) -> None:
+def test_settled_needs_restart_run_open_left_drained_and_settled_again(ground: Ground) -> None:
     with drained_ground(ground, renewed=False) as drained, watched(drained) as exporter:
         assert_agreed(drained, exporter, "settled", "idle")
         ground.renew(TARGET)
-        assert_agreed(drained, exporter, "restart_due", "idle")
+        assert_agreed(drained, exporter, "needs_restart", "idle")
 
         busy, hanging = drained.fault(Fault.BUSY), drained.fault(Fault.HANG)
         run = drained.runbook.start(*drained.words("restart", "--restart-timeout=6s"))
         run.wait_for("progress", phase="draining")
-        assert_agreed(drained, exporter, "restart_due", "draining")
+        assert_agreed(drained, exporter, "needs_restart", "draining")
         busy.unlink()
         assert run.wait().code == 6
-        assert_agreed(drained, exporter, "restart_due", "left_drained")
+        assert_agreed(drained, exporter, "needs_restart", "left_drained")
 
         hanging.unlink()
         assert drained.run("resume").code == 0

@@ -36,7 +36,7 @@ def test_every_server_is_judged_alike_and_notices_no_failed_client(ground: Groun
         assert states(exporter.metrics()) == all_are("settled")
         loaded = {name: _fingerprint(exporter.metrics(), name) for name in SERVERS}
         ground.renew(*SERVERS)
-        metrics = exporter.wait("all to be seen as stale", lambda seen: states(seen) == all_are("restart_due"))
+        metrics = exporter.wait("all to be seen as stale", lambda seen: states(seen) == all_are("needs_restart"))
         assert {name: _fingerprint(metrics, name) for name in SERVERS} == loaded
         ground.cluster.kubectl("rollout", "restart", "deployment", namespace=ground.namespace)
         metrics = exporter.wait("all to be settled again", lambda seen: states(seen) == all_are("settled"), 90)
