@@ -116,6 +116,8 @@ def _pod(view: PodView, use: Use, subject: Subject, known: Issued | None) -> Pod
     sights = tuple(_judge_sight(sight, view, subject, known) for sight in view.sights)
     if use.target is None or use.target.port is None:
         assessed = _tried(view, use, _without_strangers(sights, subject, known))
+    elif use.target.certificate is None and _all_of_siblings(sights):
+        assessed = PodAssessment(view.pod.key, Verdict.UNPROBED, Reason.PRESENTS_SIBLING, ())
     else:
         assessed = _worst(view, sights)
     if use.worker and assessed.verdict in (Verdict.UNPROBED, Verdict.UNKNOWN):
@@ -126,8 +128,14 @@ def _pod(view: PodView, use: Use, subject: Subject, known: Issued | None) -> Pod
 
 def _worst(view: PodView, sights: Iterable[SightAssessment]) -> PodAssessment:
     sights = tuple(sights)
+    if not sights:
+        return PodAssessment(view.pod.key, Verdict.UNKNOWN, Reason.NO_PORT, ())
     worst = min(sights, key=lambda assessed: _WORST_FIRST.index(assessed.verdict))
     return PodAssessment(view.pod.key, worst.verdict, worst.reason, sights)
+
+
+def _all_of_siblings(sights: tuple[SightAssessment, ...]) -> bool:
+    return bool(sights) and all(assessed.reason is Reason.PRESENTS_SIBLING for assessed in sights)
 
 
 def _without_strangers(
@@ -168,8 +176,6 @@ def _tried(view: PodView, use: Use, sights: tuple[SightAssessment, ...]) -> PodA
         if use.target is None or use.target.certificate is None or not has_sibling:
             return PodAssessment(view.pod.key, Verdict.UNPROBED, reason, ())
         return _worst(view, sights)
-    if not sights:
-        return PodAssessment(view.pod.key, Verdict.UNKNOWN, Reason.NO_PORT, ())
     return _worst(view, mine)
 
 

@@ -197,8 +197,8 @@ def _of_use(use: Mapping[str, Any], now: datetime) -> tuple[Level, str]:
             return Level.CRITICAL if urgent else Level.WARNING, STATES[WindowState.NEEDS_RESTART]
         case WindowState.RENEWAL_DUE:
             return Level.WARNING, STATES[WindowState.RENEWAL_DUE]
-        case WindowState.SETTLED:
-            return Level.GOOD, STATES[WindowState.SETTLED]
+        case WindowState.SETTLED | WindowState.RENEWAL_DISABLED as state:
+            return Level.GOOD, STATES[state]
     return Level.UNKNOWN, STATES[WindowState.UNKNOWN]
 
 

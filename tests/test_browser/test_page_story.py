@@ -54,7 +54,7 @@ def test_from_the_stale_build_service_to_nothing_to_do(
         command = browser.text(f"{CARD} .command code")
         assert command == plain_browser.text(f"{CARD} .command code")
 
-        seen = ["Restart needed"]
+        seen = ["Needs restart"]
 
         def sees(wanted: str) -> bool:
             if (now := state(browser)) != seen[-1]:

@@ -88,7 +88,7 @@ def test_what_else_there_is_is_counted_below_it() -> None:
     )
     assert shown.headline.detail == "In 20 days: Sat 30 May 2026, 00:00 UTC. Also: 1 renewal overdue, 1 unclear."
     assert [(count.count, count.words) for count in shown.counts] == [
-        (1, "restart needed"),
+        (1, "needs restart"),
         (1, "renewal overdue"),
         (1, "unclear"),
         (1, "nothing to do"),
