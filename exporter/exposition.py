@@ -60,7 +60,7 @@ RENEWAL_WINDOW_STATE = Family(
 NEEDS_RESTART = Family(
     "certlag_needs_restart",
     _USE,
-    "1 if some container presents an older certificate than the issued one, 0 if none.",
+    "1 if some container presents an older certificate than the issued one, 0 if none does.",
 )
 RESTART_DEADLINE = Family(
     "certlag_restart_deadline_timestamp_seconds", _USE, "When what stale pods present is no longer accepted."
@@ -98,7 +98,7 @@ PROBE_LAST_SUCCESS = Family(
 TARGET_FOUND = Family(
     "certlag_target_found",
     ("target", "namespace"),
-    "0 if the configured workload or certificate does not exist.",
+    "0 if the configured workload does not exist, or no certificate of it.",
 )
 TARGET_CLIENT_AUTH = Family(
     "certlag_target_client_auth", _RUN, "1 if the target is configured to check its clients' certificates, else 0."

@@ -82,8 +82,8 @@ class Subject:
     """All that is known about one Certificate: the whole input of its judgement.
 
     `certificate` is None if a target names one that does not exist. `requests` are those that it owns. `remembered` is
-    what was last seen issued, with its revision; `former` are fingerprints seen issued, each with its revision, which is
-    0 if that was for an earlier Certificate of the same name.
+    what was last seen issued, with its revision; `former` are fingerprints seen issued, each with its revision, or 0 if
+    that was for an earlier Certificate of the same name.
     """
 
     key: ObjectKey
