@@ -44,7 +44,7 @@ def compare(leaf: Leaf, view: PodView, subject: Subject, known: Issued | None) -
         return Verdict.CURRENT, same
     if is_earlier:
         return Verdict.STALE, Reason.EARLIER_REVISION
-    return _by_dates(leaf, known, in_secret=in_secret)
+    return _by_dates(leaf, known, certificate)
 
 
 def _without_issued(certificate: Certificate, *, is_earlier: bool) -> tuple[Verdict, Reason]:
@@ -54,14 +54,17 @@ def _without_issued(certificate: Certificate, *, is_earlier: bool) -> tuple[Verd
     return Verdict.UNKNOWN, Reason.NEVER_ISSUED if never else Reason.ISSUED_NOT_KNOWN
 
 
-def _by_dates(leaf: Leaf, known: Issued, *, in_secret: bool) -> tuple[Verdict, Reason]:
+def _by_dates(leaf: Leaf, known: Issued, certificate: Certificate) -> tuple[Verdict, Reason]:
     """Order a leaf of this certificate against the issued one by their dates, where no revision tells.
 
     A leaf with the very dates of the Secret is never called old: a forged request may have been signed in that second.
+    Where several requests may be the issued one, those dates tell what is older, for some of the requests are forged.
     """
-    begins = [chain.leaf.not_before for chain in known.chains] or [known.not_before]
-    if in_secret:
+    if certificate.not_before is not None and fits_dates(leaf, certificate):
         return Verdict.UNKNOWN, Reason.NOT_ORDERED
+    begins = [chain.leaf.not_before for chain in known.chains] or [known.not_before]
+    if len(begins) > 1 and certificate.not_before is not None:
+        begins = [certificate.not_before]
     if all(leaf.not_before < begin for begin in begins) or begins == [leaf.not_before]:
         return Verdict.STALE, Reason.OLDER_THAN_ISSUED
     is_newer = all(leaf.not_before > begin for begin in begins)

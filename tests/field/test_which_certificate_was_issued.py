@@ -207,6 +207,24 @@ def test_while_the_status_is_ahead_of_its_revision_nothing_is_stale() -> None:
     assert needs_restart(one) == 1
 
 
+@case(
+    "A1",
+    situation="The exporter starts while the status is ahead of its revision, and a forged request of the current "
+    "revision is older than what the pod serves.",
+    says="Stale: what is older than the Secret, and of no request, is old.",
+    found_by="reader",
+)
+def test_a_forged_request_hides_nothing_from_an_exporter_that_starts_during_a_renewal() -> None:
+    following = leaf(NOW - SECOND)
+    requests = (
+        request(CURRENT, name="svc-2", revision=2, authority=ROOT),
+        request(following, name="svc-3", revision=3, authority=ROOT),
+        request(leaf(NOW - 80 * DAY), name="a-forged-one", revision=2, authority=ROOT),
+    )
+    assert needs_restart(exporter(OLD, certificate(following, revision=2), *requests)) == 1
+    assert needs_restart(exporter(CURRENT, certificate(following, revision=2), *requests)) == 0
+
+
 # --- in which order were they issued? -------------------------------------------------------------
 
 

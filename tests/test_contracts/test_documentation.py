@@ -1,6 +1,8 @@
 """What the documentation promises is what the code does."""
 
 import json
+import re
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +17,8 @@ from exporter.run_record import FinishedRun, Step
 from tests.page_scenes import NOW, Scene, document, running
 
 ROOT = generate.DOCS.parent
+LINK = re.compile(r"\]\((?!\w+:)([^)\s#]*)#?([^)\s]*)\)")
+"""A link within the tree: a path, and a heading in it. Either may be empty."""
 
 
 @pytest.mark.parametrize("file", generate.generated(), ids=lambda file: file.name)
@@ -82,3 +86,25 @@ def test_every_picture_is_shown_and_small() -> None:
     assert pictures
     assert [file.name for file in pictures if f"pictures/{file.name}" not in text] == []
     assert [file.name for file in pictures if file.stat().st_size > 150_000] == []
+
+
+def pages() -> Iterator[Path]:
+    listed = subprocess.run(("git", "ls-files", "*.md"), cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    yield from (ROOT / name for name in listed.splitlines())
+
+
+def anchors(page: Path) -> set[str]:
+    """The headings of a page, as links name them."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def broken_links(page: Path) -> Iterator[str]:
+    for path, heading in LINK.findall(page.read_text(encoding="utf-8")):
+        target = page.parent / path if path else page
+        if not target.exists() or (heading and heading not in anchors(target)):
+            yield f"{page.relative_to(ROOT)}: {path}#{heading}"
+
+
+def test_every_link_leads_somewhere() -> None:
+    assert [link for page in pages() for link in broken_links(page)] == []

@@ -28,6 +28,7 @@ from tests.builders import (
     a_view,
     an_observation,
 )
+from tests.field.record import case
 
 LATER = RENEWED_AT + timedelta(days=10)
 """Ten days after the renewal, twenty before the first certificate ends."""
@@ -389,6 +390,14 @@ def test_start_time_is_a_guess_with_two_minutes_of_doubt(started: timedelta, tol
     assert judged(subject).needs_restart is None
 
 
+@case(
+    "W2",
+    kind="Found by tests: wrong answers of the exporter",
+    situation="A workload is assessed by start time only.",
+    says="`certlag_issuer_changed` is absent. Before: 0.",
+    found_by="test",
+    since="2026-11-24",
+)
 def test_a_guess_says_nothing_of_the_issuer() -> None:
     pod = a_pod("pod", a_container(started_at=RENEWED_AT - timedelta(hours=1)))
     request = a_request(2, issued=IssuedChain(a_leaf("second"), authorities=(ROOT.der,)))

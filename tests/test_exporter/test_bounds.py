@@ -38,6 +38,7 @@ from tests import pki
 from tests.bench import needs
 from tests.builders import a_target
 from tests.fake_clock import FakeClock
+from tests.field.record import case
 from tests.figures import Figures
 from tests.test_exporter.test_decode import KINDS, Path, changed, encoded, paths
 from tests.test_exporter.test_status_page import Text
@@ -288,6 +289,14 @@ def test_an_issued_certificate_with_a_serial_of_30_kib_is_read_and_its_serial_is
     assert info["serial_number"] == "7f" + "ff" * (MAX_SERIAL - 1) + "…"
 
 
+@case(
+    "W3",
+    kind="Found by tests: wrong answers of the exporter",
+    situation="The only name of a Certificate is a URI of more than 255 characters.",
+    says="Its old leaf is stale. Before: `unknown`, as another certificate.",
+    found_by="test",
+    since="2026-11-25",
+)
 def test_a_name_that_is_cut_is_cut_alike_in_the_certificate_and_in_what_was_asked_for() -> None:
     """A SPIFFE ID may have 2,048 characters."""
     uri = f"spiffe://cluster.local/{'x' * 400}"

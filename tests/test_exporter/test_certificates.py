@@ -28,6 +28,7 @@ from exporter.certificates import (
     verified_until,
 )
 from tests import pki
+from tests.field.record import case
 from tests.pki import DAY, NOW
 
 END = NOW + 89 * DAY
@@ -177,6 +178,14 @@ def test_an_unknown_version_is_refused() -> None:
         read_leaf(version_4)
 
 
+@case(
+    "W30",
+    kind="Found by tests: an input that stopped a program",
+    situation="A certificate has a name that the library cannot parse.",
+    says="The certificate is refused. Before: the exporter ended.",
+    found_by="test",
+    since="2026-11-24",
+)
 @pytest.mark.fault("H5")
 def test_a_broken_extension_that_the_library_reads_late_is_refused_too() -> None:
     broken = LEAF.der.replace(b"svc.example", b"svc.exampl\xff", 1)

@@ -22,6 +22,7 @@ from exporter.cluster.paging import PAGES_AT_ONCE
 from exporter.errors import ClusterConfigError, ClusterError, ClusterErrorReason
 from tests import pki, scripted_api
 from tests.fake_clock import FakeClock, HurriedClock, NotedClock
+from tests.field.record import case
 from tests.scripted_api import CHUNKED, ScriptedApi, answer, chunk, drip, html, page, refusal, watch
 from tests.tls_servers import server_context
 
@@ -372,6 +373,14 @@ def test_the_newline_of_a_token_file_is_not_sent(tmp_path: Path) -> None:
         assert api.next_request().headers["authorization"] == "Bearer from-a-file"
 
 
+@case(
+    "W10",
+    kind="Found by tests: wrong answers of the exporter",
+    situation="The token file of a kubeconfig is rotated, and the old token is refused.",
+    says="The next request has the new token. Before: the file was read once, and every request was refused.",
+    found_by="test",
+    since="2026-11-24",
+)
 def test_the_token_file_of_a_kubeconfig_is_read_again_once_its_token_is_refused(tmp_path: Path) -> None:
     """The package itself reads it once and never again."""
     token = tmp_path / "token"
@@ -552,6 +561,14 @@ def with_server(directory: Path, server: str) -> str:
     return str(path)
 
 
+@case(
+    "W11",
+    kind="Found by tests: wrong answers of the exporter",
+    situation="The server of a kubeconfig has no scheme: `localhost:8001`.",
+    says="It is asked over HTTP, as kubectl does. Before: at a wrong address.",
+    found_by="test",
+    since="2026-11-26",
+)
 def test_a_server_without_a_scheme_is_asked_over_http_as_kubectl_does(tmp_path: Path) -> None:
     with scripted_api.scripted_api(page([], "1")) as api:
         client = ClusterClient.connect(kubeconfig=with_server(tmp_path, f"localhost:{api.port}"))
@@ -560,6 +577,14 @@ def test_a_server_without_a_scheme_is_asked_over_http_as_kubectl_does(tmp_path: 
         assert api.next_request().path == "/api"
 
 
+@case(
+    "W47",
+    kind="Found by tests: a credential or page without protection",
+    situation="The API server has an `http://` address on another machine.",
+    says="No token is sent. Before: it was sent in clear text.",
+    found_by="test",
+    since="2026-11-26",
+)
 @pytest.mark.parametrize("server", ["http://api:6443", "api:6443", "http://10.0.0.1", "http://localhost.example"])
 def test_without_tls_no_token_leaves_this_machine_as_kubectls_does_not(tmp_path: Path, server: str) -> None:
     access = finder(with_server(tmp_path, server), None)()

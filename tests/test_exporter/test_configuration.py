@@ -19,6 +19,7 @@ from exporter.configuration import (
     parse,
 )
 from exporter.model import Discovery, DiscoveryProbe, Evidence, Target, Workload
+from tests.field.record import case
 
 FULL = """\
 targets:
@@ -195,6 +196,14 @@ KNOWN = (
 )
 
 
+@case(
+    "W12",
+    kind="Found by tests: wrong answers of the exporter",
+    situation="The configuration has `drainTimeout: 5mm`.",
+    says="Refused, with its line. Before: five months.",
+    found_by="test",
+    since="2026-11-24",
+)
 @pytest.mark.parametrize(
     ("line", "message"),
     [
@@ -350,6 +359,14 @@ def test_two_targets_of_one_name_are_refused() -> None:
     assert refusal(text) == "certlag.yaml: targets: two are named 'vault'; each needs its own name"
 
 
+@case(
+    "W36",
+    kind="Found by tests: an input that stopped a program",
+    situation="The configuration has a date or number outside Python's range, or brackets nested without end.",
+    says="Refused, exit code 2. Before: a traceback.",
+    found_by="fuzzing",
+    since="2026-11-24",
+)
 @pytest.mark.parametrize(
     "text",
     [

@@ -20,6 +20,7 @@ from exporter.cluster.credential import CredentialKind
 from exporter.errors import ClusterError, ClusterErrorReason
 from tests import pki, scripted_api
 from tests.fake_clock import FakeClock, NotedClock
+from tests.field.record import case
 from tests.scripted_api import ScriptedApi, answer, chunk, html, page, refusal, watch
 from tests.tls_servers import server_context
 
@@ -125,6 +126,14 @@ DRIPS = {
 """A beginning, what comes of it again and again, and the status that was told."""
 
 
+@case(
+    "W41",
+    kind="Found by tests: a peer that used up time or memory",
+    situation="An answer of the API server comes one byte at a time.",
+    says="Timed out after two minutes. Before: read without end, also by a run with drained workers.",
+    found_by="test",
+    since="2026-11-26",
+)
 @pytest.mark.fault("N10")
 @pytest.mark.parametrize(("beginning", "drop", "status"), DRIPS.values(), ids=DRIPS.keys())
 def test_an_answer_that_drips_is_given_up_although_no_byte_of_it_is_late(
@@ -285,6 +294,14 @@ NO_DATES = (
 )
 
 
+@case(
+    "W33",
+    kind="Found by tests: an input that stopped a program",
+    situation="The `Date` of an answer has a UTC offset of 20 digits.",
+    says="No date. Before: the exporter ended.",
+    found_by="test",
+    since="2026-11-26",
+)
 @pytest.mark.fault("F44")
 @settings(max_examples=500)
 @given(st.one_of(st.sampled_from(NO_DATES), st.text(), st.lists(st.sampled_from(WORDS_OF_DATES)).map("".join)))

@@ -15,6 +15,7 @@ from exporter.cluster.decode import MAX_PORTS, MAX_SECRETS, SkipReason, Undecoda
 from exporter.cluster.resources import CERTIFICATE_REQUESTS, CERTIFICATES, LEASES, PODS, REPLICA_SETS, WORKLOADS
 from exporter.model import CertificateRequest, Container, IssuerRef, ObjectKey, Owner, Port, Workload
 from tests import pki
+from tests.field.record import case
 
 ROOT = pki.authority("root")
 LEAF = ROOT.intermediate("middle").leaf("svc.example")
@@ -252,6 +253,14 @@ def test_what_is_no_instant_is_refused(text: str) -> None:
     assert reason(decode.certificate, changed(CERTIFICATE, ("status", "notAfter"), text)) is SkipReason.WRONG_TYPE
 
 
+@case(
+    "W32",
+    kind="Found by tests: an input that stopped a program",
+    situation="A date in a Certificate's status is outside the calendar once it is in UTC.",
+    says="The object is skipped and counted. Before: the exporter ended.",
+    found_by="test",
+    since="2026-11-24",
+)
 @pytest.mark.fault("F21")
 @pytest.mark.parametrize("text", ["9999-12-31T23:59:59-01:00", "0001-01-01T00:00:00+01:00"])
 def test_an_instant_beyond_the_calendar_is_refused(text: str) -> None:
@@ -394,6 +403,14 @@ def test_the_annotation_names_ports(text: str | None, ports: tuple[str, ...]) ->
 LONGER_THAN_ANY_NAME = "x" * 1025
 
 
+@case(
+    "W4",
+    kind="Found by tests: wrong answers of the exporter",
+    situation="A pod has an annotation, an owner or the name of an optional Secret of 1,025 characters.",
+    says="The pod is read. Before: it was not seen, and one that was known was dropped.",
+    found_by="test",
+    since="2026-11-26",
+)
 @pytest.mark.fault("H8")
 @pytest.mark.parametrize(
     "path",

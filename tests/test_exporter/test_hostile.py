@@ -14,6 +14,7 @@ from exporter.model import DiscoveryProbe, Endpoint, ProbeFailure, Unanswered
 from exporter.probe import probe
 from exporter.targets import endpoints
 from tests.builders import a_certificate, a_pod, an_endpoint
+from tests.field.record import case
 
 HOSTILE = [
     "\x1b[2J\x1b]0;owned\x07",
@@ -28,6 +29,14 @@ HOSTILE = [
 NO_ADDRESSES = ["a" * 70, "..", "\ud800", "\x00", "localhost", "10.0.0.1:80", "10.0.0", "http://10.0.0.1", "fe80::1%zz"]
 
 
+@case(
+    "W28",
+    kind="Found by tests: an input that stopped a program",
+    situation="A pod has the annotation `certlag.dev/port` with a number of thousands of digits.",
+    says="No port. Before: the exporter ended.",
+    found_by="test",
+    since="2026-11-24",
+)
 @pytest.mark.fault("H8")
 @pytest.mark.parametrize("reference", ["0", "65536", "9" * 6, "9" * 5000, "٣" * 5000, "-1", "1e3", "²"])
 def test_what_is_no_port_in_an_annotation_has_no_endpoint(reference: str) -> None:
@@ -42,6 +51,14 @@ def test_an_annotation_of_all_ports_costs_64_handshakes() -> None:
     assert len(decode.pod(msgspec.Raw(json.dumps(document).encode())).probe_ports) == decode.MAX_PROBE_PORTS
 
 
+@case(
+    "W29",
+    kind="Found by tests: an input that stopped a program",
+    situation="The address of a pod is a name.",
+    says="Unreachable, and no name is looked up. Before: a long name ended the exporter, a short one was looked up.",
+    found_by="test",
+    since="2026-11-24",
+)
 @pytest.mark.fault("F18")
 @pytest.mark.parametrize("address", NO_ADDRESSES)
 def test_a_pods_address_that_is_none_is_unreachable_and_no_name_is_looked_up(address: str) -> None:

@@ -20,6 +20,7 @@ from exporter.cluster.connection import Connection
 from exporter.cluster.port_forward import ForwardedConnection
 from exporter.errors import ClusterError, ClusterErrorReason
 from tests import pki
+from tests.field.record import case
 from tests.scripted_api import ScriptedApi, page, refusal, scripted_api, silence
 from tests.tls_servers import HOST, listening, server_context
 
@@ -168,6 +169,14 @@ def test_a_frame_that_drips_gains_no_time(tmp_path: Path) -> None:
             connection.recv(65536)
 
 
+@case(
+    "W42",
+    kind="Found by tests: a peer that used up time or memory",
+    situation="A port-forward's answer comes one byte at a time.",
+    says="Timed out after five seconds. Before: read without end, with drained workers.",
+    found_by="test",
+    since="2026-11-26",
+)
 @pytest.mark.fault("N10")
 @pytest.mark.parametrize(
     "beginning", [b"HTTP/1.1 101 Switching Protocols\r\nX: ", b"HTTP/1.1 500 no\r\nContent-Length: 99999\r\n\r\n"]

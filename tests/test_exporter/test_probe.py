@@ -21,6 +21,7 @@ from exporter.clock import SystemClock
 from exporter.model import Endpoint, ObjectKey, Presented, Probe, ProbeFailure, Unanswered
 from exporter.probe import MAX_BYTES, Handshake, probe
 from tests import forged_tls, pki
+from tests.field.record import case
 from tests.forged_tls import ClientHello
 from tests.hostile_peers import (
     CHANGE_CIPHER_SPEC,
@@ -122,6 +123,14 @@ def test_the_server_name_picks_one_of_two_certificates_on_a_port() -> None:
         assert presented(ask(server.port, None)) == LEAF.chain
 
 
+@case(
+    "W31",
+    kind="Found by tests: an input that stopped a program",
+    situation="The first name of a Certificate cannot be sent as SNI: an empty label, or 64 characters without a dot.",
+    says="The handshake has no SNI. Before: the exporter ended.",
+    found_by="test",
+    since="2026-11-24",
+)
 @pytest.mark.parametrize(
     "name",
     [
@@ -436,6 +445,14 @@ def test_the_forged_server_is_believed_if_it_holds_the_key(*, retry: bool) -> No
     assert outcome(shake, forged(shake, "own key", retry=retry)) == LEAF.chain
 
 
+@case(
+    "W1",
+    kind="Found by tests: wrong answers of the exporter",
+    situation="A TLS 1.3 server asks for a second ClientHello and sends a certificate without proof of its key.",
+    says="No certificate was seen. Before: the certificate was believed.",
+    found_by="test",
+    since="2026-11-24",
+)
 @pytest.mark.fault("F26")
 @pytest.mark.parametrize("retry", [False, True], ids=["at once", "after HelloRetryRequest"])
 @pytest.mark.parametrize("proof", ["another key", "none"])

@@ -16,6 +16,7 @@ from exporter.cluster.resources import ALL_NAMESPACES, CERTIFICATES, Watch
 from exporter.cluster.watch import CUT_AFTER, RELIST_AFTER, WATCH_SECONDS, Reflector
 from exporter.errors import ClusterError, ClusterErrorReason
 from tests.fake_clock import FakeClock
+from tests.field.record import case
 from tests.scripted_api import bookmark
 
 
@@ -96,6 +97,14 @@ def lived(watches: int = 5, **ways: object) -> tuple[Sequence[int], float]:
 LONG = range(WATCH_SECONDS[0], WATCH_SECONDS[1] + 1)
 
 
+@case(
+    "W7",
+    kind="Found by tests: wrong answers of the exporter",
+    situation="A load balancer cuts connections that are idle for less than a minute.",
+    says="A quiet watch stays in contact. Before: the alert on silent watches fired as long as it was quiet.",
+    found_by="test",
+    since="2026-11-26",
+)
 @pytest.mark.fault("N11")
 @pytest.mark.parametrize("ends_well", [False, True])
 @pytest.mark.parametrize("idle", [CUT_AFTER, 30, 50, 59])

@@ -27,6 +27,7 @@ from exporter.runs import TargetAssessment, WorkerReplicas, assess_target
 from exporter.status_page.render import Renderer
 from exporter.text_format import render
 from tests.builders import DEPLOYMENT, NAMESPACE, RENEWED_AT, a_target, a_workload, an_open_run
+from tests.field.record import case
 
 KEY = ObjectKey(NAMESPACE, "certlag-run-build-service")
 WORKER = Workload(NAMESPACE, "deployment", "worker")
@@ -110,6 +111,14 @@ RENDERER = Renderer()
 NUMBERS = st.integers() | st.integers(2**31 - 2, 2**31) | st.integers(-MAX_SECONDS, MAX_SECONDS) | st.floats()
 
 
+@case(
+    "W5",
+    kind="Found by tests: wrong answers of the exporter",
+    situation="A forged record has 10⁴⁰⁰ replicas, or a number that is not finite.",
+    says="The record is refused. Before: Prometheus refused the whole scrape, and the page answered 500.",
+    found_by="test",
+    since="2026-11-26",
+)
 @pytest.mark.fault("H6", "F44")
 @given(replicas=NUMBERS, seconds=st.lists(NUMBERS, max_size=2 * MAX_STEPS))
 def test_no_number_in_a_record_breaks_what_is_shown(replicas: float, seconds: list[float]) -> None:

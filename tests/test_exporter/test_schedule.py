@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from exporter.model import Endpoint, ObjectKey
 from exporter.schedule import FAILING_AT_ONCE, INTERVAL, NOT_READY_DELAY, RETRY_FIRST, SPREAD, Schedule
+from tests.field.record import case
 
 A, B, C = (Endpoint(ObjectKey("ns", name), "uid", "10.0.0.1", "main", "id", 443, None) for name in "abc")
 EVERYTHING = 1000
@@ -236,6 +237,14 @@ def test_whatever_happens_all_that_is_wanted_is_probed_again_and_nothing_else(
     assert set(planned.take(now + 2 * INTERVAL, EVERYTHING)) == set().union(*wanted.values())
 
 
+@case(
+    "W9",
+    kind="Found by tests: wrong answers of the exporter",
+    situation="1,000 new pods accept connections and say nothing.",
+    says="An endpoint that answered last keeps its interval. Before: it was probed minutes late.",
+    found_by="test",
+    since="2026-11-26",
+)
 @pytest.mark.fault("F29")
 def test_one_that_answers_keeps_its_interval_beside_a_thousand_new_ones_that_never_do() -> None:
     interval, timeout, probers, now = 60.0, 3.0, 16, 0.0

@@ -20,6 +20,7 @@ from exporter.server import CHUNK, MAX_HEADERS, Request, Response, Server
 from exporter.text_format import CONTENT_TYPE, Family, Page, Sample
 from exporter.web_config import WebConfigFile
 from tests.fake_clock import FakeClock
+from tests.field.record import case
 from tests.tls_servers import HOST
 
 BIG = b"x" * 20_000_000
@@ -452,6 +453,14 @@ def test_the_client_that_was_waited_for_longest_makes_room(running: Running, mon
 HALF = b"GET / HTTP/1.1\r\nHost: a\r\n"
 
 
+@case(
+    "W38",
+    kind="Found by tests: a peer that used up time or memory",
+    situation="Hundreds of clients connect and say nothing.",
+    says="Scrapes are answered. Before: 503, for up to two minutes.",
+    found_by="test",
+    since="2026-11-24",
+)
 @pytest.mark.fault("F31")
 @pytest.mark.parametrize(
     ("clients", "says"),

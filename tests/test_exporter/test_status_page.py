@@ -22,6 +22,7 @@ from exporter.status_page.words import FAILURES, REASONS, RUN_STATES, STATES, VE
 from runbook.reporters.answer import Answer, Commands, advise
 from runbook.sight import target_sight
 from tests.builders import KEY, a_target
+from tests.field.record import case
 from tests.page_scenes import NOW, Document, Scene, document, many, running, seeing
 
 BLIND = seeing(silent=timedelta(minutes=20), failure=True)
@@ -210,6 +211,14 @@ def test_a_watch_is_blind_that_was_silent_for_long(silent: timedelta, failure: b
     assert sight(document(SETTLED, watches=seeing(silent=silent, failure=failure)), NOW).level is level
 
 
+@case(
+    "W8",
+    kind="Found by tests: wrong answers of the exporter",
+    situation="A watch has read its list and has heard nothing since.",
+    says="The page counts it as silent. Before: as in step with the API server.",
+    found_by="test",
+    since="2026-11-24",
+)
 def test_what_a_blind_exporter_does_not_see_is_named_with_its_reason() -> None:
     seen = sight(document(SETTLED, watches=BLIND), NOW)
     assert seen.watches == "0 of 2 watches in step with the API server; the quietest was heard 20 minutes ago"

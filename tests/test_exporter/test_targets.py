@@ -8,6 +8,7 @@ from exporter.cluster.decode import MAX_PORTS, MAX_PROBE_PORTS
 from exporter.model import DiscoveryProbe, Port
 from exporter.targets import MAX_ENDPOINTS, endpoints
 from tests.builders import a_certificate, a_container, a_pod
+from tests.field.record import case
 
 
 @pytest.mark.fault("H8")
@@ -21,6 +22,14 @@ def test_ports_that_every_container_declares_cost_64_handshakes(probe: Discovery
     assert len(found) == MAX_ENDPOINTS == 64
 
 
+@case(
+    "W40",
+    kind="Found by tests: a peer that used up time or memory",
+    situation="A container declares 65,535 ports.",
+    says="The first 64 are probed. Before: nothing was assessed for minutes.",
+    found_by="test",
+    since="2026-11-25",
+)
 @pytest.mark.fault("H8")
 def test_a_container_that_declares_all_ports_is_read_in_a_moment() -> None:
     """Compared port by port with itself for each of its ports, it would take minutes."""

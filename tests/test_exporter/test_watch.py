@@ -25,6 +25,7 @@ from exporter.errors import ClusterError, ClusterErrorReason
 from exporter.model import ObjectKey
 from exporter.sharding import WHOLE, Shard
 from tests.fake_clock import FakeClock
+from tests.field.record import case
 from tests.figures import Figures
 from tests.scripted_api import (
     CUT,
@@ -255,14 +256,15 @@ def test_poison_objects_are_counted_and_kept_apart_and_the_rest_is_handed_over(t
     assert run.reflector.health.skipped == {SkipReason.WRONG_TYPE: 1, SkipReason.MISSING_FIELD: 2}
 
 
+@pytest.mark.field_case("W4")
 @pytest.mark.fault("F18", "H8")
 @pytest.mark.parametrize("kind", ["Certificate", "CertificateRequest", "Pod"])
 def test_what_stands_in_annotations_and_owners_hides_no_object_nor_its_end(tmp_path: Path, kind: str) -> None:
     """The API takes 256 KiB of them from whoever may make the object. Of the wrong type it lets none pass."""
     resource = {"Certificate": CERTIFICATES, "CertificateRequest": CERTIFICATE_REQUESTS, "Pod": PODS}[kind]
     known = changed(KINDS[kind][1], ("metadata", "resourceVersion"), "8")
-    long = changed(known, ("metadata", "annotations"), {"cert-manager.io/certificate-name": "x" * 1025})
-    wrong = changed(known, ("metadata", "annotations"), {"cert-manager.io/certificate-name": 5})
+    long = changed(known, ("metadata", "annotations"), {"cert-manager.io/certificate-revision": "x" * 1025})
+    wrong = changed(known, ("metadata", "annotations"), {"cert-manager.io/certificate-revision": 5})
     owned = changed(known, ("metadata", "ownerReferences"), [{"kind": 5}])
     with running(
         tmp_path,
@@ -289,6 +291,7 @@ def fat(*names: str) -> list[dict[str, Any]]:
     return [certificate(name) | {"data": "x" * 1000} for name in names]
 
 
+@pytest.mark.field_case("W39")
 @pytest.mark.fault("N9")
 def test_a_page_that_is_too_large_is_asked_for_again_with_half_as_many_until_it_fits(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -404,6 +407,14 @@ def test_every_event_is_a_contact(tmp_path: Path) -> None:
         assert run.reflector.health.last_contact_at == run.clock.now()
 
 
+@case(
+    "W6",
+    kind="Found by tests: wrong answers of the exporter",
+    situation="A proxy answers a watch with blank lines, a login page or half an event.",
+    says="That is no contact with the API server. Before: it was, and the alert on silent watches stayed silent.",
+    found_by="test",
+    since="2026-11-25",
+)
 @pytest.mark.fault("F9", "F7")
 @pytest.mark.parametrize(
     "says_nothing",
@@ -608,6 +619,14 @@ def test_a_safety_list_is_due_after_half_an_hour_to_an_hour(tmp_path: Path) -> N
         assert run.reflector.health.synced
 
 
+@case(
+    "W34",
+    kind="Found by tests: an input that stopped a program",
+    situation="A line of a watch holds bytes that are not UTF-8.",
+    says="Asked for again. Before: the exporter ended.",
+    found_by="fuzzing",
+    since="2026-11-24",
+)
 @pytest.mark.fault("F9")
 @pytest.mark.parametrize(
     "line", [b'{"type": "ADDED\xff", "object": {}}\n', b"\xff\n", b'{"type": "\\ud800"}\n', b"[" * 10**5 + b"\n"]

@@ -19,6 +19,7 @@ from exporter import server as server_module
 from exporter.server import Response, Server
 from exporter.web_config import WebConfigError, WebConfigFile
 from tests import pki
+from tests.field.record import case
 
 NOW = datetime.now(UTC)  # these certificates are verified by real clients, today
 DAY = timedelta(days=1)
@@ -179,6 +180,14 @@ def test_a_configuration_that_was_broken_later_changes_nothing(tmp_path: Path) -
         assert get(port, credentials=f"prometheus:{PASSWORD}").status == 200
 
 
+@case(
+    "W44",
+    kind="Found by tests: a credential or page without protection",
+    situation="The web configuration is read while it is written.",
+    says="TLS and passwords stay. Before: everybody was let in without TLS until the file was complete.",
+    found_by="test",
+    since="2026-11-26",
+)
 @pytest.mark.fault("F36")
 @pytest.mark.parametrize("first", ["basic_auth_users", "tls_server_config"])
 def test_whoever_comes_while_it_is_written_is_asked_for_nothing_less(first: str, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import bcrypt
 import pytest
 
 from exporter.web_config import WebConfigError, WebConfigFile
+from tests.field.record import case
 
 PASSWORD = "Tr0ub4dor&3"
 HASH = bcrypt.hashpw(b"x", bcrypt.gensalt(4)).decode()
@@ -25,6 +26,14 @@ MISTAKES = {
 }
 
 
+@case(
+    "W45",
+    kind="Found by tests: a credential or page without protection",
+    situation="The web configuration has a password where a bcrypt hash belongs.",
+    says="Refused, with its line. Before: the password was printed and logged.",
+    found_by="test",
+    since="2026-11-25",
+)
 @pytest.mark.fault("P4")
 @pytest.mark.parametrize("mistake", MISTAKES.values(), ids=MISTAKES)
 def test_a_password_in_the_file_is_in_no_message_neither_at_start_nor_later(

@@ -4,6 +4,7 @@ import time
 
 import pytest
 
+from tests.field.record import case
 from tests.figures import Figures
 from tests.fuzz import campaign
 from tests.fuzz.__main__ import told
@@ -15,6 +16,14 @@ SECONDS = 15.0
 """For each subject: two minutes together. `make fuzz` takes an hour."""
 
 
+@case(
+    "W37",
+    kind="Found by tests: an input that stopped a program",
+    situation="The texts of a run's record are numbers, or one of its dates is outside the calendar.",
+    says="Neither program takes it for a record. Before: the runbook read it, or ended with a traceback.",
+    found_by="fuzzing",
+    since="2026-11-24",
+)
 @pytest.mark.fault("F44", "H5")
 @pytest.mark.filterwarnings("ignore::cryptography.utils.CryptographyDeprecationWarning")
 @pytest.mark.parametrize("name", SUBJECTS)

@@ -8,6 +8,7 @@ import pytest
 
 from runbook.alertmanager import ANSWER_TIMEOUT, MAX_ANSWER, Alertmanager, AlertmanagerError, Silences
 from tests.fake_clock import FakeClock, NotedClock
+from tests.field.record import case
 from tests.scripted_api import Answer, ScriptedApi, answer, drip, hang_up, html, scripted_api
 
 UNTIL = FakeClock().now() + timedelta(seconds=3900)
@@ -44,6 +45,14 @@ def test_a_silence_names_its_alerts_and_its_namespace_ends_by_itself_and_never_c
     assert warnings == []
 
 
+@case(
+    "W16",
+    kind="Found by tests: wrong endings and answers of a run",
+    situation="A run with a silence is resumed without `--alertmanager`.",
+    says="The silence is ended where it was made. Before: it was left.",
+    found_by="test",
+    since="2026-11-24",
+)
 @pytest.mark.parametrize("named", [True, False], ids=["named", "not named"])
 def test_a_silence_is_ended_at_the_alertmanager_that_is_named_else_where_it_was_made(named: bool) -> None:  # noqa: FBT001
     with scripted_api(answer(b"")) as api, scripted_api() as gone:
@@ -90,6 +99,14 @@ def test_the_gate_names_those_of_its_alerts_that_fire_silenced_or_not() -> None:
     assert request.query == {"active": "true", "silenced": "true", "inhibited": "true"}
 
 
+@case(
+    "W15",
+    kind="Found by tests: wrong endings and answers of a run",
+    situation="A run is to be refused while an alert fires, and Alertmanager answers with something else than a list.",
+    says="Refused. Before: `{}` counted as no alert.",
+    found_by="test",
+    since="2026-11-24",
+)
 @pytest.mark.parametrize("broken", [*BROKEN[:4], answer(b"[1]")], ids=["500", "html", "hang up", "no list", "no alert"])
 def test_a_gate_that_cannot_be_asked_is_an_error_and_never_nothing_fires(broken: Answer) -> None:
     with scripted_api(broken) as api, pytest.raises(AlertmanagerError):

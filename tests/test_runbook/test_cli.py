@@ -12,6 +12,7 @@ from click.testing import CliRunner, Result
 
 from runbook import cli
 from runbook.preconditions import OVERRIDES
+from tests.field.record import case
 from tests.scripted_api import answer, refusal, scripted_api
 
 TARGET = """
@@ -124,6 +125,14 @@ def test_a_silence_without_an_alertmanager_is_told(kubeconfig: str) -> None:
     assert "--silence needs --alertmanager" in result.stderr
 
 
+@case(
+    "W46",
+    kind="Found by tests: a credential or page without protection",
+    situation="The URL of Alertmanager holds a password.",
+    says="Refused, and not repeated. Before: the password was in messages, the plan and the record.",
+    found_by="test",
+    since="2026-11-25",
+)
 @pytest.mark.fault("P4")
 @pytest.mark.parametrize(
     "url",

@@ -14,6 +14,7 @@ from runbook.hold import Limits
 from runbook.leases import DURATION, HeldError, Leases
 from runbook.outcomes import Outcome
 from tests.builders import a_leaf
+from tests.field.record import case
 from tests.figures import Figures
 from tests.memory_cluster import LEASES, REPLICAS, WORKERS, Driver, Fault, MemoryCluster, Perform, engine
 from tests.sampling import Dice
@@ -90,6 +91,14 @@ def test_a_jump_neither_ends_a_drain_early_nor_makes_it_last(jump: timedelta) ->
     assert (cluster.restarts, cluster.replicas()) == (0, REPLICAS)
 
 
+@case(
+    "W19",
+    kind="Found by tests: wrong endings and answers of a run",
+    situation="The clock is set back during a run, so that the issuance lies in the future.",
+    says="The run goes on. Before: the workers stayed drained until the clock had caught up.",
+    found_by="test",
+    since="2026-11-25",
+)
 @pytest.mark.fault("F20")
 def test_an_issuance_that_seems_to_be_of_the_future_is_not_waited_for_while_drained() -> None:
     cluster = MemoryCluster()

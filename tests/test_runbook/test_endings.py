@@ -27,6 +27,7 @@ from tests.disturbed_run import (
     restart,
     writing,
 )
+from tests.field.record import case
 from tests.memory_cluster import (
     LEASES,
     PODS,
@@ -146,6 +147,14 @@ def assert_left_at_0(cluster: MemoryCluster, ending: Ending, status: int) -> Non
     assert cluster.held() == set()
 
 
+@case(
+    "W20",
+    kind="Found by tests: wrong endings and answers of a run",
+    situation="The API server refuses to scale the workers up again.",
+    says="Exit code 7, with the workers and the reason. Before: 1, after an hour, without a word on the workers.",
+    found_by="test",
+    since="2026-11-26",
+)
 @pytest.mark.fault("F42")
 @REFUSALS
 def test_workers_that_may_not_be_put_back_are_said_to_be_missing(status: int) -> None:
@@ -391,6 +400,14 @@ def test_the_record_says_the_step_before_the_step_is_begun() -> None:
     )
 
 
+@case(
+    "W25",
+    kind="Found by tests: two runs that changed the same objects",
+    situation="Another run ends between the plan and the first write.",
+    says="Refused: the plan is outdated. Before: the target was restarted twice.",
+    found_by="simulation",
+    since="2026-11-24",
+)
 def test_a_plan_that_another_run_has_outdated_changes_nothing() -> None:
     cluster = MemoryCluster()
     assert Driver(cluster).drive(engine(cluster).restart()).outcome is Outcome.DONE

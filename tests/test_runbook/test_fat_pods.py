@@ -21,6 +21,7 @@ from runbook.look import Looker
 from runbook.wakeup import Wakeup
 from runbook.workloads import PodState, pod_state
 from tests.builders import NAMESPACE, a_target
+from tests.field.record import case
 from tests.figures import Figures
 from tests.scripted_api import page, scripted_api
 
@@ -66,6 +67,14 @@ def in_the_run(connection: Connection) -> Sequence[PodState]:
     return driver.drive(steps())
 
 
+@case(
+    "W43",
+    kind="Found by tests: a peer that used up time or memory",
+    situation="16 pods of more than a MiB each are beside a target.",
+    says="The run holds 22 MiB. Before: 160 MiB, and its Job was killed while the workers were at 0.",
+    found_by="test",
+    since="2026-11-26",
+)
 @pytest.mark.fault("N9")
 @pytest.mark.parametrize("lists", [before_the_run, in_the_run])
 def test_of_fat_pods_only_what_is_needed_is_held(lists: Lists, tmp_path: Path, figures: Figures) -> None:

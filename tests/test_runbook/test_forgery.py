@@ -14,6 +14,7 @@ from runbook.outcomes import Outcome
 from runbook.process_identity import this_process
 from runbook.workloads import RUN_ANNOTATION
 from tests.builders import NAMESPACE
+from tests.field.record import case
 from tests.memory_api import Document
 from tests.memory_cluster import RECORD, SCALED_OBJECT, WORKERS, Driver, Killed, MemoryCluster, engine
 
@@ -77,6 +78,14 @@ def others(cluster: MemoryCluster) -> list[tuple[Document, Document]]:
     return [(document["metadata"]["annotations"], document["spec"]) for document in documents]
 
 
+@case(
+    "W22",
+    kind="Found by tests: wrong endings and answers of a run",
+    situation="A forged record says that another ScaledObject was paused.",
+    says="Refused. Before: resume and abort wrote the forger's annotations on any object that the operator may patch.",
+    found_by="test",
+    since="2026-11-24",
+)
 @pytest.mark.fault("H6")
 @pytest.mark.parametrize("way", ["resume", "abort"])
 @pytest.mark.parametrize("forgery", FORGERIES.values(), ids=FORGERIES)

@@ -16,6 +16,7 @@ import pytest
 from runbook.effects import Change, Effect, Steps, Tell
 from runbook.engine import Ending
 from runbook.outcomes import Outcome
+from tests.field.record import case
 from tests.figures import Figures
 from tests.memory_cluster import REPLICAS, Driver, MemoryCluster, engine, finish
 from tests.sampling import Dice
@@ -139,12 +140,28 @@ FINISHED = {Outcome.DONE, Outcome.ABORTED, Outcome.NOTHING_TO_DO}
 SECONDS = [pytest.param(a_take_over, id="take-over"), pytest.param(an_abort, id="abort")]
 
 
+@case(
+    "W23",
+    kind="Found by tests: two runs that changed the same objects",
+    situation="A run sleeps between a read and a write, and another command takes it over.",
+    says="Only the later one writes. Before: the sleeper's write could land, and what it had recorded could be lost.",
+    found_by="simulation",
+    since="2026-11-24",
+)
 @pytest.mark.parametrize("second", SECONDS)
 def test_of_two_commands_that_overlap_anywhere_only_the_later_epoch_writes(second: Begin, figures: Figures) -> None:
     dice = Dice()
     _explore(second, dice.sample(list(schedules(second)), SAMPLE), str(dice), figures)
 
 
+@case(
+    "W24",
+    kind="Found by tests: two runs that changed the same objects",
+    situation="A run sleeps before it writes its record, and another run begins and ends.",
+    says="It writes nothing. Before: it wrote its record over the other one's, as an open run.",
+    found_by="simulation",
+    since="2026-11-24",
+)
 @pytest.mark.parametrize("second", SECONDS)
 def test_who_sleeps_before_it_records_writes_no_record_over_that_of_a_whole_run_meanwhile(second: Begin) -> None:
     recorded = next(i for i in range(length(a_run)) if _next_is(i, "create the record"))

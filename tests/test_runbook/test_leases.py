@@ -20,6 +20,7 @@ from runbook.leases import (
     LostError,
 )
 from tests.builders import NAMESPACE
+from tests.field.record import case
 from tests.memory_api import failure
 from tests.memory_cluster import LEASES, Driver, Fault, MemoryCluster, Perform
 
@@ -128,6 +129,14 @@ def test_its_own_timestamps_decide_nothing() -> None:
         assert DURATION <= cluster.clock.monotonic() - began <= DURATION + 1
 
 
+@case(
+    "W26",
+    kind="Found by tests: two runs that changed the same objects",
+    situation="The Lease of a dead run says that it lasts for 68 years, or for a second.",
+    says="It is watched for one to ten minutes. Before: as long as it said.",
+    found_by="test",
+    since="2026-11-25",
+)
 @pytest.mark.fault("H7")
 @pytest.mark.parametrize(("written", "watched_for"), [(1, DURATION), (86_400, LONGEST)])
 def test_however_long_it_says_that_it_lasts_it_is_watched_for_a_minute_and_no_more_than_ten(

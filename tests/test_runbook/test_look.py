@@ -23,6 +23,7 @@ from runbook.look import Looker, list_all
 from runbook.outcomes import Outcome
 from runbook.sight import TargetSight
 from tests.builders import a_target
+from tests.field.record import case
 from tests.scripted_api import ScriptedApi, page, scripted_api
 from tests.simulation.operators import Command, Order
 from tests.simulation.place import NAMESPACE, found
@@ -82,6 +83,14 @@ class Onlooker:
         return
 
 
+@case(
+    "W21",
+    kind="Found by tests: wrong endings and answers of a run",
+    situation="Beside the target is a pod that names an optional Secret of 1,025 characters.",
+    says="The run ends as usual. Before: a traceback, with the workers at 0.",
+    found_by="test",
+    since="2026-11-26",
+)
 @pytest.mark.fault("F18", "H8")
 def test_a_run_ends_well_beside_objects_with_texts_that_are_too_long() -> None:
     """Whoever may make a pod in the namespace could else end a run while the workers are at 0."""

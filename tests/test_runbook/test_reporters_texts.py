@@ -20,6 +20,7 @@ from runbook.reporters.plan_text import plan_parts
 from runbook.reporters.summary import summary_parts
 from tests import reporter_texts
 from tests.builders import RENEWED_AT
+from tests.field.record import case
 from tests.reporter_texts import COMMANDS, a_history, a_left_run, an_answer, presenting, shown
 from tests.scripted_run import BEGUN, a_plan, an_end
 
@@ -133,6 +134,14 @@ def answers() -> dict[str, Answer]:
     }
 
 
+@case(
+    "W13",
+    kind="Found by tests: wrong endings and answers of a run",
+    situation="`runbook check` of a target whose workload does not exist, though its certificate does.",
+    says="Exit code 3. Before: 0.",
+    found_by="test",
+    since="2026-11-24",
+)
 @pytest.mark.parametrize(
     ("kind", "code", "words", "commands"),
     [

@@ -11,6 +11,7 @@ import pytest
 
 from tests.benchmark import outside
 from tests.benchmark.outside import MIB
+from tests.field.record import case
 from tests.figures import Figures
 from tests.test_stories.watched_population import CERTIFICATES, WatchedPopulation, watched_population
 
@@ -31,6 +32,14 @@ def population(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WatchedPopu
         yield made
 
 
+@case(
+    "W39",
+    kind="Found by tests: a peer that used up time or memory",
+    situation="300 Certificates have a megabyte each.",
+    says="They are read in smaller pages. Before: one page filled the memory.",
+    found_by="test",
+    since="2026-11-25",
+)
 @pytest.mark.fault("N9")
 def test_300_certificates_of_a_megabyte_each_are_read_within_200_mib(
     population: WatchedPopulation, tmp_path: Path, figures: Figures

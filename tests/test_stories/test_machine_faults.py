@@ -28,6 +28,7 @@ from tests.benchmark import outside
 from tests.benchmark.etcd import Delete, Put
 from tests.benchmark.outside import MIB, Usage
 from tests.exporter_process import ExporterProcess
+from tests.field.record import case
 from tests.figures import Figures
 from tests.hostile_peers import answering, peers
 from tests.metrics import Metrics
@@ -220,6 +221,14 @@ def is_in_trouble(metrics: Metrics) -> bool:
 # --- no memory is left ----------------------------------------------------------------------------
 
 
+@case(
+    "W27",
+    kind="Found by tests: an input that stopped a program",
+    situation="No memory is left.",
+    says="The exporter ends at once and says why. Before: it could live on and answer no scrape.",
+    found_by="test",
+    since="2026-11-24",
+)
 @pytest.mark.fault("N7")
 def test_a_burst_that_does_not_fit_ends_the_process_at_once_and_it_says_why(
     population: WatchedPopulation, tmp_path: Path, figures: Figures

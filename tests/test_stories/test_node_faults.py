@@ -16,6 +16,7 @@ from tests import exporter_process
 from tests.api_proxy import ApiProxy, Pass, Reaction, Request, api_proxy
 from tests.bench import accounts
 from tests.exporter_process import ExporterProcess
+from tests.field.record import case
 from tests.figures import Figures
 from tests.metrics import Metrics
 from tests.test_stories.ground import Ground, a_target
@@ -66,6 +67,14 @@ def test_with_a_full_disk_exporter_and_check_work_as_ever(ground: Ground) -> Non
         assert (ran.returncode, ran.stderr) == (code, ""), ran
 
 
+@case(
+    "W14",
+    kind="Found by tests: wrong endings and answers of a run",
+    situation="`runbook check --output json` writes onto a full disk.",
+    says="The exit code of the answer. Before: a traceback and exit code 1.",
+    found_by="test",
+    since="2026-11-24",
+)
 @pytest.mark.fault("N5")
 @pytest.mark.parametrize("output", ["text", "json"])
 def test_an_answer_that_does_not_fit_onto_the_disk_keeps_its_exit_code(ground: Ground, output: str) -> None:

@@ -17,6 +17,7 @@ from exporter.run_record import Step
 from tests.api_proxy import Answer, Pass, Reaction, Request
 from tests.bench import waiting
 from tests.bench.cluster import Object
+from tests.field.record import case
 from tests.figures import Figures
 from tests.runbook_process import Ran
 from tests.test_stories.drained_ground import TARGET, WORKER, DrainedGround, Fault, drained_ground
@@ -105,6 +106,14 @@ class Cell:
 MATRIX = Matrix((Cell(deed, step, then) for deed, steps in STEPS.items() for step in steps for then in Next), sample=7)
 
 
+@case(
+    "W17",
+    kind="Found by tests: wrong endings and answers of a run",
+    situation="Somebody scales the workers or undoes the restart while the run verifies.",
+    says="Contested, exit code 9. Before: noticed only during the drain and the rollout.",
+    found_by="test",
+    since="2026-11-24",
+)
 @pytest.mark.fault("F39")
 @pytest.mark.parametrize("cell", MATRIX.parameters)
 def test_somebody_elses_deed_during_a_run_is_contested_and_then_resumed_or_aborted(

@@ -13,6 +13,7 @@ from tests.api_proxy import ApiProxy, Request, api_proxy
 from tests.bench import waiting
 from tests.bench.cluster import Object
 from tests.bench.opschain import BUILD_SERVICE, WORKER, Opschain
+from tests.field.record import case
 from tests.figures import Figures, distribution
 from tests.runbook_process import Runbook, operator
 from tests.sampling import Dice
@@ -31,6 +32,14 @@ server and kubelets, is slower there too.
 """
 
 
+@case(
+    "W18",
+    kind="Found by tests: wrong endings and answers of a run",
+    situation="The new pods are Ready, and kube-proxy does not know them yet.",
+    says="The workers are restored a second later at the earliest. Before: at once, and a build failed with a timeout.",
+    found_by="test",
+    since="2026-11-24",
+)
 @pytest.mark.parametrize("runs", [2, pytest.param(20, marks=pytest.mark.proof)])
 def test_runs_in_a_row_under_varied_timing_cut_off_no_build_and_load_what_was_issued(
     runs: int, opschain: Opschain, tmp_path: Path, figures: Figures
