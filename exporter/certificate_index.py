@@ -84,7 +84,8 @@ class CertificateIndex:
         self.drop_request(request.key)
         entry = self._entries.setdefault(uid, _Entry())
         if entry.certificate is not None:
-            request = replace(request, certificate_uid=entry.certificate.uid)  # one object for equal texts
+            uid = self._uids[entry.certificate.key]  # one object for equal values
+            request = replace(request, certificate_uid=uid.uid)
         entry.requests = tuple(sorted((*entry.requests, request), key=lambda each: each.key))
         self._owner[request.key] = uid
         _remember(entry)
