@@ -1,9 +1,9 @@
 """Expositions as tests read them: one strict parser, which holds each of them to what is promised of all.
 
-No two equal label sets; each family in one piece, with its HELP and TYPE, and declared in `exporter.exposition.FAMILIES`
-with just these labels (or one of those about the process); of a state set exactly one is 1; no sample is NaN or
-infinite; no instant is 0, since one that is not known has no sample. `tests/test_contracts/test_expositions.py` sees to it
-that no test reads an exposition in another way.
+No two equal label sets; each family in one piece, with its HELP and TYPE, and declared in `exporter.exposition` with
+just these labels (or one of those about the process); of a state set exactly one is 1; no sample is NaN or infinite; no
+instant is 0, since one that is not known has no sample. `tests/test_contracts/test_expositions.py` sees to it that no
+test reads an exposition in another way.
 """
 
 import re
@@ -70,7 +70,7 @@ class Metrics:
         """All samples."""
         return [sample for name in self._families for sample in self.all(name)]
 
-    def all(self, name: str, **labels: str) -> Iterator[Sample]:
+    def all(self, name: str, /, **labels: str) -> Iterator[Sample]:
         """The samples of a metric that have these labels, whatever others they have."""
         if name in self._families:
             names, rows = self._families[name]
@@ -79,13 +79,13 @@ class Metrics:
                 if labels.items() <= own.items():
                     yield Sample(name, own, value)
 
-    def value(self, name: str, **labels: str) -> float | None:
+    def value(self, name: str, /, **labels: str) -> float | None:
         """The value of the one sample that has these labels; None if the series is absent."""
         found = list(self.all(name, **labels))
         assert len(found) <= 1, f"{name}{labels} names {len(found)} series: {found}"
         return found[0].value if found else None
 
-    def state(self, name: str, **labels: str) -> str | None:
+    def state(self, name: str, /, **labels: str) -> str | None:
         """The state of a state set that is 1; None if the set is absent."""
         chosen = [sample.labels["state"] for sample in self.all(name, **labels) if sample.value == 1]
         assert len(chosen) <= 1, f"{name}{labels} names {len(chosen)} state sets"
@@ -120,7 +120,7 @@ def _read(block: str, declared: Mapping[str, Family]) -> tuple[str, _Read]:
 def _rows(name: str, labels: tuple[str, ...], body: str) -> Iterator[tuple[tuple[str, ...], float]]:
     line = _line(name, labels)
     found = line.findall(body)
-    if len(found) != body.count("\n") or not body.endswith("\n"):
+    if len(found) != body.count("\n") or not f"\n{body}".endswith("\n"):
         wrong = next((each for each in body.splitlines() if not line.fullmatch(each)), "its end")
         raise AssertionError(f"{name}: no sample with the labels {labels}: {wrong!r}")
     for *texts, number, _ in found:

@@ -224,7 +224,8 @@ class Walk:
 
     def _compare(self) -> None:
         for target in self.place.configuration.targets:
-            shown, expected = gauges.shown(self.exporter.published.metrics, target), truth.gauges(self.place, self.ledger, self.known, target)
+            shown = gauges.shown(self.exporter.published.metrics, target)
+            expected = truth.gauges(self.place, self.ledger, self.known, target)
             assert shown == expected, f"gauges of {target.name}:\n shown {shown}\n truth {expected}"
         self.figures.compared += 1
 
