@@ -83,7 +83,7 @@ def parse(text: str, *, source: str, default_namespace: str) -> Configuration:
     except yaml_file.YamlFileError as error:
         raise ConfigurationError(str(error)) from error
     targets = tuple(target.target(default_namespace) for target in file.targets)
-    _refuse_repeated_targets(targets, source)
+    _refuse_repetitions(targets, source)
     return Configuration(targets, file.discovery.discovery() if file.discovery else Discovery())
 
 
@@ -248,9 +248,15 @@ _RIGHT_FORMS = {
 }
 
 
-def _refuse_repeated_targets(targets: tuple[Target, ...], source: str) -> None:
+def _refuse_repetitions(targets: tuple[Target, ...], source: str) -> None:
     seen: set[str] = set()
     for target in targets:
         if target.name in seen:
             raise ConfigurationError(f"{source}: targets: two are named {target.name!r}; each needs its own name")
         seen.add(target.name)
+        for worker in target.workers:
+            if target.workers.count(worker) > 1:
+                raise ConfigurationError(
+                    f"{source}: targets: {target.name}: workers: {worker.type}/{worker.name} stands there "
+                    f"{target.workers.count(worker)} times; each is named once"
+                )

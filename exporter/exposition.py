@@ -1,7 +1,11 @@
 """Judgements to Prometheus' text format: the one module that knows the metrics' names. Pure.
 
 `FAMILIES` is the public contract (docs/metrics.md is checked against it). Each judgement is rendered once, when it
-changes; `text_format` keeps the pieces. An instant that is not known has no sample.
+changes; `text_format` keeps the pieces. An instant that is not known has no sample: none is ever 0.
+
+No two samples have the same labels. What samples are about is told by its labels: a Certificate by namespace and name,
+its use by the workload and the target's name (none has two targets of one name), an endpoint by pod, container and
+port, a watch by what it asks for.
 """
 
 from collections.abc import Iterator, Mapping
@@ -21,7 +25,7 @@ _CERTIFICATE = ("namespace", "certificate")
 _USE = ("namespace", "workload", "workload_type", "certificate", "target")
 _PLACE = (*_USE, "pod", "container", "port")
 _RUN = ("namespace", "workload", "workload_type", "target")
-_WATCH = ("resource", "watch_namespace")
+_WATCH = ("resource", "watch_namespace", "name")
 
 
 CERTIFICATE_NOT_BEFORE = Family(
@@ -248,7 +252,7 @@ def of_exporter(
     """Yield the samples about the exporter itself; counters of closed sets start at 0."""
     skipped: dict[tuple[str, SkipReason], int] = {}
     for watch, health in watches.items():
-        where = (watch.resource.name, watch.namespace)
+        where = (watch.resource.name, watch.namespace, watch.name or "")
         yield Sample(WATCH_SYNCED, where, health.synced)
         yield from _instant(WATCH_LAST_CONTACT, where, health.last_contact_at)
         yield from (Sample(WATCH_RELISTS, (*where, reason), health.relists[reason]) for reason in RELIST_REASONS)
@@ -331,5 +335,5 @@ def _loaded(place: tuple[str, ...], leaf: Leaf, evidence: Evidence) -> Iterator[
 
 
 def _instant(family: Family, labels: tuple[str, ...], at: datetime | None) -> Iterator[Sample]:
-    if at is not None:
+    if at is not None and at.timestamp() != 0:  # the epoch itself stands for "none" where it is written
         yield Sample(family, labels, at.timestamp())

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from http.client import HTTPException
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote, urlencode
 
 import urllib3
@@ -19,12 +19,14 @@ from urllib3.exceptions import HTTPError, ReadTimeoutError
 from websocket import WebSocketBadStatusException, WebSocketException, WebSocketTimeoutException
 
 from exporter.clock import Clock, SystemClock
-from exporter.cluster.access import Access, finder
 from exporter.cluster.credential import Credential
 from exporter.cluster.deadline import Deadline, TooLongError, bounded, cause, whole
 from exporter.cluster.port_forward import ForwardedConnection, TimelySocket, open_websocket
 from exporter.errors import ClusterConfigError, ClusterError, ClusterErrorReason
 from exporter.version import VERSION
+
+if TYPE_CHECKING:
+    from exporter.cluster.access import Access
 
 CONNECT_TIMEOUT = 5.0
 MAX_BODY = 256 * 1024 * 1024
@@ -63,7 +65,7 @@ class Answer:
 class Connection:
     """Requests to one API server, from any thread."""
 
-    def __init__(self, load: Callable[[], Access], clock: Clock) -> None:
+    def __init__(self, load: "Callable[[], Access]", clock: Clock) -> None:
         """Connect by what `load` returns; it is called again for fresh credentials when they are refused."""
         self._load = load
         self.clock = clock
@@ -96,6 +98,9 @@ class Connection:
         Raises:
             ClusterConfigError: there is no way to a cluster.
         """
+        # The `kubernetes` package takes a third of a second: `--help` does not need it.
+        from exporter.cluster.access import finder  # noqa: PLC0415
+
         return cls(finder(kubeconfig, context), clock or SystemClock())
 
     @property

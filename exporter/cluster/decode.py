@@ -284,7 +284,8 @@ def _containers(spec: documents.PodSpec, status: documents.PodStatus) -> Iterato
     secrets_of_volumes = dict(_volumes(spec))
     statuses = _statuses(status)
     sidecars = (part for part in spec.init_containers or () if _is_sidecar(part))
-    for part in (*(spec.containers or ()), *sidecars):
+    by_name = {part.name: part for part in (*(spec.containers or ()), *sidecars)}  # as the API server demands
+    for part in by_name.values():
         name = intern(_required(part.name, "name"))
         seen = statuses.get(name, documents.ContainerStatus())
         running = seen.state.running if seen.state else None

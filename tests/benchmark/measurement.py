@@ -16,6 +16,7 @@ from tests.benchmark import limits, outside
 from tests.benchmark.etcd import prepared
 from tests.benchmark.ground import CONFIGURATION, Ground, renewal_of
 from tests.exporter_process import ExporterProcess
+from tests.metrics import Metrics
 
 PROBE_INTERVAL = 60.0
 """Seconds: five times as often as by default, so that a quiet minute probes everything once."""
@@ -121,7 +122,7 @@ def measure(ground: Ground, effort: Effort) -> Figures:
     return Figures(
         certificates=population.certificates,
         pods=population.served,
-        series=sum(1 for line in exposition.splitlines() if not line.startswith(b"#")),
+        series=len(Metrics.parse(exposition.decode()).samples),
         certificates_after=certificates_after,
         complete_after=complete_after,
         resident=at_start.resident,

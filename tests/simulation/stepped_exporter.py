@@ -17,6 +17,7 @@ from exporter.model import Probe
 from exporter.publication import Judged, Publication
 from exporter.rounds import Rounds
 from rehearsal.api.resources import ALWAYS
+from tests.metrics import Metrics
 from tests.simulation.place import Place
 
 INTERVAL = timedelta(days=2)
@@ -49,11 +50,15 @@ class Published(Publication):
     """A publication that can be read."""
 
     text = ""
+    """What was judged."""
+    metrics = Metrics.parse("")
+    """A scrape of when that was published."""
 
     def publish(self, judged: Judged) -> None:
-        """Keep the text that a scrape would get."""
+        """Keep what a scrape would get."""
         super().publish(judged)
         self.text = b"".join(piece for row in judged.rows for piece in row.pieces).decode()
+        self.metrics = Metrics.parse(b"".join(self.scrape(gzip=False)).decode())
 
 
 @dataclass(frozen=True, slots=True)

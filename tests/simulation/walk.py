@@ -134,7 +134,7 @@ class Walk:
         for target in self.place.configuration.targets:
             self._settle(target)
         for target in self.place.configuration.targets:
-            shown = gauges.shown(gauges.read(self.exporter.published.text), target)
+            shown = gauges.shown(self.exporter.published.metrics, target)
             assert shown.runbook_state == "idle"
             assert self.promises.is_done(target), f"something of a run of {target.name} is left"
 
@@ -223,9 +223,9 @@ class Walk:
         return True
 
     def _compare(self) -> None:
-        series = gauges.read(self.exporter.published.text)
         for target in self.place.configuration.targets:
-            shown, expected = gauges.shown(series, target), truth.gauges(self.place, self.ledger, self.known, target)
+            shown = gauges.shown(self.exporter.published.metrics, target)
+            expected = truth.gauges(self.place, self.ledger, self.known, target)
             assert shown == expected, f"gauges of {target.name}:\n shown {shown}\n truth {expected}"
         self.figures.compared += 1
 
@@ -254,7 +254,7 @@ class Walk:
         """Have somebody look at the gauges, and do what they say, more or less."""
         chance, target = self.place.chance, self.place.chance.choice(self.place.configuration.targets)
         at_work = [command for command in self.commands if not command.over]
-        shown = gauges.shown(gauges.read(self.exporter.published.text), target)
+        shown = gauges.shown(self.exporter.published.metrics, target)
         if self.promises.is_open(target):
             verb = chance.choice(("resume", "resume", "resume", "abort", "restart"))
         else:

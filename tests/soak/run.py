@@ -21,6 +21,7 @@ from tests.benchmark.ground import CONFIGURATION, Ground
 from tests.benchmark.outside import MIB, Usage
 from tests.benchmark.population import Population
 from tests.exporter_process import ExporterProcess
+from tests.metrics import Metrics
 from tests.soak.deeds import DEEDS, FULL, ONCE, Place, change_pods, fill_memory, renew_some, restart_some
 from tests.soak.servers import servers
 from tests.soak.trend import Trend, trend
@@ -171,7 +172,13 @@ def _watched(exporter: ExporterProcess, watcher: Watcher) -> Iterator[Course]:
             course.unanswered += 1
             return
         course.scrapes += 1
-        course.broken += [f"status {status}"] * (status != 200) + list(watcher.broken(scrape))
+        if status != 200:
+            course.broken.append(f"status {status}")
+            return
+        try:
+            course.broken += watcher.broken(Metrics.parse(scrape.decode()))
+        except AssertionError as error:
+            course.broken.append(str(error))
         course.verdicts = watcher.looked_at
 
     with again_and_again(look, EVERY):

@@ -1,6 +1,5 @@
 """What must be shown: from what was written into the store and what is served. Pure; knows nothing of the exporter."""
 
-import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -14,9 +13,6 @@ from tests.pki import Issued
 
 MOST_REVISIONS = 50
 """Each is a minute younger than the one before, and the first is an hour old."""
-NEEDS_RESTART = re.compile(
-    rb'^certlag_needs_restart\{namespace="([^"]*)".*?certificate="([^"]*)".*\} ([01])$', re.MULTILINE
-)
 
 
 @dataclass
@@ -153,15 +149,14 @@ class Watcher:
         """Begin."""
         self._before = Counter(self.truth.restarts)
 
-    def broken(self, scrape: bytes) -> Iterator[str]:
+    def broken(self, metrics: Metrics) -> Iterator[str]:
         """Say which certificates are called stale that never were, or settled though nobody restarted them."""
         truth = self.truth
         by_place = {(each.namespace, each.name): each.number for each in truth.members}
-        for namespace, name, value in NEEDS_RESTART.findall(scrape):
+        for place, value in _by_place(metrics, "certlag_needs_restart").items():
             self.looked_at += 1
-            place = (namespace.decode(), name.decode())
             number = by_place[place]
-            if value == b"1":
+            if value == 1:
                 self._due.add(place)
                 if truth.revisions[number] == 1:
                     yield f"{place} needs a restart, and was never renewed"

@@ -2,16 +2,20 @@
 
 from datetime import UTC, datetime
 
+from exporter.exposition import NEEDS_RESTART
+from exporter.text_format import Sample, render
 from tests.benchmark.population import Population
+from tests.metrics import Metrics
 from tests.soak.truth import Truth, Watcher
 
 NOW = datetime(2026, 11, 25, tzinfo=UTC)
 PLACE = ("team-000", "service-00000")
 
 
-def verdict(value: int) -> bytes:
+def verdict(value: int) -> Metrics:
     namespace, name = PLACE
-    return f'certlag_needs_restart{{namespace="{namespace}",pod="",certificate="{name}"}} {value}'.encode()
+    sample = Sample(NEEDS_RESTART, (namespace, "web", "deployment", name, ""), value)
+    return Metrics.parse(render([NEEDS_RESTART], [sample]).decode())
 
 
 def looking() -> tuple[Truth, Watcher]:

@@ -17,7 +17,6 @@ from typing import Any
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from prometheus_client.parser import text_string_to_metric_families
 
 from exporter import logs
 from exporter.bounds import MAX_LOGGED, MAX_NAME, MAX_SERIAL
@@ -40,6 +39,7 @@ from tests.builders import a_target
 from tests.fake_clock import FakeClock
 from tests.field.record import case
 from tests.figures import Figures
+from tests.metrics import Metrics
 from tests.test_exporter.test_decode import KINDS, Path, changed, encoded, paths
 from tests.test_exporter.test_status_page import Text
 from tests.tls_servers import HOST, server_context, tls_server
@@ -68,14 +68,13 @@ class Shown:
 
     def labels(self, family: str) -> dict[str, str]:
         """The labels of the only sample of a family."""
-        families = {each.name: each for each in text_string_to_metric_families(self.exposition.decode())}
-        (sample,) = families[family].samples
-        return dict(sample.labels)
+        (sample,) = Metrics.parse(self.exposition.decode()).all(family)
+        return sample.labels
 
     def form(self) -> list[str]:
         """The series' names and labels' names, whatever these hold."""
-        families = text_string_to_metric_families(self.exposition.decode())
-        own = (sample for each in families for sample in each.samples if sample.name.startswith("certlag_"))
+        samples = Metrics.parse(self.exposition.decode()).samples
+        own = (sample for sample in samples if sample.name.startswith("certlag_"))
         return sorted(f"{sample.name} {sorted(sample.labels)}" for sample in own)
 
     def size(self) -> int:

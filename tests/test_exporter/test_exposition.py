@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from prometheus_client.parser import text_string_to_metric_families
 
 from exporter import exposition
 from exporter.certificates import read_chain, read_issued
@@ -47,6 +46,7 @@ from exporter.runs import assess_target
 from exporter.text_format import Family, Page, Sample, render
 from tests import pki
 from tests.fake_clock import FakeClock
+from tests.metrics import Metrics, as_prometheus_client_reads
 from tests.pki import DAY, NOW
 
 ROOT = pki.authority("root")
@@ -103,17 +103,10 @@ P = {**K, "pod": "pod-1", "container": "main", "port": "8443"}
 C = {"namespace": "ns", "certificate": "svc"}
 
 
-def read(text: str) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
-    """Read text as Prometheus does; each series once, each family once."""
-    families = list(text_string_to_metric_families(text))
-    assert len({family.name for family in families}) == len(families), "a family is not in one piece"
-    found: dict[tuple[str, frozenset[tuple[str, str]]], float] = {}
-    for family in families:
-        for sample in family.samples:
-            series = (sample.name, frozenset(sample.labels.items()))
-            assert series not in found, f"{series} is told twice"
-            found[series] = sample.value
-    return found
+def read(text: str, families: Iterable[Family] = FAMILIES) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
+    """Read text: the value of each series."""
+    samples = Metrics.parse(text, families).samples
+    return {(sample.name, frozenset(sample.labels.items())): sample.value for sample in samples}
 
 
 def told(samples: Iterable[Sample]) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
@@ -293,7 +286,7 @@ def test_counters_of_closed_sets_start_at_zero() -> None:
     series = told(of_exporter({watch: WatchHealth()}, {}, "1.0", "abc"))
     for reason in ProbeFailure:
         assert series["certlag_probe_failures_total", frozenset({("reason", reason.value)})] == 0
-    where = {("resource", "certificates"), ("watch_namespace", "*")}
+    where = {("resource", "certificates"), ("watch_namespace", "*"), ("name", "")}
     for error in ClusterErrorReason:
         assert series["certlag_watch_errors_total", frozenset(where | {("reason", error.value)})] == 0
     for skip in SkipReason:
@@ -311,7 +304,7 @@ def test_the_health_of_watches_is_told() -> None:
     health.relists["expired"] += 2
     health.errors[ClusterErrorReason.FORBIDDEN] += 3
     samples = list(of_exporter({Watch(PODS, "ns"): health}, {ProbeFailure.TIMEOUT: 5}, "1", ""))
-    where = {"resource": "pods", "watch_namespace": "ns"}
+    where = {"resource": "pods", "watch_namespace": "ns", "name": ""}
     assert value(samples, "certlag_watch_synced", where) == 1
     assert value(samples, "certlag_watch_last_contact_timestamp_seconds", where) == NOW.timestamp()
     assert value(samples, "certlag_watch_relists_total", {**where, "reason": "expired"}) == 2
@@ -353,10 +346,11 @@ texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 @pytest.mark.fault("H1")
 @given(texts, texts, st.floats(-1e300, 1e300, allow_nan=False))
 def test_any_label_and_any_number_are_read_back_as_they_were(one: str, two: str, number: float) -> None:
-    (family,) = text_string_to_metric_families(render([FIRST], [Sample(FIRST, (one, two), number)]).decode())
-    (sample,) = family.samples
+    text = render([FIRST], [Sample(FIRST, (one, two), number)]).decode()
+    (sample,) = as_prometheus_client_reads(text)
     assert sample.labels == {"a": one, "b": two}
     assert sample.value == number
+    assert Metrics.parse(text, [FIRST]).samples == [sample]
 
 
 @pytest.mark.fault("H1")
@@ -364,7 +358,7 @@ def test_any_label_and_any_number_are_read_back_as_they_were(one: str, two: str,
 def test_a_hostile_label_stays_a_label(hostile: str) -> None:
     text = render([FIRST], [Sample(FIRST, (hostile, "b"), 1)]).decode()
     assert text.count("\n") == 3
-    assert read(text) == {("certlag_first", frozenset({("a", hostile), ("b", "b")})): 1}
+    assert read(text, [FIRST]) == {("certlag_first", frozenset({("a", hostile), ("b", "b")})): 1}
 
 
 @pytest.mark.parametrize(
@@ -456,6 +450,7 @@ def test_a_scrape_is_what_was_judged_and_the_exporter_itself() -> None:
     served.publish(Judged(page.rows()))
     plain = b"".join(served.scrape(gzip=False))
     series = read(plain.decode())
+    assert Metrics.parse(plain.decode()).samples == as_prometheus_client_reads(plain.decode())
     assert series["certlag_needs_restart", frozenset(K.items())] == 1
     assert ("certlag_build_info", frozenset({("version", "1.0"), ("revision", "abc")})) in series
     assert gzip.decompress(b"".join(served.scrape(gzip=True))) == plain

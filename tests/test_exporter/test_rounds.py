@@ -12,6 +12,7 @@ from exporter.publication import Publication
 from exporter.rounds import Rounds
 from tests.builders import KEY, NAMESPACE, RENEWED_AT, a_certificate, a_pod, a_replica_set, a_request
 from tests.fake_clock import FakeClock
+from tests.metrics import Metrics, Sample
 
 OTHER = a_certificate(uid="other-uid", key=ObjectKey(NAMESPACE, "other"), secret="other-tls")
 
@@ -44,10 +45,10 @@ class Exporter:
         """Come round."""
         self._rounds.round(changes)
 
-    def lines(self, certificate: str) -> list[str]:
+    def samples(self, certificate: str) -> list[Sample]:
         """What is served of a Certificate."""
-        text = b"".join(self._publication.scrape(gzip=False)).decode()
-        return [line for line in text.splitlines() if f'certificate="{certificate}"' in line]
+        metrics = Metrics.parse(b"".join(self._publication.scrape(gzip=False)).decode())
+        return [sample for sample in metrics.samples if sample.labels.get("certificate") == certificate]
 
 
 @pytest.mark.fault("F12")
@@ -55,11 +56,11 @@ def test_what_is_missing_in_a_list_has_no_series_any_more() -> None:
     exporter = Exporter()
     told = (a_certificate(), OTHER, a_request(), a_replica_set(), a_pod())
     exporter.hear(*(Changed(exporter.watch(CERTIFICATES), each) for each in told))
-    before = exporter.lines("other")
+    before = exporter.samples("other")
     assert before
-    assert any(line.startswith("certlag_pods{") for line in exporter.lines(KEY.name))
+    assert any(sample.name == "certlag_pods" for sample in exporter.samples(KEY.name))
     exporter.hear(Listed(exporter.watch(PODS), (), frozenset()))
-    assert not any(line.startswith("certlag_pods{") for line in exporter.lines(KEY.name))
+    assert not any(sample.name == "certlag_pods" for sample in exporter.samples(KEY.name))
     exporter.hear(Listed(exporter.watch(CERTIFICATES), (OTHER,), frozenset()))
-    assert exporter.lines(KEY.name) == []
-    assert exporter.lines("other") == before
+    assert exporter.samples(KEY.name) == []
+    assert exporter.samples("other") == before

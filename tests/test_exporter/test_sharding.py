@@ -10,6 +10,7 @@ from exporter.configuration import Configuration, opschain
 from exporter.model import Discovery
 from exporter.sharding import WHOLE, Shard
 from tests.benchmark.in_process import Exporter
+from tests.metrics import Metrics
 
 
 @given(st.text(), st.integers(1, 50))
@@ -48,16 +49,16 @@ def test_of_a_configuration_a_shard_has_the_targets_and_namespaces_that_it_owns(
 
 
 def test_every_series_is_in_exactly_one_shard() -> None:
-    shards = [set(judged_lines(Shard(index, 3))) for index in range(3)]
+    shards = [set(judged_samples(Shard(index, 3))) for index in range(3)]
     assert all(shards), "each has a share"
-    assert sum(map(len, shards)) == len(set().union(*shards)), "no line comes twice"
-    assert set().union(*shards) == set(judged_lines(WHOLE))
+    assert sum(map(len, shards)) == len(set().union(*shards)), "none comes twice"
+    assert set().union(*shards) == set(judged_samples(WHOLE))
 
 
-def judged_lines(shard: Shard) -> list[str]:
+def judged_samples(shard: Shard) -> list[str]:
     """The samples that a shard publishes of certificates and pods, without those of the exporter itself."""
     exporter = Exporter(shard)
     exporter.list()
     exporter.judge()
-    text = b"".join(exporter.publication.scrape(gzip=False)).decode()
-    return [line for line in text.splitlines() if 'namespace="team-' in line]
+    metrics = Metrics.parse(b"".join(exporter.publication.scrape(gzip=False)).decode())
+    return [str(sample) for sample in metrics.samples if sample.labels.get("namespace", "").startswith("team-")]

@@ -61,8 +61,8 @@ class Machine:
         self.exporter.step(woken=True)
         self.ledger.read()
         self.known.look()
-        series = gauges.read(self.exporter.published.text)
-        shown = {each.name: gauges.shown(series, each) for each in self.place.configuration.targets}
+        metrics = self.exporter.published.metrics
+        shown = {each.name: gauges.shown(metrics, each) for each in self.place.configuration.targets}
         for target in self.place.configuration.targets:
             assert shown[target.name] == truth.gauges(self.place, self.ledger, self.known, target), target.name
         self.looks += 1

@@ -11,7 +11,6 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from prometheus_client.samples import Sample
 
 from exporter.cluster.client import READ_TIMEOUT
 from exporter.cluster.watch import CUT_AFTER
@@ -19,7 +18,7 @@ from tests.answer_body import AS_IT_CAME, Body
 from tests.api_proxy import Answer, Pass, Reaction, Request, every_watch_expired_once, let_pass
 from tests.bench import waiting
 from tests.figures import Figures
-from tests.metrics import Metrics
+from tests.metrics import Metrics, Sample
 from tests.test_stories.watched_population import WatchedPopulation, watched_population
 
 pytestmark = pytest.mark.small_bench

@@ -32,12 +32,8 @@ class Course:
     scrapes: int = 0
     unanswered: int = 0
     wrong: list[str] = field(default_factory=list)
-    body: bytes = b""
-
-    @property
-    def last(self) -> Metrics:
-        """The last scrape that was answered."""
-        return Metrics.parse(self.body.decode())
+    last: Metrics = field(default_factory=lambda: Metrics.parse(""))
+    """The last scrape that was answered."""
 
 
 class BehindProxy(NamedTuple):
@@ -165,13 +161,14 @@ class WatchedPopulation:
         def look() -> None:
             try:
                 connection.request("GET", "/metrics")
-                course.body = connection.getresponse().read()
+                body = connection.getresponse().read()
             except (OSError, http.client.HTTPException):
                 course.unanswered += 1
                 connection.close()  # the next request connects anew
             else:
                 course.scrapes += 1
-                course.wrong += watcher.broken(course.body)
+                course.last = Metrics.parse(body.decode())
+                course.wrong += watcher.broken(course.last)
 
         with closing(connection), again_and_again(look, EVERY):
             yield course
