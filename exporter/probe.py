@@ -102,9 +102,7 @@ class Handshake:
         max_bytes: how many the peer may send.
     """
 
-    def __init__(
-        self, server_name: str | None, *, alpn: tuple[str, ...] = ALPN, max_bytes: int = MAX_BYTES
-    ) -> None:
+    def __init__(self, server_name: str | None, *, alpn: tuple[str, ...] = ALPN, max_bytes: int = MAX_BYTES) -> None:
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         self._tls = _context(alpn).wrap_bio(

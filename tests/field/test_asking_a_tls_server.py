@@ -80,8 +80,8 @@ def failed(exporter: Exporter) -> dict[str, float]:
 
 @case(
     "C1",
-    situation="A server insists on an application protocol (ALPN) of its own: PostgreSQL 17 with direct TLS, MQTT, DoT",
-    says="the certificate that it serves: the server is asked once more, without ALPN",
+    situation="A server insists on an application protocol (ALPN) of its own: PostgreSQL 17 with direct TLS, MQTT, DoT.",
+    says="Settled: the server is asked once more, without ALPN.",
     found_by="reader",
 )
 @pytest.mark.parametrize("version", ["-tls1_2", "-tls1_3"])
@@ -167,8 +167,8 @@ def test_a_server_that_has_no_objection_is_asked_once() -> None:
 
 @case(
     "C2",
-    situation="An old server has only ciphers with CBC and SHA-1, or only TLS 1.0",
-    says="the certificate that it serves: every cipher is offered whose key exchange the server signs",
+    situation="An old server has only ciphers with CBC and SHA-1, or only TLS 1.0.",
+    says="Settled: every cipher is offered whose key exchange the server signs.",
     reference="prometheus/blackbox_exporter#1390",
 )
 @pytest.mark.parametrize(
@@ -189,9 +189,9 @@ def test_an_old_server_that_signs_its_key_exchange_is_read(tmp_path: Path, optio
 
 @case(
     "C2",
-    situation="A server has only ciphers with which it does not sign the key exchange: static RSA, anonymous, PSK",
-    says="unknown, `no_common_cipher`: anyone can send a certificate; nothing would prove that it is the server's",
-    found_by="test",
+    situation="A server has only ciphers with which it does not sign the key exchange: static RSA, anonymous, PSK.",
+    says="Unknown, with failure `no_common_cipher`: nothing would prove that the certificate it sends is its own.",
+    reference="mrlhansen/idrac_exporter#204",
 )
 @pytest.mark.parametrize(
     "options",
@@ -218,8 +218,8 @@ def test_a_server_that_would_not_prove_its_key_is_unknown(
 
 @case(
     "C3",
-    situation="A Certificate has only the name `*.shop.example`, and the server chooses a certificate by server name",
-    says="current: a name under the wildcard is asked for",
+    situation="A Certificate has only the name `*.shop.example`, and the server chooses its certificate by server name.",
+    says="Settled: a name under the wildcard is asked for.",
     reference="ribbybibby/ssl_exporter#74",
 )
 @pytest.mark.parametrize(
@@ -274,8 +274,8 @@ def test_an_address_is_never_asked_for() -> None:
 
 @case(
     "C4",
-    situation="A handshake fails for another reason than the version of TLS",
-    says="the reason: the server's alert by what it means, or what the server did against the protocol",
+    situation="A handshake fails for another reason than the version of TLS.",
+    says="The reason, in the metric, the status and the page; the log has the name of the server's alert.",
     found_by="reader",
 )
 @pytest.mark.parametrize(
@@ -322,9 +322,9 @@ def test_a_server_that_knows_no_certificate_for_the_name_is_reported_as_such(tmp
 
 @case(
     "C5",
-    situation="Go's net/http, HAProxy and stunnel log every handshake that a client ends early",
-    says="each probe ends early; docs/configuration.md says which servers log it, and how to probe less often",
-    found_by="user trial",
+    situation="Go's net/http, HAProxy and stunnel log every handshake that a client ends early.",
+    says="Each probe ends early; docs/configuration.md says which servers log it, and how to probe less often.",
+    reference="grafana/grafana#112294, kubernetes-sigs/cluster-api-provider-aws#1001",
 )
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
 def test_each_probe_is_a_handshake_that_the_client_ends_early_as_often_as_the_interval_says(

@@ -147,7 +147,7 @@ def test_a_diffie_hellman_group_of_1024_bits_is_read(tmp_path: Path) -> None:
     context.set_ciphers("DHE:@SECLEVEL=0")
     group = tmp_path / "dh.pem"
     subprocess.run(["openssl", "dhparam", "-dsaparam", "-out", group, "1024"], check=True, capture_output=True)
-    context.load_dh_params(group)
+    context.load_dh_params(str(group))
     with tls_server(context) as server:
         assert presented(ask(server.port)) == leaf.chain
 
