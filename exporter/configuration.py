@@ -166,7 +166,7 @@ class TargetSection(_Section):
     port: PortNumber | PortName | None = None
     """The TLS port, by number or name; default: the ports that the containers declare."""
     server_name: DnsName | None = None
-    """The name to ask for (SNI); default: the certificate's first DNS name."""
+    """The name to ask for (SNI); default: the certificate's first name that is no wildcard, else one under it."""
     client_auth: Switch = False
     """It checks its clients' certificates."""
     workers: tuple[WorkerName, ...] = ()

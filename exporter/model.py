@@ -299,16 +299,25 @@ class Endpoint(NamedTuple):
 
 
 class ProbeFailure(StrEnum):
-    """Why a handshake gave no chain: a closed set, the `reason` label of `certlag_probe_failures_total`."""
+    """Why a handshake gave no chain: a closed set, the `reason` label of `certlag_probe_failures_total`.
 
+    `NO_COMMON_CIPHER`, `SERVER_ERROR`, `UNRECOGNIZED_NAME` and `ALERT` are what the server itself said, by a TLS alert;
+    `PROTOCOL` is what OpenSSL said of the server. docs/metrics.md explains each.
+    """
+
+    ALERT = "alert"
     CONNECTION_REFUSED = "connection_refused"
     CONNECTION_RESET = "connection_reset"
     INVALID_CERTIFICATE = "invalid_certificate"
     NOT_TLS = "not_tls"
+    NO_COMMON_CIPHER = "no_common_cipher"
+    NO_COMMON_VERSION = "no_common_version"
     PROTOCOL = "protocol"
+    SERVER_ERROR = "server_error"
     TIMEOUT = "timeout"
     TOO_LARGE = "too_large"
     UNREACHABLE = "unreachable"
+    UNRECOGNIZED_NAME = "unrecognized_name"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,11 +1,24 @@
-"""Names in certificates: one form for those that mean the same, and which of them identify nobody. Pure."""
+"""Names in certificates: one form for those that mean the same, which of them identify nobody, which a client asks for.
+
+Pure.
+"""
 
 import ipaddress
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from itertools import chain
+from unicodedata import normalize
 from urllib.parse import urlsplit, urlunsplit
 
+ANY_LABEL = "certlag"
+"""The label that takes the place of a wildcard's asterisk. A server may log it: it says who connected."""
+MAX_HOST_NAME = 253
+"""Characters of a host name (RFC 1035 §2.3.4, without the root's dot)."""
+MAX_LABEL = 63
+"""Characters between two dots of it."""
+
 _LOCAL_HOSTS = ("localhost", "localhost.localdomain", "localhost4", "localhost6", "localdomain")
+_LABEL = re.compile(rf"[a-z0-9_]([a-z0-9_-]{{0,{MAX_LABEL - 2}}}[a-z0-9_])?")
 _COMMON_NAME = re.compile(r"(?:^|[,+;])\s*CN\s*=\s*((?:\\.|[^,+;\\])+)", re.IGNORECASE)
 
 
@@ -35,6 +48,28 @@ def identifying(names: Iterable[str]) -> frozenset[str]:
     return frozenset(name for name in names if name and not _is_local(name))
 
 
+def server_name(names: Sequence[str]) -> str | None:
+    """Return the first name that can be a server name (SNI); of wildcards, if there is no other, a name under one.
+
+    Args:
+        names: DNS names and the common name of a Certificate: any text.
+    """
+    parents = (host_name(name[2:]) for name in names if name.startswith("*."))
+    under_wildcards = (host_name(f"{ANY_LABEL}.{parent}") for parent in parents if parent)
+    return next(filter(None, chain(map(host_name, names), under_wildcards)), None)
+
+
+def host_name(name: str) -> str | None:
+    """Return a name in the form in which a client sends it: normalized. None if it is no host name, or an IP address.
+
+    Servers compare it with theirs, often byte by byte (RFC 6066 §3).
+    """
+    host = normalized(name)
+    labels = host.split(".")
+    valid = all(map(_LABEL.fullmatch, labels)) and not labels[-1].isdigit() and len(host) <= MAX_HOST_NAME
+    return host if valid else None
+
+
 def common_name(literal_subject: str) -> str | None:
     """Return the common name in an RFC 4514 string, as `spec.literalSubject` of a Certificate has it."""
     found = _COMMON_NAME.search(literal_subject)
@@ -60,9 +95,10 @@ def _normalized_uri(text: str) -> str:
 
 def _a_labels(name: str) -> str:
     """Return an internationalized name as it stands in certificates (RFC 5890); any other as it is."""
-    if name.isascii():
-        return name
-    try:
-        return name.encode("idna").decode("ascii")
-    except UnicodeError:
-        return name
+    return name if name.isascii() else ".".join(map(_a_label, normalize("NFKC", name).lower().split(".")))
+
+
+def _a_label(label: str) -> str:
+    if label.isascii() or len(label) > MAX_LABEL:
+        return label
+    return f"xn--{label.encode('punycode').decode()}"

@@ -2,12 +2,13 @@
 
 The handshake is driven through memory buffers (`ssl.MemoryBIO`) and stops before the client's second flight is
 sent. The server then sees a connection that ended early, not a client that failed to authenticate; no client key
-is needed, also where client certificates are required; and TLS 1.2 and 1.3 take the same path.
+is needed, also where client certificates are required; and all versions of TLS take the same path.
 
 When it may stop: the chain can be read as soon as it has come, but only the server's signature over the key exchange
-(ServerKeyExchange in TLS 1.2, CertificateVerify in 1.3) proves that it holds the key. In TLS 1.3 OpenSSL has checked
-that when the handshake ends. In TLS 1.2 it has when it queues the client's key exchange. Any other pending output
-proves nothing: a server of TLS 1.3 can ask for a second ClientHello, and send its certificates without waiting for it.
+(ServerKeyExchange up to TLS 1.2, CertificateVerify in 1.3) proves that it holds the key. In TLS 1.3 OpenSSL has checked
+that when the handshake ends. In older versions it has when it queues the client's key exchange, for no key exchange
+without a signature is offered. Any other pending output proves nothing: a server of TLS 1.3 can ask for a second
+ClientHello, and send its certificates without waiting for it.
 """
 
 import _ssl
@@ -15,7 +16,7 @@ import socket
 import ssl
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import timedelta
 from functools import cache
 from ipaddress import ip_address
@@ -23,16 +24,36 @@ from typing import Protocol
 
 from exporter.certificates import InvalidCertificateError, read_chain
 from exporter.clock import Clock
-from exporter.errors import ClusterError, ClusterErrorReason
+from exporter.errors import ClusterError
+from exporter.handshake_failure import explain
 from exporter.model import Chain, Endpoint, Presented, Probe, ProbeFailure, Unanswered
+from exporter.names import host_name
 
 TIMEOUT = 3.0
-"""Seconds for connection and handshake together."""
+"""Seconds for connections and handshakes together."""
 MAX_BYTES = 256 * 1024
 """Bytes that a peer may send. OpenSSL itself refuses certificate messages over 100 KiB."""
 
-# A server that speaks none of these may refuse the handshake ("no application protocol", moby/buildkit#2587).
-_ALPN = ["h2", "http/1.1"]
+ALPN = ("h2", "http/1.1")
+"""The application protocols of the first handshake: servers of gRPC refuse one without h2 (moby/buildkit#2587)."""
+
+# How servers that insist on another application protocol end a handshake: by the alert no_application_protocol, by
+# another one, or by closing. What they say of the version or the server name has nothing to do with it.
+_MAY_BE_FOR_ALPN = frozenset(
+    {
+        ProbeFailure.ALERT,
+        ProbeFailure.CONNECTION_RESET,
+        ProbeFailure.NO_COMMON_CIPHER,
+        ProbeFailure.SERVER_ERROR,
+    }
+)
+
+# Every cipher of TLS 1.2 and older whose key exchange the server signs, the strongest first: with static RSA, PSK or an
+# anonymous exchange nothing in the server's flight proves that it holds the certificate's key. Level 0 allows short
+# keys and SHA-1: whether the certificate is a good one is not asked here. Ciphers of TLS 1.3 are always signed.
+_SIGNED_CIPHERS = "ECDHE:DHE:!aNULL:@SECLEVEL=0"
+# `ssl` has a name for it since Python 3.12. OpenSSL refuses servers without RFC 5746 by default.
+_OP_LEGACY_SERVER_CONNECT = 0x4
 
 
 class Connected(Protocol):
@@ -73,17 +94,22 @@ def directly(endpoint: Endpoint, timeout: float) -> socket.socket:
 
 
 class Handshake:
-    """A handshake without I/O: bytes in by `receive`, bytes out by `to_send`, until `chain` is known."""
+    """A handshake without I/O: bytes in by `receive`, bytes out by `to_send`, until `chain` is known.
 
-    def __init__(self, server_name: str | None) -> None:
+    Args:
+        server_name: the name to send (SNI); none is sent if this is no host name.
+        alpn: the application protocols to offer.
+        max_bytes: how many the peer may send.
+    """
+
+    def __init__(self, server_name: str | None, *, alpn: tuple[str, ...] = ALPN, max_bytes: int = MAX_BYTES) -> None:
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
-        try:
-            self._tls = _context().wrap_bio(self._incoming, self._outgoing, server_hostname=server_name)
-        except (ValueError, TypeError, ssl.SSLError):
-            # A Certificate may have a name that cannot be asked for: an empty label, or 64 characters without a dot.
-            self._tls = _context().wrap_bio(self._incoming, self._outgoing)
-        self._received = 0
+        self._tls = _context(alpn).wrap_bio(
+            self._incoming, self._outgoing, server_hostname=host_name(server_name or "")
+        )
+        self._max_bytes = max_bytes
+        self.received = 0
         self._queued = b""
         self.chain: tuple[bytes, ...] | None = None
         self._step()
@@ -100,11 +126,11 @@ class Handshake:
 
         Raises:
             ssl.SSLError: it does not speak TLS, or broke it off.
-            OverflowError: it has sent more than `MAX_BYTES`.
+            OverflowError: it has sent more than `max_bytes`.
         """
-        self._received += len(data)
-        if self._received > MAX_BYTES:
-            raise OverflowError(f"more than {MAX_BYTES} bytes in a handshake")
+        self.received += len(data)
+        if self.received > self._max_bytes:
+            raise OverflowError(f"the server sent more than {MAX_BYTES} bytes")
         if data:
             self._incoming.write(data)
         else:
@@ -154,38 +180,32 @@ def _outcome(
     endpoint: Endpoint, clock: Clock, deadline: float, connect: Connect, known: Chain | None
 ) -> Presented | Unanswered:
     try:
-        presented = _shake_hands(endpoint, clock, deadline, connect)
+        presented = _shake_hands(endpoint, _remaining(clock, deadline), connect)
         return Presented(known if known is not None and known.der == presented else read_chain(presented))
-    except InvalidCertificateError as error:
-        return Unanswered(ProbeFailure.INVALID_CERTIFICATE, str(error))
-    except OverflowError as error:
-        return Unanswered(ProbeFailure.TOO_LARGE, str(error))
-    except ClusterError as error:
-        timed_out = error.reason is ClusterErrorReason.TIMEOUT
-        return Unanswered(ProbeFailure.TIMEOUT if timed_out else ProbeFailure.UNREACHABLE, str(error))
+    except (OSError, ClusterError, OverflowError, InvalidCertificateError) as error:
+        return explain(error)
+
+
+def _shake_hands(endpoint: Endpoint, remaining: Iterator[float], connect: Connect) -> tuple[bytes, ...]:
+    """Return the chain; ask once more without ALPN if the server may have ended the first handshake for it.
+
+    If the second one fails too, what ended the first is raised.
+    """
+    first = Handshake(endpoint.server_name)
+    try:
+        return _converse(first, endpoint, remaining, connect)
     except OSError as error:
-        failure = next(failure for kind, failure in _FAILURES if isinstance(error, kind))
-        if failure is ProbeFailure.PROTOCOL and getattr(error, "reason", None) in _NOT_TLS:
-            failure = ProbeFailure.NOT_TLS
-        return Unanswered(failure, str(error) or type(error).__name__)
+        if explain(error).failure not in _MAY_BE_FOR_ALPN:
+            raise
+        second = Handshake(endpoint.server_name, alpn=(), max_bytes=MAX_BYTES - first.received)
+        with suppress(OSError, ClusterError, OverflowError):
+            return _converse(second, endpoint, remaining, connect)
+        raise
 
 
-_FAILURES: tuple[tuple[type[OSError], ProbeFailure], ...] = (
-    (TimeoutError, ProbeFailure.TIMEOUT),
-    (ConnectionRefusedError, ProbeFailure.CONNECTION_REFUSED),
-    (ConnectionError, ProbeFailure.CONNECTION_RESET),
-    (ssl.SSLEOFError, ProbeFailure.CONNECTION_RESET),
-    (ssl.SSLError, ProbeFailure.PROTOCOL),
-    (OSError, ProbeFailure.UNREACHABLE),
-)
-
-# OpenSSL's reasons for bytes that are no TLS record at all.
-_NOT_TLS = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG", "RECORD_LAYER_FAILURE"})
-
-
-def _shake_hands(endpoint: Endpoint, clock: Clock, deadline: float, connect: Connect) -> tuple[bytes, ...]:
-    handshake = Handshake(endpoint.server_name)
-    remaining = _remaining(clock, deadline)
+def _converse(
+    handshake: Handshake, endpoint: Endpoint, remaining: Iterator[float], connect: Connect
+) -> tuple[bytes, ...]:
     with closing(connect(endpoint, next(remaining))) as connection:
         for seconds in remaining:
             connection.settimeout(seconds)
@@ -205,13 +225,16 @@ def _remaining(clock: Clock, deadline: float) -> Iterator[float]:
 
 
 @cache
-def _context() -> ssl.SSLContext:
+def _context(alpn: tuple[str, ...]) -> ssl.SSLContext:
     """Make the client side, once: it compares fingerprints and trusts nothing, so it verifies nothing."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_alpn_protocols(_ALPN)
+    context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
+    context.set_ciphers(_SIGNED_CIPHERS)
+    context.options |= _OP_LEGACY_SERVER_CONNECT
+    if alpn:
+        context.set_alpn_protocols(alpn)
     return context
 
 

@@ -148,6 +148,7 @@ class Rounds:
         self._in_flight -= 1
         if isinstance(finished.outcome, Unanswered):
             self._probe_failures[finished.outcome.failure] += 1
+            _log_failed_handshake(finished.endpoint, finished.outcome)
         dirty = self._world.observe(finished)
         self._schedule.done(
             finished.endpoint,
@@ -229,3 +230,10 @@ def _identity(issued: Issued | None) -> object:
     if issued is None:
         return None
     return issued.chain.leaf.fingerprint_sha256 if issued.chain else (issued.not_before, issued.not_after)
+
+
+def _log_failed_handshake(endpoint: Endpoint, outcome: Unanswered) -> None:
+    """Log at debug level: what fails is asked again and again."""
+    place = {"namespace": endpoint.pod.namespace, "pod": endpoint.pod.name, "port": endpoint.port}
+    why = {"server_name": endpoint.server_name, "reason": outcome.failure, "error": outcome.detail}
+    log.debug("handshake failed", extra=place | why)

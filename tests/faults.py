@@ -105,8 +105,8 @@ CHAPTERS = (
     Chapter(
         "Handshakes",
         (
-            Fault("F23", "servers of TLS 1.1, 1.2 or 1.3 only", "1.2 and 1.3 are read; 1.1 is told as such"),
-            Fault("F24", "no application protocol in common", "a protocol failure, not a verdict"),
+            Fault("F23", "servers of one version of TLS only, from 1.0 to 1.3", "each is read"),
+            Fault("F24", "no application protocol in common", "asked once more, without any; else a failed probe"),
             Fault(
                 "F25",
                 "silence, drip, reset, other protocols, floods",

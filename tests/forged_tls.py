@@ -60,6 +60,14 @@ def messages(flight: bytes) -> list[bytes]:
     return found
 
 
+def without_extension(server_hello: bytes, extension: bytes) -> bytes:
+    """Take an extension, given as its bytes, out of a ServerHello."""
+    at = 4 + 2 + 32
+    at += 1 + server_hello[at] + 2 + 1
+    extensions = server_hello[at + 2 :].replace(extension, b"", 1)
+    return message(SERVER_HELLO, server_hello[4:at] + vector(extensions, 2))
+
+
 def certificate_message_1_2(chain: Sequence[bytes]) -> bytes:
     """Make the Certificate message of TLS 1.2 (RFC 5246 §7.4.2)."""
     return message(CERTIFICATE, vector(b"".join(vector(der, 3) for der in chain), 3))

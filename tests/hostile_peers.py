@@ -23,13 +23,23 @@ HTTP = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n"
 def peers(leaf: Issued) -> Mapping[ProbeFailure, Handler]:
     """Return who makes a probe fail in each way that takes somebody who answers."""
     return {
+        ProbeFailure.ALERT: answering(alert(49)),
         ProbeFailure.CONNECTION_RESET: resetting,
         ProbeFailure.INVALID_CERTIFICATE: of_version_4(leaf),
         ProbeFailure.NOT_TLS: answering(HTTP),
+        ProbeFailure.NO_COMMON_CIPHER: answering(alert(40)),
+        ProbeFailure.NO_COMMON_VERSION: answering(alert(70)),
         ProbeFailure.PROTOCOL: flooding(CHANGE_CIPHER_SPEC),
+        ProbeFailure.SERVER_ERROR: answering(alert(80)),
         ProbeFailure.TIMEOUT: lambda connection, stop: drip(connection, stop, ENDLESS),
         ProbeFailure.TOO_LARGE: flooding(HELLO_REQUEST),
+        ProbeFailure.UNRECOGNIZED_NAME: answering(alert(112)),
     }
+
+
+def alert(number: int, *, level: int = 2) -> bytes:
+    """Write the record of an alert (RFC 8446 §6), a fatal one unless the level is 1."""
+    return b"\x15\x03\x03\x00\x02" + bytes([level, number])
 
 
 def drip(connection: socket.socket, stop: threading.Event, data: bytes) -> None:

@@ -88,7 +88,10 @@ def server_context(
     client_authority: Issued | None = None,
     by_name: Mapping[str, Issued] | None = None,
 ) -> ssl.SSLContext:
-    """Make the server side; with a client authority it requires client certificates."""
+    """Make the server side; with a client authority it requires client certificates.
+
+    `by_name` gives other certificates for server names, or for all under a wildcard, compared as they come.
+    """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version, context.maximum_version = versions
     with tempfile.TemporaryDirectory() as directory:
@@ -99,8 +102,9 @@ def server_context(
     others = {name: server_context(other, versions=versions) for name, other in (by_name or {}).items()}
 
     def choose(connection: ssl.SSLObject, name: str | None, _: ssl.SSLContext) -> None:
-        if name in others:
-            connection.context = others[name]
+        wildcard = f"*.{(name or '').partition('.')[2]}"
+        if other := others.get(name or "") or others.get(wildcard):
+            connection.context = other
 
     if others:
         context.sni_callback = choose

@@ -96,7 +96,7 @@ def certificate(document: Document) -> Certificate:
         uid=_uid(found),
         secret=_required(spec.secret_name, "secretName"),
         names=tuple(dict.fromkeys(map(names.normalized, (*dns_names, *others)))),
-        server_name=next((name for name in (*dns_names, common_name) if name and "*" not in name), None),
+        server_name=names.server_name((*dns_names, common_name)),
         issuer=_issuer(spec.issuer_ref),
         renew_before=None if spec.renew_before is None else _duration(spec.renew_before),
         renew_before_percentage=spec.renew_before_percentage,

@@ -65,14 +65,19 @@ REASONS = {
     Reason.FIRST_PROBE_PENDING: "the first handshake is under way",
 }
 FAILURES = {
+    ProbeFailure.ALERT: "refused by the server with a TLS alert",
     ProbeFailure.CONNECTION_REFUSED: "connection refused",
     ProbeFailure.CONNECTION_RESET: "connection reset",
     ProbeFailure.INVALID_CERTIFICATE: "unreadable certificate",
     ProbeFailure.NOT_TLS: "does not speak TLS",
-    ProbeFailure.PROTOCOL: "no common TLS version",
+    ProbeFailure.NO_COMMON_CIPHER: "no common cipher that proves the server's key",
+    ProbeFailure.NO_COMMON_VERSION: "no common TLS version",
+    ProbeFailure.PROTOCOL: "invalid TLS from the server",
+    ProbeFailure.SERVER_ERROR: "internal error of the server",
     ProbeFailure.TIMEOUT: "no answer in time",
     ProbeFailure.TOO_LARGE: "too large an answer",
     ProbeFailure.UNREACHABLE: "unreachable",
+    ProbeFailure.UNRECOGNIZED_NAME: "server name refused by the server",
 }
 
 

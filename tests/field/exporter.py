@@ -41,8 +41,8 @@ DISCOVER = "discovery: {namespaces: ['*'], probe: declared-ports}"
 """A configuration without a target."""
 NOW = datetime(2026, 6, 1, 12, 0, tzinfo=UTC)
 
-Outcome = Issued | ProbeFailure
-"""What a server presents, or why a handshake with it fails."""
+Outcome = Issued | ProbeFailure | Presented | Unanswered
+"""What a server presents, or why a handshake with it fails, or what came of a real handshake."""
 Server = Outcome | Callable[[Endpoint], Outcome]
 """The same for each handshake, or decided by each (by its server name, say, or in turn)."""
 
@@ -149,11 +149,14 @@ class Exporter:
         self.probed.append(endpoint)
         server = self._servers.get((endpoint.address, endpoint.port), ProbeFailure.CONNECTION_REFUSED)
         outcome = server(endpoint) if callable(server) else server
-        shown = (
-            Presented(read_chain(outcome.chain))
-            if isinstance(outcome, Issued)
-            else Unanswered(outcome, "as the test says")
-        )
+        shown: Presented | Unanswered
+        match outcome:
+            case Issued():
+                shown = Presented(read_chain(outcome.chain))
+            case ProbeFailure():
+                shown = Unanswered(outcome, "as the test says")
+            case _:
+                shown = outcome
         return Probe(endpoint, shown, self.clock.now(), timedelta(milliseconds=2))
 
 

@@ -13,6 +13,7 @@ from docs import generate
 from exporter.configuration import json_schema
 from exporter.exposition import FAMILIES
 from exporter.judgement import Reason
+from exporter.model import ProbeFailure
 from exporter.run_record import FinishedRun, Step
 from tests.page_scenes import NOW, Scene, document, running
 
@@ -59,6 +60,11 @@ def test_the_architecture_names_every_module(package: str, pattern: str) -> None
 def test_every_reason_of_a_verdict_is_explained() -> None:
     text = (generate.DOCS / "status.md").read_text(encoding="utf-8")
     assert [reason for reason in Reason if f"`{reason}`" not in text] == []
+
+
+def test_every_reason_of_a_failed_probe_is_explained() -> None:
+    text = (generate.DOCS / "metrics.md").read_text(encoding="utf-8")
+    assert [reason for reason in ProbeFailure if f"| `{reason}` |" not in text] == []
 
 
 def keys(document: object) -> Iterator[str]:

@@ -210,12 +210,12 @@ def test_a_certificate_is_read() -> None:
         (["a.example", "b.example"], "c", "a.example"),
         (["*.example", "b.example"], "c", "b.example"),
         (["*.example"], "c.example", "c.example"),
-        (["*.example"], None, None),
+        (["*.example"], None, "certlag.example"),
         ([], None, None),
         (None, "c.example", "c.example"),
     ],
 )
-def test_the_name_to_ask_for_is_the_first_that_is_no_pattern(
+def test_the_name_to_ask_for_is_the_first_that_is_no_wildcard(
     dns_names: list[str] | None, common_name: str | None, server_name: str | None
 ) -> None:
     document = changed(CERTIFICATE, ("spec", "dnsNames"), dns_names)

@@ -2,9 +2,9 @@
 
 import gc
 import itertools
-import re
 import socket
 import ssl
+import subprocess
 import threading
 from dataclasses import replace
 from datetime import timedelta
@@ -29,6 +29,7 @@ from tests.hostile_peers import (
     HELLO_REQUEST,
     HTTP,
     TLS_1_2,
+    alert,
     answering,
     drip,
     flooding,
@@ -95,6 +96,62 @@ def test_an_rsa_certificate_is_read(tmp_path: Path, version: str) -> None:
         assert presented(ask(port)) == leaf.chain
 
 
+EC = ("-newkey", "ec", "-pkeyopt")
+PSS = ("-newkey", "rsa-pss", "-pkeyopt", "rsa_keygen_bits:2048")
+RSA = ("-newkey", "rsa:2048")
+ANY_CIPHER = ("-cipher", "ALL:eNULL:@SECLEVEL=0")
+
+
+@pytest.mark.field_case("C2")
+@pytest.mark.parametrize(
+    ("key", "server"),
+    [
+        pytest.param(("-newkey", "rsa:512", "-sha1"), ("-tls1_2", *ANY_CIPHER), id="RSA of 512 bits"),
+        pytest.param(("-newkey", "rsa:1024", "-sha1"), ANY_CIPHER, id="RSA of 1024 bits"),
+        pytest.param(RSA, ("-tls1_2", *ANY_CIPHER, "-sigalgs", "RSA+SHA1"), id="RSA with SHA-1"),
+        pytest.param(
+            (*EC, "ec_paramgen_curve:P-256"), ("-tls1_2", *ANY_CIPHER, "-sigalgs", "ECDSA+SHA1"), id="ECDSA with SHA-1"
+        ),
+        pytest.param(PSS, ("-tls1_2",), id="RSA-PSS in TLS 1.2"),
+        pytest.param(PSS, ("-tls1_3",), id="RSA-PSS in TLS 1.3"),
+        pytest.param(("-newkey", "ed25519"), ("-tls1_2",), id="Ed25519 in TLS 1.2"),
+        pytest.param(("-newkey", "ed25519"), ("-tls1_3",), id="Ed25519 in TLS 1.3"),
+        pytest.param(("-newkey", "ed448"), (), id="Ed448"),
+        pytest.param((*EC, "ec_paramgen_curve:P-521"), ("-tls1_2",), id="P-521 in TLS 1.2"),
+        pytest.param((*EC, "ec_paramgen_curve:P-521"), ("-tls1_3",), id="P-521 in TLS 1.3"),
+        pytest.param(RSA, ("-tls1_2", "-cipher", "ECDHE-RSA-NULL-SHA:@SECLEVEL=0"), id="no encryption"),
+        pytest.param(RSA, ("-tls1_2", "-cipher", "ECDHE+CAMELLIA"), id="Camellia"),
+    ],
+)
+def test_every_key_and_signature_that_openssl_can_check_is_read(
+    tmp_path: Path, key: tuple[str, ...], server: tuple[str, ...]
+) -> None:
+    files = made_by_openssl(tmp_path, *key)
+    with openssl_server(OTHER, tmp_path, *server, "-cert", str(files.certificate), "-key", str(files.key)) as port:
+        (der,) = presented(ask(port))
+    assert der == ssl.PEM_cert_to_DER_cert(files.certificate.read_text())
+
+
+def made_by_openssl(directory: Path, *key: str) -> pki.Files:
+    """Make a certificate that signs itself, with a key of a kind that `cryptography` would not make."""
+    files = pki.Files(directory / "made.crt", directory / "made.key")
+    command = ("openssl", "req", "-x509", "-nodes", "-subj", "/CN=svc.example", *key)
+    subprocess.run([*command, "-out", files.certificate, "-keyout", files.key], check=True, capture_output=True)
+    return files
+
+
+@pytest.mark.field_case("C2")
+def test_a_diffie_hellman_group_of_1024_bits_is_read(tmp_path: Path) -> None:
+    leaf = ROOT.leaf("svc.example", key=pki.rsa_key())
+    context = server_context(leaf, versions=TLS_1_2)
+    context.set_ciphers("DHE:@SECLEVEL=0")
+    group = tmp_path / "dh.pem"
+    subprocess.run(["openssl", "dhparam", "-dsaparam", "-out", group, "1024"], check=True, capture_output=True)
+    context.load_dh_params(str(group))
+    with tls_server(context) as server:
+        assert presented(ask(server.port)) == leaf.chain
+
+
 @BOTH
 def test_a_server_that_requires_client_certificates_sees_an_early_end_and_no_failed_client(
     versions: tuple[ssl.TLSVersion, ssl.TLSVersion],
@@ -133,23 +190,16 @@ def test_the_server_name_picks_one_of_two_certificates_on_a_port() -> None:
 )
 @pytest.mark.parametrize(
     "name",
-    [
-        "",
-        ".example",
-        "a..example",
-        "x" * 64,
-        "x." * 150,
-        "a\0b",
-        "127.0.0.1",
-        "*.example",
-        "under_score",
-        "bücher.example",
-    ],
+    ["", ".example", "a..example", "x" * 64, "x." * 150, "a\0b", "127.0.0.1", "::1", "*.example", "a name"],
 )
 def test_a_name_that_cannot_be_asked_for_is_not_asked_for(name: str) -> None:
     """A Certificate's names and common name are free text; one of them must not end the prober."""
-    with tls_server(server_context(LEAF)) as server:
+    names: list[str | None] = []
+    context = server_context(LEAF)
+    context.sni_callback = lambda _, asked, __: names.append(asked)
+    with tls_server(context) as server:
         assert presented(ask(server.port, name)) == LEAF.chain
+    assert names == [None]
 
 
 @given(st.text(max_size=80))
@@ -278,25 +328,72 @@ def test_a_rst_is_connection_reset() -> None:
 
 
 @pytest.mark.fault("F24")
-def test_no_common_application_protocol_is_a_protocol_failure(tmp_path: Path) -> None:
-    with openssl_server(LEAF, tmp_path, "-alpn", "grpc-exp") as port:
-        assert failure(ask(port)) is ProbeFailure.PROTOCOL
+def test_a_server_that_refuses_with_and_without_an_application_protocol_is_asked_twice() -> None:
+    with listening(answering(alert(120))) as server:
+        outcome = ask(server.port).outcome
+    assert outcome == Unanswered(
+        ProbeFailure.ALERT,
+        "the server ended the handshake with the TLS alert no_application_protocol: "
+        "it insists on an application protocol (ALPN) of its own",
+    )
+    assert server.accepted.qsize() == 2
+
+
+@pytest.mark.fault("F24")
+@pytest.mark.parametrize("number", [70, 112], ids=["protocol_version", "unrecognized_name"])
+def test_a_server_that_refuses_for_another_reason_than_the_application_protocol_is_asked_once(number: int) -> None:
+    with listening(answering(alert(number))) as server:
+        failure(ask(server.port))
+    assert server.accepted.qsize() == 1
+
+
+@pytest.mark.fault("F24", "F25")
+def test_both_handshakes_have_one_deadline() -> None:
+    connections = itertools.count()
+
+    def handle(connection: socket.socket, stop: threading.Event) -> None:
+        connection.recv(65536)
+        if next(connections):
+            stop.wait()
+
+    with listening(handle) as server:
+        result = ask(server.port, timeout=SHORT)
+    assert failure(result) is ProbeFailure.CONNECTION_RESET
+    assert SHORT <= result.duration.total_seconds() < SHORT + 3
+    assert next(connections) == 2
+
+
+@pytest.mark.fault("F24", "F25")
+@pytest.mark.parametrize(("share", "read"), [(0.4, True), (0.6, False)])
+def test_both_handshakes_have_one_budget_of_bytes(share: float, *, read: bool) -> None:
+    padding = HELLO_REQUEST * int(share * MAX_BYTES / len(HELLO_REQUEST))
+    context = server_context(LEAF, versions=TLS_1_2)
+    connections = itertools.count()
+
+    def handle(connection: socket.socket, _: threading.Event) -> None:
+        hello = connection.recv(65536)
+        connection.sendall(padding + (server_flight(context, hello) if next(connections) else alert(120)))
+        connection.recv(65536)
+
+    with listening(handle) as server:
+        outcome = ask(server.port).outcome
+    assert isinstance(outcome, Presented) == read
+    assert read or (isinstance(outcome, Unanswered) and outcome.failure is ProbeFailure.ALERT)
+    assert next(connections) == 2
 
 
 @pytest.mark.fault("F23")
-def test_tls_1_1_is_a_protocol_failure_that_says_so(tmp_path: Path) -> None:
-    with openssl_server(LEAF, tmp_path, "-tls1_1", "-cipher", "ALL:@SECLEVEL=0") as port:
-        outcome = ask(port).outcome
-    assert isinstance(outcome, Unanswered)
-    assert outcome.failure is ProbeFailure.PROTOCOL
-    assert re.search("protocol version|unsupported protocol", outcome.detail)
+@pytest.mark.parametrize("version", ["-tls1", "-tls1_1"])
+def test_a_server_of_an_old_version_is_read(tmp_path: Path, version: str) -> None:
+    with openssl_server(LEAF, tmp_path, version, "-cipher", "ALL:@SECLEVEL=0") as port:
+        assert presented(ask(port)) == LEAF.chain
 
 
 @pytest.mark.fault("F25", "H8")
-def test_a_chain_beyond_what_openssl_takes_is_a_protocol_failure() -> None:
+def test_a_chain_beyond_what_openssl_takes_is_too_large() -> None:
     leaf = replace(LEAF, intermediates=LEAF.intermediates * 400)
     with tls_server(server_context(leaf)) as server:
-        assert failure(ask(server.port)) is ProbeFailure.PROTOCOL
+        assert failure(ask(server.port)) is ProbeFailure.TOO_LARGE
 
 
 @pytest.mark.fault("F25")
@@ -408,6 +505,46 @@ def test_another_servers_certificate_in_front_of_an_own_key_exchange_never_gives
     shake = Handshake("svc.example")
     flight = server_flight(server_context(OTHER, versions=TLS_1_2), shake.to_send())
     assert isinstance(outcome(shake, with_certificates(flight, LEAF.chain)), ssl.SSLError)
+
+
+@pytest.mark.field_case("C2")
+def test_a_server_without_secure_renegotiation_is_read() -> None:
+    """It leaves out an extension (RFC 5746). What a server of TLS 1.2 signs does not cover its ServerHello."""
+    shake = Handshake("svc.example")
+    greeting, *others = forged_tls.messages(server_flight(server_context(LEAF, versions=TLS_1_2), shake.to_send()))
+    assert RENEGOTIATION_INFO in greeting
+    old = forged_tls.without_extension(greeting, RENEGOTIATION_INFO)
+    shake.receive(forged_tls.records(b"".join([old, *others])))
+    assert shake.chain == LEAF.chain
+
+
+RENEGOTIATION_INFO = b"\xff\x01\x00\x01\x00"
+
+
+@pytest.mark.fault("F26")
+@pytest.mark.field_case("C2")
+@pytest.mark.parametrize("cipher", [0x002F, 0x009C, 0x0034, 0x00AE], ids=["static RSA", "GCM", "anonymous", "PSK"])
+def test_a_server_that_takes_an_unsigned_key_exchange_although_none_was_offered_never_gives_a_chain(
+    cipher: int,
+) -> None:
+    """Without ServerKeyExchange a client would answer at once, and nothing would prove the key."""
+    shake = Handshake("svc.example")
+    flight = forged_tls.messages(server_flight(server_context(LEAF, versions=TLS_1_2), shake.to_send()))
+    greeting = bytearray(flight[0])
+    at = 4 + 2 + 32
+    at += 1 + greeting[at]
+    greeting[at : at + 2] = cipher.to_bytes(2)
+    rest = [message for message in flight[1:] if message[0] != forged_tls.SERVER_KEY_EXCHANGE]
+    assert isinstance(outcome(shake, forged_tls.records(b"".join([greeting, *rest]))), ssl.SSLError)
+
+
+@pytest.mark.fault("F26")
+def test_a_flight_without_its_key_exchange_never_gives_a_chain() -> None:
+    shake = Handshake("svc.example")
+    flight = forged_tls.messages(server_flight(server_context(LEAF, versions=TLS_1_2), shake.to_send()))
+    rest = [message for message in flight if message[0] != forged_tls.SERVER_KEY_EXCHANGE]
+    assert len(rest) == len(flight) - 1
+    assert isinstance(outcome(shake, forged_tls.records(b"".join(rest))), ssl.SSLError)
 
 
 places = st.floats(0, 1, exclude_max=True)
