@@ -3,7 +3,8 @@
 One thread runs an event loop; an idle, slow or silent client costs a few kilobytes and a timer. What is served is
 bytes that others made: a page is a function that returns them. HTTP itself is h11's.
 
-Who may come in is the web configuration's say, as its file has it at that moment.
+Who may come in is the web configuration's say, as its file has it at the moment of each request. A connection that was
+let in by other demands than it has now ends; one whose certificate of ours was renewed since ends with its next answer.
 
 Bounds: 8 KiB of headers, 256 connections, 10 s for the first request to begin, for any to arrive and for its answer to
 be taken, 120 s of idling between requests; of an answer that is not taken, one chunk here and a quarter of a MiB in
@@ -12,27 +13,26 @@ longest makes room: however many come and say nothing, a scrape is served.
 """
 
 import asyncio
-import base64
 import logging
 import socket
 import threading
 from asyncio import sslproto
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
 import h11
 
 from exporter import memory
-from exporter.web_config import WebConfig, WebConfigFile, credential_digest
+from exporter.basic_auth import Admission, BasicAuth
+from exporter.web_config import WebConfig, WebConfigFile
 
 log = logging.getLogger("certlag")
 
 MAX_HEADERS = 8 * 1024
 MAX_CONNECTIONS = 256
-MAX_ADMITTED = 256
 QUEUE = 100
 """Connections that the kernel keeps until they are accepted."""
 CHUNK = 64 * 1024
@@ -85,7 +85,7 @@ class Server:
     def __init__(self, pages: Mapping[str, PageFunction], web: WebConfigFile) -> None:
         self._pages = pages
         self._web = web
-        self._admitted: set[bytes] = set()
+        self._auth = BasicAuth()
         self._loop = asyncio.new_event_loop()
         self._listening: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
@@ -135,6 +135,7 @@ class Server:
             self._loop.remove_reader(listening)
         for task in self._awaited.values():
             task.cancel()  # as in `_make_room`
+        self._auth.close()
         for writer in self._writers - self._awaited.keys():
             writer.transport.abort()
         with suppress(TimeoutError):
@@ -192,7 +193,8 @@ class Server:
         return True
 
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, config: WebConfig) -> None:
-        """Answer requests on one connection until it ends."""
+        """Answer requests on one connection until it ends; it was let in by this configuration."""
+        address = str((writer.get_extra_info("peername") or [""])[0])
         connection = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEADERS)
         # There may be nobody: when many come at once, Linux answers with SYN cookies, and of a client that went before
         # its turn came a connection may remain that no packet will ever end.
@@ -203,46 +205,35 @@ class Server:
                 request = await _read_request(connection, reader, patience)
             except h11.RemoteProtocolError as error:
                 _let_go(error)
-                await _answer(connection, writer, _refusal(HTTPStatus(error.error_status_hint)), head=False)
+                await _answer(connection, writer, _refusal(HTTPStatus(error.error_status_hint)), (), head=False)
                 return
             if request is None:
                 return
             self._awaited.pop(writer, None)
+            present = self._web.current()
+            if present.demands != config.demands:
+                return
             method, asked = request
-            if await self._is_admitted(asked, config):
-                response = await asyncio.to_thread(self._respond, method, asked)
-            else:
-                response = _refusal(HTTPStatus.UNAUTHORIZED, ("WWW-Authenticate", 'Basic realm="certlag"'))
+            response = await self._respond(method, asked, address, present)
             self._await(writer)
-            response = replace(response, headers=(*config.headers, *response.headers))
-            await _answer(connection, writer, response, head=method == "HEAD")
+            headers = present.headers if present.tls is config.tls else (*present.headers, ("Connection", "close"))
+            await _answer(connection, writer, response, headers, head=method == "HEAD")
             if connection.our_state is not h11.DONE or connection.their_state is not h11.DONE:
                 return
             connection.start_next_cycle()
             patience = IDLE_SECONDS
 
-    async def _is_admitted(self, request: Request, config: WebConfig) -> bool:
-        """Ask for user and password if the configuration names users (RFC 7617)."""
-        if not config.users:
-            return True
-        scheme, _, encoded = request.headers.get("authorization", "").partition(" ")
-        if scheme.lower() != "basic":
-            return False
-        try:
-            user, _, password = base64.b64decode(encoded, validate=True).decode().partition(":")
-        except ValueError:
-            return False
-        digest = credential_digest(user, password, config)
-        if digest in self._admitted:
-            return True
-        if not await asyncio.to_thread(config.admits, user, password):
-            return False
-        if len(self._admitted) >= MAX_ADMITTED:
-            self._admitted.clear()
-        self._admitted.add(digest)
-        return True
+    async def _respond(self, method: str, request: Request, address: str, config: WebConfig) -> Response:
+        """Return the page, or why there is none for this client."""
+        match await self._auth.admission(request.headers, address, config):
+            case Admission.ADMITTED:
+                return await asyncio.to_thread(self._page, method, request)
+            case Admission.REFUSED:
+                return _refusal(HTTPStatus.UNAUTHORIZED, ("WWW-Authenticate", 'Basic realm="certlag"'))
+            case Admission.BUSY:
+                return _refusal(HTTPStatus.TOO_MANY_REQUESTS, ("Retry-After", "1"))
 
-    def _respond(self, method: str, request: Request) -> Response:
+    def _page(self, method: str, request: Request) -> Response:
         page = self._pages.get(request.path.partition("?")[0])
         if page is None:
             return _refusal(HTTPStatus.NOT_FOUND)
@@ -311,15 +302,24 @@ async def _read_request(
                 return None
 
 
-async def _answer(connection: h11.Connection, writer: asyncio.StreamWriter, response: Response, *, head: bool) -> None:
+async def _answer(
+    connection: h11.Connection,
+    writer: asyncio.StreamWriter,
+    response: Response,
+    headers: tuple[tuple[str, str], ...],
+    *,
+    head: bool,
+) -> None:
+    """Send a response with these headers, unless it has another of that name itself."""
     if connection.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
         return
     parts = (response.body, *response.more)
     described = [("Content-Type", response.content_type), ("Content-Length", str(sum(map(len, parts))))]
     if response.status is HTTPStatus.NOT_MODIFIED:
         described = []  # they would be taken for those of what has not been modified (RFC 9110 §15.4.5)
-    headers = [*described, ("X-Content-Type-Options", "nosniff"), *response.headers]
-    started = h11.Response(status_code=response.status, reason=response.status.phrase, headers=headers)
+    ours = [*described, ("X-Content-Type-Options", "nosniff"), *response.headers]
+    sent = {name.lower(): (name, value) for name, value in (*headers, *ours)}
+    started = h11.Response(status_code=response.status, reason=response.status.phrase, headers=[*sent.values()])
     writer.write(connection.send(started) or b"")
     async with asyncio.timeout(REQUEST_SECONDS):
         for chunk in () if head else _chunks(parts):

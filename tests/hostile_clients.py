@@ -5,10 +5,12 @@ and says how often one came.
 """
 
 import asyncio
+import base64
 import itertools
 import json
 import random
 import socket
+import ssl
 import sys
 import threading
 from collections.abc import Awaitable, Callable, Mapping
@@ -77,6 +79,20 @@ async def _say(connection: socket.socket, words: bytes) -> None:
         pass
 
 
+async def guess(connection: socket.socket) -> None:
+    """Try a password that nobody has."""
+    credentials = base64.b64encode(b"prometheus:%d" % random.getrandbits(64))
+    await _say(connection, HEAD + b"Connection: close\r\nAuthorization: Basic %s\r\n\r\n" % credentials)
+
+
+async def shake_hands(connection: socket.socket) -> None:
+    """Have the server sign, and go."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    _, writer = await asyncio.open_connection(sock=connection, ssl=context)
+    writer.transport.abort()
+
+
 @dataclass(frozen=True)
 class Crowd:
     """So many that do the same."""
@@ -94,6 +110,8 @@ CROWDS: Mapping[str, Crowd] = {
     "malformed requests": Crowd(8, babble),
     "silent before TLS": Crowd(300, say_nothing),
     "never read": Crowd(300, take_nothing),
+    "wrong passwords": Crowd(60, guess),
+    "handshakes": Crowd(60, shake_hands),
 }
 
 

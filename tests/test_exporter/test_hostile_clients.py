@@ -9,20 +9,20 @@ import statistics
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from time import perf_counter
+from types import MappingProxyType
 
+import bcrypt
 import pytest
-import yaml
 
 from exporter import server as server_module
 from exporter.server import MAX_CONNECTIONS, SEND_BUFFER, Server
 from exporter.web_config import WebConfigFile
-from tests import page_server, pki
+from tests import page_server
 from tests.bench import waiting
 from tests.benchmark import outside
 from tests.benchmark.outside import MIB, Usage
@@ -30,6 +30,7 @@ from tests.figures import Figures
 from tests.hostile_clients import CROWDS, READY
 from tests.page_server import GZIPPED, PATH, PLAIN
 from tests.tls_servers import HOST
+from tests.web_server import PASSWORD, a_leaf, authorization, client, write, write_pair
 
 SCRAPES = 200
 EVERY = 0.01
@@ -51,6 +52,7 @@ class Served:
     process: subprocess.Popen[bytes]
     port: int
     tls: ssl.SSLContext | None
+    headers: Mapping[str, str]
 
     @property
     def usage(self) -> Usage:
@@ -65,7 +67,7 @@ class Served:
         """Take the page over a connection of its own; return how long that took."""
         started = perf_counter()
         with closing(self.connect()) as connection:
-            connection.request("GET", PATH, headers={"Accept-Encoding": "gzip"} if gzip else {})
+            connection.request("GET", PATH, headers={**self.headers, **({"Accept-Encoding": "gzip"} if gzip else {})})
             answer = connection.getresponse()
             assert (answer.status, answer.read()) == (200, GZIPPED if gzip else PLAIN)
         return perf_counter() - started
@@ -77,11 +79,13 @@ class Served:
 
 
 @contextmanager
-def serving(web_config: Path | None = None, tls: ssl.SSLContext | None = None) -> Iterator[Served]:
+def serving(
+    web_config: Path | None = None, tls: ssl.SSLContext | None = None, headers: Mapping[str, str] = MappingProxyType({})
+) -> Iterator[Served]:
     argv = (sys.executable, "-m", "tests.page_server", *([str(web_config)] if web_config else []))
     with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
-        yield Served(process, int(process.stdout.readline()), tls)
+        yield Served(process, int(process.stdout.readline()), tls, headers)
         process.communicate()
         assert process.returncode == 0
 
@@ -171,14 +175,25 @@ def test_what_is_no_request_again_and_again_slows_no_scrape(kind: str, figures: 
 @pytest.mark.serial
 @pytest.mark.fault("F32")
 def test_a_crowd_that_never_begins_tls_slows_no_scrape(tmp_path: Path, figures: Figures) -> None:
-    now, day = datetime.now(UTC), timedelta(days=1)
-    authority = pki.authority("root", not_before=now - day, not_after=now + day)
-    pair = authority.leaf("localhost", not_before=now - day, not_after=now + day).write(tmp_path)
-    section = {"cert_file": str(pair.certificate), "key_file": str(pair.key)}
-    (tmp_path / "web.yaml").write_text(yaml.safe_dump({"tls_server_config": section}))
-    context = ssl.create_default_context(cadata=authority.pem.decode())
-    with serving(tmp_path / "web.yaml", context) as served:
+    with serving(write(tmp_path, tls_server_config=write_pair(tmp_path, a_leaf())), client()) as served:
         bears(served, "silent before TLS", figures)
+
+
+@pytest.mark.serial
+@pytest.mark.field_case("E2")
+def test_a_crowd_that_guesses_passwords_slows_no_scrape(tmp_path: Path, figures: Figures) -> None:
+    """At the cost that `htpasswd` and exporter-toolkit's documentation name."""
+    known = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(10)).decode()
+    file = write(tmp_path, basic_auth_users={"prometheus": known})
+    with serving(file, headers=authorization(f"prometheus:{PASSWORD}")) as served:
+        bears(served, "wrong passwords", figures)
+
+
+@pytest.mark.serial
+@pytest.mark.field_case("E2")
+def test_a_crowd_that_has_the_server_sign_again_and_again_slows_no_scrape(tmp_path: Path, figures: Figures) -> None:
+    with serving(write(tmp_path, tls_server_config=write_pair(tmp_path, a_leaf())), client()) as served:
+        bears(served, "handshakes", figures)
 
 
 def queued(port: int) -> int:

@@ -1,95 +1,19 @@
 """The web configuration: what it lets in, and that our own certificate is never the one that was not loaded."""
 
-import base64
 import http.client
 import socket
 import ssl
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from datetime import UTC, datetime, timedelta
-from http import HTTPStatus
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import bcrypt
 import pytest
 import yaml
 
 from exporter import server as server_module
-from exporter.server import Response, Server
 from exporter.web_config import WebConfigError, WebConfigFile
-from tests import pki
 from tests.field.record import case
-
-NOW = datetime.now(UTC)  # these certificates are verified by real clients, today
-DAY = timedelta(days=1)
-ROOT = pki.authority("root", not_before=NOW - DAY, not_after=NOW + DAY)
-STRANGER = pki.authority("stranger", not_before=NOW - DAY, not_after=NOW + DAY)
-PASSWORD = "correct horse"
-HASH = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(4)).decode()
-
-
-def a_leaf(authority: pki.Authority = ROOT, *, name: str = "localhost") -> pki.Issued:
-    """A certificate that is valid today."""
-    return authority.leaf(name, not_before=NOW - DAY, not_after=NOW + DAY)
-
-
-@contextmanager
-def serving(file: Path) -> Iterator[int]:
-    """A server under this web configuration; yields its port."""
-    server = Server({"/": lambda _request: Response(HTTPStatus.OK, b"hello")}, WebConfigFile(str(file)))
-    _, port = server.start("127.0.0.1", 0)
-    try:
-        yield port
-    finally:
-        server.close()
-
-
-def write(folder: Path, **sections: Any) -> Path:
-    """Write a web configuration."""
-    file = folder / "web.yaml"
-    file.write_text(yaml.safe_dump(sections))
-    return file
-
-
-def write_pair(folder: Path, leaf: pki.Issued) -> dict[str, str]:
-    """Write a key pair as a renewal does, by replacing both files; return the section that names it."""
-    for name, content in (("tls.crt", leaf.chain_pem), ("tls.key", leaf.key_pem)):
-        (folder / f"{name}.new").write_bytes(content)
-        (folder / f"{name}.new").replace(folder / name)
-    return {"cert_file": "tls.crt", "key_file": "tls.key"}
-
-
-def client(pair: tuple[Path, Path] | None = None) -> ssl.SSLContext:
-    context = ssl.create_default_context(cadata=ROOT.pem.decode())
-    if pair:
-        context.load_cert_chain(*pair)
-    return context
-
-
-def get(port: int, context: ssl.SSLContext | None = None, credentials: str | None = None) -> http.client.HTTPResponse:
-    """One GET on a connection of its own."""
-    if context:
-        connection: http.client.HTTPConnection = http.client.HTTPSConnection("localhost", port, context=context)
-    else:
-        connection = http.client.HTTPConnection("localhost", port)
-    headers = {}
-    if credentials is not None:
-        headers["Authorization"] = f"Basic {base64.b64encode(credentials.encode()).decode()}"
-    connection.request("GET", "/", headers=headers)
-    response = connection.getresponse()
-    response.read()
-    connection.close()
-    return response
-
-
-def presented(port: int) -> bytes | None:
-    """The certificate that the server presents now."""
-    with (
-        socket.create_connection(("localhost", port), 5) as plain,
-        client().wrap_socket(plain, server_hostname="localhost") as encrypted,
-    ):
-        return encrypted.getpeercert(binary_form=True)
+from tests.web_server import HASH, PASSWORD, ROOT, STRANGER, a_leaf, client, get, presented, serving, write, write_pair
 
 
 def test_it_serves_tls_and_refuses_plain_http(tmp_path: Path) -> None:
@@ -272,7 +196,10 @@ def test_configured_headers_are_sent(tmp_path: Path) -> None:
     [
         ("tls_server_config: {cert_file: a}", "1: tls_server_config.key_file: missing; it must be the path of its"),
         ("tls_server_config: {cert_file: no, key_file: no}", "tls_server_config.cert_file: False is not the path"),
-        ("tls_server_config: {cert_file: x, key_file: y}", "tls_server_config: x: [Errno 2] No such file"),
+        (
+            "tls_server_config: {cert_file: x, key_file: y}",
+            "tls_server_config.cert_file: x cannot be read: No such file",
+        ),
         ("basic_auth_users: {me: secret}", "basic_auth_users: what stands here (not repeated) is not a mapping"),
         ("tls_config: {}", '1: tls_config: unknown key (did you mean "tls_server_config"?)'),
         (

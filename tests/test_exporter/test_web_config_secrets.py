@@ -62,5 +62,6 @@ def test_the_place_of_a_password_is_told_with_its_line_and_what_would_be_right(t
         WebConfigFile(str(file))
     assert str(refused.value) == (
         f"{file}:4: basic_auth_users: what stands here (not repeated) is not "
-        "a mapping of user names to bcrypt hashes, as `htpasswd -nB NAME` prints them"
+        "a mapping of user names without a colon to bcrypt hashes of a cost of 4 to 16, as `htpasswd -nBC 10 NAME` "
+        "prints them"
     )
