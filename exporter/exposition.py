@@ -21,7 +21,7 @@ _CERTIFICATE = ("namespace", "certificate")
 _USE = ("namespace", "workload", "workload_type", "certificate", "target")
 _PLACE = (*_USE, "pod", "container", "port")
 _RUN = ("namespace", "workload", "workload_type", "target")
-_WATCH = ("resource", "watch_namespace")
+_WATCH = ("resource", "watch_namespace", "name")
 
 
 CERTIFICATE_NOT_BEFORE = Family(
@@ -115,6 +115,11 @@ RUNBOOK_HEARTBEAT = Family(
     _RUN,
     "When the exporter last saw the Lease of the open run change, by the exporter's clock.",
 )
+RUNBOOK_HEARTBEAT_AWAITED = Family(
+    "certlag_runbook_heartbeat_awaited_timestamp_seconds",
+    _RUN,
+    "Since when the exporter has known the open run without seeing its Lease change; ends with the first change.",
+)
 RUNBOOK_LAST_FINISHED = Family(
     "certlag_runbook_last_finished_timestamp_seconds", _RUN, "When the last finished run ended."
 )
@@ -123,7 +128,9 @@ WORKERS_EXPECTED = Family(
     "certlag_workers_expected_replicas", (*_RUN, "worker"), "Replicas that the open run recorded before its drain."
 )
 WORKERS_REPLICAS = Family(
-    "certlag_workers_replicas", (*_RUN, "worker"), "Replicas that the worker is set to, while a run is open."
+    "certlag_workers_replicas",
+    (*_RUN, "worker"),
+    "Replicas that the worker is set to, while a run is open; 0 if the worker does not exist.",
 )
 PROBE_FAILURES = Family(
     "certlag_probe_failures_total", ("reason",), "Handshakes that showed no certificate.", "counter"
@@ -168,6 +175,7 @@ JUDGED: tuple[Family, ...] = (
     RUNBOOK_STARTED,
     RUNBOOK_DEADLINE,
     RUNBOOK_HEARTBEAT,
+    RUNBOOK_HEARTBEAT_AWAITED,
     RUNBOOK_LAST_FINISHED,
     RUNBOOK_LAST_OUTCOME,
     WORKERS_EXPECTED,
@@ -229,14 +237,14 @@ def of_target(assessment: TargetAssessment) -> Iterator[Sample]:
         yield from _instant(RUNBOOK_STARTED, where, run.begun_at)
         yield from _instant(RUNBOOK_DEADLINE, where, run.deadline_at)
         yield from _instant(RUNBOOK_HEARTBEAT, where, assessment.heartbeat_at)
+        yield from _instant(RUNBOOK_HEARTBEAT_AWAITED, where, assessment.heartbeat_awaited_at)
     if last is not None:
         yield from _instant(RUNBOOK_LAST_FINISHED, where, last.finished_at)
         yield Sample(RUNBOOK_LAST_OUTCOME, (*where, last.outcome), 1)
     for replicas in assessment.workers:
         worker = (*where, f"{replicas.worker.type}/{replicas.worker.name}")
         yield Sample(WORKERS_EXPECTED, worker, replicas.expected)
-        if replicas.current is not None:
-            yield Sample(WORKERS_REPLICAS, worker, replicas.current)
+        yield Sample(WORKERS_REPLICAS, worker, replicas.current or 0)
 
 
 def of_exporter(
@@ -248,7 +256,7 @@ def of_exporter(
     """Yield the samples about the exporter itself; counters of closed sets start at 0."""
     skipped: dict[tuple[str, SkipReason], int] = {}
     for watch, health in watches.items():
-        where = (watch.resource.name, watch.namespace)
+        where = (watch.resource.name, watch.namespace, watch.name or "")
         yield Sample(WATCH_SYNCED, where, health.synced)
         yield from _instant(WATCH_LAST_CONTACT, where, health.last_contact_at)
         yield from (Sample(WATCH_RELISTS, (*where, reason), health.relists[reason]) for reason in RELIST_REASONS)
