@@ -241,7 +241,6 @@ RENEWAL_OVERDUE_CRITICAL = _renewal_overdue(
 )
 
 
-
 def _renewal_disabled(tier: str, fraction: float, days: int) -> Alert:
     key = f"renewalDisabled.{tier}"
     part = Setting(f"{key}.lifetimeFraction", fraction, "Less than this part of its lifetime is left, …")

@@ -38,8 +38,7 @@ def with_contact(expression: str, watches: tuple[str, ...]) -> str:
     """Return an expression without the exporters that have lost contact with one of these resources."""
     lost = f'{LOST_CONTACT.record}{{resource=~"{"|".join(watches)}"'
     return (
-        f'{expression}\n  unless on ({EXPORTER}) {lost}, namespace="*"}}\n'
-        f"  unless on ({EXPORTER}, namespace) {lost}}}"
+        f'{expression}\n  unless on ({EXPORTER}) {lost}, namespace="*"}}\n  unless on ({EXPORTER}, namespace) {lost}}}'
     )
 
 

@@ -41,8 +41,7 @@ WORKERS_DRAINED = (
 )
 PODS_UNKNOWN = f'sum(max by ({USE}) (certlag_pods{{state="unknown", {CHOSEN}}}))'
 BLIND = (
-    "max((time() - certlag_watch_last_contact_timestamp_seconds > bool 900) == 1\n"
-    "or certlag_watch_synced == bool 0)"
+    "max((time() - certlag_watch_last_contact_timestamp_seconds > bool 900) == 1\nor certlag_watch_synced == bool 0)"
 )
 
 # --- through time ---------------------------------------------------------------------------------
@@ -65,8 +64,7 @@ ISSUED_UNTIL = with_command(
     f" min by ({CERTIFICATE}) (certlag_certificate_not_after_timestamp_seconds{{{IN_NAMESPACE}}})) * 1000"
 )
 IS_ISSUED = with_command(
-    f"min by ({PLACE}) ("
-    f"({_INFO} and {_SAME}, fingerprint_sha256) certlag_certificate_info) or {_INFO} * 0)"
+    f"min by ({PLACE}) (({_INFO} and {_SAME}, fingerprint_sha256) certlag_certificate_info) or {_INFO} * 0)"
 )
 PROBED = with_command(f"min by ({PLACE}) (certlag_probe_success{{{CHOSEN}}})")
 

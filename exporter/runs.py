@@ -42,8 +42,8 @@ def assess_target(
     certificate_found: bool,
     workloads: Mapping[Workload, WorkloadStatus],
     record: RunRecord | None,
-    run_seen_at: datetime | None,
     heartbeat_at: datetime | None,
+    run_seen_at: datetime | None = None,
 ) -> TargetAssessment:
     """Judge one target.
 
@@ -52,8 +52,8 @@ def assess_target(
         certificate_found: whether the certificate that it names exists; true if it names none.
         workloads: the status of those of its workload and workers that exist.
         record: its run record, if there is one.
-        run_seen_at: since when the record has been known to be about the run that it is about.
         heartbeat_at: when the Lease of its workload was last seen to change; None if it never was.
+        run_seen_at: since when the record has been known to be about the run that it is about.
     """
     run = record.run if record else None
     return TargetAssessment(

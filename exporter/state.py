@@ -138,8 +138,8 @@ class World:
             certificate_found=self._has_certificate(target),
             workloads=self._workloads,
             record=record,
-            run_seen_at=run_seen_at,
             heartbeat_at=heartbeat_at,
+            run_seen_at=run_seen_at,
         )
 
     def _has_certificate(self, target: Target) -> bool:

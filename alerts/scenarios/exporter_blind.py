@@ -27,8 +27,6 @@ def silent(how_long: str, what: str = "pods in opschain", **watch: str) -> Firin
     )
 
 
-
-
 def unsynced(what: str = "pods", **watch: str) -> Firing:
     """The alert of a watch that has no list."""
     labels = watch or {"resource": "pods", "watch_namespace": "opschain"}

@@ -87,7 +87,9 @@ class World:
 
         def told(name: str, points: Points) -> Points:
             if name == "certlag_watch_last_contact_timestamp_seconds":
-                return tuple(min(point, since * MINUTE) if isinstance(point, int | float) else point for point in points)
+                return tuple(
+                    min(point, since * MINUTE) if isinstance(point, int | float) else point for point in points
+                )
             return points if since < 0 else (*points[:since], *[points[since]] * len(points[since:]))
 
         return World({(name, labels): told(name, points) for (name, labels), points in self.series.items()})

@@ -81,9 +81,7 @@ SCENARIOS = (
     ),
     Scenario(
         "clears at once when it is renewed by hand",
-        URGENT.with_series(
-            NAME.format("not_after"), steps((7 * DAY + AT_30, 0), (90 * DAY, 60)), **CERTIFICATE
-        ),
+        URGENT.with_series(NAME.format("not_after"), steps((7 * DAY + AT_30, 0), (90 * DAY, 60)), **CERTIFICATE),
         fires(ALERT, 59, *both("expires in 6d 23h 31m 0s")) + quiet(ALERT, 60, 61, 75),
     ),
     Scenario(
@@ -114,9 +112,7 @@ SCENARIOS = (
     ),
     Scenario(
         "is not silenced by the renewal time of another certificate",
-        EXPIRING.with_series(
-            NAME.format("renewal"), always(10 * MINUTE), **{**CERTIFICATE, "certificate": "another"}
-        ),
+        EXPIRING.with_series(NAME.format("renewal"), always(10 * MINUTE), **{**CERTIFICATE, "certificate": "another"}),
         fires(ALERT, 32, *both("has expired")),
     ),
     Scenario(
@@ -167,5 +163,7 @@ SCENARIOS = (
         (32, both("expires in 6d 23h 58m 0s")),
         (42, both("expires in 6d 23h 48m 0s")),
     ),
-    Scenario("is one alert for two replicas", WARNED.with_replica(), fires(ALERT, 32, said("expires in 20d 23h 58m 0s"))),
+    Scenario(
+        "is one alert for two replicas", WARNED.with_replica(), fires(ALERT, 32, said("expires in 20d 23h 58m 0s"))
+    ),
 )

@@ -70,7 +70,8 @@ SCENARIOS = (
         fires(ALERT, 62, said("32m 0s")),
     ),
     Scenario(
-        "is not silenced by a replica that knows of no run", OPEN.and_also(renewed().told_by_another()),
+        "is not silenced by a replica that knows of no run",
+        OPEN.and_also(renewed().told_by_another()),
         fires(ALERT, 62, said("32m 0s")),
     ),
     *of_contact(ALERT, OPEN, renewed(), (62, (said("32m 0s"),)), (70, (said("40m 0s"),))),

@@ -47,7 +47,7 @@ class WorkerLine:
 
 @dataclass(frozen=True, slots=True)
 class RunView:
-    """An open run. `alive` says whether somebody still works on it."""
+    """An open run. `alive` says whether somebody may still work on it: nothing was heard for less than `NO_LIFE`."""
 
     id: str
     state: RunState

@@ -293,7 +293,7 @@ def test_counters_of_closed_sets_start_at_zero() -> None:
     series = told(of_exporter({watch: WatchHealth()}, {}, "1.0", "abc"))
     for reason in ProbeFailure:
         assert series["certlag_probe_failures_total", frozenset({("reason", reason.value)})] == 0
-    where = {("resource", "certificates"), ("watch_namespace", "*")}
+    where = {("resource", "certificates"), ("watch_namespace", "*"), ("name", "")}
     for error in ClusterErrorReason:
         assert series["certlag_watch_errors_total", frozenset(where | {("reason", error.value)})] == 0
     for skip in SkipReason:
@@ -311,7 +311,7 @@ def test_the_health_of_watches_is_told() -> None:
     health.relists["expired"] += 2
     health.errors[ClusterErrorReason.FORBIDDEN] += 3
     samples = list(of_exporter({Watch(PODS, "ns"): health}, {ProbeFailure.TIMEOUT: 5}, "1", ""))
-    where = {"resource": "pods", "watch_namespace": "ns"}
+    where = {"resource": "pods", "watch_namespace": "ns", "name": ""}
     assert value(samples, "certlag_watch_synced", where) == 1
     assert value(samples, "certlag_watch_last_contact_timestamp_seconds", where) == NOW.timestamp()
     assert value(samples, "certlag_watch_relists_total", {**where, "reason": "expired"}) == 2
