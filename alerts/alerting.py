@@ -405,7 +405,7 @@ EXPORTER_DOWN = _exporter(
     wait="10m",
     expr=f'absent(up{{job="{JOB}"}}) or sum by (job) (up{{job="{JOB}"}}) < {EXPORTERS}',
     summary="The exporter is down: certificates are not watched.",
-    description=f"Too few exporters are scraped under the job {JOB} (needed: {EXPORTERS}): what they should watch is not"
+    description=f"Too few exporters are scraped under the job {JOB} (needed: {EXPORTERS}): not everything is"
     " watched. Alerts keep what was known for a while and then end without their cause being gone. Run"
     f" `kubectl -n {NAMESPACE} get pods -l app.kubernetes.io/name=certlag-exporter`.",
     comment="No exporter is scraped, or fewer than there are shards.",

@@ -194,8 +194,8 @@ def _glance() -> Iterable[Any]:
         _stat(
             "The exporter",
             queries.BLIND,
-            "Whether some exporter is blind: a watch is silent for 15 minutes, or has no complete list. What it tells is"
-            " then old.",
+            "Whether some exporter is blind: a watch is silent for 15 minutes, or has no complete list. What it tells"
+            " is then old.",
             SOME_IS_BAD,
             nothing="DOWN",
         )
@@ -214,8 +214,8 @@ def _windows() -> Iterable[Any]:
         "State of each renewal window",
         queries.WINDOW_STATE,
         "settled: every pod presents what was issued. renewal disabled: cert-manager will not renew it. renewal due:"
-        " cert-manager is late, a restart does not help. needs restart: renewed, and some pod still presents the old one."
-        " expired: some pod presents an expired one.",
+        " cert-manager is late, a restart does not help. needs restart: renewed, and some pod still presents the old"
+        " one. expired: some pod presents an expired one.",
         "{{namespace}}/{{workload}} {{certificate}}",
         {
             1: ("settled", "green"),

@@ -31,7 +31,8 @@ LOST_CONTACT = Recording(
   "namespace", "$1", "watch_namespace", "(.+)"
 ))""",
 )
-"""Which exporter hears nothing of which resources, and where; `*` is everywhere. Age is that at the time of the scrape."""
+"""Which exporter hears nothing of which resources, and where; `*` is everywhere. Age is that at the time of the
+scrape."""
 
 
 def with_contact(expression: str, watches: tuple[str, ...]) -> str:

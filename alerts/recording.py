@@ -150,8 +150,8 @@ _SILENT_SAID = Recording(
 or certlag_runbook_heartbeat_awaited_timestamp_seconds
   < on ({EXPORTER}, {_LEASE}) group_left () {LEASE_CONTACT.record} - {AWAITED_SECONDS}""",
 )
-"""Of a run whose Lease has stood still while the exporter heard: measured up to the last contact, so that nobody who has
-lost contact takes a run for dead. What was never seen to beat is told by a series of its own, not by one that is
+"""Of a run whose Lease has stood still while the exporter heard: measured up to the last contact, so that nobody who
+has lost contact takes a run for dead. What was never seen to beat is told by a series of its own, not by one that is
 absent."""
 RUN_BEATS = Recording(
     "target:certlag_runbook_heartbeat_timestamp_seconds:max",

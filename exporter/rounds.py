@@ -207,7 +207,7 @@ class Rounds:
             heapq.heapify(self._changes)
 
     def _judge_targets(self) -> bool:
-        """Judge the targets, each once its own objects were told of: those of another may come later, or be forbidden."""
+        """Judge each target once its own objects were listed: those of another may come later, or be forbidden."""
         changed = False
         for target in self._configuration.targets:
             if not self._listed.issuperset(self._for_target[target.name]):

@@ -11,7 +11,7 @@ def said(*, needed: str = "1", **labels: str) -> Firing:
     return Firing(
         {"namespace": "certlag", "severity": "warning", **labels},
         "The exporter is down: certificates are not watched.",
-        f"Too few exporters are scraped under the job certlag-exporter (needed: {needed}): what they should watch is not"
+        f"Too few exporters are scraped under the job certlag-exporter (needed: {needed}): not everything is"
         " watched. Alerts keep what was known for a while and then end without their cause being gone. Run"
         " `kubectl -n certlag get pods -l app.kubernetes.io/name=certlag-exporter`.",
     )

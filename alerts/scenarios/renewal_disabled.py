@@ -22,8 +22,8 @@ def said(how: str, severity: str = "warning") -> Firing:
     return Firing(
         {"namespace": "opschain", "certificate": "opschain-build-service", "severity": severity},
         "A certificate expires soon and its renewal is disabled.",
-        f"Certificate opschain-build-service in opschain {how}, and cert-manager does not renew it: its renewal policy is"
-        " Disabled. Run `cmctl renew -n opschain opschain-build-service`, then restart the workloads that use it.",
+        f"Certificate opschain-build-service in opschain {how}, and cert-manager does not renew it: its renewal policy"
+        " is Disabled. Run `cmctl renew -n opschain opschain-build-service`, then restart the workloads that use it.",
         "var-namespace=opschain",
     )
 

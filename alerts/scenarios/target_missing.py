@@ -15,8 +15,8 @@ def said(target: str) -> Firing:
     return Firing(
         {"target": target, "namespace": "opschain", "severity": "warning"},
         "No certificate is watched for a configured target.",
-        f"Target {target} in opschain is not watched: its workload does not exist, or the Certificate that it names does"
-        " not, or no Certificate was found for the Secrets that its pods use. Run"
+        f"Target {target} in opschain is not watched: its workload does not exist, or the Certificate that it names"
+        " does not, or no Certificate was found for the Secrets that its pods use. Run"
         f" `runbook check-{target} -n opschain`: it says which. Then correct the target in the configuration.",
         "var-namespace=opschain",
     )
