@@ -143,7 +143,7 @@ LEASE_CONTACT = Recording(
 )
 """When the API server last told something of a workload's Lease. Its name is that of `run_record.lease_name`."""
 _HEARTBEAT = "certlag_runbook_heartbeat_timestamp_seconds"
-_SILENT_SAID = Recording(
+RUN_SILENT = Recording(
     "exporter:certlag_runbook_silent_since_timestamp_seconds",
     f"""{_HEARTBEAT}
   < on ({EXPORTER}, {_LEASE}) group_left () {LEASE_CONTACT.record} - {HEARTBEAT_SECONDS}
@@ -168,7 +168,7 @@ _LEFT_DRAINED_SAID = Recording(
 or (
   {_WORKERS_BELOW_SAID.record} == 1
   and (
-    {_SILENT_SAID.record}
+    {RUN_SILENT.record}
     or {
         with_contact(
             f"(certlag_runbook_deadline_timestamp_seconds > 0) < time() - {HEARTBEAT_SECONDS}",
@@ -282,7 +282,7 @@ RECORDINGS = (
     _RUN_DEADLINE_SAID,
     RUN_DEADLINE,
     LEASE_CONTACT,
-    _SILENT_SAID,
+    RUN_SILENT,
     RUN_BEATS,
     _WORKERS_BELOW_SAID,
     _LEFT_DRAINED_SAID,
