@@ -11,25 +11,24 @@ from dataclasses import dataclass
 from alerts.promql import RUN, held
 from alerts.recording import (
     BUDGET,
-    CLIENT_AUTH,
+    DEADLINE,
+    EXPIRY,
     FOUND,
-    IDLE,
-    ISSUER_CHANGED,
-    NEEDS_RESTART,
-    NOT_AFTER,
+    LEFT_DRAINED,
+    LIFETIME,
     PROBE_SUCCESS,
+    REFUSAL,
+    REMINDER,
     RENEWAL_DUE,
     RESTART_LEFT,
     RESTART_WINDOW,
-    RUN_BEATS,
     RUN_DEADLINE,
-    RUN_STATE,
     UNKNOWN_PODS,
+    UNRENEWED,
     WATCH_SILENCE,
     WATCH_SYNCED,
-    WORKERS_BELOW,
 )
-from alerts.settings import GRAFANA_URL, HEARTBEAT_SECONDS, JOB, NAMESPACE, RUNBOOK_URL, Setting
+from alerts.settings import EXPORTERS, GRAFANA_URL, HEARTBEAT_SECONDS, JOB, NAMESPACE, RUNBOOK_URL, Setting
 
 DASHBOARD_UID = "certlag"
 CRITICAL, WARNING = "critical", "warning"
@@ -119,12 +118,8 @@ def of_target(command: str) -> str:
 
 _FRACTION = Setting("restartRequired.windowFraction", 0.1, "The same, as a part of the restart window.")
 _SHORT = Setting("restartRequired.shortWindowHours", 10, "Windows shorter than this wait that part instead of `for`.")
-_STALE = f"""(
-  {RESTART_LEFT.record}
-  and {held(NEEDS_RESTART.record)} == 1
-  and {held(RESTART_WINDOW.record)} {{comparison}} {_SHORT} * 3600
-)
-unless on ({RUN}) {held(f'{RUN_STATE.record}{{{{state!="idle"}}}}')} == 1"""
+_STALE = f"""({REMINDER.value} < Inf) - time()
+and {RESTART_WINDOW.value} {{comparison}} {_SHORT} * 3600"""
 
 
 def _restart_required(comparison: str, *, waiting: str = "") -> Alert:
@@ -148,8 +143,8 @@ RESTART_REQUIRED = _restart_required(">=")
 RESTART_REQUIRED_SHORT = _restart_required(
     "<",
     waiting=f"""
-unless max_over_time(timestamp({NEEDS_RESTART.record} == 0)[{RESTART_REQUIRED.for_setting}:1m])
-  > time() - {held(RESTART_WINDOW.record)} * {_FRACTION}""",
+unless max_over_time(timestamp({DEADLINE.record} == Inf)[{RESTART_REQUIRED.for_setting}:1m])
+  > time() - {RESTART_WINDOW.value} * {_FRACTION}""",
 )
 """`for` is a constant, a part of the window is not: what counts here is when the workload was last seen as current."""
 
@@ -164,7 +159,7 @@ def _deadline_near(tier: str, fraction: float, days: int, more: tuple[Setting, s
         key=key,
         severity=tier,
         wait="1m",
-        expr=f"{RESTART_LEFT.record} < clamp_max({held(RESTART_WINDOW.record)} * {part}, {most} * 86400){expression}",
+        expr=f"{RESTART_LEFT.record} < clamp_max({RESTART_WINDOW.value} * {part}, {most} * 86400){expression}",
         summary="The certificate that a workload presents soon expires.",
         description=f"What {WORKLOAD} presents for {{{{ $labels.certificate }}}} {LEFT}: afterwards every connection"
         f" fails. A renewal does not help. {RESTART}",
@@ -184,7 +179,7 @@ DEADLINE_NEAR_CRITICAL = _deadline_near(
     (
         _BUDGETS,
         f"""
-or {RESTART_LEFT.record} < on ({RUN}) group_left () {_BUDGETS} * {held(BUDGET.record)}
+or {RESTART_LEFT.record} < on ({RUN}) group_left () {_BUDGETS} * {BUDGET.value}
 or {RESTART_LEFT.record} < 0""",
     ),
 )
@@ -194,8 +189,7 @@ ISSUER_CHANGED_ALERT = Alert(
     key="issuerChanged",
     severity=CRITICAL,
     wait="5m",
-    expr=f"""{held(ISSUER_CHANGED.record)} == 1
-and on ({RUN}) {held(CLIENT_AUTH.record)} == 1""",
+    expr=f"{REFUSAL.value} == 1",
     summary="The issuer of a workload's certificate changed: it refuses new clients.",
     description=f"{WORKLOAD} checks its clients by the CA that it read when it started, and"
     f" {{{{ $labels.certificate }}}} is now signed by another one: clients with new certificates are refused already."
@@ -230,21 +224,46 @@ def _limits(tier: str, fraction: float, what: str, unit: str, most: int) -> tupl
     )
 
 
-_EXPIRY = held(NOT_AFTER.record)
+_EXPIRY, _DUE = EXPIRY.value, RENEWAL_DUE.value
 _LATE = _limits(WARNING, 0.25, "Late by more than this", "Hours", 24)
 _LAST = _limits(CRITICAL, 0.5, "Less is left than this", "Days", 7)
 RENEWAL_OVERDUE = _renewal_overdue(
     WARNING,
-    f"time() - {RENEWAL_DUE.record}\n> clamp_max(({_EXPIRY} - {RENEWAL_DUE.record}) * {_LATE[0]}, {_LATE[1]} * 3600)",
+    f"time() - {_DUE}\n> clamp_max(({_EXPIRY} - {_DUE}) * {_LATE[0]}, {_LATE[1]} * 3600)",
     "it is late by {{ $value | humanizeDuration }}",
     _LATE,
 )
 RENEWAL_OVERDUE_CRITICAL = _renewal_overdue(
     CRITICAL,
-    f"{_EXPIRY} - time()\n< clamp_max(({_EXPIRY} - {RENEWAL_DUE.record}) * {_LAST[0]}, {_LAST[1]} * 86400)",
+    f"{_EXPIRY} - time()\n< clamp_max(({_EXPIRY} - {_DUE}) * {_LAST[0]}, {_LAST[1]} * 86400)",
     "{{ if gt $value 0.0 }}it expires in {{ $value | humanizeDuration }}{{ else }}it has expired{{ end }}",
     _LAST,
 )
+
+
+def _renewal_disabled(tier: str, fraction: float, days: int) -> Alert:
+    key = f"renewalDisabled.{tier}"
+    part = Setting(f"{key}.lifetimeFraction", fraction, "Less than this part of its lifetime is left, …")
+    most = Setting(f"{key}.maximumDays", days, "… or less than this, whichever is less.")
+    return Alert(
+        name="CertlagRenewalDisabled",
+        key=key,
+        severity=tier,
+        wait="1m",
+        expr=f"""({UNRENEWED.value} < Inf) - time()
+< clamp_max({LIFETIME.value} * {part}, {most} * 86400)""",
+        summary="A certificate expires soon and its renewal is disabled.",
+        description=f"{CERTIFICATE} {{{{ if gt $value 0.0 }}}}expires in {{{{ $value | humanizeDuration }}}}"
+        "{{ else }}has expired{{ end }}, and cert-manager does not renew it: its renewal policy is Disabled. Run `cmctl"
+        " renew -n {{ $labels.namespace }} {{ $labels.certificate }}`, then restart the workloads that use it.",
+        comment="A certificate expires whose renewal is disabled.",
+        settings=(part, most),
+        variables=("namespace",),
+    )
+
+
+RENEWAL_DISABLED = _renewal_disabled(WARNING, 0.25, 21)
+RENEWAL_DISABLED_CRITICAL = _renewal_disabled(CRITICAL, 0.1, 7)
 
 # --- we should know, and do not -------------------------------------------------------------------
 
@@ -253,7 +272,7 @@ LOADED_UNKNOWN = Alert(
     key="loadedCertificateUnknown",
     severity=WARNING,
     wait="30m",
-    expr=f"{held(UNKNOWN_PODS.record)} > 0",
+    expr=f"{UNKNOWN_PODS.value} > 0",
     summary="What a workload presents is not known.",
     description="Of {{ $value }} pods of " + WORKLOAD + " it is not known what they present for"
     " {{ $labels.certificate }}, nor whether it is the one issued. {{ if $labels.target }}Run"
@@ -266,11 +285,13 @@ TARGET_MISSING = Alert(
     key="targetMissing",
     severity=WARNING,
     wait="15m",
-    expr=f"{held(FOUND.record)} == 0",
-    summary="A configured target does not exist.",
-    description="The workload or the Certificate of target {{ $labels.target }} does not exist in"
-    " {{ $labels.namespace }}: nothing is watched. " + of_target("check") + ", then correct the configuration.",
-    comment="A configured workload or Certificate does not exist.",
+    expr=f"{FOUND.value} == 0",
+    summary="No certificate is watched for a configured target.",
+    description="Target {{ $labels.target }} in {{ $labels.namespace }} is not watched: its workload does not exist, or"
+    " the Certificate that it names does not, or no Certificate was found for the Secrets that its pods use. "
+    + of_target("check")
+    + ": it says which. Then correct the target in the configuration.",
+    comment="A configured workload or Certificate does not exist, or no Certificate was found for a target.",
     variables=("namespace",),
 )
 
@@ -281,11 +302,7 @@ WORKERS_LEFT_DRAINED = Alert(
     key="workersLeftDrained",
     severity=CRITICAL,
     wait="2m",
-    expr=f"""(
-  max without (state) ({held(f'{RUN_STATE.record}{{state="left_drained"}}')}) == 1
-  or ({held(WORKERS_BELOW.record)} == 1 unless {held(RUN_BEATS.record)} == 1)
-)
-unless on ({RUN}) {IDLE}""",
+    expr=f"{LEFT_DRAINED.value} == 1",
     summary="A restart was begun and nobody is finishing it: workers are missing.",
     description=f"The workers of {WORKLOAD} were drained for a restart that has stopped. "
     + of_target("resume")
@@ -299,7 +316,7 @@ RUNBOOK_STALLED = Alert(
     key="runbookStalled",
     severity=WARNING,
     wait="1m",
-    expr=f"(time() - {held(RUN_DEADLINE.record)} > {_PAST} * 60)\nunless on ({RUN}) {IDLE}",
+    expr=f"time() - {RUN_DEADLINE.value} > {_PAST} * 60",
     summary="A restart is open long past its own deadline.",
     description=f"The restart of {WORKLOAD} should have ended {{{{ $value | humanizeDuration }}}} ago and is still"
     " open; while it is, no other can begin. Run `runbook history -n {{ $labels.namespace }}` to see where it stands,"
@@ -344,7 +361,10 @@ def _exporter(
 
 _BLIND = "The exporter does not see what it should: its verdicts are old."
 _BLIND_COMMENT = "The exporter runs, but sees nothing new."
-_WATCHED = '{{ $labels.resource }}{{ if ne $labels.watch_namespace "*" }} in {{ $labels.watch_namespace }}{{ end }}'
+_WATCHED = (
+    "{{ $labels.resource }}{{ if $labels.name }}/{{ $labels.name }}{{ end }}"
+    '{{ if ne $labels.watch_namespace "*" }} in {{ $labels.watch_namespace }}{{ end }}'
+)
 _LOG = f"`kubectl -n {NAMESPACE} logs -l app.kubernetes.io/name=certlag-exporter`"
 """A rule's own labels are not among the `$labels` of its texts."""
 
@@ -365,8 +385,8 @@ EXPORTER_BLIND_UNSYNCED = _exporter(
     wait="15m",
     expr=f"{held(WATCH_SYNCED.record)} == 0",
     summary=_BLIND,
-    description=f"The exporter has not been able to list {_WATCHED}: nothing is judged before it has. Run {_LOG}:"
-    " it names the error, most often a right that is missing.",
+    description=f"The exporter has not been able to list {_WATCHED}: what depends on it is not judged before it has."
+    f" Run {_LOG}: it names the error, most often a permission that is missing.",
     comment=_BLIND_COMMENT,
 )
 EXPORTER_BLIND_UNANSWERED = _exporter(
@@ -375,7 +395,7 @@ EXPORTER_BLIND_UNANSWERED = _exporter(
     wait="15m",
     expr=f"{held(PROBE_SUCCESS.record)} == 0",
     summary=_BLIND,
-    description="No handshake of the exporter has succeeded, with any pod: a restart would not be noticed. Look for a"
+    description="An exporter has not completed a handshake with any pod: a restart would not be noticed. Look for a"
     f" NetworkPolicy between it and the pods, then run {_LOG}: it names the failures.",
     comment=_BLIND_COMMENT,
 )
@@ -383,12 +403,13 @@ EXPORTER_DOWN = _exporter(
     "CertlagExporterDown",
     key="exporterDown",
     wait="10m",
-    expr=f'absent(up{{job="{JOB}"}}) or max by (job) (up{{job="{JOB}"}}) == 0',
+    expr=f'absent(up{{job="{JOB}"}}) or sum by (job) (up{{job="{JOB}"}}) < {EXPORTERS}',
     summary="The exporter is down: certificates are not watched.",
-    description=f"Prometheus scrapes no exporter under the job {JOB}. Alerts keep what was known for a while and then"
-    f" end without their cause being gone. Run `kubectl -n {NAMESPACE} get pods -l"
-    " app.kubernetes.io/name=certlag-exporter`.",
-    comment="No exporter is scraped.",
+    description=f"Too few exporters are scraped under the job {JOB} (needed: {EXPORTERS}): not everything is"
+    " watched. Alerts keep what was known for a while and then end without their cause being gone. Run"
+    f" `kubectl -n {NAMESPACE} get pods -l app.kubernetes.io/name=certlag-exporter`.",
+    comment="No exporter is scraped, or fewer than there are shards.",
+    settings=(EXPORTERS,),
 )
 
 ALERTS = (
@@ -399,6 +420,8 @@ ALERTS = (
     ISSUER_CHANGED_ALERT,
     RENEWAL_OVERDUE_CRITICAL,
     RENEWAL_OVERDUE,
+    RENEWAL_DISABLED_CRITICAL,
+    RENEWAL_DISABLED,
     LOADED_UNKNOWN,
     TARGET_MISSING,
     WORKERS_LEFT_DRAINED,

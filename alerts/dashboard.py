@@ -194,7 +194,8 @@ def _glance() -> Iterable[Any]:
         _stat(
             "The exporter",
             queries.BLIND,
-            "Whether it is blind: a watch is silent for 15 minutes, or has never had its list. Then all else is old.",
+            "Whether some exporter is blind: a watch is silent for 15 minutes, or has no complete list. What it tells"
+            " is then old.",
             SOME_IS_BAD,
             nothing="DOWN",
         )
@@ -212,15 +213,17 @@ def _windows() -> Iterable[Any]:
     yield _timeline(
         "State of each renewal window",
         queries.WINDOW_STATE,
-        "settled: every pod presents what was issued. renewal due: cert-manager is late, a restart does not help."
-        " restart due: renewed, and some pod still presents the old one. expired: some pod presents an expired one.",
+        "settled: every pod presents what was issued. renewal disabled: cert-manager will not renew it. renewal due:"
+        " cert-manager is late, a restart does not help. needs restart: renewed, and some pod still presents the old"
+        " one. expired: some pod presents an expired one.",
         "{{namespace}}/{{workload}} {{certificate}}",
         {
             1: ("settled", "green"),
-            2: ("renewal due", "yellow"),
-            3: ("restart due", "orange"),
-            4: ("expired", "red"),
-            5: ("unknown", "text"),
+            2: ("renewal disabled", "purple"),
+            3: ("unknown", "text"),
+            4: ("renewal due", "yellow"),
+            5: ("needs restart", "orange"),
+            6: ("expired", "red"),
         },
     )
 
@@ -347,13 +350,13 @@ def _exporter() -> Iterable[Any]:
         "Silence of each watch",
         "Seconds since the API server last sent something. Bookmarks come once a minute; 15 minutes are an alarm.",
         "s",
-        {"{{resource}} {{watch_namespace}}": queries.WATCH_SILENCE},
+        {"{{resource}} {{name}} {{watch_namespace}}": queries.WATCH_SILENCE},
     )
     yield _graph(
         "Failed requests to the API server",
         "By watch and reason.",
         "reqps",
-        {"{{resource}} {{reason}}": queries.WATCH_ERRORS},
+        {"{{resource}} {{name}} {{reason}}": queries.WATCH_ERRORS},
     )
     yield _graph("Failed handshakes", "By reason.", "ops", {"{{reason}}": queries.PROBE_FAILURES})
     yield _graph(
@@ -363,8 +366,8 @@ def _exporter() -> Iterable[Any]:
         {"{{namespace}}/{{workload}}": queries.PROBE_DURATION},
     )
     yield _graph(
-        "Targets that do not exist",
-        "Configured targets whose workload or Certificate is not there; empty if all is well.",
+        "Targets that are not watched",
+        "Configured targets whose workload does not exist, or for which there is no Certificate; empty if all is well.",
         "none",
         {"{{namespace}}/{{target}}": queries.TARGETS_MISSING},
         width=24,

@@ -9,9 +9,18 @@ import subprocess
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from alerts.scenarios.model import Scenario
+
+class Test(Protocol):
+    """What promtool is to run: a test group, and how many minutes there are between two of its evaluations."""
+
+    @property
+    def step(self) -> int:
+        """Minutes."""
+
+    def promtool(self) -> dict[str, object]:
+        """Return the test group."""
 
 
 @dataclass(frozen=True)
@@ -22,10 +31,10 @@ class Outcome:
     output: str
 
 
-def run(rules: Mapping[str, Any], scenarios: Iterable[Scenario], folder: Path) -> Outcome:
+def run(rules: Mapping[str, Any], scenarios: Iterable[Test], folder: Path) -> Outcome:
     """Run scenarios against a rule file's content, in a folder for what promtool reads. JSON is YAML too."""
     (folder / "rules.json").write_text(json.dumps(rules, ensure_ascii=False), encoding="utf-8")
-    by_step: dict[int, list[Scenario]] = {}
+    by_step: dict[int, list[Test]] = {}
     for scenario in scenarios:
         by_step.setdefault(scenario.step, []).append(scenario)
     files = []

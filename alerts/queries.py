@@ -1,25 +1,25 @@
 """What the dashboard's panels ask Prometheus, and what each should be read as. Pure.
 
-Every query takes the chosen namespaces and workloads; aggregation drops the exporter's own labels, as in the rules.
+Every query takes the chosen namespaces and workloads; aggregation drops the exporter's own labels, as in the rules,
+and where exporters differ it shows the worst that one of them says.
 """
 
-from alerts.promql import CERTIFICATE, RUN, TARGET, USE, WATCH
+from alerts.promql import CERTIFICATE, EXPORTER, RUN, TARGET, USE, WATCH
 
 CHOSEN = 'namespace=~"$namespace", workload=~"$workload"'
 IN_NAMESPACE = 'namespace=~"$namespace"'
 PLACE = f"{USE}, pod, container, port"
 WORKER = f"{RUN}, worker"
 
-WINDOW_STATES = ("settled", "renewal_due", "restart_due", "expired", "unknown")
+WINDOW_STATES = ("settled", "renewal_disabled", "unknown", "renewal_due", "needs_restart", "expired")
+"""The worst last, as for `RUN_STATES`."""
 RUN_STATES = ("idle", "draining", "restarting", "verifying", "restoring", "left_drained")
 
 
 def numbered(metric: str, labels: str, states: tuple[str, ...]) -> str:
-    """Return a state set as one series: the number of its state, counted from 1."""
-    return "\nor ".join(
-        f'{number} * (max by ({labels}) ({metric}{{state="{state}", {CHOSEN}}}) == 1)'
-        for number, state in enumerate(states, 1)
-    )
+    """Return a state set as one series: the number of its state, counted from 1; of several exporters' the highest."""
+    each = (f'{number} * ({metric}{{state="{state}", {CHOSEN}}} == 1)' for number, state in enumerate(states, 1))
+    return f"max by ({labels}) (\n  " + "\n  or ".join(each) + "\n)"
 
 
 def with_command(expression: str) -> str:
@@ -40,7 +40,9 @@ WORKERS_DRAINED = (
     f" - min by ({WORKER}) (certlag_workers_replicas{{{CHOSEN}}}), 0))"
 )
 PODS_UNKNOWN = f'sum(max by ({USE}) (certlag_pods{{state="unknown", {CHOSEN}}}))'
-BLIND = "max(time() - certlag_watch_last_contact_timestamp_seconds > bool 900 or certlag_watch_synced == bool 0)"
+BLIND = (
+    "max((time() - certlag_watch_last_contact_timestamp_seconds > bool 900) == 1\nor certlag_watch_synced == bool 0)"
+)
 
 # --- through time ---------------------------------------------------------------------------------
 
@@ -49,24 +51,28 @@ RUN_STATE = numbered("certlag_runbook_state", "namespace, workload, target", RUN
 
 # --- pods -----------------------------------------------------------------------------------------
 
-_LOADED = f"max by ({PLACE}) (certlag_loaded_not_after_timestamp_seconds{{{CHOSEN}}})"
-_INFO = f"certlag_loaded_info{{{CHOSEN}}}"
+_LOADED = f"min by ({PLACE}) (certlag_loaded_not_after_timestamp_seconds{{{CHOSEN}}})"
+_SAME = f"on ({EXPORTER}, {CERTIFICATE}"
+_INFO = (
+    f'(certlag_loaded_info{{fingerprint_sha256!="", {CHOSEN}}}'
+    f' and {_SAME}) certlag_certificate_info{{fingerprint_sha256!=""}})'
+)
+"""Where both are known: two that are not known are not the same."""
 LOADED_UNTIL = with_command(f"{_LOADED} * 1000")
 ISSUED_UNTIL = with_command(
     f"({_LOADED} * 0 + on ({CERTIFICATE}) group_left ()"
-    f" max by ({CERTIFICATE}) (certlag_certificate_not_after_timestamp_seconds{{{IN_NAMESPACE}}})) * 1000"
+    f" min by ({CERTIFICATE}) (certlag_certificate_not_after_timestamp_seconds{{{IN_NAMESPACE}}})) * 1000"
 )
 IS_ISSUED = with_command(
-    f"(max by ({PLACE}) ({_INFO} and on ({CERTIFICATE}, fingerprint_sha256) certlag_certificate_info)"
-    f" or max by ({PLACE}) ({_INFO}) * 0)"
+    f"min by ({PLACE}) (({_INFO} and {_SAME}, fingerprint_sha256) certlag_certificate_info) or {_INFO} * 0)"
 )
-PROBED = with_command(f"max by ({PLACE}) (certlag_probe_success{{{CHOSEN}}})")
+PROBED = with_command(f"min by ({PLACE}) (certlag_probe_success{{{CHOSEN}}})")
 
 # --- expiry ---------------------------------------------------------------------------------------
 
-ISSUED_LEFT = f"max by ({CERTIFICATE}) (certlag_certificate_not_after_timestamp_seconds{{{IN_NAMESPACE}}}) - time()"
-RENEWAL_IN = f"max by ({CERTIFICATE}) (certlag_certificate_renewal_timestamp_seconds{{{IN_NAMESPACE}}}) - time()"
-AUTHORITY_LEFT = f"max by ({CERTIFICATE}) (certlag_ca_not_after_timestamp_seconds{{{IN_NAMESPACE}}}) - time()"
+ISSUED_LEFT = f"min by ({CERTIFICATE}) (certlag_certificate_not_after_timestamp_seconds{{{IN_NAMESPACE}}}) - time()"
+RENEWAL_IN = f"min by ({CERTIFICATE}) (certlag_certificate_renewal_timestamp_seconds{{{IN_NAMESPACE}}}) - time()"
+AUTHORITY_LEFT = f"min by ({CERTIFICATE}) (certlag_ca_not_after_timestamp_seconds{{{IN_NAMESPACE}}}) - time()"
 LOADED_LEFT = f"min by ({USE}) (certlag_loaded_not_after_timestamp_seconds{{{CHOSEN}}}) - time()"
 DEADLINE_LEFT = f"min by ({USE}) (certlag_restart_deadline_timestamp_seconds{{{CHOSEN}}}) - time()"
 
@@ -82,7 +88,7 @@ WATCH_SILENCE = f"time() - min by ({WATCH}) (certlag_watch_last_contact_timestam
 PROBE_FAILURES = "sum by (reason) (rate(certlag_probe_failures_total[$__rate_interval]))"
 WATCH_ERRORS = f"sum by ({WATCH}, reason) (rate(certlag_watch_errors_total[$__rate_interval]))"
 PROBE_DURATION = f"max by ({USE}) (certlag_probe_duration_seconds{{{CHOSEN}}})"
-TARGETS_MISSING = f"max by ({TARGET}) (certlag_target_found{{{IN_NAMESPACE}}}) == 0"
+TARGETS_MISSING = f"min by ({TARGET}) (certlag_target_found{{{IN_NAMESPACE}}}) == 0"
 
 # --- annotations and variables --------------------------------------------------------------------
 

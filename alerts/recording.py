@@ -1,88 +1,257 @@
-"""The recording rules, as data: what is told at this moment, without the exporter's own labels. Pure.
+"""The recording rules, as data: what each exporter says, then what is so. Pure.
 
-Aggregation drops `instance` and `pod`, so that neither a restart of the exporter nor a second replica makes another
-alert. `alerts.alerting` reads what is recorded here with `held`. All rules stand in one group, in this order, so that
-an alert sees what was recorded in its own evaluation. Names follow Prometheus' practice: level, metric, operation.
+What is judged of several metrics is judged of one exporter's first (`exporter:…`), then joined over all of them: the
+worst counts of those that have contact (`promql.joined`). What is fine is recorded as well (as 0, or an instant that
+never comes), so that it ends what is remembered, and is never taken from a series that is absent. Joining drops
+`instance` and `pod`: neither a restart of an exporter nor a second replica makes another alert. `alerts.alerting` reads
+what is recorded here with `held`. All rules stand in one group, in this order, so that an alert sees what was recorded
+in its own evaluation. Names follow Prometheus' practice: level, metric, operation.
 """
 
-from dataclasses import dataclass
-
-from alerts.promql import CERTIFICATE, RUN, TARGET, USE, WATCH, held
+from alerts.promql import (
+    CERTIFICATE,
+    EXPORTER,
+    LOST_CONTACT,
+    RUN,
+    TARGET,
+    USE,
+    WATCH,
+    Recording,
+    joined,
+    with_contact,
+)
 from alerts.settings import HEARTBEAT_SECONDS, JOB
 
+_CERTIFICATES = ("certificates", "certificaterequests")
+_WORKLOADS = ("deployments", "statefulsets", "daemonsets")
+_PODS = (*_CERTIFICATES, "pods", "replicasets")
+_RECORDS = ("configmaps",)
 
-@dataclass(frozen=True)
-class Recording:
-    """A recording rule; marks in `expr` stand for settings."""
-
-    record: str
-    expr: str
-
-
-def _aggregated(level: str, metric: str, labels: str, *, by: str = "max", of: str = "") -> Recording:
-    """Record a metric, or an expression about it, over all exporters."""
-    return Recording(f"{level}:{metric}:{by}", f"{by} by ({labels}) ({of or metric})")
-
-
-def _instant(level: str, metric: str, labels: str, *, by: str = "max") -> Recording:
-    """Record an instant; 0 is none. An unguarded `0 - time()` would be the worst of all deadlines."""
-    return _aggregated(level, metric, labels, by=by, of=f"{metric} > 0")
-
+_NEEDS_RESTART = "certlag_needs_restart"
+_STATE = "certlag_runbook_state"
 
 # --- a workload's use of a certificate ------------------------------------------------------------
 
-NEEDS_RESTART = _aggregated("workload", "certlag_needs_restart", USE)
-DEADLINE = _instant("workload", "certlag_restart_deadline_timestamp_seconds", USE, by="min")
-"""Of two exporters' deadlines the earlier: a restart that comes too soon harms less than one that comes too late."""
-RESTART_LEFT = Recording(
-    "workload:certlag_restart_left_seconds",
-    f"({held(DEADLINE.record)} unless {held(NEEDS_RESTART.record)} == 0) - time()",
+_DEADLINE_SAID = Recording(
+    "exporter:certlag_restart_deadline_timestamp_seconds",
+    f"""certlag_restart_deadline_timestamp_seconds > 0 unless {_NEEDS_RESTART} == 0
+or ({_NEEDS_RESTART} == 0) + Inf""",
 )
-"""The deadline's series ends when nothing is stale; it must then not be remembered."""
-RESTART_WINDOW = _aggregated("workload", "certlag_restart_window_seconds", USE)
-ISSUER_CHANGED = _aggregated("workload", "certlag_issuer_changed", USE)
-UNKNOWN_PODS = Recording("workload:certlag_pods_unknown:max", f'max by ({USE}) (certlag_pods{{state="unknown"}})')
+_REMINDER_SAID = Recording(
+    "exporter:certlag_restart_reminder_timestamp_seconds",
+    f"""{_DEADLINE_SAID.record} and {_NEEDS_RESTART} == 1
+  unless on ({EXPORTER}, {RUN}) {_STATE}{{state!="idle"}} == 1
+or {_NEEDS_RESTART} + Inf""",
+)
+DEADLINE = joined(
+    "workload:certlag_restart_deadline_timestamp_seconds:min",
+    _DEADLINE_SAID.record,
+    by="min",
+    over=USE,
+    watches=_PODS,
+    bad="< Inf",
+    worst="the earliest deadline",
+)
+REMINDER = joined(
+    "workload:certlag_restart_reminder_timestamp_seconds:min",
+    _REMINDER_SAID.record,
+    by="min",
+    over=USE,
+    watches=(*_PODS, *_RECORDS),
+    bad="< Inf",
+    worst="the earliest deadline for which no run is open",
+)
+RESTART_LEFT = Recording("workload:certlag_restart_left_seconds", f"({DEADLINE.value} < Inf) - time()")
+RESTART_WINDOW = joined(
+    "workload:certlag_restart_window_seconds:max",
+    "certlag_restart_window_seconds",
+    by="max",
+    over=USE,
+    watches=_CERTIFICATES,
+    worst="the longest window",
+)
+_REFUSAL_SAID = Recording(
+    "exporter:certlag_new_clients_refused",
+    f"certlag_issuer_changed * on ({EXPORTER}, {RUN}) group_left () certlag_target_client_auth",
+)
+REFUSAL = joined(
+    "workload:certlag_new_clients_refused:max",
+    _REFUSAL_SAID.record,
+    by="max",
+    over=USE,
+    watches=_PODS,
+    bad="== 1",
+    worst="the issuer changed, and clients are checked",
+)
+UNKNOWN_PODS = joined(
+    "workload:certlag_pods_unknown:max",
+    'certlag_pods{state="unknown"}',
+    by="max",
+    over=USE,
+    watches=_PODS,
+    bad="> 0",
+    worst="the most unknown pods",
+)
 
 # --- a target and its run -------------------------------------------------------------------------
 
-BUDGET = _aggregated("target", "certlag_restart_budget_seconds", RUN)
-CLIENT_AUTH = _aggregated("target", "certlag_target_client_auth", RUN)
-FOUND = _aggregated("target", "certlag_target_found", TARGET)
-RUN_STATE = _aggregated("target", "certlag_runbook_state", f"{RUN}, state")
-IDLE = held(f'{RUN_STATE.record}{{state="idle"}}') + " == 1"
-"""No run is open: the series about one have ended, and must not be remembered."""
-RUN_DEADLINE = _instant("target", "certlag_runbook_deadline_timestamp_seconds", RUN)
+BUDGET = joined(
+    "target:certlag_restart_budget_seconds:max",
+    "certlag_restart_budget_seconds",
+    by="max",
+    over=RUN,
+    watches=_WORKLOADS,
+    worst="the longest time",
+)
+FOUND = joined(
+    "target:certlag_target_found:min",
+    "certlag_target_found",
+    by="min",
+    over=TARGET,
+    watches=(*_PODS, *_WORKLOADS),
+    bad="== 0",
+    worst="not found",
+)
+_RUN_DEADLINE_SAID = Recording(
+    "exporter:certlag_runbook_deadline_timestamp_seconds",
+    f"""certlag_runbook_deadline_timestamp_seconds > 0
+or max without (state) ({_STATE}{{state="idle"}} == 1) + Inf""",
+)
+RUN_DEADLINE = joined(
+    "target:certlag_runbook_deadline_timestamp_seconds:min",
+    _RUN_DEADLINE_SAID.record,
+    by="min",
+    over=RUN,
+    watches=_RECORDS,
+    bad="< Inf",
+    worst="the earliest deadline of an open run",
+)
 
-_HEARTBEAT = "certlag_runbook_heartbeat_timestamp_seconds"
-RUN_BEATS = Recording(
-    "target:certlag_runbook_beats:max",
-    f"""max by ({RUN}) (
-  (timestamp({_HEARTBEAT}) - {_HEARTBEAT} <= bool {HEARTBEAT_SECONDS})
-  * ({_HEARTBEAT} - on (instance, job) group_left () process_start_time_seconds > bool 30)
+AWAITED_SECONDS = 45
+"""A run that lives renews its Lease every 15 seconds."""
+
+_LEASE = "namespace, workload, workload_type"
+LEASE_CONTACT = Recording(
+    "exporter:certlag_lease_contact_timestamp_seconds:max",
+    f"""max by ({EXPORTER}, {_LEASE}) (
+  label_replace(label_replace(label_replace(
+    certlag_watch_last_contact_timestamp_seconds{{resource="leases"}},
+    "namespace", "$1", "watch_namespace", "(.+)"),
+    "workload_type", "$1", "name", "certlag-([a-z]+)-.+"),
+    "workload", "$1", "name", "certlag-[a-z]+-(.+)")
 )""",
 )
-"""Age at the time of the scrape: a gap in scraping stops no heart. The first that an exporter sees of a Lease tells of
-the exporter's start, not of the run's life: it does not count."""
-
-_EXPECTED, _REPLICAS = "certlag_workers_expected_replicas", "certlag_workers_replicas"
-WORKERS_BELOW = Recording(
-    "target:certlag_workers_below_expected:max",
-    f"max by ({RUN}) ({_EXPECTED} > bool ({_REPLICAS} or {_EXPECTED} * 0))",
+"""When the API server last told something of a workload's Lease. Its name is that of `run_record.lease_name`."""
+_HEARTBEAT = "certlag_runbook_heartbeat_timestamp_seconds"
+RUN_SILENT = Recording(
+    "exporter:certlag_runbook_silent_since_timestamp_seconds",
+    f"""{_HEARTBEAT}
+  < on ({EXPORTER}, {_LEASE}) group_left () {LEASE_CONTACT.record} - {HEARTBEAT_SECONDS}
+or certlag_runbook_heartbeat_awaited_timestamp_seconds
+  < on ({EXPORTER}, {_LEASE}) group_left () {LEASE_CONTACT.record} - {AWAITED_SECONDS}""",
 )
-"""A worker that no longer exists has no replicas: none of those expected."""
+"""Of a run whose Lease has stood still while the exporter heard: measured up to the last contact, so that nobody who
+has lost contact takes a run for dead. What was never seen to beat is told by a series of its own, not by one that is
+absent."""
+RUN_BEATS = Recording(
+    "target:certlag_runbook_heartbeat_timestamp_seconds:max",
+    f"max by ({RUN}) (max_over_time({_HEARTBEAT}[{HEARTBEAT_SECONDS}s])) > time() - {HEARTBEAT_SECONDS}",
+)
+"""A heartbeat that anyone saw counts for all, and outlives who saw it: it says itself how old it is."""
+_WORKERS_BELOW_SAID = Recording(
+    "exporter:certlag_workers_below_expected:max",
+    "max without (worker) (certlag_workers_expected_replicas > bool certlag_workers_replicas)",
+)
+_LEFT_DRAINED_SAID = Recording(
+    "exporter:certlag_workers_left_drained",
+    f"""max without (state) ({_STATE}{{state="left_drained"}} == 1)
+or (
+  {_WORKERS_BELOW_SAID.record} == 1
+  and (
+    {RUN_SILENT.record}
+    or {
+        with_contact(
+            f"(certlag_runbook_deadline_timestamp_seconds > 0) < time() - {HEARTBEAT_SECONDS}",
+            (*_RECORDS, *_WORKLOADS),
+        )
+    }
+  )
+  unless on ({RUN}) {RUN_BEATS.record}
+)
+or max without (state) ({_STATE}{{state="idle"}} == 1) * 0
+or {_WORKERS_BELOW_SAID.record} == 0
+or ({_WORKERS_BELOW_SAID.record} and on ({RUN}) {RUN_BEATS.record}) * 0""",
+)
+"""Nobody finishes a run that has given up, or that is silent with workers missing; where its Lease cannot be seen, one
+that is past its own deadline. It is fine with evidence only: no run, no worker missing, or a heartbeat."""
+LEFT_DRAINED = joined(
+    "target:certlag_workers_left_drained:max",
+    _LEFT_DRAINED_SAID.record,
+    by="max",
+    over=RUN,
+    watches=(*_RECORDS, *_WORKLOADS),
+    bad="== 1",
+    worst="workers are missing and nobody works on it",
+)
 
 # --- a certificate --------------------------------------------------------------------------------
 
-NOT_AFTER, NOT_BEFORE, RENEWAL_TIME = (
-    _instant("certificate", f"certlag_certificate_{what}_timestamp_seconds", CERTIFICATE)
-    for what in ("not_after", "not_before", "renewal")
+_NOT_AFTER = "certlag_certificate_not_after_timestamp_seconds"
+_RENEWAL = "certlag_certificate_renewal_timestamp_seconds"
+_DISABLED = 'certlag_renewal_window_state{state="renewal_disabled"} == 1'
+_EXPIRED = 'certlag_renewal_window_state{state="expired"} == 1'
+
+EXPIRY = joined(
+    "certificate:certlag_certificate_not_after_timestamp_seconds:min",
+    f"({_NOT_AFTER} > 0)",
+    by="min",
+    over=CERTIFICATE,
+    watches=_CERTIFICATES,
+    worst="the earliest expiry",
 )
-RENEWAL_DUE = Recording(
-    "certificate:certlag_renewal_due_timestamp_seconds",
-    f"""{held(RENEWAL_TIME.record)}
-or {held(NOT_AFTER.record)} - ({held(NOT_AFTER.record)} - {held(NOT_BEFORE.record)}) / 3""",
+LIFETIME = joined(
+    "certificate:certlag_certificate_lifetime_seconds:max",
+    f"({_NOT_AFTER} - certlag_certificate_not_before_timestamp_seconds)",
+    by="max",
+    over=CERTIFICATE,
+    watches=_CERTIFICATES,
+    worst="the longest lifetime",
 )
-"""Without a renewal time (renewal is disabled): when a third of the lifetime is left, as cert-manager has it."""
+_RENEWAL_DUE_SAID = Recording(
+    "exporter:certlag_renewal_due_timestamp_seconds",
+    f"""{_RENEWAL} > 0 unless on ({EXPORTER}, {CERTIFICATE}) {_DISABLED}
+or {_NOT_AFTER} + Inf""",
+)
+"""A certificate without a renewal time is never overdue: renewal is disabled, or nobody told us."""
+RENEWAL_DUE = joined(
+    "certificate:certlag_renewal_due_timestamp_seconds:min",
+    _RENEWAL_DUE_SAID.record,
+    by="min",
+    over=CERTIFICATE,
+    watches=_CERTIFICATES,
+    bad="< Inf",
+    worst="the earliest renewal time",
+)
+_UNRENEWED_SAID = Recording(
+    "exporter:certlag_unrenewed_not_after_timestamp_seconds",
+    f"""({_NOT_AFTER} > 0)
+  and on ({EXPORTER}, {CERTIFICATE}) (
+    {_DISABLED}
+    or {_EXPIRED} unless on ({EXPORTER}, {CERTIFICATE}) {_RENEWAL} > 0
+  )
+or {_NOT_AFTER} + Inf""",
+)
+"""When a certificate expires that cert-manager will not renew. Its workloads are `expired` from then on, not
+`renewal_disabled`: that must not end the alert."""
+UNRENEWED = joined(
+    "certificate:certlag_unrenewed_not_after_timestamp_seconds:min",
+    _UNRENEWED_SAID.record,
+    by="min",
+    over=CERTIFICATE,
+    watches=_PODS,
+    bad="< Inf",
+    worst="the earliest expiry without a renewal",
+)
 
 # --- the exporter itself --------------------------------------------------------------------------
 
@@ -91,27 +260,39 @@ _CONTACT = "certlag_watch_last_contact_timestamp_seconds"
 WATCH_SILENCE = Recording(
     "watch:certlag_watch_silence_seconds:max", f"max by ({WATCH}) (timestamp({_CONTACT}) - ({_CONTACT}{_OURS} > 0))"
 )
-WATCH_SYNCED = _aggregated("watch", "certlag_watch_synced", WATCH, by="min", of=f"certlag_watch_synced{_OURS}")
-PROBE_SUCCESS = _aggregated("job", "certlag_probe_success", "job", of=f"certlag_probe_success{_OURS}")
+WATCH_SYNCED = Recording("watch:certlag_watch_synced:min", f"min by ({WATCH}) (certlag_watch_synced{_OURS})")
+PROBE_SUCCESS = Recording(
+    "job:certlag_probe_success:min", f"min by (job) (max by ({EXPORTER}) (certlag_probe_success{_OURS}))"
+)
+"""Whether each exporter has had an answer from some pod: that another one has is no help to those it cannot reach."""
 
 RECORDINGS = (
-    NEEDS_RESTART,
+    LOST_CONTACT,
+    _DEADLINE_SAID,
     DEADLINE,
     RESTART_LEFT,
+    _REMINDER_SAID,
+    REMINDER,
     RESTART_WINDOW,
-    ISSUER_CHANGED,
+    _REFUSAL_SAID,
+    REFUSAL,
     UNKNOWN_PODS,
     BUDGET,
-    CLIENT_AUTH,
     FOUND,
-    RUN_STATE,
+    _RUN_DEADLINE_SAID,
     RUN_DEADLINE,
+    LEASE_CONTACT,
+    RUN_SILENT,
     RUN_BEATS,
-    WORKERS_BELOW,
-    NOT_AFTER,
-    NOT_BEFORE,
-    RENEWAL_TIME,
+    _WORKERS_BELOW_SAID,
+    _LEFT_DRAINED_SAID,
+    LEFT_DRAINED,
+    EXPIRY,
+    LIFETIME,
+    _RENEWAL_DUE_SAID,
     RENEWAL_DUE,
+    _UNRENEWED_SAID,
+    UNRENEWED,
     WATCH_SILENCE,
     WATCH_SYNCED,
     PROBE_SUCCESS,

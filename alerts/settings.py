@@ -57,8 +57,20 @@ MEMORY = Setting(
     "How long the last known value counts while there is none: a restart of the exporter, a gap in scraping.\n"
     "Keep it longer than `exporterDown.for`, so that an alert does not end before that one says why.",
 )
+CONTACT_SECONDS = Setting(
+    "contactSeconds",
+    120,
+    "An exporter that the API server has told nothing for so long has no say in what is fine.\n"
+    "A bookmark comes each minute.",
+)
 HEARTBEAT_SECONDS = Setting(
     "workersLeftDrained.heartbeatSeconds", 300, "A run whose Lease has not changed for so long is dead."
+)
+EXPORTERS = Setting(
+    "exporterDown.exporters",
+    1,
+    "How many exporters must be scraped; at least as many as there are shards.",
+    helm="max (int .Values.rules.exporterDown.exporters) (int .Values.shards)",
 )
 GENERAL = (
     ENABLED,
@@ -71,6 +83,7 @@ GENERAL = (
     JOB,
     NAMESPACE,
     MEMORY,
+    CONTACT_SECONDS,
 )
 
 DEFAULT_NAMESPACE = "certlag"

@@ -5,7 +5,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from alerts import generate as alerts
+from alerts import needs
 from alerts.alerting import ALERTS
+from alerts.promql import Joined
+from alerts.recording import RECORDINGS
 from exporter.configuration import json_schema
 from exporter.exposition import FAMILIES
 from rehearsal.drills.catalogue import DRILLS
@@ -27,7 +30,12 @@ def generated() -> dict[Path, str]:
     """Return what every generated file should hold."""
     return {
         DOCS / "metrics.md": _between(DOCS / "metrics.md", "".join(_metrics())),
-        DOCS / "alerting.md": _between(DOCS / "alerting.md", "".join(_alerts())),
+        DOCS / "alerting.md": _between(
+            DOCS / "alerting.md",
+            "".join(_alerts()),
+            say="".join(_who_has_a_say()),
+            needs="".join(_what_rules_read()),
+        ),
         DOCS / "rehearse.md": _between(DOCS / "rehearse.md", "".join(_drills())),
         DOCS / "reliability.md": _between(DOCS / "reliability.md", "".join(fault_matrix.table())),
         DOCS / "field-cases.md": _between(DOCS / "field-cases.md", "".join(record.table())),
@@ -37,13 +45,16 @@ def generated() -> dict[Path, str]:
     }
 
 
-def _between(file: Path, text: str) -> str:
-    """Return a file with what stands between its two markers replaced."""
-    before, begin, rest = file.read_text(encoding="utf-8").partition("<!-- generated: begin -->\n")
-    _, end, after = rest.partition("<!-- generated: end -->\n")
-    if not begin or not end:
-        raise ValueError(f"{file.name} lacks the markers for its generated part")
-    return before + begin + text + end + after
+def _between(file: Path, text: str, **further: str) -> str:
+    """Return a file with what stands between its markers replaced; further parts have markers of their own names."""
+    whole = file.read_text(encoding="utf-8")
+    for name, part in {"generated": text, **further}.items():
+        before, begin, rest = whole.partition(f"<!-- {name}: begin -->\n")
+        _, end, after = rest.partition(f"<!-- {name}: end -->\n")
+        if not begin or not end:
+            raise ValueError(f"{file.name} lacks the markers for its part {name}")
+        whole = before + begin + part + end + after
+    return whole
 
 
 def _metrics() -> Iterator[str]:
@@ -59,6 +70,20 @@ def _alerts() -> Iterator[str]:
         wait = "W/10" if alert.immediate else alert.wait
         page = f"[{alert.name}](../alerts/pages/{alert.name}.md)"
         yield f"| {page}{kind} | {alert.severity} | {wait} | {alert.summary} |\n"
+
+
+def _who_has_a_say() -> Iterator[str]:
+    yield "| recorded | of several exporters | who must hear of |\n| --- | --- | --- |\n"
+    for recording in RECORDINGS:
+        if isinstance(recording, Joined):
+            yield f"| `{recording.record}` | {recording.worst} | {', '.join(recording.watches)} |\n"
+
+
+def _what_rules_read() -> Iterator[str]:
+    yield "| metric | read by |\n| --- | --- |\n"
+    for metric, alerts_of_it in needs.readers().items():
+        read_by = "every alert but CertlagExporterDown" if len(alerts_of_it) > 9 else ", ".join(alerts_of_it)
+        yield f"| `{metric}` | {read_by} |\n"
 
 
 def _drills() -> Iterator[str]:

@@ -119,6 +119,11 @@ RUNBOOK_HEARTBEAT = Family(
     _RUN,
     "When the exporter last saw the Lease of the open run change, by the exporter's clock.",
 )
+RUNBOOK_HEARTBEAT_AWAITED = Family(
+    "certlag_runbook_heartbeat_awaited_timestamp_seconds",
+    _RUN,
+    "Since when the exporter has known the open run without seeing its Lease change; ends with the first change.",
+)
 RUNBOOK_LAST_FINISHED = Family(
     "certlag_runbook_last_finished_timestamp_seconds", _RUN, "When the last finished run ended."
 )
@@ -127,7 +132,9 @@ WORKERS_EXPECTED = Family(
     "certlag_workers_expected_replicas", (*_RUN, "worker"), "Replicas that the open run recorded before its drain."
 )
 WORKERS_REPLICAS = Family(
-    "certlag_workers_replicas", (*_RUN, "worker"), "Replicas that the worker is set to, while a run is open."
+    "certlag_workers_replicas",
+    (*_RUN, "worker"),
+    "Replicas that the worker is set to, while a run is open; 0 if the worker does not exist.",
 )
 PROBE_FAILURES = Family(
     "certlag_probe_failures_total", ("reason",), "Handshakes that showed no certificate.", "counter"
@@ -172,6 +179,7 @@ JUDGED: tuple[Family, ...] = (
     RUNBOOK_STARTED,
     RUNBOOK_DEADLINE,
     RUNBOOK_HEARTBEAT,
+    RUNBOOK_HEARTBEAT_AWAITED,
     RUNBOOK_LAST_FINISHED,
     RUNBOOK_LAST_OUTCOME,
     WORKERS_EXPECTED,
@@ -233,14 +241,14 @@ def of_target(assessment: TargetAssessment) -> Iterator[Sample]:
         yield from _instant(RUNBOOK_STARTED, where, run.begun_at)
         yield from _instant(RUNBOOK_DEADLINE, where, run.deadline_at)
         yield from _instant(RUNBOOK_HEARTBEAT, where, assessment.heartbeat_at)
+        yield from _instant(RUNBOOK_HEARTBEAT_AWAITED, where, assessment.heartbeat_awaited_at)
     if last is not None:
         yield from _instant(RUNBOOK_LAST_FINISHED, where, last.finished_at)
         yield Sample(RUNBOOK_LAST_OUTCOME, (*where, last.outcome), 1)
     for replicas in assessment.workers:
         worker = (*where, f"{replicas.worker.type}/{replicas.worker.name}")
         yield Sample(WORKERS_EXPECTED, worker, replicas.expected)
-        if replicas.current is not None:
-            yield Sample(WORKERS_REPLICAS, worker, replicas.current)
+        yield Sample(WORKERS_REPLICAS, worker, replicas.current or 0)
 
 
 def of_exporter(

@@ -1,8 +1,8 @@
 """One round of the main loop: what came in, what is judged anew, what is published, who is to be probed.
 
 Touches nothing but the publication that it is given, and has no thread and no queue: `service` feeds it from its
-threads, and a simulation from whatever clock and network it has. Nothing is judged before every watch has handed over
-its complete first list.
+threads, and a simulation from whatever clock and network it has. No certificate is judged before every watch that
+certificates are judged by has handed over its complete first list, and no target before those of its own objects have.
 """
 
 import heapq
@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from exporter import exposition
 from exporter.assess import assess_certificate
 from exporter.clock import Clock
-from exporter.cluster.resources import FOR_CERTIFICATES, Watch
+from exporter.cluster.resources import FOR_CERTIFICATES, Watch, of_target
 from exporter.cluster.watch import Change, Listed, WatchHealth
 from exporter.configuration import Configuration
 from exporter.judgement import Assessment, Subject
@@ -77,7 +77,7 @@ class Rounds:
         self._clock_offset = clock.now().timestamp() - clock.monotonic()
         self._listed: set[Watch] = set()
         self._judging = False
-        self._watches = frozenset(health)
+        self._for_target = {target.name: frozenset(of_target(target)) for target in configuration.targets}
         self._for_certificates = {watch for watch in health if watch.resource in FOR_CERTIFICATES}
         publication.watch(health, self._probe_failures)
 
@@ -208,11 +208,11 @@ class Rounds:
             heapq.heapify(self._changes)
 
     def _judge_targets(self) -> bool:
-        """Judge the targets; what single objects tell of them may come later, or be forbidden."""
-        if not self._listed.issuperset(self._watches):
-            return False
+        """Judge each target once its own objects were listed: those of another may come later, or be forbidden."""
         changed = False
         for target in self._configuration.targets:
+            if not self._listed.issuperset(self._for_target[target.name]):
+                continue
             judged = self._world.target(target)
             if judged != self._target_assessments.get(target.name):
                 self._target_assessments[target.name] = judged

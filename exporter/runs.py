@@ -19,7 +19,11 @@ class WorkerReplicas:
 
 @dataclass(frozen=True, slots=True)
 class TargetAssessment:
-    """What is said of one configured target. `budget` is None if nothing bounds a drain of its workers."""
+    """What is said of one configured target. `budget` is None if nothing bounds a drain of its workers.
+
+    Of an open run, either `heartbeat_at` or `heartbeat_awaited_at` is known: when its Lease was last seen to change, or
+    since when we have known the run without seeing that.
+    """
 
     target: Target
     found: bool
@@ -27,6 +31,7 @@ class TargetAssessment:
     state: RunState
     run: OpenRun | None
     heartbeat_at: datetime | None
+    heartbeat_awaited_at: datetime | None
     last: FinishedRun | None
     workers: tuple[WorkerReplicas, ...]
 
@@ -38,6 +43,7 @@ def assess_target(
     workloads: Mapping[Workload, WorkloadStatus],
     record: RunRecord | None,
     heartbeat_at: datetime | None,
+    run_seen_at: datetime | None = None,
 ) -> TargetAssessment:
     """Judge one target.
 
@@ -46,7 +52,8 @@ def assess_target(
         certificate_found: whether the certificate that it names exists; true if it names none.
         workloads: the status of those of its workload and workers that exist.
         record: its run record, if there is one.
-        heartbeat_at: when the Lease of its workload was last seen to change.
+        heartbeat_at: when the Lease of its workload was last seen to change; None if it never was.
+        run_seen_at: since when the record has been known to be about the run that it is about.
     """
     run = record.run if record else None
     return TargetAssessment(
@@ -56,6 +63,7 @@ def assess_target(
         state=run.state if run else RunState.IDLE,
         run=run,
         heartbeat_at=heartbeat_at if run else None,
+        heartbeat_awaited_at=run_seen_at if run and heartbeat_at is None else None,
         last=max(record.finished, key=lambda past: past.finished_at) if record and record.finished else None,
         workers=tuple(_workers(target, run, workloads)) if run else (),
     )

@@ -60,8 +60,8 @@ class World:
         self._certificates = CertificateIndex()
         self._pods = PodIndex()
         self._workloads: dict[Workload, WorkloadStatus] = {}
-        self._records: dict[ObjectKey, RunRecord] = {}
-        self._leases: dict[ObjectKey, tuple[Lease, datetime]] = {}
+        self._records: dict[ObjectKey, tuple[RunRecord, datetime]] = {}
+        self._leases: dict[ObjectKey, tuple[Lease, datetime | None]] = {}
         self._observations: dict[ObjectKey, dict[Endpoint, Observation]] = {}
 
     # --- in -------------------------------------------------------------------------------------------
@@ -131,13 +131,15 @@ class World:
 
     def target(self, target: Target) -> TargetAssessment:
         """Say what is known of a target apart from its certificates."""
+        record, run_seen_at = self._records.get(record_key(target), (None, None))
         _, heartbeat_at = self._leases.get(lease_key(target.workload), (None, None))
         return assess_target(
             target,
             certificate_found=self._has_certificate(target),
             workloads=self._workloads,
-            record=self._records.get(record_key(target)),
+            record=record,
             heartbeat_at=heartbeat_at,
+            run_seen_at=run_seen_at,
         )
 
     def _has_certificate(self, target: Target) -> bool:
@@ -271,16 +273,21 @@ class World:
         return set()
 
     @_put.register
-    def _(self, record: RunRecord, _: datetime) -> Keys:
-        self._records[record.key] = record
+    def _(self, record: RunRecord, now: datetime) -> Keys:
+        """Keep the record, and since when we have known the run that it is about."""
+        before, since = self._records.get(record.key, (None, now))
+        self._records[record.key] = (record, since if before and _same_run(before, record) else now)
         return set()
 
     @_put.register
     def _(self, lease: Lease, now: datetime) -> Keys:
-        """Note when a Lease changed by our own clock; its timestamps are another machine's."""
+        """Keep the Lease, and when we last saw it change, by our own clock: its timestamps are another machine's.
+
+        The first sight of a Lease is no change: it may have stood there for days.
+        """
         before, _ = self._leases.get(lease.key, (None, None))
         if before != lease:
-            self._leases[lease.key] = (lease, now)
+            self._leases[lease.key] = (lease, now if before else None)
         return set()
 
     def _drop(self, watch: Watch, key: ObjectKey) -> Keys:
@@ -352,6 +359,10 @@ def _presented(before: Observation | None, chain: Chain, probe: Probe) -> Observ
     if streak >= CONFIRMATIONS:
         others = ()
     return Observation(probe.duration, None, chain, probe.started_at + probe.duration, streak, others)
+
+
+def _same_run(one: RunRecord, other: RunRecord) -> bool:
+    return one.run is not None and other.run is not None and one.run.id == other.run.id
 
 
 def _still_there(endpoint: Endpoint, pod: Pod) -> bool:

@@ -65,6 +65,7 @@ def _target(assessment: TargetAssessment) -> dict[str, Any]:
             "begunAt": _instant(run.begun_at),
             "deadlineAt": _instant(run.deadline_at),
             "heartbeatAt": _instant(assessment.heartbeat_at),
+            "heartbeatAwaitedAt": _instant(assessment.heartbeat_awaited_at),
             "outcome": run.outcome,
             "steps": [{"step": step, "at": _instant(at)} for step, at in run.steps],
             "workers": [

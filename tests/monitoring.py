@@ -9,7 +9,7 @@ import subprocess
 import threading
 import time
 import urllib.parse
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler
@@ -67,7 +67,7 @@ class Pager:
             ]
             self._changed.notify_all()
 
-    def wait(self, name: str, status: str, *, after: float = 0.0, seconds: float = 60, **labels: str) -> Delivery:
+    def wait(self, name: str, status: str, /, *, after: float = 0.0, seconds: float = 60, **labels: str) -> Delivery:
         """Wait for an alert with these labels to be delivered in a status, at or after a moment."""
 
         def delivered() -> Delivery | None:
@@ -83,7 +83,7 @@ class Pager:
             assert found is not None
             return found
 
-    def status(self, name: str, **labels: str) -> str | None:
+    def status(self, name: str, /, **labels: str) -> str | None:
         """The last status in which such an alert was delivered."""
         wanted = {"alertname": name, **labels}.items()
         matching = [each.status for each in self.deliveries if wanted <= each.labels.items()]
@@ -139,7 +139,12 @@ class Monitoring:
 
 @contextmanager
 def monitoring(
-    cluster: Cluster, folder: Path, exporter: str, values: Mapping[str, Value] | None = None
+    cluster: Cluster,
+    folder: Path,
+    exporter: str,
+    values: Mapping[str, Value] | None = None,
+    *,
+    others: Sequence[str] = (),
 ) -> Iterator[Monitoring]:
     """Run Prometheus and Alertmanager on an exporter's address until the block ends.
 
@@ -148,14 +153,16 @@ def monitoring(
         folder: where their files go.
         exporter: host and port to scrape.
         values: settings of the rules, besides a `for` of a second.
+        others: hosts and ports of further exporters.
     """
+    exporters = [exporter, *others]
     address = alertmanager.loopback()
     pager = Pager()
     rules = folder / "rules.yaml"
     rules.write_text(rule_text.rules_file({**QUICK, **(values or {})}))
     # JSON is YAML too.
     file = folder / "prometheus.json"
-    file.write_text(json.dumps(_prometheus(address, exporter, rules)))
+    file.write_text(json.dumps(_prometheus(address, exporters, rules)))
     argv = [
         *(str(needs.tool("prometheus")), "--config.file", str(file)),
         *("--storage.tsdb.path", str(folder / "prometheus"), f"--web.listen-address={address}:9090"),
@@ -168,20 +175,20 @@ def monitoring(
         process = subprocess.Popen(cluster.inside(argv), stdout=log, stderr=subprocess.STDOUT)
         try:
             made = Monitoring(cluster, address, pager)
-            made.wait("Prometheus to have scraped the exporter", lambda: made.values("up") == [1.0])
+            made.wait("Prometheus to have scraped each exporter", lambda: made.values("up") == [1.0] * len(exporters))
             yield made
         finally:
             process.kill()
             process.wait()
 
 
-def _prometheus(address: str, exporter: str, rules: Path) -> dict[str, Any]:
+def _prometheus(address: str, exporters: Sequence[str], rules: Path) -> dict[str, Any]:
     return {
         "global": {"scrape_interval": f"{SCRAPE * 1000:g}ms", "evaluation_interval": f"{EVALUATION * 1000:g}ms"},
         "rule_files": [str(rules)],
         "alerting": {"alertmanagers": [{"static_configs": [{"targets": [f"{address}:{alertmanager.PORT}"]}]}]},
         "scrape_configs": [
-            {"job_name": "certlag-exporter", "honor_labels": True, "static_configs": [{"targets": [exporter]}]}
+            {"job_name": "certlag-exporter", "honor_labels": True, "static_configs": [{"targets": exporters}]}
         ],
     }
 

@@ -52,7 +52,8 @@ class Scene:
     presents: tuple[str | None, ...] = ("first",)
     revision: int = 2
     run: OpenRun | None = None
-    heartbeat: timedelta = timedelta(seconds=3)
+    heartbeat: timedelta | None = timedelta(seconds=3)
+    awaited: timedelta = timedelta(seconds=10)
     finished: tuple[FinishedRun, ...] = ()
     found: bool = True
     renewal_at: datetime | None = None
@@ -92,7 +93,8 @@ class Scene:
             certificate_found=self.found,
             workloads=statuses,
             record=RunRecord(record_key(target), self.run, self.finished),
-            heartbeat_at=now - self.heartbeat,
+            heartbeat_at=None if self.heartbeat is None else now - self.heartbeat,
+            run_seen_at=now - self.awaited,
         )
 
 

@@ -9,6 +9,7 @@ from alerts.scenarios import (
     exporter_down,
     issuer_changed,
     loaded_unknown,
+    renewal_disabled,
     renewal_overdue,
     restart_required,
     runbook_stalled,
@@ -24,6 +25,7 @@ OF_ALERT: Mapping[str, tuple[Scenario, ...]] = {
         deadline_near,
         issuer_changed,
         renewal_overdue,
+        renewal_disabled,
         loaded_unknown,
         target_missing,
         workers_left_drained,
@@ -33,3 +35,4 @@ OF_ALERT: Mapping[str, tuple[Scenario, ...]] = {
     )
 }
 OF_ALL = everything.SCENARIOS
+WITHOUT_A_METRIC = everything.WITHOUT_A_METRIC

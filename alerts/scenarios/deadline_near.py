@@ -1,5 +1,6 @@
 """CertlagRestartDeadlineNear: what is presented expires, measured by the certificate's own restart window."""
 
+from alerts.scenarios.contact import another_without_contact, of_contact
 from alerts.scenarios.model import DAY, HOUR, MINUTE, Firing, Scenario, fires, quiet
 from alerts.scenarios.worlds import (
     DAYS_90,
@@ -62,6 +63,10 @@ DISCOVERED = Firing(
 WARNED = "is accepted for 13d 23h 58m 0s more"
 URGENT = "is accepted for 2d 23h 58m 0s more"
 LONG_RUN = always(65 * MINUTE)
+LONG_WINDOW = renewed(left=10 * DAY)
+SHORT_WINDOW = LONG_WINDOW.with_series("certlag_restart_window_seconds", always(DAY), **USE)
+SHORT_BUDGET = renewed(HOURS_24, left=130 * MINUTE + AT_30)
+LONG_BUDGET = SHORT_BUDGET.with_series("certlag_restart_budget_seconds", LONG_RUN, **RUN)
 
 SCENARIOS = (
     Scenario(
@@ -189,6 +194,34 @@ SCENARIOS = (
             healthy(HOURS_24).with_series("certlag_restart_budget_seconds", LONG_RUN, **RUN).elsewhere()
         ),
         fires(ALERT, 32, said("is accepted for 2h 8m 0s more")),
+    ),
+    *of_contact(
+        ALERT,
+        renewed(left=3 * DAY + AT_30),
+        healthy(),
+        (32, both(URGENT)),
+        (40, both("is accepted for 2d 23h 50m 0s more")),
+    ),
+    *(
+        Scenario(
+            f"does not go by the window that a replica tells which has lost contact{where}",
+            SHORT_WINDOW.and_also(other),
+            quiet(ALERT, 12, 75),
+        )
+        for where, other in another_without_contact(LONG_WINDOW)
+    ),
+    *(
+        Scenario(
+            f"does not go by the budget that a replica tells which has lost contact{where}",
+            SHORT_BUDGET.and_also(other),
+            fires(ALERT, 32, said("is accepted for 2h 8m 0s more")),
+        )
+        for where, other in another_without_contact(LONG_BUDGET)
+    ),
+    Scenario(
+        "goes by the budget that the only exporter tells, without contact",
+        LONG_BUDGET.out_of_contact(),
+        fires(ALERT, 32, *both("is accepted for 2h 8m 0s more")),
     ),
     Scenario("is quiet while all is well", healthy(DAYS_90), quiet(ALERT, 12, 75)),
 )

@@ -1,6 +1,7 @@
-"""What must wake nobody, for every alert at once, and what must not hide an alert that fires."""
+"""What must wake nobody: for every alert at once, and for those that page while a metric is missing."""
 
-from alerts.alerting import ALERTS
+from alerts import needs
+from alerts.alerting import ALERTS, CRITICAL
 from alerts.scenarios.model import Check, Scenario, World, quiet
 from alerts.scenarios.worlds import (
     DAYS_90,
@@ -19,6 +20,7 @@ from alerts.scenarios.worlds import (
 )
 
 NAMES = tuple(dict.fromkeys(alert.name for alert in ALERTS))
+PAGING = tuple(dict.fromkeys(alert.name for alert in ALERTS if alert.severity == CRITICAL))
 LIFETIMES = {"90 days": DAYS_90, "24 h": HOURS_24, "1 h": HOUR_1}
 PLACE = {"pod": "p", "container": "buildkitd", "port": "1234", **USE}
 
@@ -83,3 +85,14 @@ SCENARIOS = (
         nobody_is_woken(10, 60, 75),
     ),
 )
+
+HEALTHY_RUN = exporter_restarted(running(renewed(), "draining", 20, 80), 50)
+WITHOUT_A_METRIC = tuple(
+    Scenario(
+        f"a run that lives, and an exporter that is restarted, without {metric}",
+        HEALTHY_RUN.without(metric),
+        tuple(check for name in PAGING for check in quiet(name, 19, 22, 30, 49, 52, 53, 55, 60, 79, 81)),
+    )
+    for metric in needs.readers()
+)
+"""Relabelling may drop any series: nobody is paged for that. Against the rules of `PAGING` only."""

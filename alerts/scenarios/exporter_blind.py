@@ -9,8 +9,9 @@ CONTACT, SYNCED, SUCCESS = (
     "certlag_watch_synced",
     "certlag_probe_success",
 )
-PODS = {"resource": "pods", "watch_namespace": "opschain", **EXPORTER}
-EVERYWHERE = {"resource": "certificates", "watch_namespace": "*", **EXPORTER}
+PODS = {"resource": "pods", "watch_namespace": "opschain", "name": "", **EXPORTER}
+EVERYWHERE = {"resource": "certificates", "watch_namespace": "*", "name": "", **EXPORTER}
+WORKER = {"resource": "deployments", "watch_namespace": "opschain", "name": "opschain-api-worker"}
 PLACE = {"pod": "p", "container": "buildkitd", "port": "1234", **USE}
 SUMMARY = "The exporter does not see what it should: its verdicts are old."
 LOG = "`kubectl -n certlag logs -l app.kubernetes.io/name=certlag-exporter`"
@@ -26,22 +27,22 @@ def silent(how_long: str, what: str = "pods in opschain", **watch: str) -> Firin
     )
 
 
-UNSYNCED = Firing(
-    {
-        "namespace": "certlag",
-        "severity": "warning",
-        "reason": "unsynced",
-        "resource": "pods",
-        "watch_namespace": "opschain",
-    },
-    SUMMARY,
-    "The exporter has not been able to list pods in opschain: nothing is judged before it has."
-    f" Run {LOG}: it names the error, most often a right that is missing.",
-)
+def unsynced(what: str = "pods", **watch: str) -> Firing:
+    """The alert of a watch that has no list."""
+    labels = watch or {"resource": "pods", "watch_namespace": "opschain"}
+    return Firing(
+        {"namespace": "certlag", "severity": "warning", "reason": "unsynced", **labels},
+        SUMMARY,
+        f"The exporter has not been able to list {what} in opschain: what depends on it is not judged before it has."
+        f" Run {LOG}: it names the error, most often a permission that is missing.",
+    )
+
+
+UNSYNCED = unsynced()
 UNANSWERED = Firing(
     {"namespace": "certlag", "severity": "warning", "reason": "unanswered", "job": "certlag-exporter"},
     SUMMARY,
-    "No handshake of the exporter has succeeded, with any pod: a restart would not be noticed."
+    "An exporter has not completed a handshake with any pod: a restart would not be noticed."
     f" Look for a NetworkPolicy between it and the pods, then run {LOG}: it names the failures.",
 )
 
@@ -67,6 +68,16 @@ SCENARIOS = (
     ),
     Scenario("fires when a list cannot be had", NEVER_SYNCED, quiet(ALERT, 34) + fires(ALERT, 35, UNSYNCED)),
     Scenario(
+        "names the one object that may not be read, whatever else of its kind is",
+        healthy().with_series(SYNCED, steps((1, 0), (0, 20)), **{**WORKER, **EXPORTER}),
+        quiet(ALERT, 34) + fires(ALERT, 35, unsynced("deployments/opschain-api-worker", **WORKER)),
+    ),
+    Scenario(
+        "names the one object of which nothing is heard",
+        healthy().with_series(CONTACT, clock(until=20), **{**WORKER, **EXPORTER}),
+        fires(ALERT, 37, silent("17m 0s", "deployments/opschain-api-worker in opschain", **WORKER)),
+    ),
+    Scenario(
         "clears when the list is had",
         healthy().with_series(SYNCED, steps((0, 0), (1, 50)), **PODS),
         fires(ALERT, 49, UNSYNCED) + quiet(ALERT, 50),
@@ -78,6 +89,11 @@ SCENARIOS = (
         "is quiet while some handshakes succeed",
         NO_ANSWER.with_series(SUCCESS, always(1), **{**PLACE, "pod": "q"}),
         quiet(ALERT, 35, 75),
+    ),
+    Scenario(
+        "fires when one of two replicas gets no answer from any pod",
+        NO_ANSWER.and_also(healthy().told_by_another()),
+        fires(ALERT, 35, UNANSWERED),
     ),
     Scenario(
         "is quiet when probes fail for ten minutes",

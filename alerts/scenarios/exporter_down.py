@@ -6,14 +6,14 @@ from alerts.scenarios.worlds import EXPORTER, always, healthy, renewed, steps
 ALERT = "CertlagExporterDown"
 
 
-def said(**labels: str) -> Firing:
+def said(*, needed: str = "1", **labels: str) -> Firing:
     """The alert."""
     return Firing(
         {"namespace": "certlag", "severity": "warning", **labels},
         "The exporter is down: certificates are not watched.",
-        "Prometheus scrapes no exporter under the job certlag-exporter. Alerts keep what was known for a while and then"
-        " end without their cause being gone. Run `kubectl -n certlag get pods -l"
-        " app.kubernetes.io/name=certlag-exporter`.",
+        f"Too few exporters are scraped under the job certlag-exporter (needed: {needed}): not everything is"
+        " watched. Alerts keep what was known for a while and then end without their cause being gone. Run"
+        " `kubectl -n certlag get pods -l app.kubernetes.io/name=certlag-exporter`.",
     )
 
 

@@ -1,5 +1,6 @@
 """CertlagIssuerChanged: a daemon that checks its clients refuses those with new certificates, now."""
 
+from alerts.scenarios.contact import of_contact
 from alerts.scenarios.model import Firing, Scenario, fires, quiet
 from alerts.scenarios.worlds import (
     RUN,
@@ -78,6 +79,12 @@ SCENARIOS = (
         WORLD.with_series("certlag_target_client_auth", always(0), **RUN).and_also(healthy().elsewhere()),
         quiet(ALERT, 25, 75),
     ),
+    Scenario(
+        "is quiet where one replica sees another issuer and the other one that clients are checked",
+        WORLD.with_series("certlag_target_client_auth", always(0), **RUN).and_also(renewed().told_by_another()),
+        quiet(ALERT, 25, 75),
+    ),
+    *of_contact(ALERT, WORLD, renewed(), (25, (FIRING,)), (35, (FIRING,))),
     Scenario("is one alert for two replicas", WORLD.with_replica(), fires(ALERT, 25, FIRING)),
     Scenario(
         "holds through probes that fail",

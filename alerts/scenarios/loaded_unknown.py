@@ -1,5 +1,6 @@
 """CertlagLoadedCertificateUnknown: a pod should be known and is not."""
 
+from alerts.scenarios.contact import of_contact
 from alerts.scenarios.model import Firing, Scenario, fires, quiet
 from alerts.scenarios.worlds import (
     HOUR_1,
@@ -82,5 +83,6 @@ SCENARIOS = (
     Scenario(
         "fires when one of two replicas tells it", WORLD.and_also(healthy().told_by_another()), fires(ALERT, 50, FIRING)
     ),
+    *of_contact(ALERT, WORLD, healthy(), (50, (FIRING,)), (60, (FIRING,))),
     Scenario("is one alert for two replicas", WORLD.with_replica(), fires(ALERT, 50, FIRING)),
 )

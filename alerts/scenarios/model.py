@@ -45,7 +45,7 @@ class World:
 
     series: Mapping[tuple[str, Labels], Points]
 
-    def with_series(self, name: str, points: Iterable[Point], **labels: str) -> "World":
+    def with_series(self, name: str, points: Iterable[Point], /, **labels: str) -> "World":
         """Return it with a series more, or another one in its place."""
         return World({**self.series, (name, tuple(sorted(labels.items()))): tuple(points)})
 
@@ -78,11 +78,30 @@ class World:
         """Return it as another exporter tells it."""
         return self.relabelled("instance", value="b", was="a")
 
+    def ended(self, at: int) -> "World":
+        """Return it until its exporter ends at a minute."""
+        return World({key: (*points[:at], STALE) for key, points in self.series.items()})
+
+    def out_of_contact(self, since: int = -10) -> "World":
+        """Return it as told by an exporter that the API server has told nothing since a minute; it repeats itself."""
+
+        def told(name: str, points: Points) -> Points:
+            if name == "certlag_watch_last_contact_timestamp_seconds":
+                return tuple(
+                    min(point, since * MINUTE) if isinstance(point, int | float) else point for point in points
+                )
+            return points if since < 0 else (*points[:since], *[points[since]] * len(points[since:]))
+
+        return World({(name, labels): told(name, points) for (name, labels), points in self.series.items()})
+
+    def watched_everywhere(self) -> "World":
+        """Return it as told by an exporter that watches all namespaces at once."""
+        return self.relabelled("watch_namespace", value="*", was="opschain")
+
     def succeeded_by(self, other: "World", at: int, *, away: int = 2) -> "World":
         """Return it until its exporter ends at a minute, and another world when the next one begins to tell."""
-        before = {key: (*points[:at], STALE) for key, points in self.series.items()}
         after = {key: (*[None] * (at + away), *points[at + away :]) for key, points in other.series.items()}
-        return World(before).and_also(World(after).told_by_another())
+        return self.ended(at).and_also(World(after).told_by_another())
 
     def unscraped(self, at: int, minutes: int = 10) -> "World":
         """Return it with a gap: the exporter did not answer, or Prometheus was not there."""

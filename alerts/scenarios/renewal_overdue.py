@@ -1,7 +1,18 @@
 """CertlagRenewalOverdue: cert-manager should have renewed, and has not."""
 
+from alerts.scenarios.contact import of_contact
 from alerts.scenarios.model import DAY, HOUR, MINUTE, Firing, Scenario, World, fires, quiet
-from alerts.scenarios.worlds import CERTIFICATE, always, exporter_restarted, healthy, renewed, running, steps
+from alerts.scenarios.worlds import (
+    CERTIFICATE,
+    USE,
+    always,
+    exporter_restarted,
+    healthy,
+    renewed,
+    running,
+    steps,
+    with_watches,
+)
 
 ALERT = "CertlagRenewalOverdue"
 NAME = "certlag_certificate_{}_timestamp_seconds"
@@ -31,8 +42,7 @@ DUE_AT_10 = 10 * MINUTE
 HOUR_1 = dates(DUE_AT_10, DUE_AT_10 + 20 * MINUTE)
 """A certificate of an hour that is due at minute 10 and expires at minute 30."""
 HOURS_24 = dates(DUE_AT_10, DUE_AT_10 + 8 * HOUR, minutes=500)
-WITHOUT_RENEWAL = dates(None, MINUTE + HOUR, MINUTE)
-"""A certificate of an hour, issued at minute 1: two thirds of its life have passed at minute 41."""
+STATE = "certlag_renewal_window_state"
 RENEWED_AT_14 = HOUR_1
 for what, old, new in (("renewal", DUE_AT_10, 54 * MINUTE), ("not_after", 30 * MINUTE, 74 * MINUTE)):
     RENEWED_AT_14 = RENEWED_AT_14.with_series(NAME.format(what), steps((old, 0), (new, 14)), **CERTIFICATE)
@@ -46,10 +56,10 @@ SCENARIOS = (
     ),
     Scenario(
         "is critical when less than seven days are left",
-        dates(4 * MINUTE, 4 * MINUTE + 15 * DAY, minutes=3000),
-        fires(ALERT, 11524, said("it is late by 8d 0h 0m 0s"))
-        + fires(ALERT, 11532, said("it is late by 8d 0h 8m 0s"), said("it expires in 6d 23h 52m 0s", "critical")),
-        step=4,
+        dates(HOUR, HOUR + 15 * DAY, minutes=200),
+        fires(ALERT, 11640, said("it is late by 8d 1h 0m 0s"))
+        + fires(ALERT, 11700, said("it is late by 8d 2h 0m 0s"), said("it expires in 6d 22h 0m 0s", "critical")),
+        step=60,
     ),
     Scenario(
         "of 24 h: warns after 2 h and is critical 4 h before the end",
@@ -69,18 +79,30 @@ SCENARIOS = (
         + fires(ALERT, 31, said("it is late by 21m 0s"), said("it has expired", "critical")),
     ),
     Scenario(
-        "without a renewal time: from two thirds of the lifetime on",
-        WITHOUT_RENEWAL,
-        quiet(ALERT, 42, 47)
-        + fires(ALERT, 48, said("it is late by 7m 0s"))
-        + fires(ALERT, 52, said("it is late by 11m 0s"))
-        + fires(ALERT, 53, said("it is late by 12m 0s"), said("it expires in 8m 0s", "critical")),
+        "is quiet without a renewal time: nothing says that a renewal is late",
+        HOUR_1.without(NAME.format("renewal")),
+        quiet(ALERT, 17, 22, 31, 75),
+    ),
+    Scenario(
+        "is quiet while renewal is disabled",
+        HOUR_1.with_series(STATE, always(1), state="renewal_disabled", **USE),
+        quiet(ALERT, 17, 22, 31, 75),
+    ),
+    Scenario(
+        "clears at once when renewal is disabled",
+        HOUR_1.with_series(STATE, steps((0, 0), (1, 20)), state="renewal_disabled", **USE),
+        fires(ALERT, 19, said("it is late by 9m 0s")) + quiet(ALERT, 20, 22, 31),
+    ),
+    Scenario(
+        "is not silenced where renewal of another certificate is disabled",
+        HOUR_1.with_series(STATE, always(1), state="renewal_disabled", **{**USE, "certificate": "another"}),
+        fires(ALERT, 17, said("it is late by 7m 0s")),
     ),
     Scenario("clears at once when it is renewed", RENEWED_AT_14, quiet(ALERT, 14, 17, 22, 58)),
     Scenario("is quiet after a fresh renewal", renewed(), quiet(ALERT, 10, 12, 75)),
     Scenario("is quiet while all is well", healthy(), quiet(ALERT, 12, 75)),
     Scenario("takes a date of zero for none", dates(0, 0, 0), quiet(ALERT, 2, 75)),
-    Scenario("takes a renewal time of zero for none", dates(0, MINUTE + HOUR, MINUTE), quiet(ALERT, 2, 42, 47)),
+    Scenario("takes a renewal time of zero for none", dates(0, MINUTE + HOUR, MINUTE), quiet(ALERT, 2, 42, 75)),
     Scenario("knows nothing without the dates", World({}), quiet(ALERT, 2, 75)),
     Scenario(
         "is not delayed by a restart of the exporter",
@@ -93,19 +115,16 @@ SCENARIOS = (
         fires(ALERT, 27, said("it is late by 17m 0s"), said("it expires in 3m 0s", "critical")),
     ),
     Scenario(
-        "without a renewal time holds through ten minutes without a scrape",
-        WITHOUT_RENEWAL.unscraped(49),
-        fires(ALERT, 58, said("it is late by 17m 0s"), said("it expires in 3m 0s", "critical")),
-    ),
-    Scenario(
-        "goes by the later dates of two replicas",
+        "goes by the earlier dates of two replicas",
         RENEWED_AT_14.and_also(HOUR_1.told_by_another()),
-        quiet(ALERT, 17, 22, 30, 50),
+        fires(ALERT, 17, said("it is late by 7m 0s")),
     ),
-    Scenario(
-        "without a renewal time goes by the later dates of two replicas",
-        WITHOUT_RENEWAL.and_also(dates(None, MINUTE + HOUR, 30 * MINUTE).told_by_another()),
-        quiet(ALERT, 48, 53),
+    *of_contact(
+        ALERT,
+        with_watches(HOUR_1),
+        with_watches(RENEWED_AT_14.with_series(NAME.format("renewal"), always(54 * MINUTE), **CERTIFICATE)),
+        (17, (said("it is late by 7m 0s"),)),
+        (21, (said("it is late by 11m 0s"),)),
     ),
     Scenario("is one alert for two replicas", HOUR_1.with_replica(), fires(ALERT, 17, said("it is late by 7m 0s"))),
     Scenario(

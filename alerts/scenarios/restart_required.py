@@ -1,5 +1,6 @@
 """CertlagRestartRequired: an hour after a renewal that nobody followed by a restart."""
 
+from alerts.scenarios.contact import of_contact
 from alerts.scenarios.model import DAY, HOUR, MINUTE, Firing, Scenario, World, fires, quiet
 from alerts.scenarios.worlds import (
     CERTIFICATE,
@@ -180,8 +181,18 @@ SCENARIOS = (
         quiet(ALERT, 57, 69) + fires(ALERT, 70, said("is accepted for 7h 0m 0s more")),
     ),
     Scenario(
-        "is muted by a run that one of two replicas sees",
-        running(renewed(), "draining", 20, 150).and_also(renewed().told_by_another()),
+        "is not muted by a run of which one of two replicas knows nothing",
+        renewed().and_also(running(renewed(), "draining", 20, 150).told_by_another()),
+        fires(ALERT, 70, AT_70),
+    ),
+    Scenario(
+        "is not muted by a run that was open when a replica lost contact",
+        renewed().and_also(running(renewed(), "draining", 20, 150).out_of_contact().told_by_another()),
+        fires(ALERT, 70, AT_70),
+    ),
+    Scenario(
+        "is muted by a run of which a replica without contact knows nothing",
+        running(renewed(), "draining", 20, 150).and_also(renewed().out_of_contact().told_by_another()),
         quiet(ALERT, 70, 149),
     ),
     Scenario(
@@ -209,5 +220,6 @@ SCENARIOS = (
         renewed().succeeded_by(renewed().with_series("certlag_needs_restart", always(0), **USE), 80),
         fires(ALERT, 79, said("is accepted for 29d 22h 51m 0s more")) + quiet(ALERT, 82, 90),
     ),
+    *of_contact(ALERT, renewed(), healthy(), (70, (AT_70,)), (75, (AT_75,))),
     Scenario("is quiet while all is well", healthy(DAYS_90), quiet(ALERT, RENEWED, 70, 75)),
 )

@@ -1,5 +1,6 @@
 """CertlagRunbookStalled: a run is open half an hour after the latest end that its own timeouts allow."""
 
+from alerts.scenarios.contact import of_contact
 from alerts.scenarios.model import Firing, Scenario, fires, quiet
 from alerts.scenarios.worlds import RUN, RUN_STATES, always, exporter_restarted, healthy, renewed, running
 
@@ -64,10 +65,16 @@ SCENARIOS = (
         fires(ALERT, 99, said("1h 9m 0s")) + quiet(ALERT, 100, 107, 109, 111, 113),
     ),
     Scenario(
-        "goes by the later of two deadlines that replicas tell",
+        "goes by the earlier of two deadlines that replicas tell",
         OPEN.and_also(running(renewed(), "restarting", 10, 100, overdue=80).told_by_another()),
-        quiet(ALERT, 62, 99),
+        fires(ALERT, 62, said("32m 0s")),
     ),
+    Scenario(
+        "is not silenced by a replica that knows of no run",
+        OPEN.and_also(renewed().told_by_another()),
+        fires(ALERT, 62, said("32m 0s")),
+    ),
+    *of_contact(ALERT, OPEN, renewed(), (62, (said("32m 0s"),)), (70, (said("40m 0s"),))),
     Scenario(
         "is not hidden by the same target of another namespace",
         OPEN.and_also(renewed().elsewhere()),

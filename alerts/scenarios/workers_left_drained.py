@@ -1,9 +1,13 @@
 """CertlagWorkersLeftDrained: a restart was begun, nobody is finishing it, and workers are missing."""
 
-from alerts.scenarios.model import MINUTE, Firing, Scenario, World, fires, quiet
+from alerts.scenarios.contact import another_without_contact, of_contact
+from alerts.scenarios.model import Firing, Scenario, World, fires, quiet
 from alerts.scenarios.worlds import (
+    AWAITED,
+    CONTACT,
     EXPORTER,
-    MINUTES,
+    HEARTBEAT,
+    LEASE,
     RUN,
     always,
     clock,
@@ -12,6 +16,7 @@ from alerts.scenarios.worlds import (
     renewed,
     running,
     steps,
+    without_heartbeat,
 )
 
 ALERT = "CertlagWorkersLeftDrained"
@@ -32,38 +37,39 @@ FIRING = Firing(
 WORKER = {**RUN, "worker": "deployment/opschain-api-worker"}
 OTHER = {**RUN, "worker": "deployment/opschain-other-worker"}
 EXPECTED, REPLICAS = "certlag_workers_expected_replicas", "certlag_workers_replicas"
-HEARTBEAT = "certlag_runbook_heartbeat_timestamp_seconds"
-STARTED = "process_start_time_seconds"
-SECOND = {**EXPORTER, "instance": "b"}
-SECOND_RUN = {**RUN, "instance": "b"}
-"""As a second exporter tells it."""
+STATE, DEADLINE = "certlag_runbook_state", "certlag_runbook_deadline_timestamp_seconds"
+LEASES = {"resource": "leases", "watch_namespace": "opschain", "name": LEASE, **EXPORTER}
 
 ALIVE = running(renewed(), "draining", 20, 150)
 DEAD = running(renewed(), "draining", 20, 150, dead_at=40)
-"""Its last heartbeat is of a few seconds before minute 40: at 45 it is five minutes old."""
+"""Its last heartbeat is of a few seconds before minute 40. Of the Lease something was heard 20 s before each minute: at
+46, that it has stood still for five minutes."""
 LEFT = running(renewed(), "left_drained", 20, 100)
 
 
-def restarted_amid(world: World, at: int, *, alive: bool) -> World:
-    """Return a world whose exporter restarts: the first that it sees of the Lease, it takes for a change."""
-    back = at + 2
-    beats = clock(offset=-5) if alive else always(back * MINUTE + 1)
-    seen = tuple(
-        None if minute < back else back * MINUTE + 1 if minute == back else beats[minute] for minute in range(150)
-    )
-    return exporter_restarted(world, at).with_series(
-        HEARTBEAT, (*seen, "stale", *[None] * (MINUTES - 151)), **{**RUN, "instance": "b"}
-    )
+IDLE = renewed()
+BEGUN_AMID = running(renewed(), "draining", 0, 150, dead_at=0, overdue=300)
+"""A run that died before anybody looked: its exporter has seen no heartbeat."""
+NEVER_BEATS = without_heartbeat(BEGUN_AMID, since=0)
 
 
-def beating_only(at: int) -> World:
-    """Return a world whose dead run beats once more, while the exporter is restarted at minute 60."""
-    beats = steps((None, 0), (at, 61), ("stale", 150), (None, 151))
-    return (
-        DEAD.succeeded_by(DEAD.without(HEARTBEAT), 58)
-        .with_series(HEARTBEAT, beats, **SECOND_RUN)
-        .with_series(STARTED, steps((None, 0), (60 * MINUTE, 60)), **SECOND)
-    )
+def restarted_again_and_again(world: World, every: int = 6, minutes: int = 72) -> World:
+    """Return a world whose exporter is replaced every few minutes, and has never seen a heartbeat when it begins."""
+    told = World({})
+    for begins in range(0, minutes, every):
+        one = without_heartbeat(world, since=begins).relabelled("instance", value=f"a{begins}", was="a")
+        lives = {
+            key: (*[None] * begins, *points[begins : begins + every - 1], "stale")
+            for key, points in one.series.items()
+            if key[0] in {STATE, DEADLINE, HEARTBEAT, AWAITED, EXPECTED, REPLICAS, CONTACT}
+        }
+        told = told.and_also(World(lives))
+    return told
+
+
+def without_lease(world: World, since: int) -> World:
+    """Return a world whose exporter hears nothing of the Lease after a minute."""
+    return world.with_series(CONTACT, clock(offset=-20, until=since), **LEASES)
 
 
 SCENARIOS = (
@@ -75,13 +81,13 @@ SCENARIOS = (
     Scenario(
         "fires when a run has died, its workers drained",
         DEAD,
-        quiet(ALERT, 40, 46) + fires(ALERT, 47, FIRING) + fires(ALERT, 149, FIRING) + quiet(ALERT, 150),
+        quiet(ALERT, 40, 47) + fires(ALERT, 48, FIRING) + fires(ALERT, 149, FIRING) + quiet(ALERT, 150),
     ),
     Scenario("is quiet while a run lives", ALIVE, quiet(ALERT, 22, 60, 149, 151)),
     Scenario(
         "is quiet when a run has died after its workers were put back",
         DEAD.with_series(REPLICAS, always(3), **WORKER),
-        quiet(ALERT, 47, 149),
+        quiet(ALERT, 48, 75),
     ),
     Scenario(
         "clears at once when somebody puts the workers back by hand",
@@ -93,30 +99,98 @@ SCENARIOS = (
         DEAD.with_series(REPLICAS, always(3), **WORKER)
         .with_series(EXPECTED, always(2), **OTHER)
         .with_series(REPLICAS, always(1), **OTHER),
-        fires(ALERT, 47, FIRING),
+        fires(ALERT, 48, FIRING),
     ),
     Scenario(
         "is quiet for a worker that was at 0 before",
         DEAD.with_series(EXPECTED, always(0), **WORKER),
-        quiet(ALERT, 47, 149),
+        quiet(ALERT, 48, 75),
     ),
-    Scenario("fires for a worker that no longer exists", DEAD.without(REPLICAS), fires(ALERT, 47, FIRING)),
-    Scenario("fires when nothing was ever seen of its Lease", DEAD.without(HEARTBEAT), fires(ALERT, 22, FIRING)),
+    Scenario(
+        "is quiet without the workers' replicas: nothing says that they are missing",
+        DEAD.without(REPLICAS),
+        quiet(ALERT, 48, 75),
+    ),
+    Scenario(
+        "fires when a run was dead before the exporter began, and no heartbeat was ever seen",
+        NEVER_BEATS,
+        quiet(ALERT, 3) + fires(ALERT, 4, FIRING) + fires(ALERT, 60, FIRING),
+    ),
+    Scenario(
+        "fires when a run was dead before the exporter began, which is restarted every six minutes",
+        restarted_again_and_again(BEGUN_AMID),
+        fires(ALERT, 7, FIRING) + fires(ALERT, 12, FIRING) + fires(ALERT, 60, FIRING),
+    ),
+    Scenario(
+        "fires when a run dies while the exporter is restarted every six minutes",
+        restarted_again_and_again(DEAD),
+        quiet(ALERT, 22, 39, 44) + fires(ALERT, 50, FIRING) + fires(ALERT, 60, FIRING),
+    ),
+    Scenario(
+        "is quiet for a run that lives while the exporter is restarted every six minutes",
+        restarted_again_and_again(ALIVE),
+        quiet(ALERT, *range(20, 60)),
+    ),
+    Scenario(
+        "is quiet for a run that lives when its exporter loses contact",
+        ALIVE.out_of_contact(60),
+        quiet(ALERT, 61, 66, 70, 84),
+    ),
+    Scenario(
+        "is quiet for a run that lives when an exporter loses contact that had just begun",
+        without_heartbeat(running(renewed(), "draining", 0, 150, dead_at=0, overdue=300), since=0).with_series(
+            CONTACT, always(20), **LEASES
+        ),
+        quiet(ALERT, 4, 10, 75),
+    ),
+    Scenario(
+        "is quiet for a run that lives when its exporter hears nothing more of the Lease",
+        without_lease(ALIVE.with_series(HEARTBEAT, (*clock(offset=-5, until=60)[:150], "stale"), **RUN), 60),
+        quiet(ALERT, 61, 66, 75, 91),
+    ),
+    Scenario(
+        "fires when a run is past its deadline of which nothing is heard",
+        without_lease(ALIVE.with_series(HEARTBEAT, (*clock(offset=-5, until=60)[:150], "stale"), **RUN), 60),
+        quiet(ALERT, 92) + fires(ALERT, 93, FIRING),
+    ),
+    Scenario(
+        "is quiet past the deadline of a run that lives",
+        running(renewed(), "draining", 20, 150, overdue=30),
+        quiet(ALERT, 60, 75),
+    ),
+    Scenario(
+        "is quiet past the deadline where the exporter hears neither of the run nor of its workers",
+        ALIVE.out_of_contact(60),
+        quiet(ALERT, 91, 93, 95),
+    ),
+    *(
+        Scenario(
+            f"is quiet past the deadline where a replica has lost contact{where}",
+            IDLE.and_also(other),
+            quiet(ALERT, 93, 95),
+        )
+        for where, other in another_without_contact(ALIVE)
+    ),
+    Scenario(
+        "takes a deadline of zero for none",
+        without_lease(ALIVE.with_series(DEADLINE, always(0), **RUN), 20).without(HEARTBEAT),
+        quiet(ALERT, 30, 93),
+    ),
     Scenario("is quiet without a run", renewed(), quiet(ALERT, 22, 75)),
     Scenario("is quiet while all is well", healthy(), quiet(ALERT, 22, 75)),
     Scenario(
         "is quiet without series",
-        LEFT.without("certlag_runbook_state").without(EXPECTED, REPLICAS, HEARTBEAT),
+        LEFT.without(STATE, EXPECTED, REPLICAS, HEARTBEAT),
         quiet(ALERT, 22, 75),
     ),
     Scenario(
         "a run that lives is not taken for dead when the exporter restarts",
-        restarted_amid(ALIVE, 60, alive=True),
+        exporter_restarted(ALIVE, 60),
         quiet(ALERT, 61, 63, 64, 65, 66, 70, 90),
     ),
     Scenario(
         "a run that is dead is not taken for alive when the exporter restarts",
-        restarted_amid(DEAD, 60, alive=False),
+        exporter_restarted(DEAD, 60),
         fires(ALERT, 59, FIRING) + fires(ALERT, 61, FIRING) + fires(ALERT, 63, FIRING) + fires(ALERT, 66, FIRING),
     ),
     Scenario(
@@ -156,27 +230,31 @@ SCENARIOS = (
     ),
     Scenario(
         "is quiet for a run that lives while one of two replicas restarts",
-        ALIVE.with_series(HEARTBEAT, (*[None] * 60, *always(60 * MINUTE + 1, 50), "stale"), **SECOND_RUN).with_series(
-            STARTED, steps((None, 0), (60 * MINUTE, 60)), **SECOND
+        ALIVE.and_also(
+            World(
+                {key: (*[None] * 60, *points[60:]) for key, points in without_heartbeat(ALIVE, since=60).series.items()}
+            ).told_by_another()
         ),
         quiet(ALERT, 61, 62, 63, 64, 65),
     ),
     Scenario(
-        "a beat within half a minute of the exporter's start is none",
-        beating_only(60 * MINUTE + 20),
-        fires(ALERT, 59, FIRING) + fires(ALERT, 63, FIRING) + fires(ALERT, 66, FIRING),
+        "is not silenced by a replica that sees no run", DEAD.and_also(IDLE.told_by_another()), fires(ALERT, 48, FIRING)
     ),
     Scenario(
-        "a beat later than half a minute after the exporter's start is one",
-        beating_only(60 * MINUTE + 45),
-        fires(ALERT, 59, FIRING) + quiet(ALERT, 63, 65, 66),
+        "is not silenced by a replica that saw the workers there before it lost contact",
+        DEAD.and_also(DEAD.with_series(REPLICAS, always(3), **WORKER).out_of_contact().told_by_another()),
+        fires(ALERT, 48, FIRING),
     ),
-    Scenario("is one alert for two replicas", DEAD.with_replica(), fires(ALERT, 47, FIRING)),
+    *of_contact(ALERT, LEFT, IDLE, (22, (FIRING,)), (32, (FIRING,))),
+    Scenario(
+        "of a dead run holds when its exporter loses contact",
+        DEAD.out_of_contact(50),
+        fires(ALERT, 49, FIRING) + fires(ALERT, 53, FIRING) + fires(ALERT, 80, FIRING),
+    ),
+    Scenario("is one alert for two replicas", DEAD.with_replica(), fires(ALERT, 48, FIRING)),
     Scenario(
         "is quiet for a run that one of two replicas sees alive",
-        ALIVE.and_also(
-            World({key: points for key, points in DEAD.series.items() if key[0] == HEARTBEAT}).told_by_another()
-        ).with_series("process_start_time_seconds", always(-MINUTE), **{**EXPORTER, "instance": "b"}),
-        quiet(ALERT, 47, 149),
+        ALIVE.and_also(DEAD.told_by_another()),
+        quiet(ALERT, 48, 84, 95),
     ),
 )

@@ -7,7 +7,7 @@ Every scenario changes something of it.
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from alerts.scenarios.model import DAY, HOUR, MINUTE, Point, World
+from alerts.scenarios.model import DAY, HOUR, MINUTE, STALE, Point, World
 
 MINUTES = 160
 RENEWED = 10
@@ -23,6 +23,18 @@ RUN = {
 }
 USE = {**RUN, "certificate": SERVICE}
 RUN_STATES = ("idle", "draining", "restarting", "verifying", "restoring", "left_drained")
+CONTACT = "certlag_watch_last_contact_timestamp_seconds"
+LEASE = f"certlag-deployment-{SERVICE}"
+WATCHES = (
+    ("certificates", ""),
+    ("pods", ""),
+    ("configmaps", "certlag-run-build-service"),
+    ("deployments", SERVICE),
+    ("leases", LEASE),
+)
+"""Of each group of resources that something is judged by, one: its name, and that of the object."""
+HEARTBEAT = "certlag_runbook_heartbeat_timestamp_seconds"
+AWAITED = "certlag_runbook_heartbeat_awaited_timestamp_seconds"
 DISCOVERED = "opschain-vault"
 """A workload that no target names."""
 
@@ -70,6 +82,8 @@ def healthy(lifetime: Lifetime = DAYS_90, *, age: int | None = None, minutes: in
         world = world.with_series(f"certlag_{name}", always(value, minutes), **USE)
     for state in ("current", "stale", "unknown", "unprobed"):
         world = world.with_series("certlag_pods", always(float(state == "current"), minutes), state=state, **USE)
+    for state in ("renewal_disabled", "expired"):
+        world = world.with_series("certlag_renewal_window_state", always(0, minutes), state=state, **USE)
     world = world.with_series(
         "certlag_probe_success", always(1, minutes), pod="p", container="buildkitd", port="1234", **USE
     )
@@ -81,17 +95,16 @@ def healthy(lifetime: Lifetime = DAYS_90, *, age: int | None = None, minutes: in
     )
     for state in RUN_STATES:
         world = world.with_series("certlag_runbook_state", always(float(state == "idle"), minutes), state=state, **RUN)
-    return _exporter(world, minutes)
+    return with_watches(world.with_series("up", always(1, minutes), **EXPORTER), minutes)
 
 
-def _exporter(world: World, minutes: int) -> World:
-    watch = {"resource": "pods", "watch_namespace": "opschain", **EXPORTER}
-    world = world.with_series("certlag_watch_synced", always(1, minutes), **watch)
-    world = world.with_series(
-        "certlag_watch_last_contact_timestamp_seconds", clock(offset=-20, minutes=minutes), **watch
-    )
-    world = world.with_series("process_start_time_seconds", always(-HOUR, minutes), **EXPORTER)
-    return world.with_series("up", always(1, minutes), **EXPORTER)
+def with_watches(world: World, minutes: int = MINUTES) -> World:
+    """Return a world whose exporter hears of everything that it judges by."""
+    for resource, name in WATCHES:
+        watch = {"resource": resource, "watch_namespace": "opschain", "name": name, **EXPORTER}
+        world = world.with_series(CONTACT, clock(offset=-20, minutes=minutes), **watch)
+        world = world.with_series("certlag_watch_synced", always(1, minutes), **watch)
+    return world
 
 
 def renewed(lifetime: Lifetime = DAYS_90, *, left: int | None = None, minutes: int = MINUTES) -> World:
@@ -149,17 +162,34 @@ def running(world: World, state: str, begin: int, end: int, *, dead_at: int | No
     world = world.with_series("certlag_runbook_deadline_timestamp_seconds", while_open(deadline), **RUN)
     beats = clock(offset=-5, until=dead_at)
     heartbeat = tuple(beat if mark == 1.0 else mark for beat, mark in zip(beats, while_open(1.0), strict=True))
-    world = world.with_series("certlag_runbook_heartbeat_timestamp_seconds", heartbeat, **RUN)
+    world = world.with_series(HEARTBEAT, heartbeat, **RUN)
     worker = {**RUN, "worker": "deployment/opschain-api-worker"}
     world = world.with_series("certlag_workers_expected_replicas", while_open(3), **worker)
     return world.with_series("certlag_workers_replicas", while_open(0), **worker)
 
 
 def exporter_restarted(world: World, at: int, *, away: int = 2) -> World:
-    """Return a world in which the exporter ends at a minute; its successor knows when it began itself."""
-    began = steps((None, 0), ((at + away) * MINUTE, at + away))
-    return world.succeeded_by(world, at, away=away).with_series(
-        "process_start_time_seconds", began, **{**EXPORTER, "instance": "b"}
+    """Return a world in which the exporter ends at a minute; its successor has not seen a heartbeat when it begins."""
+    return world.succeeded_by(without_heartbeat(world, since=at + away), at, away=away)
+
+
+def without_heartbeat(world: World, *, since: int) -> World:
+    """Return a world as an exporter tells it that begins at a minute: the first that it sees of a Lease is no beat."""
+    beats = world.series.get((HEARTBEAT, tuple(sorted(RUN.items()))))
+    if beats is None or not isinstance(beats[since], int | float):
+        return world
+    is_seen = [isinstance(beat, int | float) and beat != beats[since] for beat in beats]
+    is_awaited = [isinstance(beat, int | float) and beat == beats[since] for beat in beats]
+    heartbeat = tuple(beat if seen else None for beat, seen in zip(beats, is_seen, strict=True))
+    awaited = tuple(float(since * MINUTE) if each else None for each in is_awaited)
+    return world.with_series(HEARTBEAT, _ended(heartbeat), **RUN).with_series(AWAITED, _ended(awaited), **RUN)
+
+
+def _ended(points: tuple[Point, ...]) -> tuple[Point, ...]:
+    """Mark where a series ends, as a scrape without it does."""
+    before = (None, *points[:-1])
+    return tuple(
+        STALE if point is None and last is not None else point for last, point in zip(before, points, strict=True)
     )
 
 

@@ -82,11 +82,11 @@ def watches(configuration: Configuration) -> tuple[Watch, ...]:
         namespaces = {target.workload.namespace for target in configuration.targets}
         namespaces |= configuration.discovery.namespaces
     broad = [Watch(resource, namespace) for namespace in sorted(namespaces) for resource in FOR_CERTIFICATES]
-    by_name = [watch for target in configuration.targets for watch in _by_name(target)]
+    by_name = [watch for target in configuration.targets for watch in of_target(target)]
     return tuple(dict.fromkeys(broad + by_name))
 
 
-def _by_name(target: Target) -> Iterator[Watch]:
+def of_target(target: Target) -> Iterator[Watch]:
     """Yield the watches of the single objects that a target and its runs consist of."""
     for workload in (target.workload, *target.workers):
         yield Watch(WORKLOADS[workload.type], workload.namespace, workload.name)

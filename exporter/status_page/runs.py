@@ -47,7 +47,7 @@ class WorkerLine:
 
 @dataclass(frozen=True, slots=True)
 class RunView:
-    """An open run. `alive` says whether somebody still works on it."""
+    """An open run. `alive` says whether somebody may still work on it: nothing was heard for less than `NO_LIFE`."""
 
     id: str
     state: RunState
@@ -71,10 +71,11 @@ def open_run(target: Mapping[str, Any], now: datetime) -> RunView | None:
         return None
     state, begun, deadline = RunState(target["state"]), instant(run["begunAt"]), instant(run["deadlineAt"])
     heartbeat = instant(run["heartbeatAt"])
+    waiting_since = heartbeat or instant(run["heartbeatAwaitedAt"])
     if begun is None or deadline is None:
         return None
     left = state is RunState.LEFT_DRAINED
-    alive = not left and heartbeat is not None and now - heartbeat < NO_LIFE
+    alive = not left and waiting_since is not None and now - waiting_since < NO_LIFE
     return RunView(
         id=run["id"],
         state=state,

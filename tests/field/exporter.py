@@ -7,7 +7,7 @@ that address and port presents.
 
 import json
 import random
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -29,6 +29,7 @@ from exporter.cluster.resources import (
 )
 from exporter.cluster.watch import Change, Changed, Listed, Removed, WatchHealth
 from exporter.configuration import parse
+from exporter.errors import ClusterErrorReason
 from exporter.model import Endpoint, ObjectKey, Presented, Probe, ProbeFailure, Unanswered
 from exporter.publication import Publication
 from exporter.rounds import Rounds
@@ -86,16 +87,28 @@ class Exporter:
         """Say what answers at a pod's address and port; where nothing was said, connections are refused."""
         self._servers[address, port] = server
 
-    def listed(self, *documents: str) -> None:
-        """Have every watch hand over its complete list, of what these YAML documents hold."""
+    def listed(self, *documents: str, forbidden: Container[str] = ()) -> None:
+        """Have every watch hand over its complete list, of what these YAML documents hold.
+
+        A watch of one object that is `forbidden` (`deployments/worker`) is refused by the API server.
+        """
         objects = list(_objects(documents))
         changes: list[Change] = []
         for watch in self._watches:
+            if f"{watch.resource.name}/{watch.name}" in forbidden:
+                self.health[watch].errors[ClusterErrorReason.FORBIDDEN] += 1
+                continue
             mine = [item for item in objects if _in_scope(item, watch)]
             changes.append(Listed(watch, tuple(filter(None, (_decoded(item) for item in mine))), frozenset()))
             self.health[watch].synced = True
-            self.health[watch].last_contact_at = self.clock.now()
+        self.bookmark()
         self._run(changes)
+
+    def bookmark(self) -> None:
+        """Have the API server tell every watch that it is up to date, as it does once a minute."""
+        for health in self.health.values():
+            if health.synced:
+                health.last_contact_at = self.clock.now()
 
     def changed(self, *documents: str) -> None:
         """Have the watches report that these objects were created or modified."""

@@ -96,8 +96,8 @@ class Acquaintance:
     """What each container presented, by container ID."""
     identified: dict[str, int] = field(default_factory=dict)
     """The latest revision of each certificate whose request it saw while that was the current one."""
-    heartbeats: dict[str, tuple[object, datetime]] = field(default_factory=dict)
-    """What each Lease said, and since when."""
+    heartbeats: dict[str, tuple[object, datetime | None]] = field(default_factory=dict)
+    """What each Lease says, and when that was seen to change: the first that is seen of it is no change."""
 
     def look(self) -> None:
         """See what there is to see at this instant, and shake hands with whoever answers."""
@@ -113,8 +113,9 @@ class Acquaintance:
         self.heartbeats = {name: beat for name, beat in self.heartbeats.items() if name in leases}
         for name, spec in leases.items():
             says = (spec["holderIdentity"], spec["renewTime"])
-            if self.heartbeats.get(name, (None, None))[0] != says:
-                self.heartbeats[name] = (says, self.place.clock.now())
+            before, _ = self.heartbeats.get(name, (None, None))
+            if before != says:
+                self.heartbeats[name] = (says, self.place.clock.now() if before else None)
 
     def meet(self, container_id: str, address: str) -> None:
         """Shake hands with one container."""
@@ -170,7 +171,7 @@ def gauges(place: Place, ledger: Ledger, known: Acquaintance, target: Target) ->
         runbook_state=_runbook_state(run),
         heartbeat=_heartbeat(known, target) if run else None,
         expected=tuple((name, float(replicas)) for name, replicas in workers),
-        replicas=tuple((name, float(at)) for name, _ in workers if (at := replicas_of(place, name)) is not None),
+        replicas=tuple((name, float(replicas_of(place, name) or 0)) for name, _ in workers),
     )
 
 
@@ -264,4 +265,4 @@ def _runbook_state(run: dict[str, Any] | None) -> str:
 
 def _heartbeat(known: Acquaintance, target: Target) -> float | None:
     beat = known.heartbeats.get(f"certlag-{target.workload.type}-{target.workload.name}")
-    return beat[1].timestamp() if beat else None
+    return beat[1].timestamp() if beat and beat[1] else None

@@ -9,7 +9,7 @@ from alerts.alerting import ALERTS, Alert
 from tests.alert_pages import FOLDER, NAMES, commands, diagnosis, mitigation, page
 
 SECTIONS = ["Meaning", "Impact", "Diagnosis", "Mitigation"]
-PLACEHOLDERS = {"TARGET", "NAMESPACE", "EXPORTER_NAMESPACE", "WORKLOAD", "CERTIFICATE", "POD", "MANIFEST"}
+PLACEHOLDERS = {"TARGET", "NAMESPACE", "EXPORTER_NAMESPACE", "WORKLOAD", "CERTIFICATE", "NAME", "POD", "MANIFEST"}
 """What a page leaves to fill in: an alert's labels, and what its diagnosis shows."""
 PROGRAMS = {"runbook", "kubectl", "cmctl"}
 

@@ -1,7 +1,6 @@
 """The rules do minute by minute what they must, in a rule file and in the chart alike."""
 
 import json
-import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,17 +9,23 @@ from typing import Any
 import pytest
 import yaml
 
+from alerts import needs as what_is_read
 from alerts import promtool, rule_text
 from alerts.alerting import ALERTS
 from alerts.generate import ALERTS as FOLDER
 from alerts.generate import CHART
-from alerts.recording import RECORDINGS
-from alerts.scenarios.catalogue import OF_ALERT, OF_ALL
+from alerts.scenarios.catalogue import OF_ALERT, OF_ALL, WITHOUT_A_METRIC
+from alerts.scenarios.everything import PAGING
+from alerts.scenarios.exporter_down import ALERT as DOWN
+from alerts.scenarios.exporter_down import said
+from alerts.scenarios.model import Scenario, fires, quiet
+from alerts.scenarios.worlds import healthy
 from exporter.exposition import FAMILIES
 from tests.bench import needs, parts
 
 NAMES = tuple(dict.fromkeys(alert.name for alert in ALERTS))
-NOT_OURS = {"up", "process_start_time_seconds"}
+OF_PROMETHEUS = {"up"}
+"""What Prometheus tells of each scrape: no relabelling can drop it."""
 
 
 def checked_in() -> dict[str, Any]:
@@ -60,6 +65,31 @@ def test_an_alert_fires_when_it_must_and_is_quiet_when_it_must_be(alert: str, tm
 def test_nobody_is_woken_by_what_is_ordinary(tmp_path: Path) -> None:
     ran = promtool.run(checked_in(), OF_ALL, tmp_path)
     assert ran.passed, ran.output
+
+
+@pytest.mark.tools
+def test_nobody_is_paged_in_a_healthy_run_because_a_metric_is_dropped(tmp_path: Path) -> None:
+    ran = promtool.run(promtool.only(checked_in(), PAGING), WITHOUT_A_METRIC, tmp_path)
+    assert ran.passed, ran.output
+
+
+@pytest.mark.tools
+def test_an_exporter_that_is_missing_among_several_shards_is_told_of(tmp_path: Path) -> None:
+    rules = yaml.safe_load(rule_text.rules_file({"exporterDown.exporters": 2}))
+    both, one = healthy().with_replica(), healthy().ended(20).told_by_another().and_also(healthy())
+    missing = said(job="certlag-exporter", needed="2")
+    scenarios = (
+        Scenario("is quiet while both shards are scraped", both, quiet(DOWN, 30, 75)),
+        Scenario("fires when one of them is gone", one, quiet(DOWN, 29) + fires(DOWN, 30, missing)),
+    )
+    ran = promtool.run(promtool.only(rules, [DOWN]), scenarios, tmp_path)
+    assert ran.passed, ran.output
+
+
+@pytest.mark.tools
+def test_the_chart_expects_as_many_exporters_as_it_has_shards() -> None:
+    (down,) = (rule for rule in alerting(rendered("--set", "shards=4")["spec"]) if rule["alert"] == DOWN)
+    assert down["expr"].endswith("< 4")
 
 
 @pytest.mark.tools
@@ -119,14 +149,18 @@ def test_a_setting_given_for_the_rule_file_takes_the_place_of_its_default() -> N
     assert "CertlagTargetMissing" not in waits
 
 
-def test_every_metric_of_the_rules_is_exported() -> None:
-    exported = {family.name for family in FAMILIES} | NOT_OURS
-    recorded = {recording.record for recording in RECORDINGS}
-    for rule in rules(checked_in()):
-        expression = rule["expr"]
-        for record in sorted(recorded, key=len, reverse=True):
-            expression = expression.replace(record, "")
-        assert set(re.findall(r"\bcertlag_\w+", expression)) <= exported, rule
+def test_the_rules_read_nothing_that_exporters_do_not_export() -> None:
+    exported = {family.name for family in FAMILIES}
+    assert set(what_is_read.readers()) <= exported | OF_PROMETHEUS
+
+
+def test_every_metric_that_an_expression_names_is_listed_as_read() -> None:
+    text = 'max by (job) (one{state="x"}) * on (a) group_left (b) two[5m] unless exporter:three:max == bool 1 or Inf'
+    assert what_is_read.names(text) == {"one", "two", "exporter:three:max"}
+
+
+def test_nothing_is_recorded_that_no_alert_reads() -> None:
+    assert list(what_is_read.recorded_for_nothing()) == []
 
 
 def test_every_alert_says_what_is_wrong_what_to_do_and_where_to_look() -> None:

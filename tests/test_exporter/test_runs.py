@@ -26,7 +26,7 @@ from exporter.run_record import (
 from exporter.runs import TargetAssessment, WorkerReplicas, assess_target
 from exporter.status_page.render import Renderer
 from exporter.text_format import render
-from tests.builders import DEPLOYMENT, NAMESPACE, RENEWED_AT, a_target, a_workload, an_open_run
+from tests.builders import DEPLOYMENT, ISSUED_AT, NAMESPACE, RENEWED_AT, a_target, a_workload, an_open_run
 from tests.field.record import case
 
 KEY = ObjectKey(NAMESPACE, "certlag-run-build-service")
@@ -171,6 +171,7 @@ def judged(
         workloads=workloads,
         record=RunRecord(record_key(target), run, finished),
         heartbeat_at=RENEWED_AT,
+        run_seen_at=ISSUED_AT,
     )
 
 
@@ -183,7 +184,7 @@ def test_an_open_run_sets_what_was_recorded_against_what_is() -> None:
     assessment = judged(an_open_run(), replicas=1)
     assert assessment.state is RunState.DRAINING
     assert assessment.workers == (WorkerReplicas(WORKER, 3, 1),)
-    assert assessment.heartbeat_at == RENEWED_AT
+    assert (assessment.heartbeat_at, assessment.heartbeat_awaited_at) == (RENEWED_AT, None)
 
 
 def test_the_budget_is_both_timeouts() -> None:
@@ -208,3 +209,11 @@ def test_its_metrics() -> None:
     assert told[("certlag_workers_expected_replicas", ("deployment/worker",))] == 3
     assert told[("certlag_workers_replicas", ("deployment/worker",))] == 1
     assert told[("certlag_runbook_deadline_timestamp_seconds", ())] == run.deadline_at.timestamp()
+
+
+def test_a_worker_that_does_not_exist_has_no_replicas() -> None:
+    """Told, not left out: a series that relabelling drops must not look like workers that are missing."""
+    stranger = Workload(NAMESPACE, "deployment", "stranger")
+    run = an_open_run(workers=(("deployment/stranger", 3),))
+    told = {sample.family.name: sample.value for sample in of_target(judged(run, workers=(stranger,)))}
+    assert (told["certlag_workers_expected_replicas"], told["certlag_workers_replicas"]) == (3, 0)

@@ -1,7 +1,7 @@
 """Events folded into the world: what a subject holds afterwards, and which judgements an event concerns."""
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -34,7 +34,7 @@ from exporter.model import (
     Unanswered,
     Workload,
 )
-from exporter.run_record import RunRecord, lease_key, record_key
+from exporter.run_record import OpenRun, RunRecord, Step, lease_key, record_key
 from exporter.state import World
 from tests.builders import (
     DEPLOYMENT,
@@ -341,12 +341,31 @@ def test_a_target_is_found_when_workload_and_certificate_exist() -> None:
 
 
 def test_a_leases_heartbeat_is_when_we_saw_it_change() -> None:
+    """The first sight is no change: until there is one, since when we have known the run is told."""
     target = a_target()
     world = a_world(target, objects=(RunRecord(record_key(target), an_open_run(), ()),))
     key, later = lease_key(target.workload), ISSUED_AT + timedelta(seconds=15)
-    for renewed, told_at, heartbeat_at in (("1", ISSUED_AT, ISSUED_AT), ("1", later, ISSUED_AT), ("2", later, later)):
+    for renewed, told_at, heartbeat_at in (("1", later, None), ("1", later, None), ("2", later, later)):
         world.apply(Changed(Watch(LEASES, *key), Lease(key, "somebody", renewed)), told_at)
-        assert world.target(target).heartbeat_at == heartbeat_at
+        found = world.target(target)
+        assert found.heartbeat_at == heartbeat_at
+        assert found.heartbeat_awaited_at == (None if heartbeat_at else ISSUED_AT)
+
+
+def test_a_heartbeat_is_awaited_since_the_run_was_first_seen_whatever_its_record_says_since() -> None:
+    target = a_target()
+    world, later = a_world(target), ISSUED_AT + timedelta(minutes=1)
+
+    def awaited(run: OpenRun | None, at: datetime) -> datetime | None:
+        record = RunRecord(record_key(target), run, ())
+        world.apply(Changed(Watch(RUN_RECORDS, *record.key), record), at)
+        return world.target(target).heartbeat_awaited_at
+
+    assert awaited(an_open_run(), ISSUED_AT) == ISSUED_AT
+    assert awaited(an_open_run(step=Step.DRAINED), later) == ISSUED_AT
+    assert awaited(None, later) is None
+    assert awaited(an_open_run(), later) == later
+    assert awaited(an_open_run(id="another"), later + timedelta(minutes=1)) == later + timedelta(minutes=1)
 
 
 def test_a_record_that_is_emptied_is_forgotten() -> None:

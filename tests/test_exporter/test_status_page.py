@@ -135,6 +135,12 @@ def test_a_run_without_a_sign_of_life_is_a_problem_with_a_command() -> None:
     assert card.advice.commands == ("runbook resume-build-service -n opschain",)
 
 
+def test_a_run_of_which_no_heartbeat_was_seen_is_given_time_to_show_one() -> None:
+    for awaited, state in ((20, "Draining the workers"), (120, "Draining the workers: no sign of life seen yet")):
+        (card,) = cards(document(Scene(run=running(), heartbeat=None, awaited=timedelta(seconds=awaited))), NOW)
+        assert card.state == state
+
+
 def test_a_run_that_was_left_says_how_it_ended_and_both_ways_on() -> None:
     (card,) = cards(document(Scene(run=running(outcome="restart_failed"))), NOW)
     assert card.run is not None

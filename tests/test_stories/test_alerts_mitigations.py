@@ -34,6 +34,8 @@ pytestmark = pytest.mark.cluster
 
 PATIENCE = 60.0
 """Seconds within which a page comes, or is taken back."""
+BOOKMARK = 60.0
+"""Seconds until the API server says that a Lease still is as it was: only then a run is known to be dead."""
 NO_TARGET = "two"
 """A workload that no target names."""
 
@@ -51,7 +53,7 @@ class Duty:
 
     def paged(self, after: float = 0.0, **labels: str) -> Delivery:
         """Wait to be paged by the alert."""
-        return self.watch.pager.wait(self.alert, "firing", after=after, seconds=PATIENCE, **labels)
+        return self.watch.pager.wait(self.alert, "firing", after=after, seconds=PATIENCE + BOOKMARK, **labels)
 
     def follow(self, beginning: str, **values: str) -> Ran:
         """Run the command of the page that begins like this; `values` are those of its placeholders."""
@@ -148,6 +150,23 @@ def test_a_renewal_that_failed_and_would_be_tried_again_in_an_hour_is_tried_at_o
         ground.apply(*servers.authority())
         ground.cluster.wait_condition(issuer, "Ready")
         assert here.watch.pager.status(here.alert) == "firing", "cert-manager waits"
+        here.follow("cmctl renew", CERTIFICATE=TARGET)
+        here.resolved(page)
+
+
+def test_a_certificate_whose_renewal_is_disabled_is_renewed_by_hand(ground: Ground, duty: BeginDuty) -> None:
+    ground.apply(
+        servers.certificate(TARGET, duration="1h", renewBefore="10m", renewal={"policy": "Disabled"}),
+        servers.deployment(TARGET, [servers.go(TARGET)]),
+    )
+    ground.wait_available(TARGET)
+    below_59_minutes = {"lifetimeFraction": 1, "maximumDays": 59 / 60 / 24}
+    values = {f"renewalDisabled.warning.{limit}": value for limit, value in below_59_minutes.items()}
+    with (
+        ground.watched([a_target(TARGET)]) as exporter,
+        duty("CertlagRenewalDisabled", address(exporter), values) as here,
+    ):
+        page = here.paged(certificate=TARGET, severity="warning")
         here.follow("cmctl renew", CERTIFICATE=TARGET)
         here.resolved(page)
 

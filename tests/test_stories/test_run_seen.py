@@ -41,7 +41,9 @@ def test_a_run_is_seen_from_its_begin_to_its_end(ground: Ground) -> None:
 
         write_record(ground, {"schema": 1, "run": RUN, "finished": []})
         touch_lease(ground, "2026-11-24T04:00:00.000000Z")
-        metrics = exporter.wait("it to drain", lambda seen: state(seen) == "draining" and heartbeat(seen) is not None)
+        metrics = exporter.wait("it to drain", lambda seen: state(seen) == "draining")
+        assert heartbeat(metrics) is None, "the first sight of a Lease is no heartbeat"
+        assert metrics.value("certlag_runbook_heartbeat_awaited_timestamp_seconds", target="one") is not None
         assert metrics.value("certlag_workers_expected_replicas", worker="deployment/worker") == 3
         assert metrics.value("certlag_workers_replicas", worker="deployment/worker") == 0
         deadline, started = (
@@ -51,11 +53,12 @@ def test_a_run_is_seen_from_its_begin_to_its_end(ground: Ground) -> None:
         assert started is not None
         assert deadline - started == 65 * 60
 
-        first = heartbeat(metrics)
+        touch_lease(ground, "2026-11-24T04:00:15.000000Z")
+        first = heartbeat(exporter.wait("the first heartbeat", heartbeat))
         assert first is not None
         assert abs(time.time() - first) < 30, "by the exporter's clock, whatever the Lease says"
-        touch_lease(ground, "2026-11-24T04:00:15.000000Z")
-        exporter.wait("the heartbeat", lambda seen: (heartbeat(seen) or 0) > first)
+        touch_lease(ground, "2026-11-24T04:00:30.000000Z")
+        exporter.wait("the next heartbeat", lambda seen: (heartbeat(seen) or 0) > first)
 
         ended = {"at": "2026-11-24T04:30:00Z", "outcome": "restart_failed"}
         write_record(ground, {"schema": 1, "run": {**RUN, "step": "restarting", "ended": ended}, "finished": []})
