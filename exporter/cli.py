@@ -130,7 +130,7 @@ def main(
     except (ClusterConfigError, configurations.ConfigurationError, WebConfigError) as error:
         _refuse(str(error))
     clock = SystemClock()
-    publication = Publication(clock, version=VERSION, revision=REVISION)
+    publication = Publication(clock, version=VERSION, revision=REVISION, server=client.server)
     jitter = random.Random()  # noqa: S311 - spreads load, and is asked for each probe
     service = Service(configuration, client, publication, clock, interval=probe_interval, jitter=jitter, shard=shard)
     server = Server(pages(publication), web)

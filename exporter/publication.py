@@ -49,10 +49,12 @@ class _Live:
 class Publication:
     """What is served, and whether the process is alive and ready."""
 
-    def __init__(self, clock: Clock, *, version: str, revision: str) -> None:
+    def __init__(self, clock: Clock, *, version: str, revision: str, server: str | None = None) -> None:
+        """Begin with nothing judged; `server` is the API server's URL, which is shown."""
         self.ready = False
         self.clock = clock
         self._version = (version, revision)
+        self._server = server
         self._judged = Judged()
         self._live = _Live(Row(()), float("-inf"))
         self._watches: Mapping[Watch, WatchHealth] = {}
@@ -88,7 +90,14 @@ class Publication:
         """Return the status as of now."""
         judged = self._judged
         assessments = tuple(judged.assessments.values())  # at once: the main loop has to wait meanwhile
-        return status.document(assessments, judged.targets, self._watches, ready=self.ready, now=self.clock.now())
+        return status.document(
+            assessments,
+            judged.targets,
+            self._watches,
+            ready=self.ready,
+            now=self.clock.now(),
+            server=self._server,
+        )
 
     def status(self) -> bytes:
         """Return the status as JSON."""

@@ -18,10 +18,10 @@ from dataclasses import dataclass
 from exporter import memory
 from exporter.clock import Clock
 from exporter.cluster.client import ClusterClient
-from exporter.cluster.resources import Watch, watches
+from exporter.cluster.resources import watches
 from exporter.cluster.watch import Change, Reflector
+from exporter.cluster.watch_log import WatchLog
 from exporter.configuration import Configuration
-from exporter.errors import ClusterError
 from exporter.model import Chain, Endpoint, Probe
 from exporter.probe import probe
 from exporter.publication import Publication
@@ -75,6 +75,7 @@ class Service:
         self._stopping = threading.Event()
         self._to_probe: queue.SimpleQueue[tuple[Endpoint, Chain | None] | None] = queue.SimpleQueue()
         self._threads: list[threading.Thread] = []
+        watch_log = WatchLog(clock)
         self._reflectors = [
             Reflector(
                 watch,
@@ -83,7 +84,7 @@ class Service:
                 clock,
                 self._stopping,
                 jitter=jitter,
-                log=_log_watch_failure,
+                log=watch_log.failed,
                 shard=shard,
             )
             for watch in watches(configuration)
@@ -170,7 +171,3 @@ def _sound(messages: list[Message]) -> list[Change | Probe]:
             case known:
                 sound.append(known)
     return sound
-
-
-def _log_watch_failure(watch: Watch, error: ClusterError, delay: float) -> None:
-    log.warning("watch failed", extra={"path": watch.path, "error": str(error), "retry_in_seconds": round(delay, 1)})

@@ -24,12 +24,14 @@ def document(
     *,
     ready: bool,
     now: datetime,
+    server: str | None = None,
 ) -> dict[str, Any]:
-    """Return the whole status at one instant."""
+    """Return the whole status at one instant; `server` is the API server's URL."""
     return {
         "version": VERSION,
         "at": _instant(now),
         "ready": ready,
+        "server": server,
         "watches": [_watch(watch, health) for watch, health in watches.items()],
         "targets": [_target(target) for target in targets],
         "certificates": [_certificate(assessment) for assessment in sorted(assessments, key=lambda each: each.key)],
@@ -44,6 +46,7 @@ def _watch(watch: Watch, health: WatchHealth) -> dict[str, Any]:
         "synced": health.synced,
         "lastContactAt": _instant(health.last_contact_at),
         "failure": health.failure,
+        "failingSince": _instant(health.failing_since),
     }
 
 

@@ -1,14 +1,15 @@
 """List and watch one resource: a complete picture first, then each change of it, through any failure.
 
 Theory of operation. `Reflector.run` lists in pages, hands over the complete list, then watches from the list's
-resourceVersion and hands over each change. It goes back to listing only when the server says that the
-resourceVersion has expired (410, as an answer or within the stream), or once in about 45 minutes to be safe; any
-other failure watches again from where it was. Every failure waits first: full jitter between 0.8 and 30 s, doubled each
-time and started anew only by an event or a watch that lived for two minutes, since a server that accepts and
-drops at once would otherwise be asked without end. A watch without an event for 75 s is cut: bookmarks come once a
-minute, so silence means a dead connection. These are client-go's figures (tools/cache/reflector.go) where it has
-them, and what it lacks (a read timeout, a bound on one event and on one page) is added. A page that is too large is
-asked for again with half as many objects: whoever may fill a few hundred of them would else blind us.
+resourceVersion and hands over each change. It goes back to listing only when the server says that the resourceVersion
+has expired (410, as an answer or within the stream), or once in about 45 minutes to be safe: such a list may fail,
+and the watch goes on. Any other failure watches again from where it was. Every failure waits first: full jitter
+between 0.8 and 30 s, doubled each time and started anew only by an event or a watch that lived for two minutes, since
+a server that accepts and drops at once would otherwise be asked without end. A watch without an event for 75 s is
+cut: bookmarks come once a minute, so silence means a dead connection. These are client-go's figures
+(tools/cache/reflector.go) where it has them, and what it lacks (a read timeout, a bound on one event and on one page)
+is added. A page that is too large is asked for again with half as many objects: whoever may fill a few hundred of
+them would else blind us.
 
 Only what is told is contact: a page of a list, or an event. A proxy's login page and blank lines are not. So a quiet
 watch has to live until its first bookmark, which comes after a minute or 2 s before the end that was asked for
@@ -45,6 +46,8 @@ SHORT = 1.0
 """Seconds: a watch that ends cleanly before, without an event, counts as a failure."""
 RETRY_AFTER_MOST = 60.0
 RELIST_AFTER = (1800.0, 3600.0)
+RELIST_AGAIN_AFTER = (60.0, 300.0)
+"""Seconds until a list that was only to be safe, and failed, is tried again."""
 WATCH_SECONDS = (290, 570)
 CUT_AFTER = 10.0
 """Seconds: that a watch broke sooner says nothing of an idle connection. Else we would ask without end."""
@@ -91,6 +94,8 @@ class WatchHealth:
     """When it was last told something; that a watch was opened tells nothing."""
     failure: ClusterErrorReason | None = None
     """Why the last request failed; None once the server has answered again."""
+    failing_since: datetime | None = None
+    """When the first of the requests failed that have all failed since."""
     relists: Counter[str] = field(default_factory=Counter)
     errors: Counter[ClusterErrorReason] = field(default_factory=Counter)
     skipped: Counter[SkipReason] = field(default_factory=Counter)
@@ -146,7 +151,7 @@ class Reflector:
                 if self._resource_version is None:
                     self._list(reason)
                 elif self._clock.monotonic() >= self._relist_at:
-                    self._list("safety")
+                    self._list_to_be_safe()
                 self._watch()
             except ClusterError as error:
                 if self._stop.is_set():
@@ -155,6 +160,15 @@ class Reflector:
                     reason, self._resource_version = "expired", None
                     self.health.synced = False
                 self._fail(error)
+
+    def _list_to_be_safe(self) -> None:
+        """List again; a list that fails makes nothing worse: the watch goes on from where it was."""
+        try:
+            self._list("safety")
+        except ClusterError as error:
+            later = max(self._jitter.uniform(*RELIST_AGAIN_AFTER), min(error.retry_after or 0.0, RETRY_AFTER_MOST))
+            self._relist_at = self._clock.monotonic() + later
+            self._count(error, later)
 
     def _list(self, reason: str) -> None:
         """Hand over a complete list, and begin again at its resourceVersion."""
@@ -215,7 +229,7 @@ class Reflector:
         }
         started, events = self._clock.monotonic(), 0
         with self._client.stream(self.watch.path, parameters, accept=self.watch.resource.accept_watch) as lines:
-            self.health.failure = None
+            self._answered()
             try:
                 for line in lines:
                     if not line.strip():
@@ -266,18 +280,25 @@ class Reflector:
 
     def _contact(self) -> None:
         self.health.last_contact_at = self._clock.now()
-        self.health.failure = None
+        self._answered()
+
+    def _answered(self) -> None:
+        self.health.failure = self.health.failing_since = None
 
     def _fail(self, error: ClusterError) -> None:
         """Count a failure and wait before the next try."""
-        self.health.errors[error.reason] += 1
-        self.health.failure = error.reason
         ceiling = min(BACKOFF_MOST, BACKOFF_FIRST * 2**self._failures)
         delay = self._jitter.uniform(BACKOFF_FIRST / 2, ceiling) if ceiling > BACKOFF_FIRST else ceiling
         delay = max(delay, min(error.retry_after or 0.0, RETRY_AFTER_MOST))
         self._failures = min(self._failures + 1, 10)
-        self._log(self.watch, error, delay)
+        self._count(error, delay)
         self._stop.wait(delay)
+
+    def _count(self, error: ClusterError, delay: float) -> None:
+        self.health.errors[error.reason] += 1
+        self.health.failure = error.reason
+        self.health.failing_since = self.health.failing_since or self._clock.now()
+        self._log(self.watch, error, delay)
 
 
 def _page(body: bytes) -> documents.ListPage:

@@ -24,6 +24,7 @@ class Level(StrEnum):
     PARTLY = "partly"
     BLIND = "blind"
     STARTING = "starting"
+    UNREACHED = "unreached"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,23 +51,38 @@ def sight(document: Mapping[str, Any], now: datetime) -> Sight:
     blind = tuple(_blind_watches(document["watches"], now))
     answering, asked = _handshakes(document)
     mute = asked > 0 and answering == 0
-    level = _level(document, blind, mute=mute, all_answer=answering == asked)
+    level = _level(document, blind, now, mute=mute, all_answer=answering == asked)
     return Sight(
         level,
-        _headline(level, blind),
+        _unreached(document, now) if level is Level.UNREACHED else _headline(level, blind),
         _watches(document["watches"], now, blind=len(blind)),
         _said(answering, asked),
         blind,
     )
 
 
-def _level(document: Mapping[str, Any], blind: tuple[WatchLine, ...], *, mute: bool, all_answer: bool) -> Level:
+def _level(
+    document: Mapping[str, Any], blind: tuple[WatchLine, ...], now: datetime, *, mute: bool, all_answer: bool
+) -> Level:
     if not document["ready"]:
-        return Level.STARTING
+        return Level.UNREACHED if _unreached(document, now) else Level.STARTING
     if blind or mute:
         return Level.BLIND
     failing = any(watch["failure"] is not None for watch in document["watches"])
     return Level.PARTLY if failing or not all_answer else Level.CLEAR
+
+
+def _unreached(document: Mapping[str, Any], now: datetime) -> str:
+    """Say for how long the API server has not given the first lists, and why; empty if it has not failed for long."""
+    failing = [watch for watch in document["watches"] if watch["failingSince"] and not watch["synced"]]
+    first = min(failing, key=lambda watch: str(watch["failingSince"]), default=None)
+    since = instant(first["failingSince"]) if first else None
+    if first is None or since is None or now - since < FAILING:
+        return ""
+    server, why = document["server"] or "the API server", first["failure"].replace("_", " ")
+    return (
+        f"The exporter cannot read {_name(first)} from {server}: {why}, for {span(now - since)}; nothing is judged yet"
+    )
 
 
 def _headline(level: Level, blind: tuple[WatchLine, ...]) -> str:

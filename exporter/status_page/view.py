@@ -44,7 +44,7 @@ def view(document: Mapping[str, Any]) -> View:
     now = datetime.fromisoformat(document["at"])
     all_cards, seen = cards(document, now), sight(document, now)
     unused = [certificate for certificate in document["certificates"] if not certificate["uses"]]
-    said = headline(all_cards, seen.level)
+    said = headline(all_cards, seen)
     return View(
         as_of=moment(now.replace(second=0, microsecond=0), now),  # to the minute: else it alone would change the page
         title=said.text,

@@ -149,7 +149,7 @@ def test_a_target_without_any_port_is_unknown() -> None:
     situation="The Certificate has `localhost` among its names. One port serves the issued leaf, another a self-signed "
     "`localhost` leaf that is older than the issuance (controller-runtime's metrics server).",
     says="Settled: a name that everybody has proves nothing, and what was never issued outranks nothing.",
-    reference="kubernetes-sigs/controller-runtime#2781",
+    found_by="reader",
 )
 def test_a_self_signed_leaf_of_a_name_that_everybody_has_is_another_one(local: tuple[str, ...]) -> None:
     names = ("svc.shop.svc", *local)
@@ -190,7 +190,7 @@ def test_an_old_leaf_of_the_same_authority_on_a_second_port_is_stale() -> None:
     "B5",
     situation="A pod mounts a client certificate; its only port serves plaintext metrics, or another certificate.",
     says="Unprobed, with reason `not_served`: no series says unknown, and no alert stays.",
-    reference="opschain/hephaestus, goharbor/harbor, argoproj/argo-cd",
+    found_by="user trial",
 )
 def test_a_certificate_that_no_port_serves_is_not_served(answer: ProbeFailure | Issued) -> None:
     one = Exporter(DISCOVER)
@@ -220,7 +220,7 @@ def test_a_port_that_does_not_answer_may_serve_it(failure: ProbeFailure) -> None
     "B5",
     situation="A pod mounts a client certificate beside the certificate that its port serves.",
     says="Unprobed for the client certificate, settled for the other; a run of the target can be verified.",
-    reference="opschain/hephaestus",
+    found_by="user trial",
 )
 def test_a_client_certificate_beside_a_servers_own_is_not_served(configuration: str) -> None:
     two = "volumes: [{name: tls, projected: {sources: [{secret: {name: svc-tls}}, {secret: {name: client-tls}}]}}]"
@@ -271,7 +271,7 @@ def test_an_annotated_port_that_serves_something_else_is_unknown() -> None:
     "B6",
     situation="A StatefulSet has a certificate for each pod; each pod mounts all of them and serves its own.",
     says="Settled: a pod that serves a sibling certificate has no say about the others.",
-    reference="bitnami/charts#3057",
+    found_by="user trial",
 )
 def test_each_pod_of_a_stateful_set_serves_its_own_certificate(configuration: str) -> None:
     sources = "".join(f"{{secret: {{name: svc-{n}-tls}}}}, " for n in range(3))
@@ -313,7 +313,7 @@ def worker(**changes: str) -> str:
     "B7",
     situation="A target's worker serves TLS itself (harbor-jobservice), and serves an old leaf.",
     says="Needs restart, as for any other workload; its start time counts only where no port tells.",
-    reference="goharbor/harbor",
+    found_by="user trial",
 )
 def test_a_worker_that_serves_tls_is_probed() -> None:
     one = Exporter(WORKER)

@@ -620,6 +620,36 @@ def test_a_safety_list_is_due_after_half_an_hour_to_an_hour(tmp_path: Path) -> N
 
 
 @case(
+    "E7",
+    kind="What must not make a healthy view worse",
+    situation="The list that is taken again once in 45 minutes, to be safe, is refused with 429, again and again.",
+    says="The watch goes on from where it was and stays in step; the list is tried again later.",
+    found_by="reader",
+)
+def test_a_safety_list_that_fails_leaves_a_healthy_watch_alone(tmp_path: Path) -> None:
+    first = threading.Event()
+    with running(
+        tmp_path,
+        page([certificate("a")], "3"),
+        watch(bookmark("4"), first, bookmark("5")),
+        refusal(429, retry_after="1"),
+        watch(event("ADDED", certificate("b", "6"))),
+        HOLD,
+    ) as run:
+        assert run.next_names() == ["a"]
+        run.next_list()
+        run.next_watch()
+        run.clock.advance(3700)
+        first.set()
+        assert run.next_failure()[0] is ClusterErrorReason.THROTTLED
+        run.next_list()
+        assert run.next_watch()["resourceVersion"] == "5"
+        assert run.next_changed() == "b"
+        assert run.reflector.health.synced
+        assert run.reflector.health.relists == {"start": 1, "safety": 1}
+
+
+@case(
     "W34",
     kind="Found by tests: an input that stopped a program",
     situation="A line of a watch holds bytes that are not UTF-8.",

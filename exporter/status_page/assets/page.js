@@ -175,7 +175,7 @@ async function look() {
     }
     failures = 0;
     lastContact = new Date();
-    say("live", "Live");
+    sayLive();
   } catch {
     failures += 1;
     if (failures > 1) say("lost", `Lost contact with the exporter since ${lastContact.toLocaleTimeString()}`);
@@ -199,6 +199,12 @@ function script(page) {
   return page.querySelector("script").getAttribute("src");
 }
 
+// A page that is up to date is not live while the exporter itself cannot see.
+function sayLive() {
+  if (one("live").dataset.sees === "no") say("blind", "Updating, but the exporter cannot see");
+  else say("live", "Live");
+}
+
 function say(state, text) {
   const where = one("live-state");
   if (where.textContent !== text) where.textContent = text;
@@ -211,7 +217,7 @@ recall();
 one("tools").hidden = false;
 offerCopies();
 arrange();
-say("live", "Live");
+sayLive();
 query.addEventListener("input", remember);
 sort.addEventListener("change", remember);
 only.addEventListener("change", remember);
