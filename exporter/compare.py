@@ -4,11 +4,9 @@ The order of a Certificate's leaves is that of their revisions. Only where no re
 it, and then the cluster's own: those in `Certificate.status`.
 """
 
-from collections.abc import Iterator
-
 from exporter.issued import earlier, fits_dates, later
 from exporter.judgement import PodView, Reason, Subject, Verdict
-from exporter.model import Certificate, Issued, Leaf
+from exporter.model import Certificate, Issued, IssuedEvidence, Leaf
 from exporter.names import identifying
 
 
@@ -33,10 +31,11 @@ def compare(leaf: Leaf, view: PodView, subject: Subject, known: Issued | None) -
     in_secret = certificate.not_before is not None and fits_dates(leaf, certificate)
     is_earlier = leaf.fingerprint_sha256 in earlier(certificate, subject.requests, subject.former.items())
     if known is None:
-        return _without_issued(certificate, is_earlier=is_earlier and not in_secret)
+        was_issued = subject.former.get(leaf.fingerprint_sha256)
+        return _without_issued(certificate, is_earlier=was_issued is not None and is_earlier and not in_secret)
     if not is_earlier and leaf.fingerprint_sha256 not in subject.former:
         presented = identifying(leaf.names)
-        if presented.isdisjoint(identifying(_names(certificate, known))):
+        if presented.isdisjoint(identifying(certificate.names)):
             is_sibling = not presented.isdisjoint(identifying(view.sibling_names))
             return Verdict.UNKNOWN, Reason.PRESENTS_SIBLING if is_sibling else Reason.OTHER_CERTIFICATE
     if known.chain is None and in_secret:
@@ -58,20 +57,14 @@ def _by_dates(leaf: Leaf, known: Issued, certificate: Certificate) -> tuple[Verd
     """Order a leaf of this certificate against the issued one by their dates, where no revision tells.
 
     A leaf with the very dates of the Secret is never called old: a forged request may have been signed in that second.
-    Where several requests may be the issued one, those dates tell what is older, for some of the requests are forged.
+    Where only requests say what was issued, those dates tell what is older: some of the requests may be forged.
     """
     if certificate.not_before is not None and fits_dates(leaf, certificate):
         return Verdict.UNKNOWN, Reason.NOT_ORDERED
     begins = [chain.leaf.not_before for chain in known.chains] or [known.not_before]
-    if len(begins) > 1 and certificate.not_before is not None:
+    if known.evidence is IssuedEvidence.CERTIFICATE_REQUEST and certificate.not_before is not None:
         begins = [certificate.not_before]
     if all(leaf.not_before < begin for begin in begins) or begins == [leaf.not_before]:
         return Verdict.STALE, Reason.OLDER_THAN_ISSUED
     is_newer = all(leaf.not_before > begin for begin in begins)
     return Verdict.UNKNOWN, Reason.NEWER_THAN_ISSUED if is_newer else Reason.NOT_ORDERED
-
-
-def _names(certificate: Certificate, known: Issued) -> Iterator[str]:
-    yield from certificate.names
-    for chain in known.chains:
-        yield from chain.leaf.names

@@ -15,8 +15,8 @@ under load minutes lie between, and the dates in the status may already be those
 they do not contradict what is known of N, and are not N's dates either.
 
 A temporary certificate (annotation cert-manager.io/issue-temporary-certificate) has dates in the status too, but is no
-issuance: there is no revision, and the Certificate is not Ready. A Secret that cert-manager adopted has no revision
-either, and the Certificate is Ready (pkg/controller/certificates/trigger).
+issuance: there is no revision, and the Certificate is not Ready, or is being issued. A Secret that cert-manager adopted
+has no revision either, and the Certificate is Ready and not being issued (pkg/controller/certificates/trigger).
 """
 
 from collections.abc import Iterable
@@ -42,12 +42,15 @@ def issued(
     current = [request for request in requests if request.issued and request.revision == certificate.revision]
     memory = remembered[1] if remembered and remembered[0] == certificate.revision else None
     fitting = [request for request in current if request.issued and fits_dates(request.issued.leaf, certificate)]
-    if fitting and _dates(certificate) != (None, None):
-        return _by_requests(fitting, memory)
-    if _dates(certificate) == (None, None) or _dates_are_later(certificate, requests):
+    if _dates(certificate) == (None, None):
+        return _by_memory(memory)
+    is_ahead = _dates_are_later(certificate, requests)
+    if fitting and not (is_ahead and memory and not fits_dates(memory, certificate)):
+        return _by_requests(fitting, memory, certificate)
+    if is_ahead and (memory or current or certificate.issuing):
         # No dates tell these requests apart; what was seen while some did is the stronger evidence.
         same = [request for request in current if not memory or request.issued == memory.chain]
-        return _by_requests(same, memory) if same else _by_memory(memory)
+        return _by_requests(same, memory, certificate) if same else _by_memory(memory)
     if memory and fits_dates(memory, certificate):
         return _by_memory(memory)
     return _by_dates(certificate, contradicted=bool(current or memory))
@@ -83,11 +86,16 @@ def _dates(certificate: Certificate) -> tuple[datetime | None, datetime | None]:
     return certificate.not_before, certificate.not_after
 
 
-def _by_requests(requests: list[CertificateRequest], memory: Issued | None) -> Issued:
-    """Return what some requests that count alike say; the one that is remembered stands first."""
+def _by_requests(requests: list[CertificateRequest], memory: Issued | None, certificate: Certificate) -> Issued:
+    """Return what some requests that count alike say; the one that is remembered stands first.
+
+    What is remembered is an alternative where its own request is gone.
+    """
     first, *others = sorted(requests, key=lambda request: (_chain(request) != (memory and memory.chain), request.key))
     chain = _chain(first)
     alternatives = tuple(_chain(other) for other in others)
+    if memory and memory.chain and memory.chain != chain and fits_dates(memory, certificate):
+        alternatives = (*alternatives, memory.chain)
     if memory and memory.chain is chain and memory.at == first.ready_at and memory.alternatives == alternatives:
         return memory  # one object for equal values
     leaf = chain.leaf
@@ -105,8 +113,8 @@ def _by_dates(certificate: Certificate, *, contradicted: bool) -> Issued | None:
     not_before, not_after = _dates(certificate)
     if not_before is None or not_after is None:
         return None
-    was_issued = certificate.ready if certificate.revision is None else certificate.ready is not False
-    if not was_issued:
+    is_adopted = bool(certificate.ready) and not certificate.issuing
+    if not (is_adopted if certificate.revision is None else certificate.ready is not False):
         return None
     return Issued(IssuedEvidence.STATUS_DATES, not_before, not_after, None, None, contradicted=contradicted)
 

@@ -92,7 +92,10 @@ class IssuerRef(NamedTuple):
 class Certificate:
     """A cert-manager Certificate: what was asked for, and what its status says was issued.
 
-    `names` are normalized (`exporter.names`). `ready` is the condition Ready, None if there is none.
+    `names` are normalized (`exporter.names`). `ready` is whether the Secret holds what was asked for: the condition
+    Ready, also where it is false only because that has expired; None if there is no such condition. `issuing` is the
+    condition Issuing: another one is on its way.
+
     `renewal_disabled` is `spec.renewal.policy: Disabled` (cert-manager 1.21).
     """
 
@@ -106,6 +109,7 @@ class Certificate:
     renew_before_percentage: int | None
     renewal_disabled: bool
     ready: bool | None
+    issuing: bool
     revision: int | None
     not_before: datetime | None
     not_after: datetime | None

@@ -17,6 +17,7 @@ from rehearsal.api.storage import Storage
 from rehearsal.api.verbs import Verbs
 from rehearsal.cert_manager.controller import CertificateController
 from rehearsal.cert_manager.issuers import IssuerController
+from rehearsal.cert_manager.requests import CertificateRequestController
 from rehearsal.controllers.autoscalers import HorizontalPodAutoscalerController, ScaledObjectController
 from rehearsal.controllers.daemon_sets import DaemonSetController
 from rehearsal.controllers.deployments import DeploymentController
@@ -76,6 +77,7 @@ class EmbeddedCluster:
             seed: of everything that is by chance: UIDs, names, container IDs (keys and certificates are not).
         """
         chance = random.Random(seed)  # noqa: S311 - names of pods, not secrets
+        order = random.Random(seed)  # noqa: S311 - which of cert-manager's writes is first
         resources: tuple[Resource, ...] = (*ALWAYS, *((SCALED_OBJECTS,) if keda else ()))
         self.clock = clock
         self.faults = Faults()
@@ -93,7 +95,8 @@ class EmbeddedCluster:
                 HorizontalPodAutoscalerController(objects),
                 *((ScaledObjectController(objects),) if keda else ()),
                 self.gitops,
-                CertificateController(objects, self.faults),
+                CertificateController(objects, self.faults, order),
+                CertificateRequestController(objects, self.faults),
                 IssuerController(objects, self.faults),
                 GarbageCollector(objects),
                 EventExpiry(objects),

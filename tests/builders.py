@@ -67,6 +67,7 @@ def a_certificate(revision: int | None = 1, **changes: Any) -> Certificate:
         renew_before_percentage=None,
         renewal_disabled=False,
         ready=True if revision else None,
+        issuing=False,
         revision=revision,
         not_before=leaf.not_before if revision else None,
         not_after=leaf.not_after if revision else None,

@@ -101,7 +101,8 @@ def certificate(document: Document) -> Certificate:
         renew_before=None if spec.renew_before is None else _duration(spec.renew_before),
         renew_before_percentage=spec.renew_before_percentage,
         renewal_disabled=spec.renewal is not None and spec.renewal.policy == "Disabled",
-        ready=_condition(status.conditions, "Ready"),
+        ready=_is_ready(status.conditions),
+        issuing=_holds(status.conditions, "Issuing"),
         revision=status.revision,
         not_before=_instant(status.not_before),
         not_after=_instant(status.not_after),
@@ -382,9 +383,19 @@ def _controller(metadata: documents.Metadata) -> Owner | None:
     return None
 
 
-def _condition(conditions: list[documents.Condition] | None, kind: str) -> bool | None:
-    """Return whether a condition is true, None if there is none of this kind."""
-    return next((condition.status == "True" for condition in conditions or () if condition.type == kind), None)
+def _holds(conditions: list[documents.Condition] | None, kind: str) -> bool:
+    """Tell whether a condition is true."""
+    return any(condition.type == kind and condition.status == "True" for condition in conditions or ())
+
+
+def _is_ready(conditions: list[documents.Condition] | None) -> bool | None:
+    """Tell whether a Certificate's Secret holds what was asked for, None if no condition says so.
+
+    Of what makes a Certificate not Ready, expiry is looked at last (cert-manager 1.21.2,
+    internal/controller/certificates/policies, NewReadinessPolicyChain): all else holds then.
+    """
+    ready = next((condition for condition in conditions or () if condition.type == "Ready"), None)
+    return None if ready is None else ready.status == "True" or ready.reason == "Expired"
 
 
 def _condition_since(conditions: list[documents.Condition] | None, kind: str) -> datetime | None:

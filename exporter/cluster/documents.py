@@ -87,6 +87,7 @@ class Condition(Struct):
 
     type: Text | None = None
     status: Text | None = None
+    reason: str | None = None
     last_transition_time: Text | None = None
 
 

@@ -169,7 +169,8 @@ def test_dates_of_the_status_are_the_third_rung_and_equal_dates_are_current() ->
 @pytest.mark.fault("F30")
 def test_the_secret_written_before_the_revision_makes_nothing_stale() -> None:
     """cert-manager's order: request signed, Secret and dates written, revision last; the old request may be gone."""
-    halfway = a_certificate(1, not_before=a_leaf("second").not_before, not_after=a_leaf("second").not_after)
+    dates = {"not_before": a_leaf("second").not_before, "not_after": a_leaf("second").not_after}
+    halfway = a_certificate(1, issuing=True, **dates)
     view = a_view(None, an_observation(a_leaf("first")))
     with_memory = a_subject(a_use(view), certificate=halfway, requests=(a_request(2),), remembered=remembered(1))
     assert verdict(with_memory) == (Verdict.CURRENT, Reason.IS_ISSUED)

@@ -65,6 +65,7 @@ CERTIFICATE = Certificate(
     renew_before_percentage=None,
     renewal_disabled=False,
     ready=True,
+    issuing=False,
     revision=2,
     not_before=CHAIN.leaf.not_before,
     not_after=CHAIN.leaf.not_after,

@@ -78,10 +78,15 @@ def test_several_requests_for_which_as_much_speaks_are_alternatives_and_the_reme
     assert known.chains == (forged.issued, CURRENT.issued)
 
 
-def test_a_status_without_dates_contradicts_no_request() -> None:
-    known = issued(certificate(2, None), [CURRENT], None)
+def test_without_dates_in_the_status_nothing_holds_a_request_to_anything() -> None:
+    assert issued(certificate(2, None), [CURRENT], None) is None
+
+
+def test_what_is_remembered_is_an_alternative_to_a_request_of_the_same_dates() -> None:
+    forged = replace(request(2, NOW), key=ObjectKey("ns", "a-forged-one"))
+    known = issued(AT_2, [forged], seen(CURRENT))
     assert known is not None
-    assert known.evidence is IssuedEvidence.CERTIFICATE_REQUEST
+    assert known.chains == (forged.issued, CURRENT.issued)
 
 
 @pytest.mark.parametrize("requests", [[], [OLD]], ids=["none left", "an old one left"])
@@ -116,7 +121,12 @@ def test_memory_stands_while_the_status_already_has_the_dates_of_the_next_revisi
 
 
 def test_without_memory_the_dates_of_the_next_revision_are_not_taken_for_this_ones() -> None:
-    assert issued(certificate(2, NEXT), [NEXT], None) is None
+    assert issued(replace(certificate(2, NEXT), issuing=True), [NEXT], None) is None
+
+
+def test_unless_it_is_being_issued_no_request_makes_the_dates_those_of_another_revision() -> None:
+    known = issued(certificate(2, NEXT), [NEXT], None)
+    assert known == Issued(IssuedEvidence.STATUS_DATES, *dates(NEXT), None, None)
 
 
 def test_without_a_request_the_dates_of_the_status_say_it() -> None:

@@ -26,7 +26,8 @@ from tests.builders import a_target
 from tests.field.record import case
 from tests.scripted_api import ScriptedApi, page, scripted_api
 from tests.simulation.operators import Command, Order
-from tests.simulation.place import NAMESPACE, found
+from tests.simulation.place import NAMESPACE, Place, found
+from tests.simulation.truth import Ledger
 
 PATH = "/api/v1/namespaces/opschain/pods"
 
@@ -76,6 +77,9 @@ def test_objects_without_a_name_are_passed_over(tmp_path: Path) -> None:
 class Onlooker:
     """Watches a command and does nothing."""
 
+    def __init__(self, place: Place) -> None:
+        self.ledger = Ledger(place)
+
     def writes(self, _: Command, __: Change, send: Callable[[], Any]) -> Any:
         return send()
 
@@ -107,7 +111,7 @@ def test_a_run_ends_well_beside_objects_with_texts_that_are_too_long() -> None:
             {"metadata": {"name": "strange", "annotations": annotations, "ownerReferences": [owner]}, **content},
         )
     target = place.configuration.targets[0]
-    command = Command(Order("restart", target), 1, place, Onlooker(), alive=lambda _: True)
+    command = Command(Order("restart", target), 1, place, Onlooker(place), alive=lambda _: True)
     while not command.over:
         # A second more: what an instant is rounded to must not lie before it.
         wait = max(0.0, command.goes_on_at - place.clock.monotonic())
