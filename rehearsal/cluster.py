@@ -17,6 +17,7 @@ from rehearsal.api.storage import Storage
 from rehearsal.api.verbs import Verbs
 from rehearsal.cert_manager.controller import CertificateController
 from rehearsal.cert_manager.issuers import IssuerController
+from rehearsal.cert_manager.requests import CertificateRequestController
 from rehearsal.controllers.autoscalers import HorizontalPodAutoscalerController, ScaledObjectController
 from rehearsal.controllers.daemon_sets import DaemonSetController
 from rehearsal.controllers.deployments import DeploymentController
@@ -93,7 +94,8 @@ class EmbeddedCluster:
                 HorizontalPodAutoscalerController(objects),
                 *((ScaledObjectController(objects),) if keda else ()),
                 self.gitops,
-                CertificateController(objects, self.faults),
+                CertificateController(objects, self.faults, chance),
+                CertificateRequestController(objects, self.faults),
                 IssuerController(objects, self.faults),
                 GarbageCollector(objects),
                 EventExpiry(objects),

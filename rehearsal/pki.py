@@ -12,6 +12,7 @@ from typing import Any
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 _USAGES = {
@@ -37,6 +38,16 @@ class Signer:
 
     chain: bytes
     key: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What a certificate is for: common name (may be empty), DNS names, IP addresses and URIs."""
+
+    common_name: str
+    dns_names: frozenset[str]
+    addresses: frozenset[str]
+    uris: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +119,46 @@ def dates(certificate: bytes) -> tuple[datetime, datetime]:
     return leaf.not_valid_before_utc, leaf.not_valid_after_utc
 
 
+def public_key(key: bytes) -> bytes:
+    """Return the public part (DER) of a private key in PEM.
+
+    Raises:
+        ValueError: it cannot be read, or is not for ECDSA.
+    """
+    return _der(_private(key).public_key())
+
+
+def public_key_and_subject(certificate: bytes) -> tuple[bytes, Subject]:
+    """Return the public key (DER) of the first certificate in a PEM, and what it is for.
+
+    Raises:
+        ValueError: there is none.
+    """
+    leaf = x509.load_pem_x509_certificate(certificate)
+    return _der(leaf.public_key()), _read_subject(leaf)
+
+
+def requested(csr: bytes) -> tuple[bytes, Subject]:
+    """Return the public key (DER) of a PKCS#10 request in PEM, and what it asks a certificate for.
+
+    Raises:
+        ValueError: there is none.
+    """
+    asked = x509.load_pem_x509_csr(csr)
+    return _der(asked.public_key()), _read_subject(asked)
+
+
+def subject_of(spec: Mapping[str, Any]) -> Subject:
+    """Return what a Certificate's spec asks for."""
+    addresses = (ipaddress.ip_address(address).compressed for address in spec.get("ipAddresses") or ())
+    return Subject(
+        spec.get("commonName", ""),
+        frozenset(spec.get("dnsNames") or ()),
+        frozenset(addresses),
+        frozenset(spec.get("uris") or ()),
+    )
+
+
 def der_of(certificates: bytes) -> tuple[bytes, ...]:
     """Return the certificates of a PEM as DER.
 
@@ -132,8 +183,25 @@ def _named(names: Iterable[str]) -> dict[str, list[str]]:
 
 
 def _subject(spec: Mapping[str, Any]) -> x509.Name:
-    common_name = spec.get("commonName")
-    return x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, common_name)] if common_name else [])
+    named = {
+        x509.NameOID.COMMON_NAME: spec.get("commonName"),
+        x509.NameOID.SERIAL_NUMBER: spec.get("subject", {}).get("serialNumber"),
+    }
+    return x509.Name([x509.NameAttribute(oid, text) for oid, text in named.items() if text])
+
+
+def _read_subject(signed: x509.Certificate | x509.CertificateSigningRequest) -> Subject:
+    common_names = signed.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
+    try:
+        names = signed.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        names = x509.SubjectAlternativeName([])
+    return Subject(
+        str(common_names[0].value) if common_names else "",
+        frozenset(names.get_values_for_type(x509.DNSName)),
+        frozenset(address.compressed for address in names.get_values_for_type(x509.IPAddress)),
+        frozenset(names.get_values_for_type(x509.UniformResourceIdentifier)),
+    )
 
 
 def _extensions(spec: Mapping[str, Any]) -> Iterable[tuple[x509.ExtensionType, bool]]:
@@ -159,6 +227,10 @@ def _private(key: bytes) -> ec.EllipticCurvePrivateKey:
     if not isinstance(loaded, ec.EllipticCurvePrivateKey):
         raise ValueError("the key is not for ECDSA")  # noqa: TRY004 - its value is wrong, whatever its type
     return loaded
+
+
+def _der(key: CertificatePublicKeyTypes) -> bytes:
+    return key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
 
 
 def _pem(*certificates: x509.Certificate) -> bytes:

@@ -37,11 +37,11 @@ def signing(api: Verbs, faults: Faults, resource: Resource, issuer: Document) ->
     return Signing(Signer(chain if root in chain else chain + root, base64.b64decode(data["tls.key"])))
 
 
-def signing_of(api: Verbs, faults: Faults, certificate: Document) -> Signing | None:
-    """Return what signs a Certificate, None if its issuer is missing or cannot."""
-    reference = certificate["spec"]["issuerRef"]
+def signing_for(api: Verbs, faults: Faults, request: Document) -> Signing | None:
+    """Return what signs a CertificateRequest, None if its issuer is missing or cannot."""
+    reference = request["spec"]["issuerRef"]
     resource = CLUSTER_ISSUERS if reference.get("kind") == "ClusterIssuer" else ISSUERS
-    namespace = "" if resource is CLUSTER_ISSUERS else namespace_of(certificate)
+    namespace = "" if resource is CLUSTER_ISSUERS else namespace_of(request)
     issuer = api.storage.get(resource, Key(namespace, reference["name"]))
     return signing(api, faults, resource, issuer) if issuer is not None else None
 

@@ -1,27 +1,30 @@
-"""The next single write that cert-manager makes for a Certificate. Pure.
+"""The next write of each of cert-manager's controllers for a Certificate. Pure.
 
-The order is the one that release 1.21 was seen to have on a real API server: Issuing, the next private key, its name in
-the status, the request of the next revision, the old request deleted, the new one approved, then signed, the Secret,
-the revision (still with the old dates), the dates, the temporary Secret deleted, its name cleared. Each write depends
-only on what is stored, so a cert-manager that was killed goes on where it was.
+cert-manager is several controllers that write side by side, each by rules of its own; which of the writes that are
+due comes first is chance. What follows from the rules alone: the next private key and its name come before the request
+of the next revision, that before its signature, that before the Secret, that before the revision. The dates in the
+status are the Secret's, so they may be written before the revision or after it, and the old request is deleted as soon
+as there is the next one. Each write depends only on what is stored, so a cert-manager that was killed goes on where it
+was. The rules are those of release 1.21.2, pkg/controller/certificates.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from enum import Enum, auto
-from typing import Any
 
-import durationpy
+from rehearsal.cert_manager import contents
+from rehearsal.cert_manager.policies import (
+    READINESS_CHAIN,
+    TEMPORARY_CHAIN,
+    TRIGGER_CHAIN,
+    first_violation,
+    mismatches,
+)
+from rehearsal.cert_manager.situation import TEMPORARY, Situation, renewal_at, revision_of
+from rehearsal.objects import Document, annotations_of, condition, instant, is_true, name_of
 
-from rehearsal.objects import Document, annotations_of, condition, is_true
-
-CERTIFICATE_NAME = "cert-manager.io/certificate-name"
-REVISION = "cert-manager.io/certificate-revision"
-KEY_SECRET = "cert-manager.io/private-key-secret-name"  # noqa: S105 - the name of an annotation
-
-LIFETIME = timedelta(hours=2160)
-"""`spec.duration` where it is not given."""
+BACKOFF, MOST_BACKOFF = timedelta(hours=1), timedelta(hours=32)
+"""How long the trigger waits after a failed issuance: doubled with each, up to the second."""
 
 
 class Write(Enum):
@@ -31,162 +34,195 @@ class Write(Enum):
     ISSUING = auto()
     NEXT_KEY = auto()
     NEXT_KEY_NAME = auto()
-    REQUEST = auto()
-    OLD_REQUEST = auto()
-    APPROVAL = auto()
-    SIGNATURE = auto()
-    SECRET = auto()
-    REVISION = auto()
     FORGET_KEY = auto()
     FORGET_KEY_NAME = auto()
+    WRONG_REQUEST = auto()
+    REQUEST = auto()
+    OLD_REQUEST = auto()
+    TEMPORARY_SECRET = auto()
+    SECRET = auto()
+    REVISION = auto()
+    FAILURE = auto()
 
 
-@dataclass(frozen=True, slots=True)
-class Situation:
-    """All that is known of a Certificate. `requests` are its own, by revision; `leaf_dates` those in its Secret."""
-
-    certificate: Document
-    requests: Mapping[int, Document]
-    secret: Document | None
-    next_key: Document | None
-    leaf_dates: tuple[datetime, datetime] | None
-
-    @property
-    def revision(self) -> int:
-        """The revision that was issued last; 0 before the first."""
-        return int(self.certificate["status"].get("revision", 0))
-
-    @property
-    def request(self) -> Document | None:
-        """The request of the next revision."""
-        return self.requests.get(self.revision + 1)
-
-    @property
-    def is_issuing(self) -> bool:
-        """Tell whether an issuance is under way."""
-        return is_true(self.certificate, "Issuing")
+def due(situation: Situation, now: datetime) -> Sequence[Write]:
+    """Return what each controller would write now, of those that would write anything."""
+    return [write for controller in CONTROLLERS.values() if (write := controller(situation, now)) is not None]
 
 
-def next_write(situation: Situation, now: datetime) -> Write | None:
-    """Return what is to be written next, None if nothing is."""
-    status = situation.certificate["status"]
-    if condition(situation.certificate, "Ready") is None:
-        return Write.READINESS
-    if situation.is_issuing:
-        return _next_of_issuing(situation)
-    if status.get("conditions") and not _says(situation, readiness(situation, now)):
-        return Write.READINESS
-    if status.get("nextPrivateKeySecretName"):
-        return Write.FORGET_KEY if situation.next_key is not None else Write.FORGET_KEY_NAME
-    return Write.ISSUING if reason_to_issue(situation, now) is not None else None
+def due_at(situation: Situation, now: datetime) -> datetime | None:
+    """Return when time alone makes a write due: the renewal, the end, or another try after a failure."""
+    leaf = situation.leaf
+    instants = [retry_at(situation)]
+    if leaf is not None:
+        instants += [renewal_at(situation.spec, leaf.not_before, leaf.not_after), leaf.not_after]
+    return min((at for at in instants if at is not None and at > now), default=None)
 
 
-def _next_of_issuing(situation: Situation) -> Write | None:
-    status, request = situation.certificate["status"], situation.request
-    if situation.next_key is None:
-        return Write.NEXT_KEY
-    if status.get("nextPrivateKeySecretName") is None:
-        return Write.NEXT_KEY_NAME
-    if request is None:
-        return Write.REQUEST
-    if superfluous(situation):
-        return Write.OLD_REQUEST
-    if not is_true(request, "Approved"):
-        return Write.APPROVAL
-    if not is_true(request, "Ready"):
-        return Write.SIGNATURE
-    signed = request["status"]["certificate"]
-    if situation.secret is None or (situation.secret.get("data") or {}).get("tls.crt") != signed:
-        return Write.SECRET
-    return Write.REVISION
-
-
-def superfluous(situation: Situation) -> Sequence[Document]:
-    """Return the requests beyond `revisionHistoryLimit` (1 since cert-manager 1.18), oldest first."""
-    kept = int(situation.certificate["spec"].get("revisionHistoryLimit", 1))
-    return [request for _, request in sorted(situation.requests.items())][:-kept]
-
-
-def reason_to_issue(situation: Situation, now: datetime) -> Document | None:
-    """Return why a certificate is to be issued, as reason and message of a condition; None if it is not."""
-    if situation.leaf_dates is None:
-        return _nothing_to_present(situation)
-    at = renewal_at(situation.certificate["spec"], situation.leaf_dates)
-    if at is not None and at <= now:
-        message = f"Renewing certificate as renewal was scheduled at {at:%Y-%m-%d %H:%M:%S} +0000 UTC"
-        return {"reason": "Renewing", "message": message}
-    return None
+# --- readiness: Ready, and the dates of the Secret --------------------------------------------------------
 
 
 def readiness(situation: Situation, now: datetime) -> Document:
     """Return status, reason and message of the condition Ready."""
-    if situation.leaf_dates is None:
-        return {"status": "False", **_nothing_to_present(situation)}
-    not_after = situation.leaf_dates[1]
-    if not_after <= now:
-        message = f"Certificate expired on {not_after:%a, %d %b %Y %H:%M:%S UTC}"
-        return {"status": "False", "reason": "Expired", "message": message}
+    violation = first_violation(READINESS_CHAIN, situation, now)
+    if violation is not None:
+        return {"status": "False", **violation._asdict()}
     return {"status": "True", "reason": "Ready", "message": "Certificate is up to date and has not expired"}
 
 
-def status_dates(situation: Situation) -> dict[str, str]:
-    """Return the dates for the status: those of the leaf in the Secret."""
-    if situation.leaf_dates is None:
-        return {}
-    not_before, not_after = situation.leaf_dates
-    renewal = renewal_at(situation.certificate["spec"], situation.leaf_dates)
-    written = {"notBefore": not_before, "notAfter": not_after, "renewalTime": renewal}
-    return {name: f"{at:%Y-%m-%dT%H:%M:%SZ}" for name, at in written.items() if at is not None}
+def status_dates(situation: Situation) -> dict[str, str | None]:
+    """Return the dates for the status: those of the leaf in the Secret, whoever put it there."""
+    leaf = situation.leaf
+    if leaf is None:
+        return dict.fromkeys(("notBefore", "notAfter", "renewalTime"))
+    renewal = renewal_at(situation.spec, leaf.not_before, leaf.not_after)
+    dates = {"notBefore": leaf.not_before, "notAfter": leaf.not_after, "renewalTime": renewal}
+    return {name: None if at is None else f"{at:%Y-%m-%dT%H:%M:%SZ}" for name, at in dates.items()}
 
 
-def renewal_at(spec: Mapping[str, Any], leaf_dates: tuple[datetime, datetime]) -> datetime | None:
-    """Return when it is renewed: `renewBefore`, its percentage, or a third of the lifetime before its end."""
-    not_before, not_after = leaf_dates
-    lifetime = not_after - not_before
-    if text := spec.get("renewBefore"):
-        before = duration(text)
-    elif (percentage := spec.get("renewBeforePercentage")) is not None:
-        before = lifetime * percentage / 100
-    else:
-        before = lifetime / 3
-    if before >= lifetime:
-        before = lifetime / 3
-    return (not_after - before).replace(microsecond=0)
-
-
-def duration(text: str) -> timedelta:
-    """Read a Go duration."""
-    return timedelta(seconds=durationpy.from_str(text).total_seconds())
-
-
-def lifetime(spec: Mapping[str, Any]) -> timedelta:
-    """Return how long a certificate is to be valid."""
-    return duration(spec["duration"]) if spec.get("duration") else LIFETIME
-
-
-def due_at(situation: Situation, now: datetime) -> datetime | None:
-    """Return when time alone makes a write due: the renewal, or the end."""
-    if situation.leaf_dates is None:
+def _readiness(situation: Situation, now: datetime) -> Write | None:
+    if situation.has_duplicates:
         return None
-    at = (renewal_at(situation.certificate["spec"], situation.leaf_dates), situation.leaf_dates[1])
-    return min((each for each in at if each is not None and each > now), default=None)
+    found, wanted = condition(situation.certificate, "Ready") or {}, readiness(situation, now)
+    same = all(found.get(name) == wanted[name] for name in wanted)
+    dates = status_dates(situation)
+    return None if same and all(situation.status.get(name) == at for name, at in dates.items()) else Write.READINESS
 
 
-def revision_of(request: Document) -> int:
-    """Return the revision that a CertificateRequest is for."""
-    return int(annotations_of(request).get(REVISION, "0"))
+# --- trigger: is it to be issued? ---------------------------------------------------------------------------
 
 
-def _nothing_to_present(situation: Situation) -> Document:
-    if situation.secret is None:
-        return {"reason": "DoesNotExist", "message": "Issuing certificate as Secret does not exist"}
-    message = "Issuing certificate as Secret contains an invalid certificate"
-    return {"reason": "InvalidCertificate", "message": message}
+def reason_to_issue(situation: Situation, now: datetime) -> Document | None:
+    """Return why a certificate is to be issued, as reason and message of a condition; None if it is not."""
+    violation = first_violation(TRIGGER_CHAIN, situation, now)
+    return violation._asdict() if violation is not None else None
 
 
-def _says(situation: Situation, wanted: Document) -> bool:
-    """Tell whether the status already says that, with the leaf's dates."""
-    found, status = condition(situation.certificate, "Ready") or {}, situation.certificate["status"]
-    return all(found.get(name) == wanted[name] for name in ("status", "reason")) and all(
-        status.get(name) == value for name, value in status_dates(situation).items()
+def retry_at(situation: Situation) -> datetime | None:
+    """Return until when the trigger waits after a failure, None if it does not."""
+    status, request = situation.status, situation.next_request
+    if "lastFailureTime" not in status or (request is not None and mismatches(request, situation.spec)):
+        return None
+    attempts = int(status.get("failedIssuanceAttempts", 1))
+    backoff = min(BACKOFF * (1 << min(attempts - 1, 8)), MOST_BACKOFF)
+    return instant(status["lastFailureTime"]) + backoff
+
+
+def _trigger(situation: Situation, now: datetime) -> Write | None:
+    if situation.is_issuing or situation.has_duplicates:
+        return None
+    retry = retry_at(situation)
+    if retry is not None and retry > now:
+        return None
+    return Write.ISSUING if reason_to_issue(situation, now) is not None else None
+
+
+# --- key manager: the private key of the next revision ------------------------------------------------------
+
+
+def _key_manager(situation: Situation, _: datetime) -> Write | None:
+    has_name = bool(situation.status.get("nextPrivateKeySecretName"))
+    if not situation.is_issuing:
+        if situation.next_key is not None:
+            return Write.FORGET_KEY
+        return Write.FORGET_KEY_NAME if has_name else None
+    if situation.next_key is None:
+        return Write.NEXT_KEY
+    return None if has_name else Write.NEXT_KEY_NAME
+
+
+# --- request manager: the request of the next revision ------------------------------------------------------
+
+
+def wrong_requests(situation: Situation) -> Sequence[Document]:
+    """Return the requests that an issuance deletes first.
+
+    Those that say no revision, and those of the next one for another key or spec, or that failed in an issuance before.
+    """
+    since = (condition(situation.certificate, "Issuing") or {}).get("lastTransitionTime", "")
+
+    def is_wrong(request: Document) -> bool:
+        csr = contents.csr(request)
+        failed = (condition(request, "Ready") or {}).get("reason") == "Failed"
+        return (
+            csr is None
+            or csr.public_key != contents.public_key(situation.next_key)
+            or bool(mismatches(request, situation.spec))
+            or (failed and request["status"].get("failureTime", "") < since)
+        )
+
+    unreadable = [request for request in situation.requests if revision_of(request) is None]
+    return [*unreadable, *(each for each in situation.of_revision(situation.revision + 1) if is_wrong(each))]
+
+
+def request_name(situation: Situation) -> str:
+    """Return the name of the next request (StableCertificateRequestName, on by default)."""
+    return f"{name_of(situation.certificate)}-{situation.revision + 1}"
+
+
+def _request_manager(situation: Situation, _: datetime) -> Write | None:
+    if not _has_next_key(situation):
+        return None
+    if wrong_requests(situation):
+        return Write.WRONG_REQUEST
+    if situation.of_revision(situation.revision + 1) or request_name(situation) in situation.names_taken:
+        return None
+    return Write.REQUEST
+
+
+# --- revision manager: old requests --------------------------------------------------------------------------
+
+
+def superfluous(situation: Situation) -> Sequence[Document]:
+    """Return the requests beyond `revisionHistoryLimit` (1 since cert-manager 1.18), lowest revision first."""
+    limit = int(situation.spec.get("revisionHistoryLimit", 1))
+    numbered = sorted(
+        ((revision, request) for request in situation.requests if (revision := revision_of(request)) is not None),
+        key=lambda pair: pair[0],
     )
+    return [request for _, request in numbered[: max(0, len(numbered) - limit)]]
+
+
+def _revision_manager(situation: Situation, _: datetime) -> Write | None:
+    is_ready = is_true(situation.certificate, "Ready")
+    return Write.OLD_REQUEST if is_ready and superfluous(situation) else None
+
+
+# --- issuing: the Secret, then the revision ------------------------------------------------------------------
+
+
+def _issuing(situation: Situation, now: datetime) -> Write | None:
+    request = situation.next_request
+    if request is None or not _has_next_key(situation) or request in wrong_requests(situation):
+        return None
+    ready = condition(request, "Ready")
+    if is_true(request, "Denied") or is_true(request, "InvalidRequest") or (ready or {}).get("reason") == "Failed":
+        return Write.FAILURE
+    if ready is None:
+        return None
+    if ready["reason"] != "Issued":
+        is_asked_for = annotations_of(situation.certificate).get(TEMPORARY) == "true"
+        lacks_a_pair = first_violation(TEMPORARY_CHAIN, situation, now) is not None
+        return Write.TEMPORARY_SECRET if is_asked_for and lacks_a_pair else None
+    signed = contents.leaf(request["status"], "certificate")
+    if signed is None or signed.public_key != contents.public_key(situation.next_key) or signed.not_after < now:
+        return Write.FAILURE
+    stored = ((situation.secret or {}).get("data") or {}).get("tls.crt")
+    return Write.REVISION if stored == request["status"]["certificate"] else Write.SECRET
+
+
+def _has_next_key(situation: Situation) -> bool:
+    """Tell whether an issuance is under way and has got as far as its private key."""
+    has_name = bool(situation.status.get("nextPrivateKeySecretName"))
+    return situation.is_issuing and has_name and contents.public_key(situation.next_key) is not None
+
+
+CONTROLLERS: Mapping[str, Callable[[Situation, datetime], Write | None]] = {
+    "readiness": _readiness,
+    "trigger": _trigger,
+    "keymanager": _key_manager,
+    "requestmanager": _request_manager,
+    "revisionmanager": _revision_manager,
+    "issuing": _issuing,
+}
+"""What each controller writes next, by the name of its package."""

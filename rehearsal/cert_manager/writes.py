@@ -5,7 +5,7 @@ The field managers are those of cert-manager's controllers, which each have a na
 
 import base64
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from rehearsal import pki
@@ -14,17 +14,27 @@ from rehearsal.api.resources import CERTIFICATE_REQUESTS, CERTIFICATES, SECRETS
 from rehearsal.api.storage import Key
 from rehearsal.api.verbs import Verbs
 from rehearsal.cert_manager import plan
-from rehearsal.cert_manager.issuers import Signing
-from rehearsal.cert_manager.plan import Situation, Write
-from rehearsal.objects import Document, name_of, namespace_of, owner_reference, uid_of, with_condition
+from rehearsal.cert_manager.plan import Write
+from rehearsal.cert_manager.situation import (
+    CERTIFICATE_NAME,
+    ISSUER_GROUP,
+    ISSUER_KIND,
+    ISSUER_NAME,
+    KEY_SECRET,
+    REVISION,
+    Situation,
+    lifetime,
+)
+from rehearsal.objects import Document, name_of, namespace_of, owner_reference, timestamp, uid_of, with_condition
 
 TRIGGER = "cert-manager-certificates-trigger"
 READINESS = "cert-manager-certificates-readiness"
 KEYS = "cert-manager-certificates-key-manager"
 REQUESTS = "cert-manager-certificates-request-manager"
-APPROVER = "cert-manager-certificaterequests-approver"
-ISSUER = "cert-manager-certificaterequests-issuer-ca"
 ISSUING = "cert-manager-certificates-issuing"
+
+TEMPORARY_SERIAL_NUMBER = "1234567890"
+"""In the subject of every temporary certificate (pkg/util/pki/temporarycertificate.go)."""
 
 
 def next_key_name(certificate: Document) -> str:
@@ -36,12 +46,12 @@ def next_key_name(certificate: Document) -> str:
 
 def _readiness(api: Verbs, situation: Situation, now: datetime) -> None:
     ready = {"type": "Ready", **plan.readiness(situation, now)}
-    _write_status(api, situation, READINESS, {**plan.status_dates(situation), **_say(situation, ready, now)})
+    _write_status(api, situation, READINESS, {**plan.status_dates(situation), **_with_condition(situation, ready, now)})
 
 
 def _issuing(api: Verbs, situation: Situation, now: datetime) -> None:
-    why = plan.reason_to_issue(situation, now) or {}
-    _write_status(api, situation, TRIGGER, _say(situation, {"type": "Issuing", "status": "True", **why}, now))
+    issuing = {"type": "Issuing", "status": "True", **(plan.reason_to_issue(situation, now) or {})}
+    _write_status(api, situation, TRIGGER, _with_condition(situation, issuing, now))
 
 
 def _next_key(api: Verbs, situation: Situation, _now: datetime) -> None:
@@ -58,65 +68,62 @@ def _next_key_name(api: Verbs, situation: Situation, _now: datetime) -> None:
 
 
 def _request(api: Verbs, situation: Situation, _now: datetime) -> None:
-    certificate, spec = situation.certificate, situation.certificate["spec"]
-    revision = situation.revision + 1
+    certificate, spec = situation.certificate, situation.spec
     annotations = {
-        plan.CERTIFICATE_NAME: name_of(certificate),
-        plan.REVISION: str(revision),
-        plan.KEY_SECRET: next_key_name(certificate),
+        CERTIFICATE_NAME: name_of(certificate),
+        REVISION: str(situation.revision + 1),
+        KEY_SECRET: next_key_name(certificate),
     }
-    name, owners = f"{name_of(certificate)}-{revision}", [owner_reference(certificate)]
-    asked = {
+    asked: Document = {
         "request": _encoded(pki.request(spec, _key(situation))),
         "issuerRef": spec["issuerRef"],
-        "duration": spec.get("duration", f"{plan.LIFETIME // timedelta(hours=1)}h0m0s"),
-        **{part: spec[part] for part in ("usages", "isCA") if part in spec},
+        **{part: spec[part] for part in ("duration", "usages", "isCA") if part in spec},
     }
-    made = {"metadata": {"name": name, "annotations": annotations, "ownerReferences": owners}, "spec": asked}
-    api.create(CERTIFICATE_REQUESTS, namespace_of(certificate), made, REQUESTS)
+    owners = [owner_reference(certificate)]
+    metadata = {"name": plan.request_name(situation), "annotations": annotations, "ownerReferences": owners}
+    api.create(CERTIFICATE_REQUESTS, namespace_of(certificate), {"metadata": metadata, "spec": asked}, REQUESTS)
+
+
+def _wrong_request(api: Verbs, situation: Situation, _now: datetime) -> None:
+    _delete_request(api, plan.wrong_requests(situation)[0])
 
 
 def _old_request(api: Verbs, situation: Situation, _now: datetime) -> None:
-    oldest = plan.superfluous(situation)[0]
-    api.delete(CERTIFICATE_REQUESTS, Key(namespace_of(oldest), name_of(oldest)))
+    _delete_request(api, plan.superfluous(situation)[0])
 
 
-def _approval(api: Verbs, situation: Situation, now: datetime) -> None:
-    message = "Certificate request has been approved by cert-manager.io"
-    approved = {"type": "Approved", "status": "True", "reason": "cert-manager.io", "message": message}
-    _write_request_status(api, situation, APPROVER, _say_of_request(situation, approved, now))
-
-
-def sign(api: Verbs, situation: Situation, signing: Signing | None, now: datetime) -> None:
-    """Sign the request of a situation, or say in it that its issuer cannot."""
-    if signing is None:
-        message = "Referenced issuer does not have a Ready status condition"
-        pending = {"type": "Ready", "status": "False", "reason": "Pending", "message": message}
-        _write_request_status(api, situation, ISSUER, _say_of_request(situation, pending, now))
-        return
-    signed = pki.sign(
-        base64.b64decode(_wanted(situation)["spec"]["request"]),
-        signer=signing.signer,
-        key=_key(situation),
-        now=now,
-        lifetime=plan.lifetime(situation.certificate["spec"]),
-    )
-    given = {"certificate": _encoded(signed.certificate), "ca": _encoded(signed.authority)}
-    message = "Certificate fetched from issuer successfully"
-    issued = {"type": "Ready", "status": "True", "reason": "Issued", "message": message}
-    _write_request_status(api, situation, ISSUER, {**given, **_say_of_request(situation, issued, now)})
+def _temporary_secret(api: Verbs, situation: Situation, now: datetime) -> None:
+    """Store a certificate of an authority that nobody keeps, for servers that do not start without any."""
+    spec = {**situation.spec, "subject": {"serialNumber": TEMPORARY_SERIAL_NUMBER}}
+    duration, key = lifetime(situation.spec), _key(situation)
+    authority = pki.self_signed("cert-manager.local", (), now=now, lifetime=duration)
+    signed = pki.sign(pki.request(spec, key), signer=authority, key=key, now=now, lifetime=duration)
+    _store(api, situation, {"tls.crt": _encoded(signed.certificate), "tls.key": _encoded(key)}, {})
 
 
 def _secret(api: Verbs, situation: Situation, _now: datetime) -> None:
-    certificate, status = situation.certificate, _wanted(situation)["status"]
+    request = situation.next_request
+    if request is None:
+        raise AssertionError("the plan stores what a request holds only where there is one")
+    status, issuer = request["status"], request["spec"]["issuerRef"]
     data = {"tls.crt": status["certificate"], "tls.key": _encoded(_key(situation)), "ca.crt": status["ca"]}
-    annotations = {
-        plan.CERTIFICATE_NAME: name_of(certificate),
-        "cert-manager.io/alt-names": ",".join(certificate["spec"].get("dnsNames") or ()),
-        "cert-manager.io/common-name": certificate["spec"].get("commonName", ""),
-        "cert-manager.io/issuer-name": certificate["spec"]["issuerRef"]["name"],
+    issued_by = {
+        ISSUER_NAME: issuer["name"],
+        ISSUER_KIND: issuer.get("kind", ""),
+        ISSUER_GROUP: issuer.get("group", ""),
     }
-    key = Key(namespace_of(certificate), certificate["spec"]["secretName"])
+    _store(api, situation, data, issued_by)
+
+
+def _store(api: Verbs, situation: Situation, data: Document, issued_by: Document) -> None:
+    certificate = situation.certificate
+    annotations = {
+        CERTIFICATE_NAME: name_of(certificate),
+        "cert-manager.io/alt-names": ",".join(situation.spec.get("dnsNames") or ()),
+        "cert-manager.io/common-name": situation.spec.get("commonName", ""),
+        **issued_by,
+    }
+    key = Key(namespace_of(certificate), situation.spec["secretName"])
     if situation.secret is None:
         labels = {"controller.cert-manager.io/fao": "true"}
         metadata = {"name": key.name, "labels": labels, "annotations": annotations}
@@ -126,11 +133,22 @@ def _secret(api: Verbs, situation: Situation, _now: datetime) -> None:
         api.patch(SECRETS, key, {"metadata": {"annotations": annotations}, "data": data}, MERGE_PATCH, ISSUING)
 
 
+def _failure(api: Verbs, situation: Situation, now: datetime) -> None:
+    """Give up this issuance; the trigger tries again later."""
+    message = "The certificate request has failed to complete and will be retried"
+    issuing = {"type": "Issuing", "status": "False", "reason": "Failed", "message": message}
+    failed = {
+        "lastFailureTime": timestamp(now),
+        "failedIssuanceAttempts": int(situation.status.get("failedIssuanceAttempts", 0)) + 1,
+    }
+    _write_status(api, situation, ISSUING, {**failed, **_with_condition(situation, issuing, now)})
+
+
 def _revision(api: Verbs, situation: Situation, _now: datetime) -> None:
-    """Say that the issuance is over. The dates in the status are still those of before."""
-    conditions = [each for each in situation.certificate["status"]["conditions"] if each["type"] != "Issuing"]
-    status = {"revision": situation.revision + 1, "conditions": conditions}
-    _write_status(api, situation, ISSUING, status)
+    """Say that the issuance is over. The dates in the status are those that readiness has written by now."""
+    conditions = [each for each in situation.status["conditions"] if each["type"] != "Issuing"]
+    no_failure = dict.fromkeys(("lastFailureTime", "failedIssuanceAttempts"))
+    _write_status(api, situation, ISSUING, {"revision": situation.revision + 1, "conditions": conditions, **no_failure})
 
 
 def _forget_key(api: Verbs, situation: Situation, _now: datetime) -> None:
@@ -146,22 +164,23 @@ WRITES: dict[Write, Callable[[Verbs, Situation, datetime], None]] = {
     Write.ISSUING: _issuing,
     Write.NEXT_KEY: _next_key,
     Write.NEXT_KEY_NAME: _next_key_name,
-    Write.REQUEST: _request,
-    Write.OLD_REQUEST: _old_request,
-    Write.APPROVAL: _approval,
-    Write.SECRET: _secret,
-    Write.REVISION: _revision,
     Write.FORGET_KEY: _forget_key,
     Write.FORGET_KEY_NAME: _forget_key_name,
+    Write.WRONG_REQUEST: _wrong_request,
+    Write.REQUEST: _request,
+    Write.OLD_REQUEST: _old_request,
+    Write.TEMPORARY_SECRET: _temporary_secret,
+    Write.SECRET: _secret,
+    Write.REVISION: _revision,
+    Write.FAILURE: _failure,
 }
-"""All writes but the signature, which needs an issuer: that is `sign`."""
 
 
-def _say(situation: Situation, said: Document, now: datetime) -> Document:
-    """Return the status with one more condition of the Certificate."""
+def _with_condition(situation: Situation, new: Document, now: datetime) -> Document:
+    """Return the conditions of the Certificate with one more."""
     certificate = situation.certificate
-    said = {**said, "observedGeneration": certificate["metadata"]["generation"]}
-    return {"conditions": with_condition(certificate["status"].get("conditions") or (), said, now)}
+    new = {**new, "observedGeneration": certificate["metadata"]["generation"]}
+    return {"conditions": with_condition(situation.status.get("conditions") or (), new, now)}
 
 
 def _write_status(api: Verbs, situation: Situation, manager: str, status: Document) -> None:
@@ -170,20 +189,8 @@ def _write_status(api: Verbs, situation: Situation, manager: str, status: Docume
     api.patch(CERTIFICATES, key, {"status": status}, MERGE_PATCH, manager, subresource="status")
 
 
-def _say_of_request(situation: Situation, said: Document, now: datetime) -> Document:
-    return {"conditions": with_condition(_wanted(situation)["status"].get("conditions") or (), said, now)}
-
-
-def _write_request_status(api: Verbs, situation: Situation, manager: str, status: Document) -> None:
-    request = _wanted(situation)
-    key = Key(namespace_of(request), name_of(request))
-    api.patch(CERTIFICATE_REQUESTS, key, {"status": status}, MERGE_PATCH, manager, subresource="status")
-
-
-def _wanted(situation: Situation) -> Document:
-    if situation.request is None:
-        raise AssertionError("the plan asks for writes to a request only where there is one")
-    return situation.request
+def _delete_request(api: Verbs, request: Document) -> None:
+    api.delete(CERTIFICATE_REQUESTS, Key(namespace_of(request), name_of(request)))
 
 
 def _key(situation: Situation) -> bytes:

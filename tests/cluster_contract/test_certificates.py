@@ -4,6 +4,7 @@ import base64
 import json
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -71,12 +72,13 @@ def written(ground: Ground) -> Callable[[], list[str]]:
 
         def follow(watch: Iterator[Object] = watch, plural: str = plural) -> None:
             before: dict[str, Object] = {}
-            for event in watch:
-                document = event["object"]
-                key = document["metadata"]["name"]
-                text = describe(plural, event["type"], before.get(key), document)
-                writes.append((int(document["metadata"]["resourceVersion"]), text))
-                before[key] = document
+            with suppress(ConnectionError):  # the cluster is stopped before its watches end
+                for event in watch:
+                    document = event["object"]
+                    key = document["metadata"]["name"]
+                    text = describe(plural, event["type"], before.get(key), document)
+                    writes.append((int(document["metadata"]["resourceVersion"]), text))
+                    before[key] = document
 
         threading.Thread(target=follow, daemon=True).start()
     return lambda: [text for _, text in sorted(writes)]
