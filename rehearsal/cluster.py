@@ -77,6 +77,7 @@ class EmbeddedCluster:
             seed: of everything that is by chance: UIDs, names, container IDs (keys and certificates are not).
         """
         chance = random.Random(seed)  # noqa: S311 - names of pods, not secrets
+        order = random.Random(seed)  # noqa: S311 - which of cert-manager's writes is first
         resources: tuple[Resource, ...] = (*ALWAYS, *((SCALED_OBJECTS,) if keda else ()))
         self.clock = clock
         self.faults = Faults()
@@ -94,7 +95,7 @@ class EmbeddedCluster:
                 HorizontalPodAutoscalerController(objects),
                 *((ScaledObjectController(objects),) if keda else ()),
                 self.gitops,
-                CertificateController(objects, self.faults, chance),
+                CertificateController(objects, self.faults, order),
                 CertificateRequestController(objects, self.faults),
                 IssuerController(objects, self.faults),
                 GarbageCollector(objects),

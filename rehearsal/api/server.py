@@ -322,6 +322,7 @@ def _deletion(request: Request) -> Deletion:
         grace=None if grace is None else int(grace),
         resource_version=preconditions.get("resourceVersion"),
         uid=preconditions.get("uid"),
+        orphan=request.parameters.get("propagationPolicy", options.get("propagationPolicy")) == "Orphan",
     )
 
 

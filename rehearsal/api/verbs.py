@@ -34,9 +34,13 @@ _KEPT = (
 """Metadata that no write changes."""
 
 
+ORPHAN = "orphan"
+"""The finalizer of an object whose dependents are to be left behind; the garbage collector removes it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Deletion:
-    """How a deletion was asked for (DeleteOptions)."""
+    """How a deletion was asked for (DeleteOptions). `orphan`: what the object owns is to be left behind."""
 
     grace: int | None = None
     resource_version: str | None = None
@@ -146,7 +150,10 @@ class Verbs:
         grace = _grace(resource, old, deletion.grace)
         if dry_run:
             return old
-        if grace or metadata.get("finalizers"):
+        if deletion.orphan:
+            finalizers = list(dict.fromkeys((*(metadata.get("finalizers") or ()), ORPHAN)))
+            old = {**old, "metadata": {**metadata, "finalizers": finalizers}}
+        if grace or deletion.orphan or metadata.get("finalizers"):
             return self._mark(resource, old, grace)
         return self.storage.remove(resource, key)
 

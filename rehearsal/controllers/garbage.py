@@ -1,7 +1,9 @@
 """What is left behind: objects whose owner is gone, and Events that are an hour old."""
 
+from collections.abc import Set as AbstractSet
 from datetime import datetime, timedelta
 
+from rehearsal.api.patches import MERGE_PATCH
 from rehearsal.api.resources import (
     CERTIFICATE_REQUESTS,
     CERTIFICATES,
@@ -10,22 +12,28 @@ from rehearsal.api.resources import (
     EVENTS,
     PODS,
     REPLICA_SETS,
+    SECRETS,
     STATEFUL_SETS,
     Resource,
 )
 from rehearsal.api.storage import Key
-from rehearsal.api.verbs import Verbs
-from rehearsal.objects import Document, controller_uid, instant, is_ending, name_of, namespace_of, uid_of
+from rehearsal.api.verbs import ORPHAN, Verbs
+from rehearsal.objects import Document, instant, is_ending, name_of, namespace_of, uid_of
 
 EVENT_TTL = timedelta(hours=1)
 """kube-apiserver's --event-ttl."""
 
-_OWNED: tuple[Resource, ...] = (REPLICA_SETS, PODS, CERTIFICATE_REQUESTS)
+_OWNED: tuple[Resource, ...] = (REPLICA_SETS, PODS, CERTIFICATE_REQUESTS, SECRETS)
 _OWNERS: tuple[Resource, ...] = (DEPLOYMENTS, REPLICA_SETS, STATEFUL_SETS, DAEMON_SETS, CERTIFICATES)
+_KINDS = frozenset(resource.kind for resource in _OWNERS)
 
 
 class GarbageCollector:
-    """Deletes the dependents of what was deleted (background propagation)."""
+    """Deletes the dependents of what was deleted (background propagation), or cuts them loose (orphan).
+
+    An owner is there if kind, name and UID agree. A dependent is deleted once none of its owners is there; owners of
+    kinds that this cluster does not have count as there, as they do where the collector can't look for them.
+    """
 
     watches = (*_OWNED, *_OWNERS)
 
@@ -33,14 +41,41 @@ class GarbageCollector:
         self._api = api
 
     def run(self, _now: datetime) -> None:
-        """Delete whatever has an owner that is not there."""
+        """Delete whatever only has owners that are not there."""
         storage = self._api.storage
-        alive = {uid_of(owner) for resource in _OWNERS for owner in storage.all(resource).values()}
+        owners = [(each, owner) for each in _OWNERS for owner in storage.all(each).values()]
+        for resource, owner in owners:
+            if ORPHAN in (owner["metadata"].get("finalizers") or ()) and is_ending(owner):
+                self._orphan(resource, owner)
+        there = {(owner["kind"], namespace_of(owner), name_of(owner), uid_of(owner)) for _, owner in owners}
         for resource in _OWNED:
             for document in tuple(storage.all(resource).values()):
-                owner = controller_uid(document)
-                if owner is not None and owner not in alive and not is_ending(document):
+                references = document["metadata"].get("ownerReferences") or ()
+                if (
+                    references
+                    and not is_ending(document)
+                    and not any(_found(each, document, there) for each in references)
+                ):
                     self._api.delete(resource, _key(document))
+
+    def _orphan(self, resource: Resource, owner: Document) -> None:
+        """Take an owner out of its dependents, then let it go."""
+        for dependents in _OWNED:
+            for document in tuple(self._api.storage.all(dependents).values()):
+                references = document["metadata"].get("ownerReferences") or []
+                others = [each for each in references if each["uid"] != uid_of(owner)]
+                if len(others) < len(references):
+                    self._patch(dependents, document, {"ownerReferences": others or None})
+        finalizers = [each for each in owner["metadata"]["finalizers"] if each != ORPHAN]
+        self._patch(resource, owner, {"finalizers": finalizers or None})
+
+    def _patch(self, resource: Resource, document: Document, metadata: Document) -> None:
+        self._api.patch(resource, _key(document), {"metadata": metadata}, MERGE_PATCH, "kube-controller-manager")
+
+
+def _found(reference: Document, dependent: Document, there: AbstractSet[tuple[str, ...]]) -> bool:
+    identity = (reference["kind"], namespace_of(dependent), reference["name"], reference["uid"])
+    return reference["kind"] not in _KINDS or identity in there
 
 
 class EventExpiry:
