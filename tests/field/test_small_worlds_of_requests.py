@@ -46,7 +46,7 @@ CONFIGURATION = parse(
 )
 CURRENT, STALE, UNKNOWN = Verdict.CURRENT, Verdict.STALE, Verdict.UNKNOWN
 MOST_REQUESTS = 3
-SAMPLE = 4000
+SAMPLE = 2000
 
 
 class Leaf(Enum):
@@ -64,12 +64,13 @@ class Leaf(Enum):
     @property
     def dates(self) -> tuple[datetime, timedelta]:
         """Not-before and lifetime."""
-        return self.value[0], self.value[1]
+        not_before, lifetime, _ = self.value
+        return not_before, lifetime
 
     @property
     def not_before(self) -> datetime:
         """From when it is valid."""
-        return self.value[0]
+        return self.dates[0]
 
 
 FORGEABLE = tuple(leaf for leaf in Leaf if leaf is not Leaf.FOREIGN)
@@ -100,24 +101,36 @@ EVERY_REQUEST = tuple(Request(*each) for each in itertools.product(FORGEABLE, Ow
 
 @dataclass(frozen=True)
 class Status:
-    """What the Certificate's status says, of revision 2: the dates of which leaf, and whether the next is on its way."""
+    """What the Certificate's status says: the dates of which leaf, which revision, whether another is on its way."""
 
     dates: Leaf | None
+    revision: int | None = REVISION
     issuing: bool = False
+    ready: str = "{status: 'True', reason: Ready}"
 
 
+EXPIRED = "{status: 'False', reason: Expired}"
+MISMATCH = "{status: 'False', reason: IncorrectIssuer}"
+AHEAD = Status(Leaf.NEWER, issuing=True)
+"""cert-manager has stored revision 3 and written its dates, and not yet its number."""
+ADOPTED = Status(Leaf.ISSUED, revision=None)
+"""The Secret was there before: no revision, and nothing to do."""
+TEMPORARY = tuple(Status(Leaf.ISSUED, None, issuing=True, ready=ready) for ready in (ADOPTED.ready, MISMATCH))
+"""The Secret has a temporary certificate until revision 1 is there; Ready depends on the kind of the issuer."""
 EVERY_STATUS = (
     Status(Leaf.ISSUED),
     Status(Leaf.ISSUED, issuing=True),
-    Status(Leaf.NEWER, issuing=True),
+    Status(Leaf.ISSUED, ready=EXPIRED),
     Status(None),
+    AHEAD,
+    ADOPTED,
+    *TEMPORARY,
 )
-"""The third: cert-manager has stored revision 3 and written its dates, and not yet its number."""
 
 
 @dataclass(frozen=True)
 class Memory:
-    """Which leaf the exporter saw with the dates of the status while the status had that revision, None: it was away."""
+    """Which leaf the exporter saw with the dates of the status at revision 1 and at 2, None: it was not there."""
 
     before: Leaf | None = None
     now: Leaf | None = None
@@ -156,6 +169,10 @@ def right(world: World, loaded: Leaf) -> frozenset[Verdict]:
         return frozenset({UNKNOWN})
     if world.status.dates is None:
         return frozenset(_without_dates(world, loaded))
+    if world.status in TEMPORARY:
+        is_newer = loaded.not_before > world.status.dates.not_before
+        same = loaded.dates == world.status.dates.dates
+        return frozenset({UNKNOWN} if is_newer or same else {STALE, UNKNOWN})
     if _may_be_ahead(world):
         return frozenset(_while_ahead(world, loaded, world.status.dates))
     return frozenset(_by_dates(world, loaded, world.status.dates))
@@ -226,17 +243,15 @@ def leaves() -> dict[Leaf, Issued]:
 
 
 @cache
-def certificate(revision: int, dates: Leaf | None, *, issuing: bool) -> Any:
+def certificate(status: Status) -> Any:
     """A Certificate as the exporter reads it."""
-    conditions = ["{type: Ready, status: 'True', reason: Ready}"]
-    conditions += ["{type: Issuing, status: 'True', reason: Renewing}"] * issuing
-    text = documents.certificate(
-        leaves()[dates] if dates else None,
-        revision=revision,
-        ready=None,
-        status=f"conditions: [{', '.join(conditions)}]",
+    document = yaml.safe_load(
+        documents.certificate(leaves()[status.dates] if status.dates else None, revision=status.revision, ready=None)
     )
-    return decoded(CERTIFICATES, text)
+    conditions = [{"type": "Ready", **yaml.safe_load(status.ready)}]
+    conditions += [{"type": "Issuing", "status": "True", "reason": "Renewing"}] * status.issuing
+    document["status"] = {**(document["status"] or {}), "conditions": conditions}
+    return decoded(CERTIFICATES, document)
 
 
 @cache
@@ -251,7 +266,8 @@ def request(position: int, made: Request) -> Any:
 
 def decoded(resource: Resource, document: str | dict[str, Any]) -> Any:
     """Read a document from JSON as the API sends it."""
-    return resource.decode(json.dumps(yaml.safe_load(document) if isinstance(document, str) else document).encode())
+    read = yaml.safe_load(document) if isinstance(document, str) else document
+    return resource.decode(json.dumps(read).encode())
 
 
 @cache
@@ -268,7 +284,7 @@ def pods() -> dict[ObjectKey, tuple[Leaf, Any]]:
 def uses() -> tuple[Use, ...]:
     """The workload of these pods, each of which presents its leaf."""
     exporter = Exporter(CONFIGURATION)
-    tell(exporter, CERTIFICATES, certificate(REVISION, None, issuing=False))
+    tell(exporter, CERTIFICATES, certificate(Status(None)))
     tell(exporter, PODS, *(pod for _, pod in pods().values()))
     for view in subject(exporter).uses[0].pods:
         (sight,) = view.sights or ()
@@ -285,8 +301,8 @@ def subject(exporter: Exporter) -> Subject:
 
 
 def tell(exporter: Exporter, resource: Resource, *objects: Any) -> None:
-    """Hand over the complete list of a watch."""
-    exporter.apply(Listed(Watch(resource, NAMESPACE), objects, frozenset()), NOW)
+    """Hand over the complete list of a watch, without what decoding left out."""
+    exporter.apply(Listed(Watch(resource, NAMESPACE), tuple(filter(None, objects)), frozenset()), NOW)
 
 
 def told(world: World) -> Exporter:
@@ -294,10 +310,9 @@ def told(world: World) -> Exporter:
     exporter = Exporter(CONFIGURATION)
     for revision, leaf in ((BEFORE, world.memory.before), (REVISION, world.memory.now)):
         if leaf is not None:
-            tell(exporter, CERTIFICATES, certificate(revision, leaf, issuing=False))
+            tell(exporter, CERTIFICATES, certificate(Status(leaf, revision)))
             tell(exporter, CERTIFICATE_REQUESTS, request(revision, Request(leaf, Owner.CERTIFICATE, revision)))
-    status = certificate(REVISION, world.status.dates, issuing=world.status.issuing)
-    exporter.apply(Changed(Watch(CERTIFICATES, NAMESPACE), status), NOW)
+    exporter.apply(Changed(Watch(CERTIFICATES, NAMESPACE), certificate(world.status)), NOW)
     tell(exporter, CERTIFICATE_REQUESTS, *itertools.starmap(request, enumerate(world.requests)))
     return exporter
 
@@ -320,7 +335,8 @@ def worlds() -> Iterator[World]:
     )
     for requests in sets:
         for status, memory in itertools.product(EVERY_STATUS, EVERY_MEMORY):
-            yield World(requests, status, memory)
+            if status.revision is not None or memory == Memory():
+                yield World(requests, status, memory)
 
 
 @cache
