@@ -8,11 +8,15 @@ from rehearsal.api.resources import CERTIFICATE_REQUESTS, CERTIFICATES, SECRETS
 from rehearsal.api.storage import Key
 from rehearsal.api.verbs import Verbs
 from rehearsal.cert_manager import plan
+from rehearsal.cert_manager.plan import Write
 from rehearsal.cert_manager.situation import Situation
 from rehearsal.cert_manager.writes import WRITES, next_key_name
 from rehearsal.controllers.loop import earliest
 from rehearsal.faults import Faults
 from rehearsal.objects import Document, controller_uid, is_ending, namespace_of, uid_of
+
+LATE = timedelta(milliseconds=10)
+"""How much later a controller comes that has lost a race."""
 
 
 class CertificateController:
@@ -49,7 +53,10 @@ class CertificateController:
             return plan.due_at(situation, now)
         if uid in self._held_until:
             return self._held_until[uid]
-        WRITES[self._chance.choice(writes)](self._api, situation, now)
+        write = self._chance.choice(writes)
+        if write is Write.OLD_REQUEST and plan.races(situation) and self._chance.random() < 0.5:
+            return now + LATE
+        WRITES[write](self._api, situation, now)
         if self._faults.issuing_pause > timedelta(0):
             self._held_until[uid] = now + self._faults.issuing_pause
         return None

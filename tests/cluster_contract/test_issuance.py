@@ -155,6 +155,22 @@ def test_a_forged_request_of_the_next_revision_is_deleted_when_that_is_issued(co
 
 
 @pytest.mark.field_case("A1")
+def test_beside_a_forged_request_of_a_far_revision_none_of_cert_managers_own_stays(control_plane: Ground) -> None:
+    """Each is deleted as the oldest, and made again, until one is stored before that."""
+    certificate = certify(control_plane)
+    before = leaf(control_plane)
+    far = ask(control_plane, "forged-far", 999, owner(certificate))
+    wait_gone(control_plane, f"{NAME}-1")
+    second_is_over(control_plane)
+    control_plane.cluster.ask_renewal(control_plane.namespace, NAME)
+    wait_issued(control_plane, 2)
+    waiting.until("no request but the forged one", lambda: request_names(control_plane) == {far})
+    after = leaf(control_plane)
+    assert after != before
+    wait_status(control_plane, after)
+
+
+@pytest.mark.field_case("A1")
 @pytest.mark.parametrize(
     "changed",
     [{"uid": "00000000-0000-4000-8000-000000000001"}, {"name": "another"}],

@@ -50,21 +50,21 @@ SAMPLE = 2000
 
 
 class Leaf(Enum):
-    """The leaves there are: from when, for how long, whether for the Certificate's own name."""
+    """The leaves there are: from when, for how long, and its names."""
 
-    ISSUED = (NOW - 10 * DAY, 90 * DAY, True)
+    ISSUED = (NOW - 10 * DAY, 90 * DAY, NAME)
     """What cert-manager issued for revision 2."""
-    TWIN = (NOW - 10 * DAY, 90 * DAY, "again")
-    """Another one with its dates."""
-    SAME_SECOND = (NOW - 10 * DAY, 30 * DAY, True)
-    OLDER = (NOW - 70 * DAY, 90 * DAY, True)
-    NEWER = (NOW - DAY, 90 * DAY, True)
-    FOREIGN = (NOW - 70 * DAY, 90 * DAY, False)
+    TWIN = (NOW - 10 * DAY, 90 * DAY, NAME, "other")
+    """Another one with its dates, and one more name: somebody else's."""
+    SAME_SECOND = (NOW - 10 * DAY, 30 * DAY, NAME)
+    OLDER = (NOW - 70 * DAY, 90 * DAY, NAME)
+    NEWER = (NOW - DAY, 90 * DAY, NAME)
+    FOREIGN = (NOW - 70 * DAY, 90 * DAY, "other")
 
     @property
     def dates(self) -> tuple[datetime, timedelta]:
         """Not-before and lifetime."""
-        not_before, lifetime, _ = self.value
+        not_before, lifetime, *_ = self.value
         return not_before, lifetime
 
     @property
@@ -153,6 +153,12 @@ class World:
     status: Status
     memory: Memory
 
+    def __str__(self) -> str:
+        requests = [f"{each.leaf.name} of revision {each.revision}, owner {each.owner.name}" for each in self.requests]
+        status, memory = self.status, self.memory
+        dates, seen = status.dates and status.dates.name, [leaf and leaf.name for leaf in (memory.before, memory.now)]
+        return f"status {replace(status, dates=None)} with dates of {dates}, seen before {seen}, requests {requests}"
+
     def owned(self, revision: int) -> frozenset[Leaf]:
         """The leaves of the requests of a revision that name the Certificate as their controller."""
         return frozenset(
@@ -236,9 +242,9 @@ def leaves() -> dict[Leaf, Issued]:
     """Make every leaf."""
     root = authority("root")
     return {
-        leaf: root.leaf(NAME if leaf is not Leaf.FOREIGN else "other", not_before=begins, not_after=begins + lifetime)
+        leaf: root.leaf(*names, not_before=begins, not_after=begins + lifetime, common_name=names[-1])
         for leaf in Leaf
-        for begins, lifetime in [leaf.dates]
+        for begins, lifetime, *names in [leaf.value]
     }
 
 

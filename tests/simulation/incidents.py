@@ -9,14 +9,24 @@ from datetime import timedelta
 from typing import Protocol
 
 from rehearsal.api.refusals import Refusal
-from rehearsal.api.resources import AUTOSCALERS, CERTIFICATES, DEPLOYMENTS, LEASES, PODS, Resource
+from rehearsal.api.resources import (
+    AUTOSCALERS,
+    CERTIFICATE_REQUESTS,
+    CERTIFICATES,
+    DEPLOYMENTS,
+    LEASES,
+    PODS,
+    SECRETS,
+    Resource,
+)
 from rehearsal.api.server import Request
 from rehearsal.api.storage import Key
 from rehearsal.api.verbs import Deletion
 from rehearsal.objects import Document, name_of, with_condition
+from tests.simulation import forgery
 from tests.simulation.line import Loss
 from tests.simulation.operators import Command
-from tests.simulation.place import NAMESPACE, NODES, RESOURCES, WORKLOADS, Place, workload_document
+from tests.simulation.place import NAMESPACE, NODES, RESOURCES, WORKLOADS, Place, certify, workload_document
 
 KUBECTL = "kubectl-edit"
 EXPORTER = "certlag-exporter"
@@ -93,6 +103,59 @@ def old_mounts(world: World) -> None:
     faults = world.place.cluster.faults
     faults.secret_lag = _between(world, timedelta(seconds=5), 100 * timedelta(seconds=1))
     _heal(world, _between(world, DAY, 10 * DAY), lambda: setattr(faults, "secret_lag", timedelta(0)))
+
+
+# --- requests that anyone may write ---------------------------------------------------------------------
+
+
+def forge_request(world: World) -> None:
+    """Have somebody create a CertificateRequest for a target's Certificate, and delete it again after a while."""
+    _forge(world, forgery.forge)
+
+
+def replace_request(world: World) -> None:
+    """Have somebody delete a request and create one of its name."""
+    _forge(world, forgery.take_the_place)
+
+
+def rewrite_request(world: World) -> None:
+    """Have somebody change the annotations of a request."""
+    _forge(world, forgery.rewrite)
+
+
+def delete_request(world: World) -> None:
+    """Have somebody delete a request, as people do who tidy up."""
+    place = world.place
+    if requests := place.everything(CERTIFICATE_REQUESTS):
+        forgery.delete(place, name_of(place.chance.choice(requests)))
+
+
+def delete_certificate(world: World) -> None:
+    """Have somebody delete a target's Certificate, and create it again soon; its requests may be left behind."""
+    place = world.place
+    name = place.chance.choice(forgery.TARGETS)
+    if place.get(CERTIFICATES, name) is None:
+        return
+    orphan = place.chance.random() < 0.5
+    place.cluster.api.objects.delete(CERTIFICATES, Key(NAMESPACE, name), Deletion(orphan=orphan))
+    _heal(world, _between(world, timedelta(seconds=1), HOUR), lambda: certify(place, name))
+
+
+def restore_secret(world: World) -> None:
+    """Have somebody put back what a target's Secret held before, as backup tools do."""
+    place = world.place
+    name = place.chance.choice(forgery.TARGETS)
+    secret = place.get(SECRETS, name)
+    if secret is not None:
+        data = secret["data"]
+        _heal(world, _between(world, DAY, 80 * DAY), lambda: place.patch(SECRETS, name, {"data": data}, "velero"))
+
+
+def disable_renewal(world: World) -> None:
+    """Have a target's Certificate not renewed for some weeks."""
+    name = world.place.chance.choice(forgery.TARGETS)
+    _set_renewal(world.place, name, {"policy": "Disabled"})
+    _heal(world, _between(world, 10 * DAY, 60 * DAY), lambda: _set_renewal(world.place, name, None))
 
 
 # --- other people ------------------------------------------------------------------------------------
@@ -232,6 +295,13 @@ def restart_exporter(world: World) -> None:
 DEEDS: tuple[Deed, ...] = (
     Deed("renewal asked for", 4, renew("service", "registry")),
     Deed("CA rotated", 2, renew("authority", "intermediate")),
+    Deed("request forged", 4, forge_request),
+    Deed("request replaced", 1.5, replace_request),
+    Deed("request rewritten", 1, rewrite_request),
+    Deed("request deleted", 1, delete_request),
+    Deed("Certificate recreated", 1, delete_certificate),
+    Deed("Secret restored", 1, restore_secret),
+    Deed("renewal disabled", 0.7, disable_renewal),
     Deed("issuer broken", 1, break_issuer, fault=True),
     Deed("issuing slow", 2, slow_issuing, fault=True),
     Deed("old Secret mounted", 1.5, old_mounts, fault=True),
@@ -296,6 +366,10 @@ def heal_everything(place: Place) -> None:
         switched.clear()
     faults.secret_lag = faults.issuing_pause = timedelta(0)
     place.cluster.api.fault = _no_fault
+    forgery.tidy(place)
+    for name in forgery.TARGETS:
+        certify(place, name)
+        _set_renewal(place, name, None)
     for name in ("builder", "service"):
         place.cluster.gitops.declare(DEPLOYMENTS, Key(NAMESPACE, name), {})
     if place.get(AUTOSCALERS, "builder") is not None:
@@ -307,6 +381,18 @@ def heal_everything(place: Place) -> None:
 
 def _no_fault(_: Request) -> None:
     return None
+
+
+def _forge(world: World, forged: Callable[[forgery.Victim], str | None]) -> None:
+    """Have a request forged, and deleted again after a while."""
+    whose = forgery.victim(world.place)
+    name = forged(whose) if whose is not None else None
+    if name is not None:
+        _heal(world, _between(world, MINUTE, 30 * DAY), lambda: forgery.delete(world.place, name))
+
+
+def _set_renewal(place: Place, name: str, renewal: Document | None) -> None:
+    place.patch(CERTIFICATES, name, {"spec": {"renewal": renewal}}, KUBECTL)
 
 
 def _fault(world: World, switched: set[str], name: str, length: timedelta) -> None:

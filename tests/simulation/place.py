@@ -118,14 +118,15 @@ def found(seed: int) -> Place:
     cluster.create_namespace(NAMESPACE)
     for name, spec in ISSUER_SPECS.items():
         cluster.apply(ISSUERS, NAMESPACE, {"metadata": {"name": name}, "spec": spec})
-    for name, (issuer, spec) in CERTIFICATE_SPECS.items():
-        cluster.apply(CERTIFICATES, NAMESPACE, certificate(name, issuer, spec))
+    configuration = parse(json.dumps(CONFIGURATION), source="simulation", default_namespace=NAMESPACE)
+    place = Place(clock, network, cluster, configuration, chance)
+    for name in CERTIFICATE_SPECS:
+        certify(place, name)
     cluster.step()
     for (kind, name), workload in WORKLOADS.items():
         cluster.apply(RESOURCES[kind], NAMESPACE, workload_document(name, workload))
     cluster.advance(clock, timedelta(minutes=1))
-    configuration = parse(json.dumps(CONFIGURATION), source="simulation", default_namespace=NAMESPACE)
-    return Place(clock, network, cluster, configuration, chance)
+    return place
 
 
 ISSUER_SPECS: dict[str, Document] = {
@@ -137,7 +138,10 @@ CERTIFICATE_SPECS: dict[str, tuple[str, Document]] = {
     "authority": ("self-signed", {"isCA": True, "commonName": "authority", "duration": "8760h"}),
     "intermediate": ("authority", {"isCA": True, "commonName": "intermediate", "duration": "4380h"}),
     "service": ("authority", {"dnsNames": ["service"], "duration": "2160h", "renewBefore": "720h"}),
-    "registry": ("intermediate", {"dnsNames": ["registry"], "duration": "1440h", "renewBeforePercentage": 25}),
+    "registry": (
+        "intermediate",
+        {"dnsNames": ["registry"], "duration": "1440h", "renewBeforePercentage": 25, "revisionHistoryLimit": 3},
+    ),
 }
 WORKLOADS: dict[tuple[str, str], Document] = {
     ("deployment", "service"): {"replicas": 2, "secret": "service"},
@@ -147,9 +151,12 @@ WORKLOADS: dict[tuple[str, str], Document] = {
 }
 
 
-def certificate(name: str, issuer: str, spec: Mapping[str, Any]) -> Document:
-    """Return a Certificate whose Secret has its name."""
-    return {"metadata": {"name": name}, "spec": {"secretName": name, "issuerRef": {"name": issuer}, **spec}}
+def certify(place: Place, name: str) -> None:
+    """Create a Certificate whose Secret has its name, unless it is there."""
+    if place.get(CERTIFICATES, name) is None:
+        issuer, spec = CERTIFICATE_SPECS[name]
+        body = {"secretName": name, "issuerRef": {"name": issuer}, **spec}
+        place.cluster.apply(CERTIFICATES, NAMESPACE, {"metadata": {"name": name}, "spec": body})
 
 
 def workload_document(name: str, workload: Mapping[str, Any]) -> Document:

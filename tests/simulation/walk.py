@@ -69,7 +69,6 @@ class Walk:
         self.place: Place = found(seed)
         self.figures = Figures()
         self.ledger = truth.Ledger(self.place)
-        self.ledger.read()
         self.commands: list[Command] = []
         self.promises = Promises(self.place, self.ledger, self.commands)
         self._exporter_line = Line(self.place.cluster.api, EXPORTER, self.place.clock)
@@ -94,7 +93,7 @@ class Walk:
     def restart_exporter(self) -> None:
         """Have the exporter begin anew, with no memory."""
         self.exporter = SteppedExporter(self.place, ClusterClient(self._exporter_line))
-        self.known = truth.Acquaintance(self.place)
+        self.known = truth.Acquaintance(self.place, self.ledger)
 
     # --- seasons -------------------------------------------------------------------------------------------
 
@@ -206,7 +205,6 @@ class Walk:
         self.exporter.step()
         if not self._has_news():
             return
-        self.ledger.read()
         self.promises.hold_now()
         if self.exporter.sees:
             self.known.look()
@@ -225,8 +223,9 @@ class Walk:
     def _compare(self) -> None:
         for target in self.place.configuration.targets:
             shown = gauges.shown(self.exporter.published.metrics, target)
-            expected = truth.gauges(self.place, self.ledger, self.known, target)
-            assert shown == expected, f"gauges of {target.name}:\n shown {shown}\n truth {expected}"
+            right = truth.gauges(self.place, self.ledger, self.known, target)
+            expected = "\n or ".join(map(str, right))
+            assert shown in right, f"gauges of {target.name}:\n shown {shown}\n truth {expected}"
         self.figures.compared += 1
 
     # --- people -----------------------------------------------------------------------------------------------
