@@ -39,10 +39,10 @@ def signing(api: Verbs, faults: Faults, resource: Resource, issuer: Document) ->
 
 def signing_for(api: Verbs, faults: Faults, request: Document) -> Signing | None:
     """Return what signs a CertificateRequest, None if its issuer is missing or cannot."""
-    reference = request["spec"]["issuerRef"]
+    reference = request["spec"].get("issuerRef") or {}
     resource = CLUSTER_ISSUERS if reference.get("kind") == "ClusterIssuer" else ISSUERS
     namespace = "" if resource is CLUSTER_ISSUERS else namespace_of(request)
-    issuer = api.storage.get(resource, Key(namespace, reference["name"]))
+    issuer = api.storage.get(resource, Key(namespace, reference.get("name", "")))
     return signing(api, faults, resource, issuer) if issuer is not None else None
 
 

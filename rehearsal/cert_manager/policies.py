@@ -45,7 +45,7 @@ def mismatches(request: Document, spec: Mapping[str, Any]) -> list[str]:
         found.append("spec.isCA")
     if asked.get("duration") and spec.get("duration") and lifetime(asked) != lifetime(spec):
         found.append("spec.duration")
-    if _issuer(asked["issuerRef"]) != _issuer(spec["issuerRef"]):
+    if _issuer(asked.get("issuerRef") or {}) != _issuer(spec["issuerRef"]):
         found.append("spec.issuerRef")
     return found
 

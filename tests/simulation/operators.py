@@ -33,7 +33,7 @@ from runbook.wakeup import Wakeup
 from runbook.workloads import PodState, pod_state
 from tests.simulation.line import Line
 from tests.simulation.place import Place
-from tests.simulation.truth import Acquaintance, Ledger
+from tests.simulation.truth import Acquaintance
 
 WAKING = (PODS, REPLICA_SETS, DEPLOYMENTS, STATEFUL_SETS)
 """What a real command watches while it waits."""
@@ -68,8 +68,6 @@ class Order:
 
 class Witness(Protocol):
     """Who watches what operators do."""
-
-    ledger: Ledger
 
     def writes(self, command: "Command", change: Change, send: Callable[[], Any]) -> Any:
         """Be there while one write is sent."""
@@ -114,7 +112,7 @@ class Command:
         self._effect: Effect | None = None
         self.run_id = f"run{self.pid}"
         client, clock = ClusterClient(self.line), self.place.clock
-        self.known = Acquaintance(self.place, self.witness.ledger)
+        self.known = Acquaintance(self.place)
         self.looker = Looker(self.order.target, client, clock, self._shake_hands)
         self._driver = Driver(
             self.line,

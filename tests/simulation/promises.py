@@ -88,7 +88,7 @@ class Promises:
         target = command.order.target
         command.saw_current = truth.all_current(self.place, self.ledger, target)
         assert not sight.verified or command.saw_current, f"promise 5: {command.what} sees what is not so"
-        command.known.look()
+        command.known.look(self.ledger)
         right = truth.gauges(self.place, self.ledger, command.known, target)
         expected = [(each.needs_restart, each.state, each.deadline) for each in right]
         deadline = None if sight.deadline is None else sight.deadline.timestamp()

@@ -154,7 +154,6 @@ class Acquaintance:
     """What one process has had a chance to see: each container that answered, each revision's request."""
 
     place: Place
-    ledger: Ledger
     loaded: dict[str, bytes] = field(default_factory=dict)
     """What each container presented, by container ID."""
     identified: dict[str, Issuance] = field(default_factory=dict)
@@ -164,13 +163,13 @@ class Acquaintance:
     heartbeats: dict[str, tuple[object, datetime | None]] = field(default_factory=dict)
     """What each Lease says, and when that was seen to change: the first that is seen of it is no change."""
 
-    def look(self) -> None:
+    def look(self, ledger: Ledger) -> None:
         """See what there is to see at this instant, and shake hands with whoever answers."""
         for pod in self.place.everything(PODS):
             for container in running(pod):
                 self.meet(container["containerID"], pod["status"].get("podIP", ""))
         for certificate in self.place.everything(CERTIFICATES):
-            self._look_at_requests(certificate)
+            self._look_at_requests(certificate, ledger.issued(name_of(certificate)))
         leases = {name_of(lease): lease["spec"] for lease in self.place.everything(LEASES)}
         self.heartbeats = {name: beat for name, beat in self.heartbeats.items() if name in leases}
         for name, spec in leases.items():
@@ -184,9 +183,8 @@ class Acquaintance:
         if address in self.place.network.served:
             self.loaded.setdefault(container_id, self.place.network.served[address])
 
-    def _look_at_requests(self, certificate: Document) -> None:
+    def _look_at_requests(self, certificate: Document, issued: Issuance | None) -> None:
         """See what the requests of a Certificate say, and whether cert-manager made them."""
-        issued = self.ledger.issued(name_of(certificate))
         for request in self.place.everything(CERTIFICATE_REQUESTS):
             if controller_uid(request) != uid_of(certificate):
                 continue

@@ -93,7 +93,7 @@ class Walk:
     def restart_exporter(self) -> None:
         """Have the exporter begin anew, with no memory."""
         self.exporter = SteppedExporter(self.place, ClusterClient(self._exporter_line))
-        self.known = truth.Acquaintance(self.place, self.ledger)
+        self.known = truth.Acquaintance(self.place)
 
     # --- seasons -------------------------------------------------------------------------------------------
 
@@ -207,7 +207,7 @@ class Walk:
             return
         self.promises.hold_now()
         if self.exporter.sees:
-            self.known.look()
+            self.known.look(self.ledger)
             self._compare()
 
     def _has_news(self) -> bool:

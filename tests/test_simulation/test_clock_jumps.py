@@ -54,13 +54,12 @@ class Machine:
         clock = SkewedClock(cluster.clock)
         place = replace(cluster, clock=clock)
         exporter = SteppedExporter(place, ClusterClient(Line(place.cluster.api, EXPORTER, clock)))
-        ledger = truth.Ledger(place)
-        return cls(cluster.clock, clock, place, exporter, ledger, truth.Acquaintance(place, ledger))
+        return cls(cluster.clock, clock, place, exporter, truth.Ledger(place), truth.Acquaintance(place))
 
     def look(self) -> dict[str, truth.Gauges]:
         """Come round, hold every gauge against the truth, and return them by target."""
         self.exporter.step(woken=True)
-        self.known.look()
+        self.known.look(self.ledger)
         metrics = self.exporter.published.metrics
         shown = {each.name: gauges.shown(metrics, each) for each in self.place.configuration.targets}
         for target in self.place.configuration.targets:

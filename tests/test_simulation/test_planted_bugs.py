@@ -44,8 +44,15 @@ BUGS = (
     Bug(
         "assess: the later deadline of two",
         "exporter/assess.py",
-        "deadline=min((at for pair in",
-        "deadline=max((at for pair in",
+        "deadline=min((end or chain.leaf.not_after",
+        "deadline=max((end or chain.leaf.not_after",
+        "gauges of",
+    ),
+    Bug(
+        "issued: a request counts whatever its dates",
+        "exporter/issued.py",
+        "    return not_before in (None, leaf.not_before) and not_after in (None, leaf.not_after)\n",
+        "    return True\n",
         "gauges of",
     ),
     Bug(
@@ -69,8 +76,8 @@ BUGS = (
     Bug(
         "verification: the old certificate will do while it is valid",
         "runbook/sight.py",
-        "pod.verdict is Verdict.CURRENT for pod in use.pods",
-        "pod.verdict in _VALID_BUT_OLD for pod in use.pods",
+        "Verdict.CURRENT in seen and seen <= {Verdict.CURRENT, Verdict.UNPROBED} for seen",
+        "seen <= {*_VALID_BUT_OLD, Verdict.UNPROBED} for seen",
         "promise 5:",
     ),
     Bug(
