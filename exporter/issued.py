@@ -57,11 +57,19 @@ def issued(
 
 
 def later(certificate: Certificate, requests: Iterable[CertificateRequest]) -> frozenset[str]:
-    """Return the fingerprints of leaves signed for a later revision than the current one."""
+    """Return the fingerprints of leaves signed for a later revision than the current one.
+
+    A leaf that is older than the one in the Secret is not: a request that says so was tampered with. Nor is any where
+    there is no revision and none on its way: the Secret was adopted then.
+    """
+    if certificate.revision is None and not certificate.issuing and certificate.not_before is not None:
+        return frozenset()
     return frozenset(
         request.issued.leaf.fingerprint_sha256
         for request in requests
-        if request.issued and request.revision > (certificate.revision or 0)
+        if request.issued
+        and request.revision > (certificate.revision or 0)
+        and (certificate.not_before is None or request.issued.leaf.not_before >= certificate.not_before)
     )
 
 

@@ -122,9 +122,9 @@ def delete(place: Place, name: str) -> None:
 
 
 def tidy(place: Place) -> None:
-    """Delete every forged request."""
+    """Delete every forged request, and those that were left behind: their names are wanted by cert-manager."""
     for request in place.everything(CERTIFICATE_REQUESTS):
-        if FORGED in labels_of(request):
+        if FORGED in labels_of(request) or controller_uid(request) is None:
             delete(place, name_of(request))
 
 
