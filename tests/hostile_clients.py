@@ -10,7 +10,6 @@ import itertools
 import json
 import random
 import socket
-import ssl
 import sys
 import threading
 from collections.abc import Awaitable, Callable, Mapping
@@ -27,8 +26,6 @@ NOW_AND_THEN = 0.25
 """Seconds between two signs of life, and before one who was cut off comes back."""
 REST = (0.5, 1.5)
 """Seconds before one of very many who was cut off comes back: not all in the same instant."""
-CREDULOUS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-CREDULOUS.check_hostname, CREDULOUS.verify_mode = False, ssl.CERT_NONE
 MALFORMED = itertools.cycle(
     (
         b"hello\r\n\r\n",
@@ -87,12 +84,6 @@ async def guess(connection: socket.socket) -> None:
     await _say(connection, HEAD + b"Connection: close\r\nAuthorization: Basic %s\r\n\r\n" % credentials)
 
 
-async def shake_hands(connection: socket.socket) -> None:
-    """Have the server sign, and go."""
-    _, writer = await asyncio.open_connection(sock=connection, ssl=CREDULOUS, server_hostname="localhost")
-    writer.transport.abort()
-
-
 @dataclass(frozen=True)
 class Crowd:
     """So many that do the same."""
@@ -111,7 +102,6 @@ CROWDS: Mapping[str, Crowd] = {
     "silent before TLS": Crowd(300, say_nothing),
     "never read": Crowd(300, take_nothing),
     "wrong passwords": Crowd(60, guess),
-    "handshakes": Crowd(8, shake_hands),
 }
 
 
