@@ -13,7 +13,7 @@ import base64
 import hashlib
 import queue
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import Enum
@@ -43,6 +43,7 @@ class _Attempt:
     config: WebConfig
     user: str
     password: str
+    is_gone: Callable[[], bool]
     admission: "asyncio.Future[Admission]" = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
     @property
@@ -63,14 +64,19 @@ class BasicAuth:
         self._current: _Attempt | None = None
         self._to_check: queue.SimpleQueue[_Attempt | None] = queue.SimpleQueue()
 
-    async def admission(self, headers: Mapping[str, str], address: str, config: WebConfig) -> Admission:
-        """Say what becomes of a request from an address, by the configuration that is in force."""
+    async def admission(
+        self, headers: Mapping[str, str], address: str, config: WebConfig, is_gone: Callable[[], bool]
+    ) -> Admission:
+        """Say what becomes of a request from an address, by the configuration that is in force.
+
+        `is_gone` tells whether the client went before its turn came.
+        """
         if not config.users:
             return Admission.ADMITTED
         credential = _credential(headers.get("authorization", ""))
         if credential is None:
             return Admission.REFUSED
-        attempt = _Attempt(config, *credential)
+        attempt = _Attempt(config, *credential, is_gone)
         if attempt.digest in self._admitted:
             return Admission.ADMITTED
         self._put(address, attempt)
@@ -100,7 +106,8 @@ class BasicAuth:
             attempt = attempts.pop()
             if attempts:
                 self._waiting[address] = attempts  # after all others
-            if attempt.admission.done():  # nobody waits for it any longer
+            if attempt.is_gone() or attempt.admission.done():  # nobody waits for it any longer
+                _answer(attempt, Admission.BUSY)
                 continue
             self._current = attempt
             self._to_check.put(attempt)

@@ -43,6 +43,8 @@ TLS_BUFFER = 16 * 1024
 """What a TLS connection reads into: a record's size. asyncio's own is 256 KiB, and taken before the first byte."""
 REQUEST_SECONDS = 10.0
 IDLE_SECONDS = 120.0
+REST_SECONDS = 1.0
+"""How long who is to come again later waits for that answer: else he comes again at once, thousands of times."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,8 +216,11 @@ class Server:
             if present.demands != config.demands:
                 return
             method, asked = request
-            response = await self._respond(method, asked, address, present)
+            admission = await self._auth.admission(asked.headers, address, present, reader.at_eof)
+            response = await self._respond(method, asked, admission)
             self._await(writer)
+            if admission is Admission.BUSY:
+                await asyncio.sleep(REST_SECONDS)
             headers = present.headers if present.tls is config.tls else (*present.headers, ("Connection", "close"))
             await _answer(connection, writer, response, headers, head=method == "HEAD")
             if connection.our_state is not h11.DONE or connection.their_state is not h11.DONE:
@@ -223,15 +228,15 @@ class Server:
             connection.start_next_cycle()
             patience = IDLE_SECONDS
 
-    async def _respond(self, method: str, request: Request, address: str, config: WebConfig) -> Response:
+    async def _respond(self, method: str, request: Request, admission: Admission) -> Response:
         """Return the page, or why there is none for this client."""
-        match await self._auth.admission(request.headers, address, config):
+        match admission:
             case Admission.ADMITTED:
                 return await asyncio.to_thread(self._page, method, request)
             case Admission.REFUSED:
                 return _refusal(HTTPStatus.UNAUTHORIZED, ("WWW-Authenticate", 'Basic realm="certlag"'))
             case Admission.BUSY:
-                return _refusal(HTTPStatus.TOO_MANY_REQUESTS, ("Retry-After", "1"))
+                return _refusal(HTTPStatus.TOO_MANY_REQUESTS, ("Retry-After", f"{REST_SECONDS:g}"))
 
     def _page(self, method: str, request: Request) -> Response:
         page = self._pages.get(request.path.partition("?")[0])

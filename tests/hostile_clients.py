@@ -10,7 +10,6 @@ import itertools
 import json
 import random
 import socket
-import ssl
 import sys
 import threading
 from collections.abc import Awaitable, Callable, Mapping
@@ -85,14 +84,6 @@ async def guess(connection: socket.socket) -> None:
     await _say(connection, HEAD + b"Connection: close\r\nAuthorization: Basic %s\r\n\r\n" % credentials)
 
 
-async def shake_hands(connection: socket.socket) -> None:
-    """Have the server sign, and go."""
-    context = ssl.create_default_context()
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    _, writer = await asyncio.open_connection(sock=connection, ssl=context)
-    writer.transport.abort()
-
-
 @dataclass(frozen=True)
 class Crowd:
     """So many that do the same."""
@@ -111,7 +102,6 @@ CROWDS: Mapping[str, Crowd] = {
     "silent before TLS": Crowd(300, say_nothing),
     "never read": Crowd(300, take_nothing),
     "wrong passwords": Crowd(60, guess),
-    "handshakes": Crowd(60, shake_hands),
 }
 
 

@@ -19,6 +19,7 @@ from urllib3.exceptions import HTTPError, ReadTimeoutError
 from websocket import WebSocketBadStatusException, WebSocketException, WebSocketTimeoutException
 
 from exporter.clock import Clock, SystemClock
+from exporter.cluster import documents
 from exporter.cluster.credential import Credential
 from exporter.cluster.deadline import Deadline, TooLongError, bounded, cause, whole
 from exporter.cluster.port_forward import ForwardedConnection, TimelySocket, open_websocket
@@ -321,9 +322,13 @@ def _not_upgraded(path: str, error: WebSocketBadStatusException) -> ClusterError
 
 
 def _refusal(path: str, status: int, body: bytes, retry_after: str) -> ClusterError:
+    try:
+        told = documents.read(body, documents.Status).message
+    except documents.MalformedError:  # it is somebody else's, or was cut
+        told = None
     return ClusterError(
         _STATUS_REASONS.get(status, ClusterErrorReason.SERVER_ERROR),
-        f"{path}: HTTP {status}: {body.decode(errors='replace')}",
+        f"{path}: HTTP {status}: {told or body.decode(errors='replace')}",
         status=status,
         retry_after=float(retry_after) if retry_after.isdecimal() else None,
     )

@@ -5,11 +5,14 @@ the size of a chunk or in what is compressed. So the deadline stands where bytes
 read of a connection looks at the clock.
 """
 
+import re
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from http.client import HTTPResponse
+from http.client import HTTPException, HTTPResponse
 from io import BufferedReader, BytesIO, RawIOBase
+from ssl import SSLCertVerificationError, SSLError
 from typing import Any
 
 from urllib3 import BaseHTTPResponse, HTTPConnectionPool, HTTPSConnectionPool, PoolManager
@@ -58,6 +61,8 @@ class Deadline:
             _OF_THIS_THREAD.reset(former)
 
 
+_OBJECT = re.compile(r"^\w+\(host='[^']*', port=\w+\): ")
+"""How urllib3's messages begin, which name its own classes."""
 _OF_THIS_THREAD: ContextVar[Deadline] = ContextVar("deadline")
 """urllib3 has no way to give a request something for its connection, but asks in the same thread."""
 
@@ -83,9 +88,20 @@ def whole(response: BaseHTTPResponse, most: int) -> bytes:
     return text.getvalue()
 
 
-def cause(error: HTTPError) -> BaseException:
-    """Return what is to be told of a request that failed: the deadline, if it was that."""
-    return error.__cause__ if isinstance(error.__cause__, LateError) else error
+def cause(error: HTTPError) -> str:
+    """Return what is to be told of a request that failed, in words of the system, of OpenSSL or of the deadline."""
+    match error.__cause__ or next((part for part in error.args if isinstance(part, BaseException)), None):
+        case SSLCertVerificationError(verify_message=reason):
+            return f"the server's certificate is not trusted: {reason}"
+        case SSLError(reason=str(reason)):
+            return f"no TLS: {reason.lower().replace('_', ' ')}"
+        case socket.gaierror(strerror=reason):
+            return f"its name is not known: {reason}"
+        case OSError(strerror=str(reason)):
+            return reason
+        case LateError() | OSError() | HTTPException() as origin:
+            return str(origin)
+    return _OBJECT.sub("", str(error))
 
 
 class _Reader(RawIOBase):

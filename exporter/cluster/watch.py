@@ -166,6 +166,8 @@ class Reflector:
         try:
             self._list("safety")
         except ClusterError as error:
+            if self._stop.is_set():
+                raise
             later = max(self._jitter.uniform(*RELIST_AGAIN_AFTER), min(error.retry_after or 0.0, RETRY_AFTER_MOST))
             self._relist_at = self._clock.monotonic() + later
             self._count(error, later)

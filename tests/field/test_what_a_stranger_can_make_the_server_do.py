@@ -111,6 +111,20 @@ def test_clients_of_many_addresses_that_guess_are_bounded_as_those_of_one(tmp_pa
         assert get(port, credentials=CREDENTIALS).status == 200
 
 
+@pytest.mark.field_case("E2")
+def test_the_passwords_of_clients_that_went_are_not_checked(tmp_path: Path) -> None:
+    """Else it would be enough to send them."""
+    with serving(write(tmp_path, basic_auth_users={"prometheus": hashed(10)})) as port:
+        began = time.process_time()
+        refusal(port, "prometheus", 0)
+        one = time.process_time() - began
+        with guessing(port, WAITING) as clients:
+            waiting.until("the first to be answered", lambda: answered(clients) == [401])
+            began = time.process_time()
+        assert get(port, credentials=CREDENTIALS).status == 200
+        assert time.process_time() - began < 8 * one
+
+
 @case(
     "E4",
     situation="Somebody tries user names and looks at how long each refusal takes; the users' hashes differ in cost.",

@@ -116,6 +116,7 @@ def test_a_refusal_has_its_reason_and_says_what_the_server_said(
     assert error.retry_after is None
     assert f"HTTP {status}" in str(error)
     assert "refused" in str(error)
+    assert "{" not in str(error), "the message of a Status, not its JSON"
 
 
 @pytest.mark.parametrize("status", [429, 503])
@@ -158,13 +159,19 @@ def test_what_is_not_json_is_garbled(tmp_path: Path, body: bytes) -> None:
 @pytest.mark.parametrize("script", [scripted_api.hang_up, scripted_api.rst], ids=["EOF", "RST"])
 def test_a_connection_that_ends_without_an_answer_is_unreachable(tmp_path: Path, script: scripted_api.Answer) -> None:
     with scripted_api.scripted_api(script) as api:
-        assert failing(connect(api, tmp_path)).reason is ClusterErrorReason.UNREACHABLE
+        error = failing(connect(api, tmp_path))
+    assert error.reason is ClusterErrorReason.UNREACHABLE
+    assert error.detail in (
+        "/api/v1/pods: Remote end closed connection without response",
+        "/api/v1/pods: Connection reset by peer",
+    )
 
 
 def test_a_server_that_is_gone_is_unreachable(tmp_path: Path) -> None:
     with scripted_api.scripted_api() as api:
         client = connect(api, tmp_path)
-    assert failing(client).reason is ClusterErrorReason.UNREACHABLE
+    error = failing(client)
+    assert (error.reason, error.detail) == (ClusterErrorReason.UNREACHABLE, "/api/v1/pods: Connection refused")
 
 
 def test_an_answer_that_breaks_off_is_unreachable(tmp_path: Path) -> None:

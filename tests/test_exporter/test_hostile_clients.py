@@ -189,13 +189,6 @@ def test_a_crowd_that_guesses_passwords_slows_no_scrape(tmp_path: Path, figures:
         bears(served, "wrong passwords", figures)
 
 
-@pytest.mark.serial
-@pytest.mark.field_case("E2")
-def test_a_crowd_that_has_the_server_sign_again_and_again_slows_no_scrape(tmp_path: Path, figures: Figures) -> None:
-    with serving(write(tmp_path, tls_server_config=write_pair(tmp_path, a_leaf())), client()) as served:
-        bears(served, "handshakes", figures)
-
-
 def queued(port: int) -> int:
     """Return the bytes that the kernel keeps for the clients of a port (proc(5): /proc/net/tcp)."""
     lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]

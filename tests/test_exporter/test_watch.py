@@ -834,6 +834,28 @@ def test_the_thread_ends_when_stopped_between_two_events(tmp_path: Path) -> None
         assert run.changes.empty()
 
 
+@pytest.mark.field_case("E7")
+def test_the_thread_ends_when_stopped_while_it_lists_to_be_safe(tmp_path: Path) -> None:
+    first, stopped = threading.Event(), threading.Event()
+    with running(
+        tmp_path,
+        page([], "3"),
+        watch(bookmark("4"), first, bookmark("5")),
+        after(stopped, refusal(429)),
+        HOLD,
+    ) as run:
+        run.next()
+        run.next_list()
+        run.next_watch()
+        run.clock.advance(3700)
+        first.set()
+        run.next_list()
+        run.stop.set()
+        stopped.set()
+        run.thread.join(5)
+        assert not run.thread.is_alive()
+
+
 def test_the_thread_ends_when_stopped_during_a_wait(tmp_path: Path) -> None:
     with running(tmp_path, refusal(500), refusal(500)) as run:
         run.next_failure()
