@@ -150,7 +150,11 @@ def _remembered(entry: _Entry) -> Remembered | None:
 
 
 def _remember(entry: _Entry) -> None:
-    """Note what is issued now, if one request alone says so and the dates in the status agree."""
+    """Note what is issued now, if one request alone says so and the dates in the status agree.
+
+    A revision has one leaf, so what was noted for it stays: while cert-manager writes the next one, a request may pass
+    itself off as of the present revision.
+    """
     certificate = entry.certificate
     if certificate is None or certificate.revision is None:
         return
@@ -158,6 +162,8 @@ def _remember(entry: _Entry) -> None:
     if known is None or known.evidence is not IssuedEvidence.CERTIFICATE_REQUEST or known.alternatives:
         return
     if (certificate.not_before, certificate.not_after) != (known.not_before, known.not_after):
+        return
+    if entry.issued and entry.revision == certificate.revision and entry.issued.chain != known.chain:
         return
     # One object for equal values.
     entry.certificate = replace(certificate, not_before=known.not_before, not_after=known.not_after)
