@@ -132,14 +132,12 @@ AWAITED_SECONDS = 45
 
 _LEASE = "namespace, workload, workload_type"
 LEASE_CONTACT = Recording(
-    "exporter:certlag_lease_contact_timestamp_seconds:max",
-    f"""max by ({EXPORTER}, {_LEASE}) (
-  label_replace(label_replace(label_replace(
-    certlag_watch_last_contact_timestamp_seconds{{resource="leases"}},
-    "namespace", "$1", "watch_namespace", "(.+)"),
-    "workload_type", "$1", "name", "certlag-([a-z]+)-.+"),
-    "workload", "$1", "name", "certlag-[a-z]+-(.+)")
-)""",
+    "exporter:certlag_lease_contact_timestamp_seconds",
+    """label_replace(label_replace(label_replace(
+  certlag_watch_last_contact_timestamp_seconds{resource="leases"},
+  "namespace", "$1", "watch_namespace", "(.+)"),
+  "workload_type", "$1", "name", "certlag-([a-z]+)-.+"),
+  "workload", "$1", "name", "certlag-[a-z]+-(.+)")""",
 )
 """When the API server last told something of a workload's Lease. Its name is that of `run_record.lease_name`."""
 _HEARTBEAT = "certlag_runbook_heartbeat_timestamp_seconds"
