@@ -174,21 +174,21 @@ def _glance() -> Iterable[Any]:
         queries.NEAREST_DEADLINE,
         "Time left until what the first of them presents is no longer accepted.",
         SOON,
-        nothing="none",
+        nothing="none known",
     ).unit("dtdurations")
     yield _stat(
         "Workers drained",
         queries.WORKERS_DRAINED,
         "Workers that an open run has scaled down and not yet put back.",
         SOME_IS_BAD,
-        nothing="no run",
+        nothing="no run known",
     ).unit("none")
     yield _stat(
         "Pods unknown",
         queries.PODS_UNKNOWN,
         "Running pods of which it should be known what they present, and is not.",
         ((None, "green"), (1, "orange")),
-        nothing="no pods",
+        nothing="no pods known",
     ).unit("none")
     yield (
         _stat(

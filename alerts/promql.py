@@ -25,8 +25,8 @@ class Recording:
 
 _CONTACT = "certlag_watch_last_contact_timestamp_seconds"
 LOST_CONTACT = Recording(
-    "exporter:certlag_watch_lost_contact:max",
-    f"""max by ({EXPORTER}, resource, namespace) (label_replace(
+    "exporter:certlag_watch_lost_contact:group",
+    f"""group by ({EXPORTER}, resource, namespace) (label_replace(
   timestamp({_CONTACT}) - {_CONTACT} > {CONTACT_SECONDS} or certlag_watch_synced == 0,
   "namespace", "$1", "watch_namespace", "(.+)"
 ))""",

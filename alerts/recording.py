@@ -132,14 +132,12 @@ AWAITED_SECONDS = 45
 
 _LEASE = "namespace, workload, workload_type"
 LEASE_CONTACT = Recording(
-    "exporter:certlag_lease_contact_timestamp_seconds:max",
-    f"""max by ({EXPORTER}, {_LEASE}) (
-  label_replace(label_replace(label_replace(
-    certlag_watch_last_contact_timestamp_seconds{{resource="leases"}},
-    "namespace", "$1", "watch_namespace", "(.+)"),
-    "workload_type", "$1", "name", "certlag-([a-z]+)-.+"),
-    "workload", "$1", "name", "certlag-[a-z]+-(.+)")
-)""",
+    "exporter:certlag_lease_contact_timestamp_seconds",
+    """label_replace(label_replace(label_replace(
+  certlag_watch_last_contact_timestamp_seconds{resource="leases"},
+  "namespace", "$1", "watch_namespace", "(.+)"),
+  "workload_type", "$1", "name", "certlag-([a-z]+)-.+"),
+  "workload", "$1", "name", "certlag-[a-z]+-(.+)")""",
 )
 """When the API server last told something of a workload's Lease. Its name is that of `run_record.lease_name`."""
 _HEARTBEAT = "certlag_runbook_heartbeat_timestamp_seconds"
@@ -153,9 +151,9 @@ or certlag_runbook_heartbeat_awaited_timestamp_seconds
 """Of a run whose Lease has stood still while the exporter heard: measured up to the last contact, so that nobody who
 has lost contact takes a run for dead. What was never seen to beat is told by a series of its own, not by one that is
 absent."""
-RUN_BEATS = Recording(
-    "target:certlag_runbook_heartbeat_timestamp_seconds:max",
-    f"max by ({RUN}) (max_over_time({_HEARTBEAT}[{HEARTBEAT_SECONDS}s])) > time() - {HEARTBEAT_SECONDS}",
+_RUN_BEATS = Recording(
+    "exporter:certlag_runbook_heartbeat_timestamp_seconds",
+    f"max_over_time({_HEARTBEAT}[{HEARTBEAT_SECONDS}s]) > time() - {HEARTBEAT_SECONDS}",
 )
 """A heartbeat that anyone saw counts for all, and outlives who saw it: it says itself how old it is."""
 _WORKERS_BELOW_SAID = Recording(
@@ -176,11 +174,11 @@ or (
         )
     }
   )
-  unless on ({RUN}) {RUN_BEATS.record}
+  unless on ({RUN}) {_RUN_BEATS.record}
 )
 or max without (state) ({_STATE}{{state="idle"}} == 1) * 0
 or {_WORKERS_BELOW_SAID.record} == 0
-or ({_WORKERS_BELOW_SAID.record} and on ({RUN}) {RUN_BEATS.record}) * 0""",
+or ({_WORKERS_BELOW_SAID.record} and on ({RUN}) {_RUN_BEATS.record}) * 0""",
 )
 """Nobody finishes a run that has given up, or that is silent with workers missing; where its Lease cannot be seen, one
 that is past its own deadline. It is fine with evidence only: no run, no worker missing, or a heartbeat."""
@@ -283,7 +281,7 @@ RECORDINGS = (
     RUN_DEADLINE,
     LEASE_CONTACT,
     RUN_SILENT,
-    RUN_BEATS,
+    _RUN_BEATS,
     _WORKERS_BELOW_SAID,
     _LEFT_DRAINED_SAID,
     LEFT_DRAINED,

@@ -117,6 +117,11 @@ SCENARIOS = (
         quiet(ALERT, 3) + fires(ALERT, 4, FIRING) + fires(ALERT, 60, FIRING),
     ),
     Scenario(
+        "takes a run for dead that was known for 45 seconds without a heartbeat, as far as was heard",
+        NEVER_BEATS.with_series(AWAITED, steps((30.0, 0), ("stale", 150), (None, 151)), **RUN),
+        quiet(ALERT, 3) + fires(ALERT, 4, FIRING),
+    ),
+    Scenario(
         "fires when a run was dead before the exporter began, which is restarted every six minutes",
         restarted_again_and_again(BEGUN_AMID),
         fires(ALERT, 7, FIRING) + fires(ALERT, 12, FIRING) + fires(ALERT, 60, FIRING),
@@ -194,6 +199,11 @@ SCENARIOS = (
         fires(ALERT, 59, FIRING) + fires(ALERT, 61, FIRING) + fires(ALERT, 63, FIRING) + fires(ALERT, 66, FIRING),
     ),
     Scenario(
+        "a heartbeat that the exporter before saw counts for five minutes",
+        exporter_restarted(running(renewed(), "draining", 20, 150, dead_at=60), 61, away=1),
+        quiet(ALERT, 61, 66) + fires(ALERT, 67, FIRING),
+    ),
+    Scenario(
         "holds while the exporter is restarted",
         exporter_restarted(LEFT, 40, away=10),
         fires(ALERT, 41, FIRING) + fires(ALERT, 49, FIRING) + fires(ALERT, 51, FIRING),
@@ -227,6 +237,11 @@ SCENARIOS = (
         "is not hidden by the same target of another namespace",
         LEFT.and_also(renewed().elsewhere()),
         fires(ALERT, 22, FIRING),
+    ),
+    Scenario(
+        "is not silenced by a living run of the same target in another namespace",
+        exporter_restarted(DEAD, 60).and_also(exporter_restarted(ALIVE, 60).elsewhere()),
+        fires(ALERT, 48, FIRING) + fires(ALERT, 61, FIRING) + fires(ALERT, 63, FIRING) + fires(ALERT, 66, FIRING),
     ),
     Scenario(
         "is quiet for a run that lives while one of two replicas restarts",

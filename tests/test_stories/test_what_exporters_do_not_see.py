@@ -73,7 +73,7 @@ def test_an_exporter_that_was_cut_off_before_a_run_silences_nothing(ground: Grou
         assert page.labels["namespace"] == ground.namespace
         assert cut.exporter.metrics().state("certlag_runbook_state") == "idle"
 
-        lost = f'count(exporter:certlag_watch_lost_contact:max{{instance="{address(cut.exporter)}"}})'
+        lost = f'count(exporter:certlag_watch_lost_contact:group{{instance="{address(cut.exporter)}"}})'
         watch.wait("the other one to have lost contact", lambda: watch.values(lost), 120)
         seeing.process.kill()
         seeing.process.wait()
