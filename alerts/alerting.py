@@ -144,7 +144,7 @@ RESTART_REQUIRED_SHORT = _restart_required(
     "<",
     waiting=f"""
 unless max_over_time(timestamp({DEADLINE.record} == Inf)[{RESTART_REQUIRED.for_setting}:1m])
-  > time() - {RESTART_WINDOW.value} * {_FRACTION}""",
+  > time() - {held(RESTART_WINDOW.record)} * {_FRACTION}""",
 )
 """`for` is a constant, a part of the window is not: what counts here is when the workload was last seen as current."""
 

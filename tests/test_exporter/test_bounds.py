@@ -104,7 +104,9 @@ def objects(leaf: pki.Issued, port: int, text: str = "svc") -> Iterator[tuple[st
     reference = {"kind": text, "name": text, "group": text}
     names = {"dnsNames": ["svc.example", text], "commonName": text, "uris": [text]}
     spec = {"secretName": text, "issuerRef": reference, **names}
-    yield "Certificate", {"metadata": metadata, "spec": spec, "status": {"revision": 1}}
+    begins, ends = leaf.certificate.not_valid_before_utc, leaf.certificate.not_valid_after_utc
+    status = {"revision": 1, "notBefore": begins.isoformat(), "notAfter": ends.isoformat()}
+    yield "Certificate", {"metadata": metadata, "spec": spec, "status": status}
     container = {
         "name": text,
         "ports": [{"name": text, "containerPort": port}],
