@@ -40,6 +40,8 @@ UNCHANGED = 60.0
 """Seconds after which it is looked anew though nothing was written and no text published: time changes things too."""
 MOST_WRITES = 12
 """Writes to workloads within which they do: a run with two workers has eleven."""
+REST = timedelta(hours=34)
+"""How long all is healed before it is asked of anybody: cert-manager waits up to 32 hours after failures."""
 COMMANDS_TO_REST = 8
 """Commands within which all must be at rest once nothing goes wrong any more."""
 
@@ -129,7 +131,7 @@ class Walk:
         self.cut_off(is_cut_off=False)
         self.place.cluster.nudge()
         self._finish_commands()
-        self._pass(timedelta(hours=2))
+        self._pass(REST)
         for target in self.place.configuration.targets:
             self._settle(target)
         for target in self.place.configuration.targets:
