@@ -45,7 +45,8 @@ class TargetSight:
         """
         verdicts: dict[str, set[Verdict]] = defaultdict(set)
         for pod in self.pods:
-            verdicts[pod.name].add(pod.verdict)
+            is_doubtful = pod.reason is Reason.DIFFERS_FROM_REQUEST  # the Secret may be about to change
+            verdicts[pod.name].add(Verdict.UNKNOWN if is_doubtful else pod.verdict)
         return bool(verdicts) and all(
             Verdict.CURRENT in seen and seen <= {Verdict.CURRENT, Verdict.UNPROBED} for seen in verdicts.values()
         )
