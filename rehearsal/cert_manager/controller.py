@@ -17,6 +17,8 @@ from rehearsal.objects import Document, controller_uid, is_ending, namespace_of,
 
 LATE = timedelta(milliseconds=10)
 """How much later a controller comes that has lost a race."""
+AGAIN = timedelta(minutes=1)
+"""How long a request that its issuer can't sign stays deleted. The real one is made again at once, for as long."""
 
 
 class CertificateController:
@@ -56,9 +58,12 @@ class CertificateController:
         write = self._chance.choice(writes)
         if write is Write.OLD_REQUEST and plan.races(situation) and self._chance.random() < 0.5:
             return now + LATE
+        pause = self._faults.issuing_pause
+        if write is Write.OLD_REQUEST and plan.deletes_unsigned(situation):
+            pause = max(pause, AGAIN)
         WRITES[write](self._api, situation, now)
-        if self._faults.issuing_pause > timedelta(0):
-            self._held_until[uid] = now + self._faults.issuing_pause
+        if pause > timedelta(0):
+            self._held_until[uid] = now + pause
         return None
 
     def _situation(self, certificate: Document, requests: list[Document], names_taken: set[str]) -> Situation:

@@ -193,6 +193,13 @@ def races(situation: Situation) -> bool:
     return request is not None and (not is_true(request, "Approved") or condition(request, "Ready") is None)
 
 
+def deletes_unsigned(situation: Situation) -> bool:
+    """Tell whether the revision manager deletes first the next request, which its issuer cannot sign."""
+    request = situation.next_request
+    pending = request is not None and (condition(request, "Ready") or {}).get("reason") == "Pending"
+    return pending and superfluous(situation)[0] is request
+
+
 def _revision_manager(situation: Situation, _: datetime) -> Write | None:
     is_ready = is_true(situation.certificate, "Ready")
     return Write.OLD_REQUEST if is_ready and superfluous(situation) else None

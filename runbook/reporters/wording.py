@@ -140,6 +140,7 @@ STATES = {
     WindowState.EXPIRED: "an expired certificate is presented: clients are refused now",
     WindowState.NEEDS_RESTART: "renewed, and not loaded yet: a restart is due",
     WindowState.RENEWAL_DUE: "cert-manager should have renewed it and has not: a restart does not help",
+    WindowState.RENEWAL_DISABLED: "its Certificate says never to renew it: a restart does not help",
     WindowState.UNKNOWN: "it is not known what every pod presents",
     WindowState.SETTLED: "every pod presents the issued certificate",
 }

@@ -49,7 +49,7 @@ def test_a_sidecar_that_presents_another_certificate_speaks_for_that_one(ground:
         metrics = exporter.metrics()
         assert states(metrics, "one") == ["unknown"]
         assert metrics.value(NEEDS_RESTART, certificate="one") is None
-        assert reasons(exporter.get("/api/v1/status")[2]) == ["other_certificate"]
+        assert reasons(exporter.get("/api/v1/status")[2]) == ["presents_sibling"]
 
 
 def test_two_ports_of_one_container_are_both_looked_at(ground: Ground) -> None:
