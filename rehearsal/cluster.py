@@ -23,7 +23,7 @@ from rehearsal.controllers.daemon_sets import DaemonSetController
 from rehearsal.controllers.deployments import DeploymentController
 from rehearsal.controllers.garbage import EventExpiry, GarbageCollector
 from rehearsal.controllers.gitops import GitOps
-from rehearsal.controllers.loop import Loop
+from rehearsal.controllers.loop import Controller, Loop
 from rehearsal.controllers.nodes import NodeLifecycle, Scheduler
 from rehearsal.controllers.replica_sets import ReplicaSetController
 from rehearsal.controllers.stateful_sets import StatefulSetController
@@ -86,19 +86,22 @@ class EmbeddedCluster:
         self.api = Api(objects, resources, clock, Access())
         self.gitops = GitOps(objects)
         kubelet = Kubelet(objects, self.network, programs or {}, self.faults, chance, starting=starting)
+        managed: tuple[Controller, ...] = (
+            DeploymentController(objects),
+            ReplicaSetController(objects),
+            StatefulSetController(objects),
+            DaemonSetController(objects),
+            HorizontalPodAutoscalerController(objects),
+            GarbageCollector(objects),
+        )
         self._loop = Loop(
             (
-                DeploymentController(objects),
-                ReplicaSetController(objects),
-                StatefulSetController(objects),
-                DaemonSetController(objects),
-                HorizontalPodAutoscalerController(objects),
+                *managed,
                 *((ScaledObjectController(objects),) if keda else ()),
                 self.gitops,
                 CertificateController(objects, self.faults, order),
                 CertificateRequestController(objects, self.faults),
                 IssuerController(objects, self.faults),
-                GarbageCollector(objects),
                 EventExpiry(objects),
                 Scheduler(objects, self.faults),
                 kubelet,
@@ -106,6 +109,7 @@ class EmbeddedCluster:
             ),
             objects.storage,
             clock,
+            is_down=lambda controller: self.faults.controllers_down and controller in managed,
         )
         for node in nodes:
             self._make(NODES, {"metadata": {"name": node}, "spec": {}})

@@ -19,6 +19,7 @@ class Faults:
         dead_nodes: nodes whose kubelet does not answer, and whose processes are gone.
         broken_issuers: issuers that sign nothing.
         secret_lag: how old the Secret may be that a container finds mounted (the kubelet's cache).
+        controllers_down: kube-controller-manager does nothing: workloads, their status and their pods stay as they are.
         issuing_pause: time between two writes of cert-manager: under load they lie minutes apart.
     """
 
@@ -27,6 +28,7 @@ class Faults:
     dead_nodes: set[str] = field(default_factory=set)
     broken_issuers: set[str] = field(default_factory=set)
     secret_lag: timedelta = timedelta(0)
+    controllers_down: bool = False
     issuing_pause: timedelta = timedelta(0)
 
 

@@ -189,7 +189,7 @@ def _from_a_kubeconfig(file: str | None, context: str | None) -> Access:
     """
     configuration = Configuration()
     with _config_errors():
-        merged = KubeConfigMerger(file or KUBE_CONFIG_DEFAULT_LOCATION)
+        merged = KubeConfigMerger(file or os.environ.get("KUBECONFIG", KUBE_CONFIG_DEFAULT_LOCATION))
         if merged.config is None:
             raise ClusterConfigError("no way to a cluster: there is no kubeconfig")
         loader = KubeConfigLoader(

@@ -1,6 +1,6 @@
 """The loop over the controllers: run whom a change or the time concerns, until nobody has anything to do. Pure."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Protocol
 
@@ -28,8 +28,16 @@ class Controller(Protocol):
 class Loop:
     """The controllers of one cluster."""
 
-    def __init__(self, controllers: Iterable[Controller], storage: Storage, clock: Clock) -> None:
+    def __init__(
+        self,
+        controllers: Iterable[Controller],
+        storage: Storage,
+        clock: Clock,
+        is_down: Callable[[Controller], bool] = lambda _controller: False,
+    ) -> None:
+        """Run controllers; those that are down do nothing until they are up again and somebody nudges."""
         self._controllers = tuple(controllers)
+        self._is_down = is_down
         self._storage = storage
         self._clock = clock
         self._seen = dict.fromkeys(self._controllers, -1)
@@ -38,7 +46,8 @@ class Loop:
     @property
     def due_at(self) -> datetime | None:
         """When there will be something to do if nothing changes before."""
-        return min((due for due in self._due.values() if due is not None), default=None)
+        due = (due for controller, due in self._due.items() if not self._is_down(controller))
+        return min((at for at in due if at is not None), default=None)
 
     def settle(self) -> None:
         """Run controllers until none has anything to do now."""
@@ -58,6 +67,8 @@ class Loop:
 
     def _concerns(self, controller: Controller, now: datetime) -> bool:
         due, seen = self._due[controller], self._seen[controller]
+        if self._is_down(controller):
+            return False
         if due is not None and due <= now:
             return True
         return any(self._storage.changed(resource) > seen for resource in controller.watches) or seen < 0

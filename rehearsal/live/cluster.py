@@ -44,6 +44,7 @@ class LiveCluster:
         """
         self._time_passes = time_passes
         self._loop = asyncio.get_running_loop()
+        self._thread = threading.get_ident()
         self._network = LoopbackNetwork(self._loop)
         clock = clock or SystemClock()
         self.cluster = EmbeddedCluster(clock, network=self._network, **options)
@@ -84,6 +85,11 @@ class LiveCluster:
         document = kubeconfig(server, self.authority, user=OPERATOR, token=self.token, namespace=namespace)
         path.touch(mode=0o600)
         path.write_text(json.dumps(document, indent=1), encoding="utf-8")
+
+    @property
+    def is_this_thread(self) -> bool:
+        """Whether the caller is in the thread of its event loop."""
+        return threading.get_ident() == self._thread
 
     def call(self, work: Callable[[EmbeddedCluster], Given]) -> Given:
         """Do something with the cluster from another thread: set a fault, look at what is stored."""
