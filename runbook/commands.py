@@ -212,6 +212,7 @@ def _facts_of_rights(session: Session, user: str, denied: tuple[Right, ...]) -> 
         unchained=frozenset(),
         autoscalers=(),
         claims=(),
+        budgets=None,
         firing=(),
         firing_unknown=None,
     )
@@ -242,6 +243,7 @@ def _facts(way: Way, session: Session, target: Target, user: str, *, keda: bool)
         unchained=gatherer.unchained(),
         autoscalers=autoscalers,
         claims=gatherer.claims(served) if way.opens else (),
+        budgets=gatherer.disruption_budgets() if way.opens else None,
         firing=firing,
         firing_unknown=firing_unknown,
     )

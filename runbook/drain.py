@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from exporter.model import Workload
 from runbook.contest import Contest, contest, recreated
+from runbook.ownership import Controllers, pods_of
 from runbook.workloads import PodState, ReplicaSetView, WorkloadView
 
 
@@ -33,11 +34,13 @@ class Draining:
 
 def drain_progress(
     worker: WorkloadView,
-    replica_sets: Iterable[ReplicaSetView],
+    replica_sets: Sequence[ReplicaSetView],
     pods: Sequence[PodState],
     *,
     uid: str,
     initial: Collection[str],
+    others: Controllers = (),
+    ignored: Collection[str] = (),
 ) -> Drained | Draining | Contest:
     """Judge the drain of one worker.
 
@@ -47,14 +50,17 @@ def drain_progress(
         pods: all pods of its namespace, those that are ending included.
         uid: of the worker, as it was recorded.
         initial: the UIDs of the pods that it had when its replicas were recorded.
+        others: the UIDs of other workloads that live.
+        ignored: the names of pods that need not be waited for, unless it owns them.
     """
     if worker.uid != uid:
         return recreated(worker)
     if worker.replicas != 0:
         return contest(worker, f"was scaled to {worker.replicas} during the drain", "spec", "replicas")
     owned = [replica_set for replica_set in replica_sets if replica_set.owner_uid == worker.uid]
-    owners = {worker.uid, *(replica_set.uid for replica_set in owned)}
-    mine = [pod for pod in pods if pod.owner_uid in owners or pod.uid in initial]
+    known = pods_of(worker, replica_sets, pods, others=others, ignored=ignored)
+    recorded = set(initial) - {pod.uid for pod in known}
+    mine = (*known, *(pod for pod in pods if pod.uid in recorded))
     live = tuple(pod for pod in mine if not pod.terminal)
     if why := _why_not_yet(worker, owned, live):
         return Draining(worker.workload, why, live)

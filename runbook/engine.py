@@ -23,6 +23,7 @@ from runbook.leases import CONFLICT, GivenUpError, HeldError, LostError
 from runbook.observation import observe
 from runbook.outcomes import Outcome
 from runbook.record import Paused, Run
+from runbook.rollout import Wanted
 from runbook.sight import TargetSight
 from runbook.workloads import RESTART_ANNOTATION, RUN_ANNOTATION, WorkloadView, reference
 
@@ -75,6 +76,7 @@ class Engine:
         self._is_dead = is_dead
         self._after_contest = False
         self._aborting = False
+        self._wanted = Wanted.RESTART
 
     # --- the commands ----------------------------------------------------------------------------------
 
@@ -99,8 +101,9 @@ class Engine:
             raise RefusedError(f"run {record.last_finished} has ended since this was planned: look again")
         views = yield from hold.fence_new()
         seen = yield from observe(self._orders.workers)
-        pods = {worker: [pod.uid for pod in seen.pods_of(worker)] for worker in self._orders.workers}
-        yield from hold.open(views, pods)
+        others, ignored = {view.uid for view in views.values()}, self._orders.ignored_pods
+        pods = {worker: seen.pods_of(worker, others=others, ignored=ignored) for worker in self._orders.workers}
+        yield from hold.open(views, {worker: [pod.uid for pod in its] for worker, its in pods.items()})
         restart = f"restart of {reference(self._orders.target.workload)} by {self._orders.operator.user}"
         yield from hold.announce("RunStarted", f"{restart} (run {hold.run.id}): workers are drained first")
         if self._orders.silence:
@@ -109,6 +112,9 @@ class Engine:
     def _go_on(self) -> Steps[None]:
         ended = (yield from self._open_run()).ended
         self._after_contest = ended is Outcome.CONTESTED
+        if ended in (Outcome.CONTESTED, Outcome.RESTART_FAILED):
+            # Somebody was told, and has repaired the template, or deployed another: whether it serves is what counts.
+            self._wanted = Wanted.PRESENT
         yield from self._hold.take_over()
         run = self._hold.run
         if run.put_back is not None:
@@ -343,6 +349,12 @@ class Engine:
             yield from hold.note(step=Step.SCALED_DOWN)
             return
         run = hold.run
+        may_serve = self._wanted is Wanted.PRESENT and run.attempts and self._orders.verify
+        if may_serve and (yield from phases.serves_issued(hold)):
+            text = "every pod of the present template serves the issued certificate: it is not restarted again"
+            yield Tell(Remark(Level.INFO, text))
+            yield from hold.reach(Step.RESTARTING)
+            return
         if not _restart_pending(run):
             run = replace(run, attempts=run.attempts + 1, revision=revision)
         what = f"restart {run.workload} (restart-id {run.restart_id})"
@@ -356,13 +368,13 @@ class Engine:
 
         noting = {"attempts": run.attempts, "revision": run.revision}
         yield from hold.change(self._orders.target.workload, run.workload_uid, what, make, noting)
+        self._wanted = Wanted.RESTART
         yield from hold.reach(Step.RESTARTING)
         yield from hold.announce("RestartAsked", f"run {run.id}: {what}")
 
     def _roll_out(self) -> Steps[None]:
-        run = self._hold.run
-        undoing = run.put_back is not None
-        yield from phases.roll_out(self._hold, restart_id=None if undoing else run.restart_id)
+        undoing = self._hold.run.put_back is not None
+        yield from phases.roll_out(self._hold, Wanted.READY if undoing else self._wanted)
         yield from self._hold.reach(Step.RESTARTED)
 
     def _verify(self) -> Steps[None]:
@@ -374,7 +386,7 @@ class Engine:
             )
             yield from hold.reach(Step.VERIFIED)
             return
-        sight: TargetSight | None = yield from phases.verify(hold)
+        sight: TargetSight | None = yield from phases.verify(hold, self._wanted)
         if sight is None:
             yield from hold.note(step=Step.RESTARTING)
         elif sight.verified:

@@ -77,9 +77,10 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class LostWork:
-    """A worker's container did not end by itself: 137 is SIGKILL, so a change may have been cut off."""
+    """A worker's own container did not end by itself: 137 is SIGKILL, so a change may have been cut off."""
 
     pod: str
+    container: str
     exit_code: int
 
 

@@ -14,20 +14,20 @@ from exporter.cluster.credential import Credential
 from exporter.errors import ClusterError, ClusterErrorReason
 from exporter.model import ObjectKey, Target, Workload
 from exporter.run_record import RecordError, lease_key, record_key, record_name
-from runbook import writes
+from runbook import ownership, writes
 from runbook.controllers import Autoscaler, horizontal_pod_autoscaler, scaled_object
 from runbook.fence import workload_path
 from runbook.leases import lease_path
 from runbook.look import get, list_all
 from runbook.record import Record, from_config_map
 from runbook.rights import Right
+from runbook.selectors import LabelSelector, label_selector
 from runbook.sight import TargetSight
 from runbook.workloads import (
     PodState,
     ReplicaSetView,
     WorkloadView,
     pod_state,
-    pods_matching,
     replica_set_view,
     workload_view,
 )
@@ -42,6 +42,21 @@ class Claim:
 
     name: str
     access_modes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DisruptionBudget:
+    """A PodDisruptionBudget. `allowed` is how many disruptions its controller allows now, None if it has not said."""
+
+    name: str
+    rule: str
+    allowed: int | None
+    selector: LabelSelector
+
+    def __str__(self) -> str:
+        """Say it in a few words."""
+        now = "" if self.allowed is None else f", {self.allowed} disruptions allowed now"
+        return f"PodDisruptionBudget {self.name} ({self.rule}{now})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,22 +77,25 @@ class Facts:
     unchained: frozenset[str]
     autoscalers: tuple[Autoscaler, ...]
     claims: tuple[Claim, ...]
+    budgets: tuple[DisruptionBudget, ...] | None
     firing: tuple[str, ...] | None
     firing_unknown: str | None
 
     def pods_of(self, workload: Workload) -> tuple[PodState, ...]:
-        """Return the pods that a workload owns and that have not ended."""
+        """Return the pods that are a workload's, owned by it or not, and that have not ended."""
         view = self.views.get(workload)
         if view is None:
             return ()
-        owners = {view.uid, *(each.uid for each in self.replica_sets if each.owner_uid == view.uid)}
-        return tuple(pod for pod in self.pods if pod.owner_uid in owners and not pod.terminal)
+        others = {each.uid for each in self.views.values()}
+        found = ownership.pods_of(view, self.replica_sets, self.pods, others=others)
+        return tuple(pod for pod in found if not pod.terminal)
 
     def unowned(self, workload: Workload) -> tuple[PodState, ...]:
-        """Return pods that carry a workload's labels and that nothing owns: nobody would end them."""
+        """Return those of its pods that it does not own, and that nobody has asked to end."""
+        found = self.pods_of(workload)
         view = self.views.get(workload)
-        matching = pods_matching(view.selector, self.pods) if view else []
-        return tuple(pod for pod in matching if pod.owner_uid is None and not pod.terminal)
+        owned = ownership.owners_of(view, self.replica_sets) if view else ()
+        return tuple(pod for pod in found if pod.owner_uid not in owned and not pod.terminating)
 
 
 class Gatherer:
@@ -171,6 +189,15 @@ class Gatherer:
         )
         return tuple(each for each in found if each is not None and each.workload in self._target.workers)
 
+    def disruption_budgets(self) -> tuple[DisruptionBudget, ...] | None:
+        """Return the PodDisruptionBudgets of the namespace; None without the right to, which no run needs."""
+        try:
+            return tuple(map(_disruption_budget, self._each("/apis/policy/v1", "poddisruptionbudgets")))
+        except ClusterError as error:
+            if error.reason in (ClusterErrorReason.FORBIDDEN, ClusterErrorReason.NOT_FOUND):
+                return None
+            raise
+
     def claims(self, view: WorkloadView | None) -> tuple[Claim, ...]:
         """Return the claims of a workload's pods."""
         names = view.claims if view else ()
@@ -196,6 +223,17 @@ class Gatherer:
             if error.reason is ClusterErrorReason.FORBIDDEN:
                 return True  # the right to see it is missing, and that is told of
             raise
+
+
+def _disruption_budget(document: Any) -> DisruptionBudget:
+    spec, status = document["spec"], document.get("status") or {}
+    rules = ("minAvailable", "maxUnavailable")
+    return DisruptionBudget(
+        name=str(document["metadata"]["name"]),
+        rule=", ".join(f"{rule} {spec[rule]}" for rule in rules if rule in spec),
+        allowed=status.get("disruptionsAllowed"),
+        selector=label_selector(spec.get("selector")),
+    )
 
 
 def _is_ready(document: Any) -> bool:

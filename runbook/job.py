@@ -178,7 +178,7 @@ def has_ended(holder: str, job: str, pods: Iterable[PodState]) -> bool:
 
     A phase alone does not say so: of a node that is lost others write it. Nor does a pod that is no longer there.
     """
-    ended = {pod.name for pod in pods if pod.terminal and pod.exit_codes}
+    ended = {pod.name for pod in pods if pod.terminal and pod.ends}
     return is_pod_of(holder, job) and _host(holder) in ended
 
 

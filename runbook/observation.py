@@ -4,11 +4,11 @@ Collections are read whole and without a resourceVersion, which the API server a
 when it is worth to look again.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from exporter.model import Workload
-from runbook import fence
+from runbook import fence, ownership
 from runbook.effects import List, Steps
 from runbook.workloads import PodState, ReplicaSetView, WorkloadView, pod_state, replica_set_view
 
@@ -21,11 +21,12 @@ class Observation:
     replica_sets: tuple[ReplicaSetView, ...]
     pods: tuple[PodState, ...]
 
-    def pods_of(self, workload: Workload) -> tuple[PodState, ...]:
-        """Return the pods that a workload owns, directly or by a ReplicaSet."""
-        uid = self.views[workload].uid
-        owners = {uid, *(each.uid for each in self.replica_sets if each.owner_uid == uid)}
-        return tuple(pod for pod in self.pods if pod.owner_uid in owners)
+    def pods_of(
+        self, workload: Workload, *, others: ownership.Controllers, ignored: Collection[str]
+    ) -> tuple[PodState, ...]:
+        """Return the pods that are a workload's, as `runbook.ownership` tells."""
+        view = self.views[workload]
+        return ownership.pods_of(view, self.replica_sets, self.pods, others=others, ignored=ignored)
 
 
 def observe(workloads: Iterable[Workload]) -> Steps[Observation]:

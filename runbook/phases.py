@@ -18,8 +18,9 @@ from runbook.fence import ContestedError
 from runbook.hold import Hold
 from runbook.insistence import insist
 from runbook.observation import Observation, observe
+from runbook.ownership import Controllers
 from runbook.record import WorkerRecord
-from runbook.rollout import RolledOut, RollingOut, rollout_progress
+from runbook.rollout import RolledOut, RollingOut, Wanted, rollout_progress
 from runbook.sight import TargetSight
 from runbook.workloads import PodState, WorkloadView, reference
 
@@ -44,7 +45,7 @@ def drain(hold: Hold) -> Steps[None]:
         ContestedError: somebody scaled one of them, or replaced it.
     """
     workers = hold.workers
-    lost: set[str] = set()
+    lost: set[tuple[str, str]] = set()
 
     def look() -> Steps[str | None]:
         seen = yield from observe(workers)
@@ -75,16 +76,14 @@ def still_drained(hold: Hold) -> Steps[bool]:
     return all(isinstance(each, Drained) for each in _drain_progress(hold, seen))
 
 
-def roll_out(hold: Hold, *, restart_id: str | None) -> Steps[tuple[PodState, ...]]:
+def roll_out(hold: Hold, wanted: Wanted) -> Steps[tuple[PodState, ...]]:
     """Wait until the target is rolled out; return its pods.
 
     Raises:
         TimedOutError: it was not in time.
         ContestedError: the restart was reverted, or the target replaced.
     """
-    return (
-        yield from _rolled_out(hold, Phase.RESTARTING, {hold.orders.target.workload: hold.run.workload_uid}, restart_id)
-    )
+    return (yield from _rolled_out(hold, Phase.RESTARTING, _target(hold), wanted))
 
 
 def restore(hold: Hold) -> Steps[None]:
@@ -96,10 +95,10 @@ def restore(hold: Hold) -> Steps[None]:
     """
     uids = {worker: recorded.uid for worker, recorded in hold.workers.items()}
     if uids:
-        yield from _rolled_out(hold, Phase.RESTORING, uids, None)
+        yield from _rolled_out(hold, Phase.RESTORING, uids, Wanted.READY)
 
 
-def verify(hold: Hold) -> Steps[TargetSight | None]:
+def verify(hold: Hold, wanted: Wanted) -> Steps[TargetSight | None]:
     """Look until every pod of the target presents the issued certificate, or one surely presents another.
 
     A daemon that has read the old one will not read again, so there waiting cannot help; whoever reloads by itself, or
@@ -114,13 +113,19 @@ def verify(hold: Hold) -> Steps[TargetSight | None]:
     while True:
         sight = yield from _look(hold)
         yield Tell(Progress(Phase.VERIFYING, reference(hold.orders.target.workload), sight.why, sight.lines()))
-        if not (yield from _still_rolled_out(hold)):
+        if not (yield from _still_rolled_out(hold, wanted)):
             return None
         late = hold.clock.monotonic() - started >= limit
         sure = (sight.stale or sight.other) and not hold.orders.target.reloads
         if sight.verified or late or sure:
             return sight
         yield Wait(1.0, early=False)
+
+
+def serves_issued(hold: Hold) -> Steps[bool]:
+    """Tell whether the target is rolled out, whatever template it has, and every pod serves the issued certificate."""
+    sight = yield from _look(hold)
+    return sight.verified and (yield from _still_rolled_out(hold, Wanted.PRESENT))
 
 
 def routed(hold: Hold) -> Steps[None]:
@@ -160,22 +165,31 @@ def settle(hold: Hold) -> Steps[int | None]:
 def _drain_progress(hold: Hold, seen: Observation) -> list[Drained | Draining]:
     found: list[Drained | Draining] = []
     for worker, recorded in hold.workers.items():
-        view, initial = seen.views[worker], recorded.pods
-        progress = drain_progress(view, seen.replica_sets, seen.pods, uid=recorded.uid, initial=initial)
+        progress = drain_progress(
+            seen.views[worker],
+            seen.replica_sets,
+            seen.pods,
+            uid=recorded.uid,
+            initial=recorded.pods,
+            others=_others(hold, seen),
+            ignored=hold.orders.ignored_pods,
+        )
         if isinstance(progress, Contest):
             raise ContestedError(progress)
         found.append(progress)
     return found
 
 
-def _rolled_out(
-    hold: Hold, phase: Phase, uids: dict[Workload, str], restart_id: str | None
-) -> Steps[tuple[PodState, ...]]:
+def _target(hold: Hold) -> dict[Workload, str]:
+    return {hold.orders.target.workload: hold.run.workload_uid}
+
+
+def _rolled_out(hold: Hold, phase: Phase, uids: dict[Workload, str], wanted: Wanted) -> Steps[tuple[PodState, ...]]:
     found: dict[Workload, tuple[PodState, ...]] = {}
 
     def look() -> Steps[str | None]:
         waiting: RollingOut | None = None
-        for progress in (yield from _rollout_progress(hold, uids, restart_id, restoring=phase is Phase.RESTORING)):
+        for progress in (yield from _rollout_progress(hold, uids, wanted, restoring=phase is Phase.RESTORING)):
             why, stalled = (progress.why, progress.stalled) if isinstance(progress, RollingOut) else ("", None)
             name, pods = reference(progress.workload), tuple(map(_starting, progress.pods))
             yield Tell(Progress(phase, name, why, pods, stalled))
@@ -189,20 +203,19 @@ def _rolled_out(
     return tuple(pod for pods in found.values() for pod in pods)
 
 
-def _still_rolled_out(hold: Hold) -> Steps[bool]:
+def _still_rolled_out(hold: Hold, wanted: Wanted) -> Steps[bool]:
     """Look once more at what was restarted, while its workers are at 0."""
-    uids = {hold.orders.target.workload: hold.run.workload_uid}
     found = yield from insist(
-        "looking at the restart", lambda: _rollout_progress(hold, uids, hold.run.restart_id), hold.leases.hold
+        "looking at the restart", lambda: _rollout_progress(hold, _target(hold), wanted), hold.leases.hold
     )
     return all(isinstance(each, RolledOut) for each in found)
 
 
 def _rollout_progress(
-    hold: Hold, uids: dict[Workload, str], restart_id: str | None, *, restoring: bool = False
+    hold: Hold, uids: dict[Workload, str], wanted: Wanted, *, restoring: bool = False
 ) -> Steps[list[RolledOut | RollingOut]]:
-    """Look at some rollouts: at one that we asked for, while the workers must be at 0, or at the workers' own."""
-    drained = hold.workers if restart_id is not None else {}
+    """Look at some rollouts: at the target's, while the workers must be at 0, or at the workers' own."""
+    drained = {} if wanted is Wanted.READY else hold.workers
     seen = yield from observe({**uids, **drained})
     for worker, recorded in hold.workers.items():
         if (found := _meddled_with(seen.views.get(worker), recorded, drained=worker in drained)) is not None:
@@ -211,7 +224,16 @@ def _rollout_progress(
     pods = [pod for pod in seen.pods if not (restoring and pod.terminating)]
     progress: list[RolledOut | RollingOut] = []
     for workload, uid in uids.items():
-        judged = rollout_progress(seen.views[workload], seen.replica_sets, pods, uid=uid, restart_id=restart_id)
+        judged = rollout_progress(
+            seen.views[workload],
+            seen.replica_sets,
+            pods,
+            uid=uid,
+            restart_id=hold.run.restart_id,
+            wanted=wanted,
+            others=_others(hold, seen),
+            ignored=hold.orders.ignored_pods,
+        )
         if isinstance(judged, Contest):
             raise ContestedError(judged)
         progress.append(judged)
@@ -292,14 +314,22 @@ def _look(hold: Hold, *, probe: bool = True) -> Steps[TargetSight]:
 
 
 def _mine(hold: Hold, seen: Observation) -> Iterable[PodState]:
-    return (pod for worker in hold.workers for pod in seen.pods_of(worker))
+    others, ignored = _others(hold, seen), hold.orders.ignored_pods
+    return (pod for worker in hold.workers for pod in seen.pods_of(worker, others=others, ignored=ignored))
 
 
-def _tell_lost_work(pods: Iterable[PodState], told: set[str]) -> Steps[None]:
+def _others(hold: Hold, seen: Observation) -> Controllers:
+    """Return the UIDs of workloads that live: a drain does not look at the target, which was there when it began."""
+    return {hold.run.workload_uid, *(view.uid for view in seen.views.values())}
+
+
+def _tell_lost_work(pods: Iterable[PodState], told: set[tuple[str, str]]) -> Steps[None]:
+    """Tell once of each container that worked and was killed."""
     for pod in pods:
-        if KILLED in pod.exit_codes and pod.uid not in told:
-            told.add(pod.uid)
-            yield Tell(LostWork(pod.name, KILLED))
+        for end in pod.ends:
+            if end.works and end.exit_code == KILLED and (pod.uid, end.container) not in told:
+                told.add((pod.uid, end.container))
+                yield Tell(LostWork(pod.name, end.container, KILLED))
 
 
 def _ending(pod: PodState) -> PodLine:

@@ -9,6 +9,7 @@ from runbook.engine import BEFORE_RESTART, PUTTING_BACK
 from runbook.events import Phase
 from runbook.facts import Facts
 from runbook.hold import Limits
+from runbook.pace import drain_span, in_words, turns_of
 from runbook.plan import Busy, Check, CheckResult, Plan, PlannedChange
 from runbook.record import Paused, Run
 from runbook.workloads import reference
@@ -32,9 +33,9 @@ FIRST_LEFT = {
 
 def limits(target: Target, facts: Facts, *, drain: timedelta | None, restart: timedelta | None) -> Limits:
     """Return how long each part may take: as asked, as configured, or what the workers' own grace period allows."""
-    graces = [pod.grace for worker in target.workers for pod in facts.pods_of(worker)]
-    graces += [facts.views[worker].grace_period for worker in target.workers if worker in facts.views]
-    own = max(graces, default=timedelta(0)) + END_MARGIN
+    views = [facts.views[worker] for worker in target.workers if worker in facts.views]
+    lengths = [drain_span(view, facts.pods_of(view.workload)).length for view in views]
+    own = max((*lengths, *(view.grace_period for view in views)), default=timedelta(0)) + END_MARGIN
     return Limits(drain=drain or target.drain_timeout or own, restart=restart or target.restart_timeout)
 
 
@@ -55,11 +56,15 @@ def restart_changes(
         yield PlannedChange(name, "as it is", "kept away meanwhile, then as it is")
     for worker in target.workers:
         if worker in facts.views:
-            count = facts.views[worker].replicas
-            yield PlannedChange(reference(worker), _replicas(count), f"0 until restarted, then {_replicas(count)}")
+            view = facts.views[worker]
+            turn = " (one after another)" if view.pace.in_order and view.replicas > 1 else ""
+            after = f"0 until restarted, then {_replicas(view.replicas)}{turn}"
+            yield PlannedChange(reference(worker), _replicas(view.replicas), after)
     if target.workload in facts.views:
-        count = facts.views[target.workload].replicas
-        yield PlannedChange(reference(target.workload), f"{_pods(count)} as they run", f"{_pods(count)}, restarted")
+        view = facts.views[target.workload]
+        pods, turns = _pods(view.replicas), in_words(turns_of(view), view.replicas)
+        after = " ".join(filter(None, (f"{pods}, restarted", turns)))
+        yield PlannedChange(reference(target.workload), f"{pods} as they run", after)
 
 
 def remaining_changes(target: Target, facts: Facts, run: Run, *, abort: bool) -> Iterator[PlannedChange]:

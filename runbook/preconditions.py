@@ -13,7 +13,9 @@ from exporter.model import IssuedEvidence, Target, Workload
 from exporter.run_record import RecordError
 from runbook import controllers
 from runbook.facts import Facts
+from runbook.health import Trouble, symptoms
 from runbook.hold import Limits
+from runbook.pace import Span, drain_span, exact, restart_span, return_span, turns_of
 from runbook.plan import Check, CheckResult
 from runbook.record import Record
 from runbook.workloads import WorkloadView, reference
@@ -25,9 +27,12 @@ OVERRIDES = {
     "drain-timeout": "drain although a worker may need longer than the drain timeout",
     "gitops": "restart although a GitOps controller may revert it",
     "grace": "drain workers whose grace period is the default of 30 s, which would cut off longer changes",
+    "not-ready": "go on although fewer pods of a workload are ready than are wanted",
     "issuer": "restart although the issued certificate does not chain to its issuer's CA",
     "owner": "restart what another controller owns and may revert",
-    "unowned-pods": "drain although pods with the workers' labels belong to nobody",
+    "restart-timeout": "go on although the restart, or the workers' return, may take longer than the restart timeout",
+    "unfinished-rollout": "go on although the last rollout of a workload has not finished",
+    "unowned-pods": "go on although pods with a workload's labels are nobody's, who would end them",
     "zero-replicas": "go on although a worker is at 0 replicas already, and leave it there",
 }
 
@@ -332,23 +337,109 @@ def grace(facts: Facts, asked: Asked) -> Iterator[Check]:
             yield _passed("grace", f"{reference(worker)}: up to {longest} to finish")
 
 
-def drain_timeout(facts: Facts, asked: Asked) -> Iterator[Check]:
-    """A drain that waits as long as a worker may take."""
-    limit = asked.limits.drain
-    for worker in asked.target.workers:
-        longest = max((pod.grace for pod in facts.pods_of(worker)), default=timedelta(0))
-        if longest > limit:
-            text = f"{reference(worker)} may take {longest} to finish, the drain is given up after {limit}"
-            yield _refused("drain-timeout", text, f"--drain-timeout {int(longest.total_seconds())}s")
-
-
 def unowned_pods(facts: Facts, asked: Asked) -> Iterator[Check]:
-    """Pods with the workers' labels that nobody would end."""
-    for worker in asked.target.workers:
-        names = [pod.name for pod in facts.unowned(worker) if pod.name not in asked.ignored_pods]
+    """Pods with a workload's labels that nobody would end: the drain, or the rollout, would wait for them."""
+    for view in _views(facts, asked):
+        names = [pod.name for pod in facts.unowned(view.workload) if pod.name not in asked.ignored_pods]
         if names:
-            text = f"pods with the labels of {reference(worker)} belong to nobody: {', '.join(sorted(names))}"
-            yield _refused("unowned-pods", text, "--ignore-pod NAME for each")
+            text = (
+                f"pods with the labels of {reference(view.workload)} belong to no controller that is known to live: "
+                f"{', '.join(sorted(names))}"
+            )
+            yield _refused("unowned-pods", text, "delete them, or --ignore-pod NAME for each")
+
+
+# --- health and duration, before harm --------------------------------------------------------------
+
+CONSEQUENCES = {
+    (Trouble.UNFINISHED, True): "its last rollout has not finished; scaled to 0 and back, all pods have its present "
+    "template, which has not shown that it works",
+    (Trouble.UNFINISHED, False): "its last rollout has not finished; restarted, all pods have its present template, "
+    "which has not shown that it works",
+    (Trouble.NOT_READY, True): "fewer pods are ready than are wanted; scaled to 0 and back, it may not be whole again",
+    (Trouble.NOT_READY, False): "fewer pods are ready than are wanted; a restart may not get past them, or leave fewer "
+    "than a quorum",
+}
+"""What comes of it, for a workload that is scaled to 0 and back (a worker), and for one that is restarted."""
+
+
+def health(facts: Facts, asked: Asked) -> Iterator[Check]:
+    """The target and its workers are in a state that a restart, or a scale to 0 and back, survives."""
+    for view in _views(facts, asked):
+        scaled = view.workload != asked.target.workload
+        found = symptoms(view, scaled=scaled)
+        name, namespace = reference(view.workload), view.workload.namespace
+        remedies = {
+            Trouble.UNFINISHED: f"finish or undo it: kubectl rollout undo {name} -n {namespace}",
+            Trouble.NOT_READY: f"have all of them ready: kubectl describe {name} -n {namespace}",
+        }
+        for trouble, remedy in remedies.items():
+            if its := ", ".join(str(symptom) for symptom in found if symptom.trouble is trouble):
+                yield _refused(trouble, f"{name}: {its}: {CONSEQUENCES[trouble, scaled]}", remedy)
+        if view.replicas and not found:
+            yield _passed("health", f"{name}: all {view.replicas} pods of its present template are ready")
+
+
+def drain_timeout(facts: Facts, asked: Asked) -> Iterator[Check]:
+    """A drain that waits as long as the workers may take."""
+    for worker in asked.target.workers:
+        if (view := facts.views.get(worker)) is not None:
+            span = drain_span(view, facts.pods_of(worker))
+            yield from _outlasts(
+                "drain-timeout", f"{reference(worker)} may take {{}} to finish", span, asked.limits.drain
+            )
+
+
+def restart_timeout(facts: Facts, asked: Asked) -> Iterator[Check]:
+    """A restart, and workers that come back, are waited for as long as they may take."""
+    limit = asked.limits.restart
+    if (target := facts.views.get(asked.target.workload)) is not None and target.replicas:
+        span = restart_span(target, facts.pods_of(target.workload))
+        yield from _outlasts("restart-timeout", f"{reference(target.workload)} may take {{}} to restart", span, limit)
+        yield from _progress_deadline(target)
+    for view in _workers(facts, asked):
+        span = return_span(view, view.replicas)
+        text = f"{reference(view.workload)} may take {{}} until it is ready again"
+        yield from _outlasts("restart-timeout", text, span, limit)
+
+
+def _outlasts(name: str, text: str, span: Span, limit: timedelta) -> Iterator[Check]:
+    if span.length > limit:
+        said = f"{text.format(exact(span.length))} ({span}), and is given up after {exact(limit)}"
+        yield _refused(name, said, f"--{name} {int(span.length.total_seconds())}s")
+
+
+def _progress_deadline(view: WorkloadView) -> Iterator[Check]:
+    """Warn of a controller that gives a rollout up while it goes well: it reports that, and goes on."""
+    span = return_span(view, 1)
+    if view.progress_deadline is not None and span.length > timedelta(seconds=view.progress_deadline):
+        text = (
+            f"{reference(view.workload)}: progressDeadlineSeconds {view.progress_deadline} is shorter than a new pod "
+            f"may take to be available ({span}): its controller may say that the rollout failed while it goes on"
+        )
+        yield _warned("restart-timeout", text, "a longer progressDeadlineSeconds")
+
+
+def disruption_budget(facts: Facts, asked: Asked) -> Iterator[Check]:
+    """The PodDisruptionBudgets of the target, which a restart does not ask (kubernetes#89820)."""
+    view = facts.views.get(asked.target.workload)
+    if asked.target.workers:
+        text = "PodDisruptionBudgets protect from evictions; scaling down and restarting do not ask them"
+        yield Check("disruption-budget", CheckResult.NOTED, text)
+    if view is None:
+        return
+    if facts.budgets is None:
+        text = f"whether a PodDisruptionBudget covers {reference(view.workload)} cannot be seen"
+        yield Check("disruption-budget", CheckResult.NOTED, text, "the right to list poddisruptionbudgets.policy")
+        return
+    away = turns_of(view).unavailable
+    for budget in facts.budgets:
+        if budget.selector.matches(view.template_labels):
+            text = f"{budget} covers {reference(view.workload)}, and a restart does not ask it"
+            if budget.allowed is not None and away > budget.allowed:
+                yield _warned("disruption-budget", f"{text}: it takes {away} at a time")
+            else:
+                yield Check("disruption-budget", CheckResult.NOTED, text)
 
 
 def autoscalers(facts: Facts, asked: Asked) -> Iterator[Check]:
@@ -375,13 +466,6 @@ def _kept_away(autoscaler: controllers.Autoscaler, asked: Asked) -> Check:
     return _refused("autoscaler", f"{autoscaler.description}, and would scale it up", "--pause-controllers")
 
 
-def disruption_budget(_: Facts, asked: Asked) -> Iterator[Check]:
-    """What a PodDisruptionBudget does not do here (kubernetes#89820)."""
-    if asked.target.workers:
-        text = "PodDisruptionBudgets protect from evictions; scaling down and restarting do not ask them"
-        yield Check("disruption-budget", CheckResult.NOTED, text)
-
-
 def alerts(facts: Facts, asked: Asked) -> Iterator[Check]:
     """None of the alerts that were named fires; if that cannot be told, it does not pass."""
     if not asked.gate:
@@ -405,8 +489,10 @@ FOR_RESTART: tuple[Precondition, ...] = (
     issuer,
     reach,
     replicas,
+    health,
     grace,
     drain_timeout,
+    restart_timeout,
     unowned_pods,
     autoscalers,
     gitops,

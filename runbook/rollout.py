@@ -1,19 +1,39 @@
 """Has a workload been rolled out? Pure: one look at the cluster in, the answer out.
 
 Stricter than `kubectl rollout status` and than the condition Available, which stays true during a rolling restart and
-is vacuous when no pod needs to be available (cozystack#3561, helm#8660): every pod that is wanted is of the
-restart that we asked for and Ready, the controller has seen it, and no pod of before still runs.
+is vacuous when no pod needs to be available (cozystack#3561, helm#8660): every pod that is wanted is of the present
+template and Ready, the controller has seen it, and no other pod of the workload still runs.
+
+Which pods are of the present template is what each controller goes by: a Deployment's are those of the ReplicaSet with
+its template, a StatefulSet's have its `status.updateRevision`, and of a DaemonSet all have the same revision while its
+status counts each as updated. An annotation of ours in the template decides nothing: it stays there when somebody
+repairs the template (helm#11823).
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import Enum, auto
 
 from exporter.model import Workload
 from runbook.contest import Contest, contest, recreated
+from runbook.ownership import Controllers, owned_pods, pods_of
 from runbook.workloads import Condition, PodState, ReplicaSetView, WorkloadView
 
 MAX_INT32 = 2**31 - 1
 """As progressDeadlineSeconds: no deadline."""
+
+
+class Wanted(Enum):
+    """What makes a rollout the one that is waited for.
+
+    RESTART: the restart that was asked for. PRESENT: whatever template there is now. READY: only that its own pods are
+    Ready, whatever template they are of: workers that come back.
+    """
+
+    RESTART = auto()
+    PRESENT = auto()
+    READY = auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +56,14 @@ class RollingOut:
 
 def rollout_progress(
     view: WorkloadView,
-    replica_sets: Iterable[ReplicaSetView],
+    replica_sets: Sequence[ReplicaSetView],
     pods: Sequence[PodState],
     *,
     uid: str,
-    restart_id: str | None,
+    restart_id: str,
+    wanted: Wanted = Wanted.RESTART,
+    others: Controllers = (),
+    ignored: Collection[str] = (),
 ) -> RolledOut | RollingOut | Contest:
     """Judge a rollout.
 
@@ -49,16 +72,20 @@ def rollout_progress(
         replica_sets: all ReplicaSets of its namespace.
         pods: all pods of its namespace, those that are ending included.
         uid: of the workload, as it was recorded.
-        restart_id: of the restart that was asked for; None to accept whatever its template says.
+        restart_id: of the restart that was asked for, which RESTART must find in the template.
+        wanted: which rollout is waited for.
+        others: the UIDs of other workloads that live.
+        ignored: the names of pods that need not be waited for, unless it owns them.
     """
-    if found := _contested(view, uid, restart_id):
+    if found := _contested(view, uid, restart_id, wanted):
         return found
-    owned = [replica_set for replica_set in replica_sets if replica_set.owner_uid == view.uid]
-    owners = {view.uid, *(replica_set.uid for replica_set in owned)}
-    mine = tuple(pod for pod in pods if pod.owner_uid in owners and not pod.terminal)
-    new = tuple(pod for pod in mine if restart_id is None or _is_of(pod, view, restart_id))
-    why = _counts_lack(view, restart_id) or (_template_lacks(view, owned, restart_id) if restart_id else None)
-    if why := why or _pods_lack(view, mine, new):
+    if wanted is Wanted.READY:
+        known = owned_pods(view, replica_sets, pods)
+    else:
+        known = pods_of(view, replica_sets, pods, others=others, ignored=ignored)
+    mine = tuple(pod for pod in known if not pod.terminal)
+    new, template_lacks = _new_pods(view, replica_sets, mine, wanted)
+    if why := _counts_lack(view, wanted) or template_lacks or _pods_lack(view, mine, new):
         progressing = view.conditions.get("Progressing", _NO_CONDITION)
         stalled = progressing.message if progressing.reason == "ProgressDeadlineExceeded" else None
         return RollingOut(view.workload, why, stalled, mine)
@@ -68,10 +95,10 @@ def rollout_progress(
 _NO_CONDITION = Condition("", "", "")
 
 
-def _contested(view: WorkloadView, uid: str, restart_id: str | None) -> Contest | None:
+def _contested(view: WorkloadView, uid: str, restart_id: str, wanted: Wanted) -> Contest | None:
     if view.uid != uid:
         return recreated(view)
-    if restart_id is None:
+    if wanted is not Wanted.RESTART:
         return None
     if view.restart_id != restart_id:
         return contest(view, "the restart was reverted or superseded", "spec", "template")
@@ -82,42 +109,61 @@ def _contested(view: WorkloadView, uid: str, restart_id: str | None) -> Contest 
     return None
 
 
-def _is_of(pod: PodState, view: WorkloadView, restart_id: str) -> bool:
-    """Tell whether a pod was made by this restart; a StatefulSet says so itself, too."""
-    of_revision = view.workload.type != "statefulset" or pod.revision == view.update_revision
-    return pod.restart_id == restart_id and of_revision
+def _new_pods(
+    view: WorkloadView, replica_sets: Sequence[ReplicaSetView], mine: tuple[PodState, ...], wanted: Wanted
+) -> tuple[tuple[PodState, ...], str | None]:
+    """Return those of its pods that are of the present template, and what its controller has not done yet with it."""
+    if wanted is Wanted.READY:
+        return mine, None
+    if view.workload.type == "statefulset":
+        return tuple(pod for pod in mine if pod.revision == view.update_revision), None
+    if view.workload.type == "daemonset":
+        new = tuple(pod for pod in mine if pod.restart_id == view.restart_id)
+        revisions = {pod.revision for pod in new if not pod.terminating}
+        return new, f"its pods are of {len(revisions)} revisions" if len(revisions) > 1 else None
+    present = _present_replica_set(view, replica_sets)
+    new = tuple(pod for pod in mine if present is not None and pod.owner_uid == present.uid)
+    return new, _deployment_lacks(view, present)
 
 
-def _counts_lack(view: WorkloadView, restart_id: str | None) -> str | None:
-    if view.observed_generation < view.generation:
-        return "its controller has not seen the change yet"
-    if restart_id is not None and view.replicas < 1:
-        return "no pod of it is wanted yet"
-    counts = [view.current, view.ready, view.available, *([view.updated] if restart_id is not None else [])]
-    if any(count != view.replicas for count in counts):
-        new = f"{view.updated} new, " if restart_id is not None else ""
-        return f"of {view.replicas} pods {new}{view.ready} ready, {view.available} available"
-    return None
+def _present_replica_set(view: WorkloadView, replica_sets: Sequence[ReplicaSetView]) -> ReplicaSetView | None:
+    """Return the ReplicaSet of a Deployment's template: of several the oldest, as its controller takes it."""
+    found = [each for each in replica_sets if each.owner_uid == view.uid and each.template == view.template]
+    return min(found, key=lambda each: (each.created_at or _EPOCH, each.name), default=None)
 
 
-def _template_lacks(view: WorkloadView, owned: list[ReplicaSetView], restart_id: str) -> str | None:
-    """Say what a Deployment's controller has not done yet with the new template."""
-    if view.workload.type != "deployment":
-        return None
+_EPOCH = datetime.min.replace(tzinfo=UTC)
+
+
+def _deployment_lacks(view: WorkloadView, present: ReplicaSetView | None) -> str | None:
+    if view.paused:
+        return "its rollout is paused"
     progressing, available = (view.conditions.get(kind, _NO_CONDITION) for kind in ("Progressing", "Available"))
     has_deadline = view.progress_deadline is not None and view.progress_deadline < MAX_INT32
     if has_deadline and (progressing.status, progressing.reason) != ("True", "NewReplicaSetAvailable"):
         return f"Progressing is {progressing.status}, {progressing.reason or 'without a reason'}"
     if available.status != "True":
         return "it is not Available"
-    made = [each for each in owned if each.restart_id == restart_id]
-    return None if len(made) == 1 else f"{len(made)} ReplicaSets have the new template, not 1"
+    return "no ReplicaSet has its template yet" if present is None else None
+
+
+def _counts_lack(view: WorkloadView, wanted: Wanted) -> str | None:
+    whole = wanted is not Wanted.READY
+    if view.observed_generation < view.generation:
+        return "its controller has not seen the change yet"
+    if whole and view.replicas < 1:
+        return "no pod of it is wanted yet"
+    counts = [view.current, view.ready, view.available, *([view.updated] if whole else [])]
+    if any(count != view.replicas for count in counts):
+        new = f"{view.updated} new, " if whole else ""
+        return f"of {view.replicas} pods {new}{view.ready} ready, {view.available} available"
+    return None
 
 
 def _pods_lack(view: WorkloadView, mine: tuple[PodState, ...], new: tuple[PodState, ...]) -> str | None:
-    sound = [pod for pod in new if pod.ready and not pod.terminating]
+    sound = {pod.uid for pod in new if pod.ready and not pod.terminating}
     if len(sound) != view.replicas:
         return f"{len(sound)} of {view.replicas} pods are Ready"
-    if old := sorted(pod.name for pod in mine if pod not in sound):
+    if old := sorted(pod.name for pod in mine if pod.uid not in sound):
         return f"pods of before still run: {', '.join(old)}"
     return None

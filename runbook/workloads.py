@@ -4,12 +4,16 @@ The exporter's `cluster.decode` reads what a judgement of certificates needs; a 
 fields: generations, counts, conditions, who wrote what. Absent counts are 0, as the API means them.
 """
 
+import hashlib
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from exporter.model import Workload
+from runbook.containers import ContainerEnd, container_ends
+from runbook.selectors import LabelSelector, label_selector
 
 FIELD_MANAGER = "certlag"
 """Under which managedFields name what we wrote."""
@@ -19,6 +23,9 @@ REPLICAS_ANNOTATION = "certlag.dev/replicas"
 """On a worker: the replicas that were recorded, beside the record."""
 RESTART_ANNOTATION = "certlag.dev/restart-id"
 """In a pod template: which restart made it."""
+
+TEMPLATE_HASH_LABEL = "pod-template-hash"
+"""What a Deployment's controller adds to the labels of a ReplicaSet's template."""
 
 KINDS = {"deployment": "Deployment", "statefulset": "StatefulSet", "daemonset": "DaemonSet"}
 TERMINAL = frozenset({"Succeeded", "Failed"})
@@ -52,10 +59,45 @@ class Condition:
 
 
 @dataclass(frozen=True, slots=True)
+class StartupProbe:
+    """How long a container may take to start: the kubelet kills one that takes longer.
+
+    `in_turn`: it is a sidecar (an init container with `restartPolicy: Always`), and the next container waits for it.
+    """
+
+    container: str
+    initial_delay: int
+    period: int
+    failures: int
+    in_turn: bool
+
+    @property
+    def longest(self) -> timedelta:
+        """How long that is at most."""
+        return timedelta(seconds=self.initial_delay + self.period * self.failures)
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """What a workload's spec says about how its pods are replaced, made and ended.
+
+    `surge`, `unavailable`: maxSurge and maxUnavailable as they are written, None where they are not. `in_order`: pods
+    are made and ended one after another (a StatefulSet with `podManagementPolicy: OrderedReady`).
+    """
+
+    surge: int | str | None
+    unavailable: int | str | None
+    in_order: bool
+    min_ready: timedelta
+    startup_probes: tuple[StartupProbe, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class WorkloadView:
     """A Deployment, StatefulSet or DaemonSet as one read showed it.
 
-    `replicas` is how many pods are wanted: for a DaemonSet what its controller wants. `document` is what the API gave.
+    `replicas` is how many pods are wanted: for a DaemonSet what its controller wants. `template` is a digest of the pod
+    template; `current_revision` and `update_revision` are a StatefulSet's.
     """
 
     workload: Workload
@@ -69,17 +111,22 @@ class WorkloadView:
     partition: int
     progress_deadline: int | None
     grace_period: timedelta
+    pace: Pace
     annotations: Mapping[str, str]
     labels: Mapping[str, str]
+    template: str
+    template_labels: Mapping[str, str]
     template_annotations: Mapping[str, str]
-    selector: Mapping[str, str]
+    selector: LabelSelector
     owner: str | None
     claims: tuple[str, ...]
     current: int
     updated: int
     ready: int
     available: int
+    unavailable: int
     terminating: int
+    current_revision: str
     update_revision: str
     conditions: Mapping[str, Condition]
     managers: tuple[FieldManager, ...]
@@ -107,24 +154,31 @@ class WorkloadView:
 
 @dataclass(frozen=True, slots=True)
 class ReplicaSetView:
-    """A ReplicaSet as the drain and the rollout see it."""
+    """A ReplicaSet as the drain and the rollout see it.
+
+    `template` is a digest of its pod template without the label that its Deployment's controller adds: the one that
+    has its Deployment's is the present one. `lives`: its own deletion was not asked for.
+    """
 
     name: str
     uid: str
+    owner: str | None
     owner_uid: str | None
+    lives: bool
+    created_at: datetime | None
     generation: int
     observed_generation: int
     replicas: int
     current: int
-    restart_id: str | None
+    template: str
 
 
 @dataclass(frozen=True, slots=True)
 class PodState:
     """A pod as the drain and the rollout see it.
 
-    `deleted_by` is its deletionTimestamp: the end of its grace, not its begin. `exit_codes` are those of containers
-    that have ended.
+    `deleted_by` is its deletionTimestamp: the end of its grace, not its begin. `ends` are those of containers that
+    have ended.
     """
 
     name: str
@@ -141,7 +195,7 @@ class PodState:
     labels: Mapping[str, str]
     revision: str
     restart_id: str | None
-    exit_codes: tuple[int, ...]
+    ends: tuple[ContainerEnd, ...]
     waiting_reason: str
 
     @property
@@ -169,6 +223,7 @@ def workload_view(workload: Workload, document: Mapping[str, Any]) -> WorkloadVi
     """Read a workload of apps/v1."""
     metadata, spec, status = document["metadata"], document["spec"], document.get("status") or {}
     template = spec["template"]
+    template_metadata = template.get("metadata") or {}
     update = spec.get("strategy") or spec.get("updateStrategy") or {}
     daemon = workload.type == "daemonset"
     grace = template["spec"].get("terminationGracePeriodSeconds", 30)
@@ -184,10 +239,13 @@ def workload_view(workload: Workload, document: Mapping[str, Any]) -> WorkloadVi
         partition=(update.get("rollingUpdate") or {}).get("partition") or 0,
         progress_deadline=spec.get("progressDeadlineSeconds"),
         grace_period=timedelta(seconds=grace),
+        pace=_pace(workload, spec, update.get("rollingUpdate") or {}),
         annotations=metadata.get("annotations") or {},
         labels=metadata.get("labels") or {},
-        template_annotations=(template.get("metadata") or {}).get("annotations") or {},
-        selector=(spec.get("selector") or {}).get("matchLabels") or {},
+        template=_digest(template),
+        template_labels=template_metadata.get("labels") or {},
+        template_annotations=template_metadata.get("annotations") or {},
+        selector=label_selector(spec.get("selector")),
         owner=_owner(metadata, "name"),
         claims=tuple(
             volume["persistentVolumeClaim"]["claimName"]
@@ -198,7 +256,9 @@ def workload_view(workload: Workload, document: Mapping[str, Any]) -> WorkloadVi
         updated=status.get("updatedNumberScheduled" if daemon else "updatedReplicas", 0),
         ready=status.get("numberReady" if daemon else "readyReplicas", 0),
         available=status.get("numberAvailable" if daemon else "availableReplicas", 0),
+        unavailable=status.get("numberUnavailable" if daemon else "unavailableReplicas", 0),
         terminating=status.get("terminatingReplicas") or 0,
+        current_revision=status.get("currentRevision", ""),
         update_revision=status.get("updateRevision", ""),
         conditions={
             each["type"]: Condition(each["status"], each.get("reason", ""), each.get("message", ""))
@@ -211,16 +271,18 @@ def workload_view(workload: Workload, document: Mapping[str, Any]) -> WorkloadVi
 def replica_set_view(document: Mapping[str, Any]) -> ReplicaSetView:
     """Read a ReplicaSet of apps/v1."""
     metadata, spec, status = document["metadata"], document["spec"], document.get("status") or {}
-    template = (spec.get("template") or {}).get("metadata") or {}
     return ReplicaSetView(
         name=metadata["name"],
         uid=metadata["uid"],
+        owner=_owner(metadata, "name"),
         owner_uid=_owner(metadata, "uid"),
+        lives="deletionTimestamp" not in metadata,
+        created_at=_instant(metadata.get("creationTimestamp")),
         generation=metadata.get("generation", 0),
         observed_generation=status.get("observedGeneration", 0),
         replicas=spec.get("replicas", 1),
         current=status.get("replicas", 0),
-        restart_id=(template.get("annotations") or {}).get(RESTART_ANNOTATION),
+        template=_digest(spec.get("template") or {}),
     )
 
 
@@ -246,14 +308,44 @@ def pod_state(document: Mapping[str, Any]) -> PodState:
         labels=metadata.get("labels") or {},
         revision=(metadata.get("labels") or {}).get("controller-revision-hash", ""),
         restart_id=(metadata.get("annotations") or {}).get(RESTART_ANNOTATION),
-        exit_codes=tuple(state["terminated"]["exitCode"] for state in states if "terminated" in state),
+        ends=container_ends(document),
         waiting_reason=next((state["waiting"].get("reason", "") for state in states if "waiting" in state), ""),
     )
 
 
-def pods_matching(selector: Mapping[str, str], pods: Iterable[PodState]) -> list[PodState]:
-    """Return the pods that carry all labels of a selector; none for an empty selector."""
-    return [pod for pod in pods if selector and selector.items() <= pod.labels.items()]
+def _pace(workload: Workload, spec: Mapping[str, Any], rolling: Mapping[str, Any]) -> Pace:
+    ordered = spec.get("podManagementPolicy", "OrderedReady") == "OrderedReady"
+    return Pace(
+        surge=rolling.get("maxSurge"),
+        unavailable=rolling.get("maxUnavailable"),
+        in_order=workload.type == "statefulset" and ordered,
+        min_ready=timedelta(seconds=spec.get("minReadySeconds") or 0),
+        startup_probes=tuple(_startup_probes(spec["template"]["spec"])),
+    )
+
+
+def _startup_probes(pod: Mapping[str, Any]) -> Iterable[StartupProbe]:
+    """Yield those of the containers that are started for good; the defaults are the API's."""
+    sidecars = (each for each in pod.get("initContainers") or () if each.get("restartPolicy") == "Always")
+    for in_turn, containers in ((True, sidecars), (False, pod.get("containers") or ())):
+        for container in containers:
+            if (probe := container.get("startupProbe")) is not None:
+                yield StartupProbe(
+                    container=container.get("name", ""),
+                    initial_delay=probe.get("initialDelaySeconds") or 0,
+                    period=probe.get("periodSeconds") or 10,
+                    failures=probe.get("failureThreshold") or 3,
+                    in_turn=in_turn,
+                )
+
+
+def _digest(template: Mapping[str, Any]) -> str:
+    """Return what is equal for equal pod templates, whether or not a controller has labelled one."""
+    metadata = template.get("metadata") or {}
+    labels = {name: value for name, value in (metadata.get("labels") or {}).items() if name != TEMPLATE_HASH_LABEL}
+    written = {name: value for name, value in {**metadata, "labels": labels}.items() if value}
+    text = json.dumps({**template, "metadata": written}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _owner(metadata: Mapping[str, Any], part: str) -> str | None:

@@ -54,6 +54,8 @@ class MemoryCluster:
     """Workloads whose new pods do not become ready."""
     never_ending: bool = False
     """Whether worker pods ignore that they were asked to end."""
+    without_history: frozenset[str] = frozenset()
+    """Workloads with `revisionHistoryLimit: 0`: old ReplicaSets are deleted at 0, while their pods are ending."""
     _presented: dict[str, Leaf] = field(default_factory=dict)
     _ending: dict[str, int] = field(default_factory=dict)
     _made: int = 0
@@ -107,10 +109,10 @@ class MemoryCluster:
         return {document["spec"]["holderIdentity"] for _, document in self.api.within(LEASES)} - {""}
 
     def pods(self, workload: Workload) -> list[Document]:
-        """Return the pods of a workload that have not ended."""
-        uid = self.workload(workload)["metadata"]["uid"]
-        sets = {each["metadata"]["uid"] for each in self.api.list(REPLICA_SETS) if _owner_uid(each) == uid}
-        mine = (each for each in self.api.list(PODS) if _owner_uid(each) in sets)
+        """Return the pods with a workload's label that have not ended and that no ReplicaSet of another one owns."""
+        others = {each["metadata"]["uid"] for each in self.api.list(REPLICA_SETS) if _owner(each) != workload.name}
+        labelled = (each for each in self.api.list(PODS) if each["metadata"]["labels"]["app"] == workload.name)
+        mine = (each for each in labelled if _owner_uid(each) not in others)
         return [each for each in mine if each["status"]["phase"] not in ("Succeeded", "Failed")]
 
     def restarting(self, restart_id: str) -> bool:
@@ -174,6 +176,7 @@ class MemoryCluster:
         """Let each controller and the kubelet do one thing."""
         self._end_pods()
         self._start_pods()
+        self._collect_garbage()
         for path, document in tuple(self.api.documents.items()):
             if "/deployments/" in path:
                 self._roll(path, document)
@@ -196,6 +199,8 @@ class MemoryCluster:
         if self.api.documents[new].get("status", {}).get("readyReplicas", 0) >= spec["replicas"]:
             for old in owned.keys() - {new}:
                 self.api.edit(old, {"spec": {"replicas": 0}}, manager="controller")
+                if deployment["metadata"]["name"] in self.without_history and not _is_counted(owned[old]):
+                    self.api.delete(old)
 
     def _fill(self, path: str, replica_set: Document) -> None:
         """Make the pods that are missing, and ask the others to end."""
@@ -204,9 +209,7 @@ class MemoryCluster:
         kept = [(each, pod) for each, pod in mine if "deletionTimestamp" not in pod["metadata"]]
         wanted = replica_set["spec"]["replicas"]
         for each, pod in kept[wanted:]:
-            by = (self.clock.now() + timedelta(hours=1)).isoformat()
-            self.api.edit(each, {"metadata": {"deletionTimestamp": by}}, manager="controller")
-            self._ending[pod["metadata"]["uid"]] = NEEDED if _owner(replica_set) != self.target.workload.name else 1
+            self._ask_to_end(each, pod)
         for _ in range(wanted - len(kept)):
             self._make_pod(replica_set)
         status = {
@@ -215,6 +218,21 @@ class MemoryCluster:
             "readyReplicas": sum(_is_ready(pod) for _, pod in kept[:wanted]),
         }
         self.api.edit(path, {"status": status}, manager="controller")
+
+    def _ask_to_end(self, path: str, pod: Document) -> None:
+        by = (self.clock.now() + timedelta(hours=1)).isoformat()
+        self.api.edit(path, {"metadata": {"deletionTimestamp": by}}, manager="controller")
+        is_worker = pod["metadata"]["labels"]["app"] != self.target.workload.name
+        self._ending[pod["metadata"]["uid"]] = NEEDED if is_worker else 1
+
+    def _collect_garbage(self) -> None:
+        """Delete ReplicaSets whose Deployment is gone, and ask pods whose ReplicaSet is gone to end."""
+        owners = {held["metadata"]["uid"] for path, held in self.api.documents.items() if "/apis/apps/" in path}
+        for path, _ in [each for each in self.api.within(REPLICA_SETS) if _owner_uid(each[1]) not in owners]:
+            self.api.delete(path)
+        for path, pod in tuple(self.api.within(PODS)):
+            if _owner_uid(pod) not in owners and "deletionTimestamp" not in pod["metadata"]:
+                self._ask_to_end(path, pod)
 
     def _make_pod(self, replica_set: Document) -> None:
         self._made += 1
@@ -381,7 +399,12 @@ def _deployment(workload: Workload, replicas: int) -> Document:
     template = {"metadata": {"annotations": {}}, "spec": {"terminationGracePeriodSeconds": 3600}}
     return {
         "metadata": {"name": workload.name},
-        "spec": {"replicas": replicas, "progressDeadlineSeconds": 600, "template": template},
+        "spec": {
+            "replicas": replicas,
+            "progressDeadlineSeconds": 600,
+            "selector": {"matchLabels": {"app": workload.name}},
+            "template": template,
+        },
     }
 
 
@@ -416,6 +439,11 @@ def _owner_uid(document: Document) -> str:
 def _restart_id(templated: Document) -> str | None:
     found: str | None = templated.get("metadata", {}).get("annotations", {}).get(RESTART_ANNOTATION)
     return found
+
+
+def _is_counted(replica_set: Document) -> bool:
+    """Tell whether a ReplicaSet still has pods, or is to have some: those that are ending are not counted."""
+    return bool(replica_set["spec"]["replicas"] or replica_set.get("status", {}).get("replicas"))
 
 
 def _is_ready(pod: Document) -> bool:

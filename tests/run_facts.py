@@ -64,6 +64,7 @@ def facts(*, target: Document | None = None, worker: Document | None = None, **c
         unchained=frozenset(),
         autoscalers=(),
         claims=(),
+        budgets=(),
         firing=(),
         firing_unknown=None,
     )

@@ -85,7 +85,7 @@ def a_run() -> Iterator[tuple[float, Event]]:
     yield 301, Remark(Level.WARNING, "503 Service Unavailable; going on to wait, nothing is concluded from it")
     for seconds in range(305, 600, 5):
         yield seconds, draining(at(1), 1, 2)
-    yield 600, LostWork(PODS[2], 137)
+    yield 600, LostWork(PODS[2], "worker", 137)
     for seconds in range(605, 720, 5):
         yield seconds, draining(at(1), 1)
     yield 724, draining(at(1))

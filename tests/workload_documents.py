@@ -12,6 +12,8 @@ DAEMON_SET = Workload(NAMESPACE, "daemonset", "build-service")
 WORKER = Workload(NAMESPACE, "deployment", "worker")
 RESTART_ID = "run-1-1"
 RESTARTED: Document = {"annotations": {"certlag.dev/restart-id": RESTART_ID}}
+TEMPLATE: Document = {"metadata": RESTARTED, "spec": {"terminationGracePeriodSeconds": 60}}
+"""Live pods may have been made with another grace: see `a_pod`."""
 
 
 def a_deployment(workload: Workload = DEPLOYMENT, replicas: int = 1, **changes: Any) -> Document:
@@ -23,7 +25,7 @@ def a_deployment(workload: Workload = DEPLOYMENT, replicas: int = 1, **changes: 
             "progressDeadlineSeconds": 600,
             "selector": {"matchLabels": {"app": workload.name}},
             "strategy": {"type": "RollingUpdate"},
-            "template": {"metadata": RESTARTED, "spec": {"terminationGracePeriodSeconds": 3600}},
+            "template": TEMPLATE,
         },
         "status": {
             "observedGeneration": 3,
@@ -64,7 +66,8 @@ def a_daemon_set(pods: int = 1, **changes: Any) -> Document:
 
 
 def a_replica_set(workload: Workload = DEPLOYMENT, name: str = "new", replicas: int = 1, **changes: Any) -> Document:
-    """Return a ReplicaSet of a Deployment, with the template of the restart."""
+    """Return a ReplicaSet of a Deployment, with its template and the label that its controller adds."""
+    template = merged(TEMPLATE, {"metadata": {"labels": {"pod-template-hash": name}}})
     document = {
         "metadata": {
             "name": f"{workload.name}-{name}",
@@ -72,7 +75,7 @@ def a_replica_set(workload: Workload = DEPLOYMENT, name: str = "new", replicas: 
             "generation": 2,
             "ownerReferences": [owner("Deployment", workload.name)],
         },
-        "spec": {"replicas": replicas, "template": {"metadata": RESTARTED}},
+        "spec": {"replicas": replicas, "template": template},
         "status": {"observedGeneration": 2, "replicas": replicas},
     }
     found: Document = merged(document, changes)

@@ -8,8 +8,9 @@ def lasting_line(event: Event) -> tuple[Level, str] | None:
     match event:
         case Written(what):
             return Level.INFO, f"done: {what}"
-        case LostWork(pod, exit_code):
-            return Level.WARNING, f"{pod} ended with {exit_code}, it was killed: what it worked on may be cut off"
+        case LostWork(pod, container, exit_code):
+            ended = f"container {container} of pod {pod} ended with {exit_code}"
+            return Level.WARNING, f"{ended}, it was killed: what it worked on may be cut off"
         case Remark(level, text):
             return level, text
     return None

@@ -309,6 +309,7 @@ class Command:
             unchained=gatherer.unchained(),
             autoscalers=gatherer.autoscalers(keda=False),
             claims=(),
+            budgets=gatherer.disruption_budgets(),
             firing=(),
             firing_unknown=None,
         )

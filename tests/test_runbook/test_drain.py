@@ -6,9 +6,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from exporter.model import Workload
 from runbook.contest import Contest
 from runbook.drain import Drained, Draining, drain_progress
 from runbook.workloads import pod_state, replica_set_view, workload_view
+from tests.builders import NAMESPACE
+from tests.memory_api import merged
 from tests.workload_documents import (
     ENDING,
     STATEFUL_SET,
@@ -21,6 +24,8 @@ from tests.workload_documents import (
 )
 
 UID = "uid-of-worker"
+OTHERS = a_replica_set(Workload(NAMESPACE, "deployment", "other"))
+WORKER_LABELS: Document = {"metadata": {"labels": {"app": "worker"}}}
 
 
 def judged(
@@ -67,8 +72,10 @@ def test_r3_a_pod_created_after_the_first_list_is_waited_for_too() -> None:
 
 def test_r3_a_pod_of_the_first_list_is_waited_for_although_nothing_owns_it_any_more() -> None:
     orphan = a_worker_pod(metadata={"ownerReferences": []})
-    assert isinstance(judged(orphan, initial=("uid-of-pod-1",)), Draining)
-    assert isinstance(judged(orphan), Drained)
+    unlabelled = a_worker_pod("pod-1", metadata={"ownerReferences": [], "labels": {"app": None}})
+    assert isinstance(judged(orphan), Draining)
+    assert isinstance(judged(unlabelled, initial=("uid-of-pod-1",)), Draining)
+    assert isinstance(judged(unlabelled), Drained)
 
 
 @pytest.mark.parametrize("phase", ["Failed", "Succeeded"])
@@ -82,12 +89,12 @@ def test_r6_pods_that_ended_are_given_with_their_exit_codes() -> None:
     killed = {"containerStatuses": [{"state": {"terminated": {"exitCode": 137}}}]}
     progress = judged(a_worker_pod(phase="Failed", status=killed))
     assert isinstance(progress, Drained)
-    assert progress.ended[0].exit_codes == (137,)
+    assert [end.exit_code for end in progress.ended[0].ends] == [137]
 
 
 def test_a_pod_of_somebody_else_with_the_same_labels_is_not_waited_for() -> None:
     stranger = a_pod("other", "other-new", metadata={"labels": {"app": "worker"}})
-    assert isinstance(judged(stranger), Drained)
+    assert isinstance(judged(stranger, replica_sets=[OTHERS]), Drained)
 
 
 @pytest.mark.parametrize(
@@ -148,22 +155,26 @@ PHASES = st.sampled_from(["Pending", "Running", "Unknown", "Succeeded", "Failed"
 
 
 @settings(suppress_health_check=[HealthCheck.too_slow])
-@given(st.lists(st.tuples(PHASES, st.booleans(), st.sampled_from(["worker-new", "other-new"]), st.booleans())))
+@given(
+    st.lists(
+        st.tuples(PHASES, st.booleans(), st.sampled_from(["worker-new", "worker-gone", "other-new"]), st.booleans())
+    )
+)
 def test_drained_is_said_exactly_when_no_pod_of_it_has_anything_left_to_run(
     pods: list[tuple[str, bool, str, bool]],
 ) -> None:
-    """For any pods: phase, ending or not, of this worker or another, on the first list or not."""
+    """For any pods: phase, ending or not, of this worker, a dead ReplicaSet or another's, on the first list or not."""
     documents = [
-        a_pod(f"pod-{number}", of, phase=phase, **(ENDING if ending else {}))
+        merged(a_pod(f"pod-{number}", of, phase=phase, **(ENDING if ending else {})), WORKER_LABELS)
         for number, (phase, ending, of, _) in enumerate(pods)
     ]
     initial = tuple(f"uid-of-pod-{number}" for number, (*_, first) in enumerate(pods) if first)
     alive = {
         f"pod-{number}"
         for number, (phase, _, of, first) in enumerate(pods)
-        if phase not in ("Succeeded", "Failed") and (of == "worker-new" or first)
+        if phase not in ("Succeeded", "Failed") and (of != "other-new" or first)
     }
-    progress = judged(*documents, initial=initial)
+    progress = judged(*documents, initial=initial, replica_sets=[a_replica_set(WORKER, replicas=0), OTHERS])
     if alive:
         assert isinstance(progress, Draining)
         assert {pod.name for pod in progress.pods} == alive

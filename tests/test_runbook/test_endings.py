@@ -337,6 +337,24 @@ def test_r6_a_worker_that_was_killed_is_reported_once_as_lost_work() -> None:
     assert [event.exit_code for event in driver.told if isinstance(event, LostWork)] == [137]
 
 
+@pytest.mark.field_case("D1")
+def test_old_worker_pods_whose_replica_set_is_gone_are_waited_for() -> None:
+    """With `revisionHistoryLimit: 0` a rollout deletes the ReplicaSet of pods that have an hour left to end in."""
+    cluster = MemoryCluster(without_history=frozenset({WORKERS[0].name}), never_ending=True)
+    cluster.api.edit(workload_path(WORKERS[0]), {"spec": {"template": {"metadata": {"annotations": {"v": "2"}}}}})
+    for _ in range(4):
+        cluster.step()
+    kept = [path for path, _ in cluster.api.within(REPLICA_SETS) if "/worker-a-" in path]
+    assert (len(kept), len(cluster.pods(WORKERS[0]))) == (1, 4)
+    ending = restart(cluster)
+    assert ending.outcome is Outcome.DRAIN_TIMED_OUT
+    assert "deployment/worker-a: 4 pods not ended" in ending.message
+    assert cluster.restarts == 0
+    cluster.never_ending = False
+    assert finish(cluster).outcome is Outcome.DONE
+    assert cluster.restarts == 1
+
+
 def test_a_silence_stands_in_the_record_and_is_ended_whatever_the_end() -> None:
     cluster = MemoryCluster()
     seen = set()

@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from runbook import cli
+from runbook.containers import ContainerEnd
 from runbook.effects import Document
 from runbook.job import (
     JobView,
@@ -170,13 +171,16 @@ def test_the_pods_of_a_job_are_known_by_their_host(job: str) -> None:
     assert not is_pod_of(f"ann@other-{host}/machine/1/run", job)
 
 
+ENDED = (ContainerEnd("run", 137, works=True),)
+
+
 @pytest.mark.parametrize(
     ("changes", "is_dead"),
     [
-        ({"phase": "Failed", "exit_codes": (137,)}, True),
-        ({"phase": "Running", "exit_codes": (137,)}, False),
-        ({"phase": "Failed", "exit_codes": ()}, False),
-        ({"phase": "Failed", "exit_codes": (137,), "name": "job-other"}, False),
+        ({"phase": "Failed", "ends": ENDED}, True),
+        ({"phase": "Running", "ends": ENDED}, False),
+        ({"phase": "Failed", "ends": ()}, False),
+        ({"phase": "Failed", "ends": ENDED, "name": "job-other"}, False),
     ],
     ids=["reported by its kubelet", "another container runs", "its node is lost", "another pod"],
 )

@@ -81,7 +81,9 @@ def test_a_pod_that_is_gone_is_told_with_how_long_it_took() -> None:
 
 def test_work_that_was_lost_and_a_rollout_that_stalls_are_warnings() -> None:
     warnings = [line.partition(" WARNING ")[2] for line in lines_of() if " WARNING " in line]
-    assert f"{PODS[2]} ended with 137, it was killed: what it worked on may be cut off" in warnings
+    assert (
+        f"container worker of pod {PODS[2]} ended with 137, it was killed: what it worked on may be cut off" in warnings
+    )
     assert any("stalled: has timed out on node" in warning for warning in warnings)
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from exporter.model import Workload
 from runbook.contest import Contest
-from runbook.rollout import MAX_INT32, RolledOut, RollingOut, rollout_progress
+from runbook.rollout import MAX_INT32, RolledOut, RollingOut, Wanted, rollout_progress
 from runbook.workloads import pod_state, replica_set_view, workload_view
 from tests.builders import DEPLOYMENT
 from tests.workload_documents import (
@@ -36,7 +36,8 @@ def judged(
     of: Document | None = None,
     replica_sets: tuple[Document, ...] = (OLD_SET, a_replica_set()),
     workload: Workload = DEPLOYMENT,
-    restart_id: str | None = RESTART_ID,
+    restart_id: str = RESTART_ID,
+    wanted: Wanted = Wanted.RESTART,
 ) -> RolledOut | RollingOut | Contest:
     return rollout_progress(
         workload_view(workload, of or a_deployment()),
@@ -44,6 +45,7 @@ def judged(
         [pod_state(pod) for pod in pods],
         uid="uid-of-build-service",
         restart_id=restart_id,
+        wanted=wanted,
     )
 
 
@@ -120,11 +122,42 @@ def test_what_is_not_available_is_not_rolled_out() -> None:
     assert why(judged(a_pod(), of=of)) == "it is not Available"
 
 
-@pytest.mark.parametrize(
-    ("replica_sets", "count"), [((), 0), ((a_replica_set(), a_replica_set(DEPLOYMENT, "twin", 0)), 2)]
-)
-def test_exactly_one_replica_set_must_have_the_new_template(replica_sets: tuple[Document, ...], count: int) -> None:
-    assert why(judged(a_pod(), replica_sets=replica_sets)) == f"{count} ReplicaSets have the new template, not 1"
+def test_without_a_replica_set_of_its_template_it_is_not_rolled_out() -> None:
+    assert why(judged(a_pod(), replica_sets=())) == "no ReplicaSet has its template yet"
+    assert why(judged(a_pod(), replica_sets=(OLD_SET,))) == "no ReplicaSet has its template yet"
+
+
+def test_of_two_replica_sets_with_its_template_the_older_counts_as_for_its_controller() -> None:
+    twin = a_replica_set(DEPLOYMENT, "twin", 0, metadata={"creationTimestamp": "2026-06-01T12:00:01Z"})
+    older = a_replica_set(metadata={"creationTimestamp": "2026-06-01T12:00:00Z"})
+    assert isinstance(judged(a_pod(), replica_sets=(twin, older)), RolledOut)
+    later = a_replica_set(metadata={"creationTimestamp": "2026-06-01T12:00:02Z"})
+    assert why(judged(a_pod(), replica_sets=(twin, later))) == "0 of 1 pods are Ready"
+
+
+def test_a_replica_set_that_also_has_our_restart_id_does_not_count_beside_the_one_of_the_present_template() -> None:
+    """Somebody has repaired the template with `kubectl set image`: our annotation stays in it."""
+    broken = a_replica_set(DEPLOYMENT, "broken", 0, spec={"template": {"spec": {"nodeName": "broken"}}})
+    failed = a_pod("broken-pod", "build-service-broken", status=UNREADY)
+    assert isinstance(judged(a_pod(), replica_sets=(OLD_SET, broken, a_replica_set())), RolledOut)
+    assert why(judged(a_pod(), failed, replica_sets=(OLD_SET, broken, a_replica_set()))) == (
+        "pods of before still run: broken-pod"
+    )
+
+
+def test_a_template_of_others_is_rolled_out_if_the_present_one_is_wanted() -> None:
+    of = a_deployment(spec={"template": OLD_TEMPLATE})
+    assert isinstance(judged(OLD_POD, of=of, wanted=Wanted.PRESENT), RolledOut)
+    assert why(judged(a_pod(), of=of, wanted=Wanted.PRESENT)) == "0 of 1 pods are Ready"
+    assert why(judged(OLD_POD, of=a_deployment(spec={"paused": True}), wanted=Wanted.PRESENT)) == (
+        "its rollout is paused"
+    )
+
+
+def test_an_ending_pod_whose_replica_set_is_gone_is_waited_for() -> None:
+    """With `revisionHistoryLimit: 0` a ReplicaSet is deleted while its pod is still ending."""
+    left = a_pod("left", "build-service-gone", **ENDING)
+    assert why(judged(a_pod(), left)) == "pods of before still run: left"
 
 
 @pytest.mark.parametrize(
@@ -180,9 +213,9 @@ def test_r27_a_daemon_set_that_wants_no_pod_is_no_success() -> None:
 
 def test_workers_are_back_when_their_pods_are_ready_whatever_their_template_says() -> None:
     pod = a_pod(**OLD_TEMPLATE)
-    assert isinstance(judged(pod, restart_id=None), RolledOut)
-    assert why(judged(a_pod(status=UNREADY), restart_id=None)) == "0 of 1 pods are Ready"
-    assert isinstance(judged(of=a_deployment(replicas=0), restart_id=None), RolledOut)
+    assert isinstance(judged(pod, wanted=Wanted.READY), RolledOut)
+    assert why(judged(a_pod(status=UNREADY), wanted=Wanted.READY)) == "0 of 1 pods are Ready"
+    assert isinstance(judged(of=a_deployment(replicas=0), wanted=Wanted.READY), RolledOut)
 
 
 COUNTS = st.integers(0, 3)

@@ -1,12 +1,22 @@
 """Workloads, ReplicaSets and pods are read as the API means them: what is absent is nothing, not an error."""
 
+from copy import deepcopy
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from runbook.workloads import pod_state, pods_matching, replica_set_view, workload_view
+from runbook.workloads import pod_state, replica_set_view, workload_view
 from tests.builders import DEPLOYMENT
-from tests.workload_documents import DAEMON_SET, ENDING, STATEFUL_SET, a_daemon_set, a_deployment, a_pod, a_stateful_set
+from tests.workload_documents import (
+    DAEMON_SET,
+    ENDING,
+    STATEFUL_SET,
+    a_daemon_set,
+    a_deployment,
+    a_pod,
+    a_replica_set,
+    a_stateful_set,
+)
 
 BARE = {"metadata": {"name": "x", "uid": "u", "resourceVersion": "1"}, "spec": {"template": {"spec": {}}}}
 
@@ -71,7 +81,7 @@ def test_the_last_writer_of_a_field_is_the_latest_who_owns_it_and_is_not_us() ->
 
 def test_a_replica_set_without_a_status_has_nothing_running() -> None:
     view = replica_set_view({"metadata": {"name": "x", "uid": "u"}, "spec": {}})
-    assert (view.replicas, view.current, view.owner_uid, view.restart_id) == (1, 0, None, None)
+    assert (view.replicas, view.current, view.owner_uid, view.lives) == (1, 0, None, True)
 
 
 def test_a_pod_that_is_ending_has_been_since_its_deadline_less_its_grace() -> None:
@@ -97,11 +107,16 @@ def test_a_pod_without_a_status_is_neither_ready_nor_ended() -> None:
 def test_exit_codes_and_what_a_container_waits_for_are_read() -> None:
     states = [{"state": {"terminated": {"exitCode": 137}}}, {"state": {"waiting": {"reason": "ImagePullBackOff"}}}, {}]
     pod = pod_state(a_pod(status={"containerStatuses": states}))
-    assert (pod.exit_codes, pod.waiting_reason) == ((137,), "ImagePullBackOff")
+    assert [end.exit_code for end in pod.ends] == [137]
+    assert pod.waiting_reason == "ImagePullBackOff"
 
 
-def test_r2_an_empty_selector_matches_nothing() -> None:
-    pods = [pod_state(a_pod())]
-    assert pods_matching({}, pods) == []
-    assert pods_matching({"app": "build-service"}, pods) == pods
-    assert pods_matching({"app": "build-service", "tier": "x"}, pods) == []
+def test_a_replica_set_has_the_template_of_its_deployment_whatever_its_controller_labels_it_with() -> None:
+    """API servers write `creationTimestamp: null` into templates, and clients leave it out."""
+    deployment = a_deployment(spec={"template": {"metadata": {"labels": {"app": "x"}}}})
+    written = deepcopy(deployment["spec"]["template"])
+    written["metadata"] |= {"creationTimestamp": None, "labels": {"app": "x", "pod-template-hash": "abc"}}
+    present = workload_view(DEPLOYMENT, deployment).template
+    assert replica_set_view(a_replica_set(spec={"template": written})).template == present
+    written["spec"]["hostNetwork"] = True
+    assert replica_set_view(a_replica_set(spec={"template": written})).template != present
