@@ -1,7 +1,7 @@
 """All that a plan is made from, gathered once: reads the cluster and probes the target's pods; changes nothing."""
 
 from base64 import b64decode
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -81,18 +81,18 @@ class Facts:
     firing: tuple[str, ...] | None
     firing_unknown: str | None
 
-    def pods_of(self, workload: Workload) -> tuple[PodState, ...]:
+    def pods_of(self, workload: Workload, *, ignored: Collection[str] = ()) -> tuple[PodState, ...]:
         """Return the pods that are a workload's, owned by it or not, and that have not ended."""
         view = self.views.get(workload)
         if view is None:
             return ()
         others = {each.uid for each in self.views.values()}
-        found = ownership.pods_of(view, self.replica_sets, self.pods, others=others)
+        found = ownership.pods_of(view, self.replica_sets, self.pods, others=others, ignored=ignored)
         return tuple(pod for pod in found if not pod.terminal)
 
-    def unowned(self, workload: Workload) -> tuple[PodState, ...]:
+    def unowned(self, workload: Workload, *, ignored: Collection[str] = ()) -> tuple[PodState, ...]:
         """Return those of its pods that it does not own, and that nobody has asked to end."""
-        found = self.pods_of(workload)
+        found = self.pods_of(workload, ignored=ignored)
         view = self.views.get(workload)
         owned = ownership.owners_of(view, self.replica_sets) if view else ()
         return tuple(pod for pod in found if pod.owner_uid not in owned and not pod.terminating)

@@ -340,7 +340,7 @@ def grace(facts: Facts, asked: Asked) -> Iterator[Check]:
 def unowned_pods(facts: Facts, asked: Asked) -> Iterator[Check]:
     """Pods with a workload's labels that nobody would end: the drain, or the rollout, would wait for them."""
     for view in _views(facts, asked):
-        names = [pod.name for pod in facts.unowned(view.workload) if pod.name not in asked.ignored_pods]
+        names = [pod.name for pod in facts.unowned(view.workload, ignored=asked.ignored_pods)]
         if names:
             text = (
                 f"pods with the labels of {reference(view.workload)} belong to no controller that is known to live: "
@@ -384,7 +384,7 @@ def drain_timeout(facts: Facts, asked: Asked) -> Iterator[Check]:
     """A drain that waits as long as the workers may take."""
     for worker in asked.target.workers:
         if (view := facts.views.get(worker)) is not None:
-            span = drain_span(view, facts.pods_of(worker))
+            span = drain_span(view, facts.pods_of(worker, ignored=asked.ignored_pods))
             yield from _outlasts(
                 "drain-timeout", f"{reference(worker)} may take {{}} to finish", span, asked.limits.drain
             )
@@ -394,7 +394,7 @@ def restart_timeout(facts: Facts, asked: Asked) -> Iterator[Check]:
     """A restart, and workers that come back, are waited for as long as they may take."""
     limit = asked.limits.restart
     if (target := facts.views.get(asked.target.workload)) is not None and target.replicas:
-        span = restart_span(target, facts.pods_of(target.workload))
+        span = restart_span(target, facts.pods_of(target.workload, ignored=asked.ignored_pods))
         yield from _outlasts("restart-timeout", f"{reference(target.workload)} may take {{}} to restart", span, limit)
         yield from _progress_deadline(target)
     for view in _workers(facts, asked):

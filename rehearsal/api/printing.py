@@ -17,7 +17,7 @@ from rehearsal.api.resources import (
 )
 from rehearsal.objects import Document, condition, instant, is_ending, name_of
 
-_UNTYPED_ITEMS = ("", "apps", "coordination.k8s.io", "autoscaling")
+_UNTYPED_ITEMS = ("", "apps", "coordination.k8s.io", "autoscaling", "policy")
 """Groups whose lists leave out the kind of each item, as Go's types do; custom resources have it."""
 
 

@@ -62,6 +62,9 @@ DEPLOYMENTS = _apps("deployments", "Deployment", "deploy")
 REPLICA_SETS = _apps("replicasets", "ReplicaSet", "rs")
 STATEFUL_SETS = _apps("statefulsets", "StatefulSet", "sts")
 DAEMON_SETS = _apps("daemonsets", "DaemonSet", "ds", scale=False)
+POD_DISRUPTION_BUDGETS = Resource(
+    "policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget", ("pdb",), status=True, generation=True
+)
 LEASES = Resource("coordination.k8s.io", "v1", "leases", "Lease")
 AUTOSCALERS = Resource(
     "autoscaling", "v2", "horizontalpodautoscalers", "HorizontalPodAutoscaler", ("hpa",), status=True
@@ -74,7 +77,7 @@ SCALED_OBJECTS = Resource("keda.sh", "v1alpha1", "scaledobjects", "ScaledObject"
 
 ALWAYS = (
     *(NAMESPACES, NODES, PODS, CONFIG_MAPS, SECRETS, EVENTS, PERSISTENT_VOLUME_CLAIMS),
-    *(DEPLOYMENTS, REPLICA_SETS, STATEFUL_SETS, DAEMON_SETS, LEASES, AUTOSCALERS),
+    *(DEPLOYMENTS, REPLICA_SETS, STATEFUL_SETS, DAEMON_SETS, LEASES, AUTOSCALERS, POD_DISRUPTION_BUDGETS),
     *(CERTIFICATES, CERTIFICATE_REQUESTS, ISSUERS, CLUSTER_ISSUERS),
 )
 """What every embedded cluster serves; `SCALED_OBJECTS` only where KEDA is wanted."""

@@ -88,7 +88,8 @@ class DeploymentController:
             return
         new = owned.new or self._create(deployment, owned, 0)
         self._resize(deployment, new, deployment["spec"]["replicas"])
-        self._clean_up(deployment, owned)
+        if is_complete(deployment, owned):
+            self._clean_up(deployment, owned)
 
     def _roll(self, deployment: Document, owned: Owned) -> None:
         replicas, limits = deployment["spec"]["replicas"], bounds(deployment["spec"])
@@ -134,7 +135,8 @@ class DeploymentController:
         self._api.patch(REPLICA_SETS, key, patch, MERGE_PATCH, MANAGER)
 
     def _clean_up(self, deployment: Document, owned: Owned) -> None:
-        empty = [each for each in owned.old if not each["spec"]["replicas"] and not each["status"].get("replicas")]
+        """Delete the oldest ReplicaSets beyond the limit that are at 0; their pods may still be ending."""
+        empty = [each for each in owned.old if _is_empty(each)]
         for each in empty[: max(0, len(empty) - deployment["spec"]["revisionHistoryLimit"])]:
             self._api.delete(REPLICA_SETS, Key(namespace_of(each), name_of(each)))
 
@@ -159,6 +161,13 @@ def _sorted(deployment: Document, sets: Iterable[Document]) -> Owned:
 
 def _revision(replica_set: Document) -> int:
     return int(annotations_of(replica_set).get(REVISION, "0"))
+
+
+def _is_empty(replica_set: Document) -> bool:
+    """Tell whether a ReplicaSet is at 0 and its controller has seen that; pods that are ending are not counted."""
+    metadata, status = replica_set["metadata"], replica_set["status"]
+    seen = status.get("observedGeneration", 0) >= metadata["generation"]
+    return seen and not replica_set["spec"]["replicas"] and not status.get("replicas")
 
 
 def _size(replica_set: Document) -> Size:

@@ -48,12 +48,15 @@ class StatefulSetController:
         current = stateful_set["status"].get("currentRevision", update)
         by_ordinal = {_ordinal(pod): pod for pod in pods}
         current = self._report(stateful_set, by_ordinal, current, update, now)
-        self._step(stateful_set, by_ordinal, current, update)
+        available = {ordinal for ordinal, pod in by_ordinal.items() if is_available(pod, stateful_set, now)}
+        self._step(stateful_set, by_ordinal, current, update, available)
         later = (available_at(pod, stateful_set) for pod in by_ordinal.values())
         return earliest(*(at for at in later if at is not None and at > now))
 
-    def _step(self, stateful_set: Document, by_ordinal: dict[int, Document], current: str, update: str) -> None:
-        """Do the one next thing; with OrderedReady each waits for the one before."""
+    def _step(
+        self, stateful_set: Document, by_ordinal: dict[int, Document], current: str, update: str, available: set[int]
+    ) -> None:
+        """Do the one next thing; with OrderedReady each waits until the one before is available."""
         spec = stateful_set["spec"]
         replicas, patient = spec["replicas"], spec["podManagementPolicy"] == "OrderedReady"
         for ordinal in range(replicas):
@@ -62,7 +65,7 @@ class StatefulSetController:
                 self._create(stateful_set, ordinal, current, update)
             elif has_ended(pod) and not is_ending(pod):
                 delete_pod(self._api, pod)
-            if patient and (pod is None or is_ending(pod) or not is_ready(pod)):
+            if patient and (pod is None or is_ending(pod) or ordinal not in available):
                 return
         for ordinal in sorted((each for each in by_ordinal if each >= replicas), reverse=True):
             pod = by_ordinal[ordinal]
@@ -71,9 +74,11 @@ class StatefulSetController:
             if patient:
                 return
         if spec["updateStrategy"]["type"] == "RollingUpdate":
-            self._update(stateful_set, by_ordinal, update)
+            self._update(stateful_set, by_ordinal, update, available)
 
-    def _update(self, stateful_set: Document, by_ordinal: dict[int, Document], update: str) -> None:
+    def _update(
+        self, stateful_set: Document, by_ordinal: dict[int, Document], update: str, available: set[int]
+    ) -> None:
         partition = stateful_set["spec"]["updateStrategy"]["rollingUpdate"]["partition"]
         for ordinal in range(stateful_set["spec"]["replicas"] - 1, partition - 1, -1):
             pod = by_ordinal.get(ordinal)
@@ -82,7 +87,7 @@ class StatefulSetController:
             if labels_of(pod).get(REVISION_LABEL) != update:
                 delete_pod(self._api, pod)
                 return
-            if not is_ready(pod):
+            if ordinal not in available:
                 return
 
     def _create(self, stateful_set: Document, ordinal: int, current: str, update: str) -> None:

@@ -56,7 +56,7 @@ class Container:
         """Have it wait for its next start, longer each time (CrashLoopBackOff)."""
         first, longest = BACKOFF
         self.last = {"terminated": self._terminated()}
-        self.start_at = now + min(first * 2**self.restarts, longest)
+        self.start_at = now + min(first * 2 ** min(self.restarts, 16), longest)
         self.restarts += 1
         self.started_at = self.ended_at = None
 

@@ -23,6 +23,7 @@ _GROUPS = {
     "replicasets": "apis/apps/v1",
     "leases": "apis/coordination.k8s.io/v1",
     "horizontalpodautoscalers": "apis/autoscaling/v2",
+    "poddisruptionbudgets": "apis/policy/v1",
     "scaledobjects": "apis/keda.sh/v1alpha1",
     "certificates": "apis/cert-manager.io/v1",
     "certificaterequests": "apis/cert-manager.io/v1",

@@ -210,14 +210,12 @@ class Cluster:
 
     def get(self, kind: str, name: str) -> Document:
         """Return an object; an empty document if there is none."""
-        found: Document = self._do(
-            lambda cluster: cluster.api.storage.get(_RESOURCES[kind], Key(NAMESPACE, name)) or {}
-        )
-        return found
+        found: Document = self._see(lambda cluster: cluster.api.storage.get(_RESOURCES[kind], Key(NAMESPACE, name)))
+        return found or {}
 
     def pods(self, app: str) -> list[Document]:
         """Return the pods with this label `app`, those that are ending included, by name."""
-        found = self._do(lambda cluster: tuple(cluster.api.storage.all(_RESOURCES["Pod"]).values()))
+        found = self._see(lambda cluster: tuple(cluster.api.storage.all(_RESOURCES["Pod"]).values()))
         return sorted((pod for pod in found if labels_of(pod).get("app") == app), key=name_of)
 
     # --- between --------------------------------------------------------------------------------------------
@@ -229,6 +227,10 @@ class Cluster:
         done = work(self.live.cluster)
         self.live.cluster.nudge()
         return done
+
+    def _see(self, work: Callable[[EmbeddedCluster], Any]) -> Any:
+        """Look at something in the cluster's thread."""
+        return work(self.live.cluster) if self.live.is_this_thread else self.live.call(work)
 
     def see(self, request: Request) -> Refusal | None:
         """Be shown a request before it is answered."""

@@ -7,7 +7,7 @@ KINDS = {"deployment": "Deployment", "statefulset": "StatefulSet", "daemonset": 
 
 def workload(kind: str, name: str, *, replicas: int | None = 1, image: str, grace: int, spec: str, pod: str) -> str:
     """A workload of one container; `spec` and `pod` are further lines of its spec and of its pods'."""
-    serves = image == "server"
+    serves = "server" in image
     lines = [
         "apiVersion: apps/v1",
         f"kind: {KINDS[kind]}",
@@ -29,7 +29,7 @@ def workload(kind: str, name: str, *, replicas: int | None = 1, image: str, grac
 def deployment(
     name: str, *, replicas: int = 1, image: str = "server", grace: int = 60, spec: str = "", pod: str = ""
 ) -> str:
-    """A Deployment; with the image `server` it mounts the Secret of its name and serves TLS on 8443."""
+    """A Deployment; with an image of a server it mounts the Secret of its name and serves TLS on 8443."""
     return workload("deployment", name, replicas=replicas, image=image, grace=grace, spec=spec, pod=pod)
 
 
