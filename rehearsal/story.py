@@ -18,7 +18,7 @@ from rehearsal.api.patches import MERGE_PATCH
 from rehearsal.api.resources import CERTIFICATES, DEPLOYMENTS, ISSUERS, STATEFUL_SETS
 from rehearsal.api.storage import Key
 from rehearsal.cluster import EmbeddedCluster, MovableClock
-from rehearsal.node.programs import BUILD_SERVICE, IDLE, Program
+from rehearsal.node.programs import BUILD_SERVICE, CRASHING, IDLE, Program
 from rehearsal.objects import Document
 
 NAMESPACE = "opschain"
@@ -30,6 +30,7 @@ IMAGES = {
     "worker": "rehearsal/opschain-api-worker",
     "tls": "rehearsal/tls-server",
     "mute": "rehearsal/mute",
+    "broken": "rehearsal/opschain-api-worker:broken",
 }
 """Nothing is pulled: an image is the name of a program (`rehearsal.node.programs`)."""
 
@@ -47,6 +48,7 @@ def programs(*, change: timedelta = CHANGE) -> dict[str, Program]:
         IMAGES["tls"]: BUILD_SERVICE,
         IMAGES["worker"]: Program(change=change),
         IMAGES["mute"]: IDLE,
+        IMAGES["broken"]: CRASHING,
     }
 
 

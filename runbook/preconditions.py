@@ -18,6 +18,7 @@ from runbook.hold import Limits
 from runbook.pace import Span, drain_span, exact, restart_span, return_span, turns_of
 from runbook.plan import Check, CheckResult
 from runbook.record import Record
+from runbook.rights import to_see_budgets
 from runbook.workloads import WorkloadView, reference
 
 OVERRIDES = {
@@ -430,7 +431,7 @@ def disruption_budget(facts: Facts, asked: Asked) -> Iterator[Check]:
         return
     if facts.budgets is None:
         text = f"whether a PodDisruptionBudget covers {reference(view.workload)} cannot be seen"
-        yield Check("disruption-budget", CheckResult.NOTED, text, "the right to list poddisruptionbudgets.policy")
+        yield Check("disruption-budget", CheckResult.NOTED, text, f"a right to {to_see_budgets(asked.target)}")
         return
     away = turns_of(view).unavailable
     for budget in facts.budgets:

@@ -81,6 +81,11 @@ def to_read_claims(target: Target) -> Right:
     return Right("get", "", "persistentvolumeclaims", namespace, why="whether two pods may use the volume at once")
 
 
+def to_see_budgets(target: Target) -> Right:
+    """Return what it takes to show the PodDisruptionBudgets of a target; a run goes without."""
+    return Right("list", "policy", "poddisruptionbudgets", target.workload.namespace, why="which of them cover it")
+
+
 def to_run(
     target: Target, *, port_forward: bool, keda: bool, made: frozenset[ObjectKey] = frozenset()
 ) -> Iterator[Right]:

@@ -71,6 +71,25 @@ DRILLS = (
         before=deeds.add_autoscaler,
     ),
     Drill(
+        "unfinished-rollout",
+        "why a drain is refused whose workers would not come back: a rollout that never finished",
+        "Somebody has deployed workers that crash: the new pod never got ready, so the three old ones still work.",
+        (
+            Typed(RESTART, 3, "It is refused: scaled to 0 and back, all three would come from the broken template."),
+            Elsewhere(
+                f"kubectl rollout undo deployment/{WORKER}",
+                "Finish that rollout, or undo it, as the refusal says.",
+                deeds.undo_broken_workers,
+            ),
+            _again("The workers' template is again the one that their pods are of."),
+        ),
+        (
+            "The counts and the controller's reason in the refusal, and the option that accepts them.",
+            "The target is looked at too: a StatefulSet is not updated past a pod that is not ready.",
+        ),
+        before=deeds.deploy_broken_workers,
+    ),
+    Drill(
         "locked",
         "what it looks like when a colleague is restarting the same service",
         "Maria has begun the same restart from her laptop; her run holds the lock.",
@@ -219,6 +238,25 @@ DRILLS = (
         (
             "kubectl logs --previous of the new pod, before anything else.",
             "Builds are down until this is mended: CertlagWorkersLeftDrained wakes a person, and names the command.",
+        ),
+        before=deeds.crash_service,
+    ),
+    Drill(
+        "repaired-template",
+        "that a run goes on once somebody has repaired the target's template",
+        "The build service's new pod crashes at each start: its template names a configuration that is gone.",
+        (
+            Typed(RESTART, 6, "After five minutes it gives up: the workers are left drained, under the record."),
+            Elsewhere(
+                f"kubectl edit deployment/{SERVICE}",
+                "Repair the template, and let it roll out; or deploy another one.",
+                deeds.repair_template,
+            ),
+            Typed(RESUME, 0, "It takes the present template, verifies its pods, and puts the workers back."),
+        ),
+        (
+            "The annotation certlag.dev/restart-id may stay in the template, or not: what its pods serve counts.",
+            "No second restart is requested if they serve the issued certificate.",
         ),
         before=deeds.crash_service,
     ),

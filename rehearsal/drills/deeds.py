@@ -60,6 +60,28 @@ def mend_service(scene: Scene) -> None:
     scene.live.cluster.faults.crashing.discard(SERVICE)
 
 
+def repair_template(scene: Scene) -> None:
+    """Let the build service start again, by a change of its pod template."""
+    mend_service(scene)
+    scene.patch(SERVICE, {"spec": {"template": {"metadata": {"annotations": {"repaired": "2"}}}}}, "kubectl-edit")
+
+
+def deploy_broken_workers(scene: Scene) -> None:
+    """Roll the workers out with an image that crashes: new pods never become ready, old ones stay."""
+    _set_image(scene, story.IMAGES["broken"], "helm")
+
+
+def undo_broken_workers(scene: Scene) -> None:
+    """Put the workers' image back."""
+    _set_image(scene, story.IMAGES["worker"], "kubectl-rollout")
+
+
+def _set_image(scene: Scene, image: str, by: str) -> None:
+    (container,) = scene.deployment(WORKER)["spec"]["template"]["spec"]["containers"]
+    containers = [{**container, "image": image}]
+    scene.patch(WORKER, {"spec": {"template": {"spec": {"containers": containers}}}}, by)
+
+
 def mount_old_secrets(scene: Scene) -> None:
     """Let pods find Secrets mounted as they were a month ago."""
     scene.live.cluster.faults.secret_lag = MONTH

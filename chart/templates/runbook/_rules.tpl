@@ -25,6 +25,9 @@
 - apiGroups: [autoscaling]
   resources: [horizontalpodautoscalers]
   verbs: [list]
+- apiGroups: [policy]
+  resources: [poddisruptionbudgets]
+  verbs: [list]
 {{- if .runbook.keda }}
 - apiGroups: [keda.sh]
   resources: [scaledobjects]
