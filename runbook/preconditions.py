@@ -335,7 +335,7 @@ def grace(facts: Facts, asked: Asked) -> Iterator[Check]:
             yield _refused("grace", text, "set terminationGracePeriodSeconds to how long a change may take")
         elif pods:
             longest = max(pod.grace for pod in pods)
-            yield _passed("grace", f"{reference(worker)}: up to {longest} to finish")
+            yield _passed("grace", f"{reference(worker)}: up to {exact(longest)} to finish")
 
 
 def unowned_pods(facts: Facts, asked: Asked) -> Iterator[Check]:

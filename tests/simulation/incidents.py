@@ -192,6 +192,12 @@ def scale(world: World) -> None:
     world.place.patch(RESOURCES[kind], name, {"spec": {"replicas": replicas}}, KUBECTL)
 
 
+def deploy(world: World) -> None:
+    """Roll a worker out with another template: its old pods are ending then, and may outlive their ReplicaSet."""
+    kind, name = world.place.chance.choice((("deployment", "builder"), ("statefulset", "tester")))
+    _annotate_template(world, kind, name, "deployed", world.place.clock.now().isoformat())
+
+
 def recreate(world: World) -> None:
     """Delete a workload and create it anew."""
     kind, name = world.place.chance.choice(tuple(WORKLOADS))
@@ -310,6 +316,7 @@ DEEDS: tuple[Deed, ...] = (
     Deed("pod deleted", 2, delete_pod),
     Deed("pod deleted by force", 1, force_delete_pod),
     Deed("worker scaled", 1.5, scale, meddles=True),
+    Deed("worker deployed", 1, deploy, meddles=True),
     Deed("workload recreated", 0.7, recreate, meddles=True),
     Deed("fence removed", 0.4, unmark, meddles=True),
     Deed("Lease deleted", 0.4, delete_lease, meddles=True),

@@ -145,7 +145,7 @@ CERTIFICATE_SPECS: dict[str, tuple[str, Document]] = {
 }
 WORKLOADS: dict[tuple[str, str], Document] = {
     ("deployment", "service"): {"replicas": 2, "secret": "service"},
-    ("deployment", "builder"): {"replicas": 3, "grace": 3600},
+    ("deployment", "builder"): {"replicas": 3, "grace": 3600, "history": 0},
     ("statefulset", "tester"): {"replicas": 2, "grace": 900},
     ("statefulset", "registry"): {"replicas": 2, "secret": "registry"},
 }
@@ -169,7 +169,14 @@ def workload_document(name: str, workload: Mapping[str, Any]) -> Document:
         pod["volumes"] = [{"name": "tls", "secret": {"secretName": workload["secret"]}}]
     template = {"metadata": {"labels": {"app": name}}, "spec": pod}
     selector = {"matchLabels": {"app": name}}
+    history = {"revisionHistoryLimit": workload["history"]} if "history" in workload else {}
     return {
         "metadata": {"name": name},
-        "spec": {"replicas": workload["replicas"], "selector": selector, "template": template, "serviceName": name},
+        "spec": {
+            "replicas": workload["replicas"],
+            "selector": selector,
+            "template": template,
+            "serviceName": name,
+            **history,
+        },
     }
