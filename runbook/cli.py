@@ -111,6 +111,16 @@ SETTLING: tuple[Decorator, ...] = (
     ),
 )
 
+WAITING: tuple[Decorator, ...] = (
+    click.option(
+        "--ignore-pod",
+        "ignored_pods",
+        multiple=True,
+        metavar="NAME",
+        help="A pod that need not be waited for, unless a workload of the run owns it.",
+    ),
+)
+
 RESTARTING: tuple[Decorator, ...] = (
     click.option("--force", is_flag=True, default=None, help="Restart although nothing is known to be stale."),
     click.option(
@@ -125,9 +135,6 @@ RESTARTING: tuple[Decorator, ...] = (
     ),
     click.option(
         "--refuse-while-firing", "gate", multiple=True, metavar="ALERT", help="Refuse while this alert fires."
-    ),
-    click.option(
-        "--ignore-pod", "ignored_pods", multiple=True, metavar="NAME", help="A pod that the drain need not wait for."
     ),
     click.option(
         "--in-cluster",
@@ -157,8 +164,8 @@ RESTARTING: tuple[Decorator, ...] = (
 
 BY_VERB = {
     "check": COMMON,
-    "restart": COMMON + RUNNING + SETTLING + RESTARTING,
-    "resume": COMMON + RUNNING + SETTLING,
+    "restart": COMMON + RUNNING + SETTLING + WAITING + RESTARTING,
+    "resume": COMMON + RUNNING + SETTLING + WAITING,
     "abort": COMMON + RUNNING,
 }
 

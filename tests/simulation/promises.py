@@ -115,7 +115,8 @@ class Promises:
 
     def _changed(self, name: str, before: Looks | None, after: Looks | None) -> None:
         if self.writer is None:
-            self._meddle(name, after)
+            if before is None or after is None or before[:2] != after[:2]:  # another template gets in nobody's way
+                self._meddle(name, after)
             return
         assert before is not None, f"{self.writer.what} made {name}"
         assert after is not None, f"{self.writer.what} deleted {name}"
