@@ -67,13 +67,6 @@ BUGS = (
         "promise 2: restarted while",
     ),
     Bug(
-        "ownership: a pod whose ReplicaSet is gone is nobody's",
-        "runbook/ownership.py",
-        "if pod.owner_uid in own or is_stray(pod))",
-        "if pod.owner_uid in own)",
-        "promise 2: restarted while",
-    ),
-    Bug(
         "fence: nobody looks whether it still stands",
         "runbook/fence.py",
         "if fence is not None and view.fence != fence:",
