@@ -114,7 +114,7 @@ def test_r6_a_worker_that_was_killed_is_reported_as_lost_work(ground: Ground) ->
         ran = drained.run("restart")
         assert ran.code == 0, str(ran)
         lost = of(ran.events, "lost_work")
-        assert {(each["container"], each["exit_code"]) for each in lost} == {(WORKER, 137)}
+        assert {(each["container"], each["exit_code"]) for each in lost} == {("server", 137)}
         assert len({each["pod"] for each in lost}) == len(lost) == RECORDED
 
 
