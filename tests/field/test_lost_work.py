@@ -13,12 +13,20 @@ KILLED = "ended with 137, it was killed: what it worked on may be cut off"
 
 
 def drained(containers: str, *, annotations: str = "") -> Ran:
-    """Restart with workers of these containers, which have two minutes to end in."""
+    """Restart with a worker of these containers, which have two minutes to end in.
+
+    A finalizer keeps the pod listed after its end, so its exit codes are read whatever the watch has delivered by then.
+    """
     worker = workloads.deployment("worker", grace=120, pod=f"containers: [{containers}]")
-    worker = worker.replace("metadata: {labels: {app: worker}}", f"metadata: {{labels: {{app: worker}}{annotations}}}")
+    kept = f"metadata: {{labels: {{app: worker}}, finalizers: [example.org/kept]{annotations}}}"
+    worker = worker.replace("metadata: {labels: {app: worker}}", kept)
     with cluster(workloads.SERVICE, worker) as shop:
         ran = shop.run("restart-svc --yes")
         assert ran.code == 0, ran
+        ended = [
+            pod["status"]["containerStatuses"] for pod in shop.pods("worker") if pod["status"]["phase"] == "Failed"
+        ]
+        assert ended, "there is a pod of which a container was killed"
         return ran
 
 
