@@ -154,9 +154,12 @@ class World:
     # --- uses of a certificate ------------------------------------------------------------------------
 
     def _uses(self, key: ObjectKey, certificate: Certificate | None) -> Iterator[Use]:
-        """Yield who uses a certificate: targets that name it, then all whose pods use its Secret."""
+        """Yield who uses a certificate: targets that name it, then all whose pods, or pod templates, use its Secret."""
         users: dict[Workload, list[Pod]] = defaultdict(list)
         if certificate is not None:
+            for status in self._templates():
+                if status.key.namespace == key.namespace and certificate.secret in status.secrets:
+                    users[status.workload] = []
             for pod in self._pods.using(ObjectKey(key.namespace, certificate.secret)):
                 if workload := self._pods.workload(pod.key):
                     users[workload].append(pod)
@@ -205,6 +208,12 @@ class World:
         sights = None if places is None else tuple(Sight(place, seen.get(place)) for place in places)
         return PodView(pod, sights, siblings, names)
 
+    def _templates(self) -> Iterator[WorkloadStatus]:
+        """Yield the targets that name no certificate, as far as they exist: by its template one has it without pods."""
+        for workload, targets in self._targets.items():
+            if workload in self._workloads and any(target.certificate is None for target in targets):
+                yield self._workloads[workload]
+
     # --- which certificates does something concern? -----------------------------------------------------
 
     def _mounted(self, pod: Pod) -> Keys:
@@ -219,6 +228,11 @@ class World:
         workload = self._pods.workload(pod.key)
         targets = self._targets.get(workload, ()) if workload else ()
         return self._mounted(pod) | {key for target in targets for key in _named(target)}
+
+    def _certificates_of_template(self, status: WorkloadStatus | None) -> Keys:
+        """Return the Certificates whose judgement a target takes part in by its pod template."""
+        secrets = (ObjectKey(status.key.namespace, secret) for secret in status.secrets) if status else ()
+        return set().union(*(self._certificates.with_secret(secret) for secret in secrets))
 
     def _neighbours(self, key: ObjectKey) -> Keys:
         """Return the Certificates that share a pod with this one: what it has issued is a sibling to them."""
@@ -269,8 +283,11 @@ class World:
 
     @_put.register
     def _(self, status: WorkloadStatus, _: datetime) -> Keys:
+        before = self._workloads.get(status.workload)
         self._workloads[status.workload] = status
-        return set()
+        if before == status:
+            return set()
+        return self._certificates_of_template(before) | self._certificates_of_template(status)
 
     @_put.register
     def _(self, record: RunRecord, now: datetime) -> Keys:
@@ -299,8 +316,9 @@ class World:
         if watch.resource.name in drop:
             return drop[watch.resource.name](key)
         if watch.resource.name in _KIND_OF_RESOURCE:
-            self._workloads.pop(Workload(key.namespace, _KIND_OF_RESOURCE[watch.resource.name], key.name), None)
-        elif watch.resource.name == "replicasets":
+            gone = self._workloads.pop(Workload(key.namespace, _KIND_OF_RESOURCE[watch.resource.name], key.name), None)
+            return self._certificates_of_template(gone)
+        if watch.resource.name == "replicasets":
             self._pods.drop_replica_set(key)
         else:
             stores: dict[str, dict[ObjectKey, Any]] = {"configmaps": self._records, "leases": self._leases}

@@ -94,14 +94,17 @@ class EmbeddedCluster:
             HorizontalPodAutoscalerController(objects),
             GarbageCollector(objects),
         )
+        cert_manager = (
+            CertificateController(objects, self.faults, order),
+            CertificateRequestController(objects, self.faults),
+            IssuerController(objects, self.faults),
+        )
         self._loop = Loop(
             (
                 *managed,
-                *((ScaledObjectController(objects),) if keda else ()),
+                *((ScaledObjectController(objects, self.faults),) if keda else ()),
                 self.gitops,
-                CertificateController(objects, self.faults, order),
-                CertificateRequestController(objects, self.faults),
-                IssuerController(objects, self.faults),
+                *cert_manager,
                 EventExpiry(objects),
                 Scheduler(objects, self.faults),
                 kubelet,
@@ -109,7 +112,10 @@ class EmbeddedCluster:
             ),
             objects.storage,
             clock,
-            is_down=lambda controller: self.faults.controllers_down and controller in managed,
+            is_down=lambda controller: (
+                (self.faults.controllers_down and controller in managed)
+                or (self.faults.cert_manager_down and controller in cert_manager)
+            ),
         )
         for node in nodes:
             self._make(NODES, {"metadata": {"name": node}, "spec": {}})

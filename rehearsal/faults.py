@@ -20,6 +20,9 @@ class Faults:
         broken_issuers: issuers that sign nothing.
         secret_lag: how old the Secret may be that a container finds mounted (the kubelet's cache).
         controllers_down: kube-controller-manager does nothing: workloads, their status and their pods stay as they are.
+        cert_manager_down: cert-manager does nothing: Certificates and their status stay as they are.
+        idle: ScaledObjects whose triggers are not active: KEDA scales down what they scale.
+        keda_down: KEDA's operator does not run; as it starts again, it reconciles everything.
         issuing_pause: time between two writes of cert-manager: under load they lie minutes apart.
     """
 
@@ -29,6 +32,9 @@ class Faults:
     broken_issuers: set[str] = field(default_factory=set)
     secret_lag: timedelta = timedelta(0)
     controllers_down: bool = False
+    cert_manager_down: bool = False
+    idle: set[str] = field(default_factory=set)
+    keda_down: bool = False
     issuing_pause: timedelta = timedelta(0)
 
 

@@ -5,7 +5,7 @@ what will change, and in which of the engine's three ways they take.
 """
 
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import click
@@ -23,7 +23,6 @@ from runbook.effects import Document, Steps
 from runbook.engine import Ending, Engine
 from runbook.events import Ended, Level, Remark
 from runbook.facts import Facts, Gatherer
-from runbook.fence import workload_path
 from runbook.follow import Followed, settled
 from runbook.hold import Limits, Orders
 from runbook.interrupts import Interrupts
@@ -125,7 +124,7 @@ def _start(session: Session, target: Target, reporter: Reporter) -> Ending:
     run = _open_run(gathered.facts)
     if run is not None and run.ended is None:
         return Ending(Outcome.LOCKED, f"run {run.id} of {run.operator.user} is at {run.step}")
-    ending = _stopped(START, session, gathered, plan) or (
+    ending = _stopped(START, gathered, plan) or (
         None if session.options.dry_run else _ask(plan, session.options, reporter)
     )
     if ending is not None or gathered.cron_job is None:
@@ -180,7 +179,7 @@ def _gather(way: Way, session: Session, target: Target) -> Gathered:
         gate=options.gate,
         ignored_pods=options.ignored_pods,
     )
-    pause = tuple(_pauses(target, facts)) if options.pause else ()
+    pause = tuple(planning.pauses(target, facts)) if options.pause else ()
     made_from = in_cluster.cron_job(session, target) if options.in_cluster and not denied else None
     return Gathered(facts, limits, asked, pause, made_from)
 
@@ -211,7 +210,7 @@ def _facts_of_rights(session: Session, user: str, denied: tuple[Right, ...]) -> 
         ready_certificates=frozenset(),
         unchained=frozenset(),
         autoscalers=(),
-        claims=(),
+        claims={},
         budgets=None,
         firing=(),
         firing_unknown=None,
@@ -222,10 +221,9 @@ def _facts(way: Way, session: Session, target: Target, user: str, *, keda: bool)
     gatherer = Gatherer(target, session.connection)
     views = gatherer.views()
     autoscalers = gatherer.autoscalers(keda=keda)
-    served = views.get(target.workload)
     pausing = session.options.pause and not session.options.in_cluster
-    more = [right for each in autoscalers if pausing for right in controllers.right_to_pause(each)]
-    if served and served.claims:
+    more = [right for each in autoscalers if pausing for right in controllers.rights_to_pause(each)]
+    if any(view.volumes.named for view in views.values()):
         more.append(rights.to_read_claims(target))
     denied = gatherer.denied(more)
     if denied:
@@ -242,7 +240,7 @@ def _facts(way: Way, session: Session, target: Target, user: str, *, keda: bool)
         ready_certificates=gatherer.ready_certificates(),
         unchained=gatherer.unchained(),
         autoscalers=autoscalers,
-        claims=gatherer.claims(served) if way.opens else (),
+        claims=gatherer.claims(views) if way.opens else {},
         budgets=gatherer.disruption_budgets() if way.opens else None,
         firing=firing,
         firing_unknown=firing_unknown,
@@ -261,21 +259,10 @@ def _firing(options: Options, clock: Clock) -> tuple[tuple[str, ...] | None, str
         return None, str(error)
 
 
-def _pauses(target: Target, facts: Facts) -> Iterable[Paused]:
-    """Yield what is to be kept away meanwhile."""
-    for autoscaler in facts.autoscalers:
-        if autoscaler.pausable and not controllers.is_paused(autoscaler):
-            yield controllers.pause_of(autoscaler)
-    for workload in (target.workload, *target.workers):
-        view = facts.views.get(workload)
-        if view is not None and controllers.pausable_flux(view):
-            yield controllers.pause_of_flux(view, workload_path(workload))
-
-
 def _plan(way: Way, session: Session, target: Target, gathered: Gathered) -> Plan:
     facts = gathered.facts
     to_check = (preconditions.rights,) if facts.denied else way.preconditions
-    checks: tuple[Check, ...] = preconditions.check(to_check, facts, gathered.asked)
+    checks: tuple[Check, ...] = planning.that_matter(preconditions.check(to_check, facts, gathered.asked))
     if session.options.in_cluster and not facts.denied:
         path = cron_job_path(target, session.options.cron_job)
         checks = (*checks, is_there(path, gathered.cron_job))
@@ -305,19 +292,19 @@ def _plan(way: Way, session: Session, target: Target, gathered: Gathered) -> Pla
 
 def _before_anything(way: Way, session: Session, target: Target, gathered: Gathered, plan: Plan) -> Ending | None:
     """End here if something stands in the way, there is nothing to do, or only a plan was asked for."""
-    if (stopped := _stopped(way, session, gathered, plan)) is not None:
+    if (stopped := _stopped(way, gathered, plan)) is not None:
         return stopped
     if session.options.dry_run:
         return _dry_run(way, session, target, gathered)
     return None
 
 
-def _stopped(way: Way, session: Session, gathered: Gathered, plan: Plan) -> Ending | None:
+def _stopped(way: Way, gathered: Gathered, plan: Plan) -> Ending | None:
     """End here if something stands in the way, or there is nothing to do."""
     if plan.refused:
         return Ending(Outcome.REFUSED, "; ".join(check.text for check in plan.refused), _open_run(gathered.facts))
-    if way.opens and plan.nothing_to_do and not session.options.force:
-        return Ending(Outcome.NOTHING_TO_DO, "every pod presents the issued certificate already")
+    if way.opens and plan.nothing_to_do:
+        return Ending(Outcome.NOTHING_TO_DO, plan.nothing_to_do)
     return None
 
 
@@ -382,6 +369,7 @@ def _run(way: Way, session: Session, target: Target, gathered: Gathered, reporte
         pause=gathered.pause,
         silence=options.silence,
         ignored_pods=options.ignored_pods,
+        may_delete_volumes="data" in options.accepted,
         planned_after=_last_finished(gathered.facts),
     )
     engine = Engine(

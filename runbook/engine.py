@@ -244,6 +244,7 @@ class Engine:
         elif step in (Step.DRAINED, Step.RESTARTING):
             raise _Halt(Outcome.RESTART_FAILED, f"not rolled out in time: {why}")
         else:
+            yield from self._unpause_all(self._hold.run)
             raise _Halt(Outcome.RESTORE_INCOMPLETE, f"workers are not ready in time: {why}")
 
     def _interrupted(self) -> Steps[None]:
@@ -313,6 +314,9 @@ class Engine:
         """Keep away the controllers that would fight, where that was asked for."""
         for paused in self._hold.run.paused:
             yield from self._annotate(paused, paused.during, f"pause {fence.name_of(paused.path)}")
+            if not (yield from phases.is_in_effect(self._hold, paused, paused.during)):
+                name = fence.name_of(paused.path)
+                raise _Halt(Outcome.REFUSED, f"{name} was to be paused, and does not say that it is: is KEDA running?")
         yield from self._hold.reach(Step.PAUSED_AUTOSCALER)
 
     def _scale_down(self) -> Steps[None]:
@@ -327,6 +331,9 @@ class Engine:
                 if view.replicas != replicas and not self._after_contest:
                     found = f"was scaled from {replicas} to {view.replicas}"
                     raise fence.ContestedError(contest(view, found, "spec", "replicas"))
+                if view.volumes.deleted_when_scaled and not self._orders.may_delete_volumes:
+                    found = "would lose its volume claims at 0 replicas"
+                    raise fence.ContestedError(contest(view, found, "spec", "persistentVolumeClaimRetentionPolicy"))
                 return fence.patch(view, what, {"spec": {"replicas": 0}})
 
             yield from hold.change(worker, recorded.uid, what, make)
@@ -391,7 +398,7 @@ class Engine:
             yield from hold.note(step=Step.RESTARTING)
         elif sight.verified:
             yield from hold.reach(Step.VERIFIED)
-            yield from hold.announce("CertificateVerified", f"run {hold.run.id}: every pod presents the issued one")
+            yield from hold.announce("CertificateVerified", f"run {hold.run.id}: {sight.proof}")
         elif hold.run.attempts < MAX_RESTARTS and (sight.stale or not sight.valid):
             text = f"not the issued certificate ({sight.why}): one more restart, while the workers are still drained"
             yield Tell(Remark(Level.WARNING, text))
@@ -438,8 +445,12 @@ class Engine:
         yield from self._hold.reach(Step.UNPAUSED)
 
     def _unpause_all(self, run: Run) -> Steps[None]:
+        """Give other controllers back what they had: last of all, so that none acts on a worker at 0."""
         for paused in run.paused:
             yield from self._annotate(paused, paused.before, f"unpause {fence.name_of(paused.path)}")
+            if not (yield from phases.is_in_effect(self._hold, paused, paused.before)):
+                text = f"{fence.name_of(paused.path)} still says that it is paused: see that KEDA scales it again"
+                yield Tell(Remark(Level.WARNING, text))
 
     # --- parts ----------------------------------------------------------------------------------------------
 

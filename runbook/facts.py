@@ -1,7 +1,7 @@
 """All that a plan is made from, gathered once: reads the cluster and probes the target's pods; changes nothing."""
 
 from base64 import b64decode
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -23,6 +23,7 @@ from runbook.record import Record, from_config_map
 from runbook.rights import Right
 from runbook.selectors import LabelSelector, label_selector
 from runbook.sight import TargetSight
+from runbook.volumes import Claim, claim
 from runbook.workloads import (
     PodState,
     ReplicaSetView,
@@ -34,14 +35,6 @@ from runbook.workloads import (
 
 REVIEWERS = 8
 TIMEOUT = 10.0
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """A PersistentVolumeClaim of the target's pods."""
-
-    name: str
-    access_modes: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +69,7 @@ class Facts:
     ready_certificates: frozenset[str]
     unchained: frozenset[str]
     autoscalers: tuple[Autoscaler, ...]
-    claims: tuple[Claim, ...]
+    claims: Mapping[Workload, tuple[Claim, ...]]
     budgets: tuple[DisruptionBudget, ...] | None
     firing: tuple[str, ...] | None
     firing_unknown: str | None
@@ -176,7 +169,7 @@ class Gatherer:
         return any(group["name"] == "keda.sh" for group in groups)
 
     def autoscalers(self, *, keda: bool) -> tuple[Autoscaler, ...]:
-        """Return what scales one of the workers."""
+        """Return what scales the target or one of its workers."""
         kinds: list[tuple[str, str, Callable[[str, Any], Autoscaler | None]]] = [
             ("/apis/autoscaling/v2", "horizontalpodautoscalers", horizontal_pod_autoscaler)
         ]
@@ -187,7 +180,7 @@ class Gatherer:
             for group, resource, read in kinds
             for document in self._each(group, resource)
         )
-        return tuple(each for each in found if each is not None and each.workload in self._target.workers)
+        return tuple(each for each in found if each is not None and each.workload in self._workloads())
 
     def disruption_budgets(self) -> tuple[DisruptionBudget, ...] | None:
         """Return the PodDisruptionBudgets of the namespace; None without the right to, which no run needs."""
@@ -198,17 +191,16 @@ class Gatherer:
                 return None
             raise
 
-    def claims(self, view: WorkloadView | None) -> tuple[Claim, ...]:
-        """Return the claims of a workload's pods."""
-        names = view.claims if view else ()
-        documents = (
-            get(self._client, f"/api/v1/namespaces/{self._namespace}/persistentvolumeclaims/{name}") for name in names
-        )
-        return tuple(
-            Claim(str(each["metadata"]["name"]), tuple(each["spec"].get("accessModes") or ()))
-            for each in documents
-            if each is not None
-        )
+    def claims(self, views: Mapping[Workload, WorkloadView]) -> dict[Workload, tuple[Claim, ...]]:
+        """Return, of each workload, the claims that its pods use by name."""
+        return {
+            workload: tuple(filter(None, (self._claim(name) for name in view.volumes.named)))
+            for workload, view in views.items()
+        }
+
+    def _claim(self, name: str) -> Claim | None:
+        document = get(self._client, f"/api/v1/namespaces/{self._namespace}/persistentvolumeclaims/{name}")
+        return None if document is None else claim(document)
 
     def _workloads(self) -> tuple[Workload, ...]:
         return (self._target.workload, *self._target.workers)

@@ -60,6 +60,7 @@ class Orders:
     pause: tuple[Paused, ...] = ()
     silence: bool = False
     ignored_pods: frozenset[str] = frozenset()
+    may_delete_volumes: bool = False
     planned_after: str | None = None
     """The finished run that the plan saw last, empty if none; another one since makes the plan outdated. None: any."""
 

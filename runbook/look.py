@@ -2,7 +2,8 @@
 
 The facts go into the exporter's own `World` and through its own `assess`, so that the runbook and the gauges cannot
 disagree. Each look lists anew, and once more after the probes: a pod that was replaced meanwhile is not judged by what
-its predecessor presented. The `World` is kept from look to look: it remembers what was issued, as the exporter does.
+its predecessor presented. The target itself is read too: its pod template names its Secrets where no pod runs. The
+`World` is kept from look to look: it remembers what was issued, as the exporter does.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -16,11 +17,11 @@ from exporter.cluster import decode
 from exporter.cluster.client import ClusterClient
 from exporter.cluster.decode import UndecodableError
 from exporter.cluster.paging import MAX_PAGE, Limit
-from exporter.cluster.resources import Watch, watches
-from exporter.cluster.watch import Changed, Listed
+from exporter.cluster.resources import WORKLOADS, Watch, watches
+from exporter.cluster.watch import Changed, Listed, Removed
 from exporter.configuration import Configuration
 from exporter.errors import ClusterError, ClusterErrorReason
-from exporter.model import Discovery, Endpoint, Probe, Target
+from exporter.model import Discovery, Endpoint, ObjectKey, Probe, Target
 from exporter.runs import TargetAssessment
 from exporter.state import World
 from exporter.targets import wanted
@@ -44,6 +45,8 @@ class Looker:
         configuration = Configuration((target,), Discovery())
         self._world = World(configuration)
         self._watches = watches(configuration)
+        workload = target.workload
+        self._of_target = [Watch(WORKLOADS[workload.type], workload.namespace, workload.name)]
 
     def look(self, *, probe: bool = True) -> TargetSight:
         """Read, probe and judge.
@@ -68,7 +71,7 @@ class Looker:
             ClusterError: the API server did not give what is needed.
         """
         for watch in self._watches:
-            if watch.name is not None:
+            if watch.name is not None and watch not in self._of_target:
                 self._read_one(watch, watch.name)
         return self._world.target(self._target)
 
@@ -84,11 +87,14 @@ class Looker:
                         with suppress(UndecodableError):  # without a key there is nothing to keep
                             unreadable.add(decode.key(item))
                 self._world.apply(Listed(watch, tuple(readable), frozenset(unreadable)), self._clock.now())
+        for watch in self._of_target:
+            self._read_one(watch, self._target.workload.name)
 
     def _read_one(self, watch: Watch, name: str) -> None:
         document = get(self._client, f"{watch.path}/{name}")
-        if document is not None and (found := _decoded(watch, document)) is not None:
-            self._world.apply(Changed(watch, found), self._clock.now())
+        found = None if document is None else _decoded(watch, document)
+        change = Removed(watch, ObjectKey(watch.namespace, name)) if found is None else Changed(watch, found)
+        self._world.apply(change, self._clock.now())
 
     def _probe(self) -> None:
         endpoints = {place for subject in self._world.snapshot().values() for place in wanted(subject)}

@@ -41,7 +41,7 @@ EXIT_CODES = {
 
 MEANINGS = {
     Outcome.DONE: "restarted, verified, workers back",
-    Outcome.NOTHING_TO_DO: "every pod presents the issued certificate already",
+    Outcome.NOTHING_TO_DO: "nothing to do",
     Outcome.ABORTED: "aborted, workers back",
     Outcome.UNEXPECTED: "an error that is not expected; the record says how far it came",
     Outcome.REFUSED: "refused, nothing was changed",

@@ -4,22 +4,23 @@ Each waits for a predicate (`drain`, `rollout`, the exporter's judgement), renew
 deadline on the clock that runs through suspend. An error of the API is told and waited out; it is never an answer.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 
 from exporter.errors import ClusterError
 from exporter.model import Workload
 from exporter.run_record import Step
+from runbook import controllers, fence
 from runbook.contest import Contest, contest, recreated
 from runbook.drain import Drained, Draining, drain_progress
-from runbook.effects import Look, Steps, Tell, Wait
+from runbook.effects import Get, Look, Steps, Tell, Wait
 from runbook.events import Level, LostWork, Phase, PhaseBegun, PodLine, Progress, Remark
 from runbook.fence import ContestedError
 from runbook.hold import Hold
 from runbook.insistence import insist
 from runbook.observation import Observation, observe
 from runbook.ownership import Controllers
-from runbook.record import WorkerRecord
+from runbook.record import Paused, WorkerRecord
 from runbook.rollout import RolledOut, RollingOut, Wanted, rollout_progress
 from runbook.sight import TargetSight
 from runbook.workloads import PodState, WorkloadView, reference
@@ -31,6 +32,8 @@ APART = 0.25
 TRIES_WHEN_LATE = 12
 """Looks in a row that may fail, about 40 s, before a phase whose time is over is given up without an answer."""
 KILLED = 137
+FOLLOWS = timedelta(minutes=1)
+"""How long a controller may take to do what an annotation tells it: KEDA watches them."""
 
 
 class TimedOutError(Exception):
@@ -126,6 +129,24 @@ def serves_issued(hold: Hold) -> Steps[bool]:
     """Tell whether the target is rolled out, whatever template it has, and every pod serves the issued certificate."""
     sight = yield from _look(hold)
     return sight.verified and (yield from _still_rolled_out(hold, Wanted.PRESENT))
+
+
+def is_in_effect(hold: Hold, paused: Paused, annotations: Mapping[str, str | None]) -> Steps[bool]:
+    """Wait until a controller does what the annotations of a pause tell it; return whether it does.
+
+    What is gone cannot act any more.
+    """
+    deadline = hold.clock.monotonic() + FOLLOWS.total_seconds()
+
+    def look() -> Steps[bool]:
+        document = yield Get(paused.path)
+        return document is None or controllers.is_in_effect(paused, annotations, document)
+
+    while not (yield from insist(f"looking at {fence.name_of(paused.path)}", look, hold.leases.hold)):
+        if hold.clock.monotonic() >= deadline:
+            return False
+        yield Wait(APART, early=False)
+    return True
 
 
 def routed(hold: Hold) -> Steps[None]:

@@ -52,8 +52,9 @@ class Plan:
     """All that an operator should know before the question.
 
     `reason` is why, in one sentence; `presented` what each pod presents now; `limits` the name of each part of the run
-    with how long it may take; `on_failure` what happens if one is not over in time. `phases` are those that it will go
-    through as far as is known, empty for all that a whole restart has.
+    with how long it may take; `on_failure` what happens if one is not over in time. `nothing_to_do` is why a restart
+    would change nothing, empty if it would. `phases` are those that it will go through as far as is known, empty for
+    all that a whole restart has.
     """
 
     command: str
@@ -69,7 +70,7 @@ class Plan:
     busy: tuple[Busy, ...]
     limits: tuple[tuple[str, timedelta], ...]
     on_failure: tuple[str, ...]
-    nothing_to_do: bool = False
+    nothing_to_do: str = ""
     phases: tuple[Phase, ...] = ()
 
     @property

@@ -5,9 +5,12 @@ from datetime import timedelta
 
 from exporter.model import Target
 from exporter.run_record import Step
+from runbook import controllers
+from runbook.controllers import Pause
 from runbook.engine import BEFORE_RESTART, PUTTING_BACK
 from runbook.events import Phase
 from runbook.facts import Facts
+from runbook.fence import workload_path
 from runbook.hold import Limits
 from runbook.pace import drain_span, in_words, turns_of
 from runbook.plan import Busy, Check, CheckResult, Plan, PlannedChange
@@ -39,9 +42,34 @@ def limits(target: Target, facts: Facts, *, drain: timedelta | None, restart: ti
     return Limits(drain=drain or target.drain_timeout or own, restart=restart or target.restart_timeout)
 
 
-def nothing_to_do(checks: Iterable[Check]) -> bool:
-    """Tell whether every pod presents the issued certificate already, so that a restart would change nothing."""
-    return any(check.name == "certificate" and check.result is CheckResult.NOTED for check in checks)
+def pauses(target: Target, facts: Facts) -> Iterator[Paused]:
+    """Yield what is to be kept away meanwhile: KEDA, where it is not paused already, and Flux."""
+    for autoscaler in facts.autoscalers:
+        view = facts.views.get(autoscaler.workload)
+        if view is not None and controllers.pause(autoscaler, view.replicas) in (Pause.NONE, Pause.HELD):
+            yield controllers.pause_of(autoscaler)
+    for workload in (target.workload, *target.workers):
+        view = facts.views.get(workload)
+        if view is not None and controllers.pausable_flux(view):
+            yield controllers.pause_of_flux(view, workload_path(workload))
+
+
+_BEFORE_ALL = frozenset({"rights", "record", "workloads"})
+"""Checks that are about more than how a restart would go."""
+
+
+def nothing_to_do(checks: Iterable[Check]) -> str:
+    """Say why a restart would change nothing, empty if it would: pods present what was issued, or there are none."""
+    decide = ("rollout", "certificate")
+    return next((each.text for each in checks if each.name in decide and each.result is CheckResult.NOTED), "")
+
+
+def that_matter(checks: Iterable[Check]) -> tuple[Check, ...]:
+    """Leave out what stands in the way of a restart where there is nothing to restart."""
+    checks = tuple(checks)
+    if not nothing_to_do(checks):
+        return checks
+    return tuple(each for each in checks if each.result is not CheckResult.REFUSED or each.name in _BEFORE_ALL)
 
 
 def restart_changes(
@@ -137,7 +165,7 @@ def why_restart(facts: Facts) -> str:
     sight = facts.sight
     if sight is None or not sight.needs_restart:
         return "restart as asked"
-    until = f"; after {sight.deadline:%Y-%m-%d %H:%M}Z builds fail" if sight.deadline else ""
+    until = f"; after {sight.deadline:%Y-%m-%d %H:%M}Z clients refuse it" if sight.deadline else ""
     return f"a newer certificate was issued than the one that is presented{until}"
 
 

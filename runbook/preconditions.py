@@ -8,10 +8,11 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 
-from exporter.judgement import Verdict, WindowState
+from exporter.judgement import Assessment, Verdict, WindowState
 from exporter.model import IssuedEvidence, Target, Workload
 from exporter.run_record import RecordError
-from runbook import controllers
+from runbook import controllers, unreachable
+from runbook.controllers import Autoscaler, Pause
 from runbook.facts import Facts
 from runbook.health import Trouble, symptoms
 from runbook.hold import Limits
@@ -24,12 +25,14 @@ from runbook.workloads import WorkloadView, reference
 OVERRIDES = {
     "alerts": "restart although given alerts fire, or Alertmanager cannot be asked",
     "autoscaler": "drain although an autoscaler may scale the workers up again",
+    "certificate-not-ready": "restart although the Certificate is not Ready, where its current request is signed",
     "credential": "start although the credential runs out before the run may end",
+    "data": "go on although volumes and what is on them are deleted",
     "drain-timeout": "drain although a worker may need longer than the drain timeout",
     "gitops": "restart although a GitOps controller may revert it",
-    "grace": "drain workers whose grace period is the default of 30 s, which would cut off longer changes",
-    "not-ready": "go on although fewer pods of a workload are ready than are wanted",
+    "grace": "drain workers whose grace period is the default of 30 s, which would cut off longer work",
     "issuer": "restart although the issued certificate does not chain to its issuer's CA",
+    "not-ready": "go on although fewer pods of a workload are ready than are wanted",
     "owner": "restart what another controller owns and may revert",
     "restart-timeout": "go on although the restart, or the workers' return, may take longer than the restart timeout",
     "unfinished-rollout": "go on although the last rollout of a workload has not finished",
@@ -182,18 +185,23 @@ def workloads(facts: Facts, asked: Asked) -> Iterator[Check]:
 
 
 def can_roll_out(facts: Facts, asked: Asked) -> Iterator[Check]:
-    """A target whose restart can be asked for, and seen to be done."""
+    """A target whose restart can be asked for, and seen to be done; with no pods there is nothing to restart."""
     view = facts.views.get(asked.target.workload)
     if view is None:
         return
     name = reference(view.workload)
-    if view.paused:
+    if view.replicas < 1:
+        text = f"{name} has no pods to restart; those that start later load the issued certificate"
+        yield Check("rollout", CheckResult.NOTED, text)
+    elif view.paused:
         yield _refused("rollout", f"{name} is paused: nothing would be restarted", f"kubectl rollout resume {name}")
-    elif view.replicas < 1:
-        yield _refused("rollout", f"{name} has no replicas: there is nothing to restart", "scale it up")
     elif view.strategy == "OnDelete":
-        text = f"{name} updates pods only when they are deleted (OnDelete)"
-        yield _refused("rollout", text, "updateStrategy RollingUpdate")
+        text = f"{name} replaces a pod only when it is deleted (updateStrategy OnDelete)"
+        remedy = (
+            "delete its pods one at a time, each once the one before is Ready, and unsealed if it starts sealed: "
+            "docs/restart-ondelete.md"
+        )
+        yield _refused("rollout", text, remedy)
     elif view.partition:
         text = f"{name} updates only pods from ordinal {view.partition} on (partition)"
         yield _refused("rollout", text, "partition 0")
@@ -201,17 +209,44 @@ def can_roll_out(facts: Facts, asked: Asked) -> Iterator[Check]:
         yield _passed("rollout", f"{name} is restarted by its controller ({view.strategy})")
 
 
-def volumes(facts: Facts, asked: Asked) -> Iterator[Check]:
-    """A volume that only one node may use keeps the new pod waiting for the old one (kubernetes#115997)."""
+def surge(facts: Facts, asked: Asked) -> Iterator[Check]:
+    """Nothing that a new pod must wait for until the old one is gone, where the old one waits for the new.
+
+    Only a rolling update that surges has both at once: on a volume that one node may use (kubernetes#115997), or on
+    ports of the node.
+    """
     view = facts.views.get(asked.target.workload)
-    if view is None or view.workload.type != "deployment" or view.strategy != "RollingUpdate":
+    if view is None or not view.surge:
         return
-    for claim in facts.claims:
-        if {"ReadWriteOnce", "ReadWriteOncePod"} & set(claim.access_modes):
-            text = (
-                f"volume {claim.name} is {', '.join(claim.access_modes)}: the new pod may wait for the old one for ever"
-            )
-            yield _warned("volumes", text, "strategy Recreate")
+    remedy = "strategy Recreate, or maxSurge 0" if view.workload.type == "deployment" else "maxSurge 0"
+    for claim in facts.claims.get(view.workload, ()):
+        if claim.is_exclusive:
+            modes = ", ".join(claim.access_modes)
+            text = f"volume claim {claim.name} is {modes}: a new pod may wait for ever for the old one to let it go"
+            yield _warned("volumes", text, remedy)
+    if view.host_ports:
+        text = f"{reference(view.workload)} takes ports of its node: a new pod may wait for ever for a node without one"
+        yield _warned("host-ports", text, remedy)
+
+
+_RETAIN = '{"spec":{"persistentVolumeClaimRetentionPolicy":{"whenScaled":"Retain"}}}'
+
+
+def data(facts: Facts, asked: Asked) -> Iterator[Check]:
+    """No volume is deleted by the drain or the restart; what begins empty with each pod by design is only noted."""
+    for view in _views(facts, asked):
+        name = reference(view.workload)
+        deleted = view.volumes.deleted_when_scaled
+        if deleted and view.workload != asked.target.workload:
+            text = f"scaling {name} to 0 deletes its volume claims, and what is on them: {', '.join(deleted)}"
+            yield _refused("data", text, f"kubectl patch {name} -p '{_RETAIN}'")
+        for claim in facts.claims.get(view.workload, ()):
+            if claim.pod is not None:
+                text = f"volume claim {claim.name} of {name} is owned by pod {claim.pod}, and deleted with it"
+                yield _refused("data", text, f"take its ownerReference off: kubectl edit pvc {claim.name}")
+        if view.volumes.of_the_pod:
+            text = f"new pods of {name} start without what is in {', '.join(view.volumes.of_the_pod)}"
+            yield Check("data", CheckResult.NOTED, text)
 
 
 def owners(facts: Facts, asked: Asked) -> Iterator[Check]:
@@ -239,8 +274,8 @@ def restarters(facts: Facts, asked: Asked) -> Iterator[Check]:
     """Automatic restarters are told of: they restart at once, without draining."""
     for view in _views(facts, asked):
         if (found := controllers.restarter(view)) is not None:
-            text = f"{found} watches {reference(view.workload)} and restarts it without draining"
-            yield _warned("restarters", text, "take its annotation off: this runbook restarts it")
+            text = f"{found} restarts {reference(view.workload)} without draining when what it watches changes"
+            yield _warned("restarters", text, "have it leave this workload alone: this runbook restarts it")
 
 
 # --- the certificate -------------------------------------------------------------------------------
@@ -249,18 +284,41 @@ def restarters(facts: Facts, asked: Asked) -> Iterator[Check]:
 def certificate(facts: Facts, asked: Asked) -> Iterator[Check]:
     """A certificate that was issued, is Ready, and is newer than what is loaded; else there is nothing to do."""
     sight = facts.sight
-    if sight is None:
+    if sight is None or _is_at_0(facts, asked):
         return
     if not sight.uses or not sight.certificates:
         named = asked.target.certificate or f"for the Secrets that {reference(asked.target.workload)} uses"
         yield _refused("certificate", f"there is no Certificate {named}", "name it as `kubectl get certificate` does")
         return
-    for each in sight.certificates:
-        if each.key.name not in facts.ready_certificates:
-            text = f"Certificate {each.key.name} is not Ready: a restart may load what is not valid"
-            yield _refused("certificate", text, f"cmctl status certificate {each.key.name}")
-            return
-    yield _worth_it(facts, asked)
+    refused = [each for assessment, _ in sight.uses for each in _not_ready(facts, assessment)]
+    yield from refused
+    if all(each.name in OVERRIDES for each in refused):
+        yield _worth_it(facts, asked)
+
+
+def _not_ready(facts: Facts, assessment: Assessment) -> Iterator[Check]:
+    """Refuse a Certificate that is not Ready; where it was issued beyond doubt, that can be accepted.
+
+    Ready may be False for ever, for reasons that the Secret has nothing to do with (cert-manager#9146, #5183). Its own
+    signed request, with just the dates that the Certificate's status has, says what a new pod loads.
+    """
+    certificate, issued = assessment.certificate, assessment.issued
+    if certificate is None or certificate.key.name in facts.ready_certificates:
+        return
+    name, see = certificate.key.name, f"cmctl status certificate {certificate.key.name}"
+    if (
+        issued is not None
+        and issued.evidence is IssuedEvidence.CERTIFICATE_REQUEST
+        and (issued.not_before, issued.not_after) == (certificate.not_before, certificate.not_after)
+        and issued.not_after > facts.at
+    ):
+        text = (
+            f"Certificate {name} is not Ready, though the request of its revision {certificate.revision} is signed, "
+            "with the dates that its status has"
+        )
+        yield _refused("certificate-not-ready", text, see)
+    else:
+        yield _refused("certificate", f"Certificate {name} is not Ready: a restart may load what is not valid", see)
 
 
 def _worth_it(facts: Facts, asked: Asked) -> Check:
@@ -269,14 +327,15 @@ def _worth_it(facts: Facts, asked: Asked) -> Check:
     assert sight is not None  # noqa: S101 - only asked with one
     stale = [pod for pod in sight.pods if pod.verdict is Verdict.STALE]
     if stale:
-        return _passed("certificate", f"newer than what {len(stale)} of {len(sight.pods)} pods present")
+        text = "issued since {} of {} pods started" if sight.by_start else "newer than what {} of {} pods present"
+        return _passed("certificate", text.format(len(stale), len(sight.pods)))
     if not asked.verify or asked.force:
-        return Check("certificate", CheckResult.OVERRIDDEN, sight.why or "every pod presents it", "--force")
+        return Check("certificate", CheckResult.OVERRIDDEN, sight.why or sight.proof, "--force")
     if sight.state is WindowState.RENEWAL_DUE:
         text = "cert-manager should have renewed it and has not: a restart would load the same one again"
         return _refused("certificate", text, "see why it is not renewed: cmctl status certificate; or --force")
     if sight.verified:
-        return Check("certificate", CheckResult.NOTED, "every pod presents the issued certificate already")
+        return Check("certificate", CheckResult.NOTED, f"{sight.proof} already")
     return _refused("certificate", f"it cannot be told what is loaded: {sight.why}", "--force restarts all the same")
 
 
@@ -302,8 +361,8 @@ def reach(facts: Facts, asked: Asked) -> Iterator[Check]:
         text = f"pod {pod.name} cannot be asked what it presents ({pod.failure or pod.reason})"
         yield _warned("reach", text, "--no-verify restarts without looking")
     if sight.pods and len(unseen) == len(sight.pods) and not asked.force:
-        text = "no pod can be asked what it presents, so success could not be told"
-        yield _refused("reach", text, "name the port in the configuration, or --no-verify")
+        text = f"no pod can be asked what it presents, so success could not be told: {unreachable.why(unseen[0])}"
+        yield _refused("reach", text, f"{unreachable.remedy(unseen[0], asked.target)}, or --no-verify")
 
 
 # --- the workers -----------------------------------------------------------------------------------
@@ -332,7 +391,7 @@ def grace(facts: Facts, asked: Asked) -> Iterator[Check]:
             text = (
                 f"{len(short)} pods of {reference(worker)} have the default grace period of 30 s, and are killed then"
             )
-            yield _refused("grace", text, "set terminationGracePeriodSeconds to how long a change may take")
+            yield _refused("grace", text, "set terminationGracePeriodSeconds to how long its work may take")
         elif pods:
             longest = max(pod.grace for pod in pods)
             yield _passed("grace", f"{reference(worker)}: up to {exact(longest)} to finish")
@@ -444,27 +503,51 @@ def disruption_budget(facts: Facts, asked: Asked) -> Iterator[Check]:
 
 
 def autoscalers(facts: Facts, asked: Asked) -> Iterator[Check]:
-    """No autoscaler scales the workers up during the drain."""
+    """No autoscaler scales the workers up during the drain, nor the target to 0 while it has nothing to do."""
+    known = {each.workload for each in facts.autoscalers}
     for each in facts.autoscalers:
-        yield _kept_away(each, asked) if each.kind == "ScaledObject" else _horizontal(each)
+        view = facts.views.get(each.workload)
+        if view is not None:
+            is_target = each.workload == asked.target.workload
+            judge = _scaled_object if each.kind == "ScaledObject" else _horizontal
+            yield judge(each, asked, replicas=view.replicas, is_target=is_target)
+    for view in _views(facts, asked):
+        if view.workload not in known and (found := controllers.other_scaler(view)) is not None:
+            text = f"{found} scales {reference(view.workload)}, and may do so during the run"
+            yield _warned("autoscaler", text, "if it does so by itself, stop it meanwhile")
 
 
-def _horizontal(autoscaler: controllers.Autoscaler) -> Check:
-    if autoscaler.min_replicas >= 1:
-        return _passed("autoscaler", f"{autoscaler.description}, and rests while it is at 0")
-    return _refused("autoscaler", f"{autoscaler.description} from 0, and may scale it up", "minReplicas 1 meanwhile")
+def _horizontal(autoscaler: Autoscaler, _: Asked, *, replicas: int, is_target: bool) -> Check:
+    del replicas
+    least, remedy = autoscaler.min_replicas, "minReplicas 1 meanwhile"
+    if least >= 1:
+        then = f"never below {least}" if is_target else "and rests while it is at 0"
+        return _passed("autoscaler", f"{autoscaler.description}, {then}")
+    if is_target:
+        return _refused("autoscaler", f"{autoscaler.description}, to 0 once its workers are drained", remedy)
+    return _refused("autoscaler", f"{autoscaler.description} from 0, and may scale it up", remedy)
 
 
-def _kept_away(autoscaler: controllers.Autoscaler, asked: Asked) -> Check:
-    """Judge KEDA, which scales straight back (keda#2453)."""
-    if controllers.is_paused(autoscaler):
-        return _passed("autoscaler", f"{autoscaler.description}, and is paused at 0")
-    if not autoscaler.pausable:
-        text = f"{autoscaler.description}, and its KEDA does not know how to be paused"
-        return _refused("autoscaler", text, "KEDA 2.7 or newer")
-    if asked.pause:
+def _scaled_object(autoscaler: Autoscaler, asked: Asked, *, replicas: int, is_target: bool) -> Check:
+    """Judge KEDA, which scales straight back (keda#2453), and to 0 what has nothing to do."""
+    found = controllers.pause(autoscaler, replicas)
+    if found is Pause.PAUSED:
+        return _passed("autoscaler", f"{autoscaler.description}, and is paused")
+    if asked.pause and found in (Pause.NONE, Pause.HELD):
         return Check("autoscaler", CheckResult.NOTED, f"{autoscaler.description}, and is paused meanwhile")
-    return _refused("autoscaler", f"{autoscaler.description}, and would scale it up", "--pause-controllers")
+    if is_target and found is Pause.HELD:
+        return _passed("autoscaler", f"{autoscaler.description}, and is held at {replicas}")
+    if is_target and found is not Pause.CONTRADICTORY and autoscaler.min_replicas >= 1:
+        return _passed("autoscaler", f"{autoscaler.description}, never below {autoscaler.min_replicas}")
+    if found is Pause.UNREPORTED:
+        text = f"{autoscaler.description}, and reports no condition Paused: KEDA before 2.11, or one that does not run"
+        return _refused("autoscaler", text, "KEDA 2.12 or newer, which can be paused at any number of replicas")
+    if found is Pause.CONTRADICTORY:
+        text = f"{autoscaler.description}, and would not be paused for certain: {autoscaler.pauses}"
+        remedy = f"take every pause off ScaledObject {autoscaler.name}, and see that its condition Paused turns False"
+        return _refused("autoscaler", text, remedy)
+    then = "to 0 once its workers are drained" if is_target else "and would scale it up"
+    return _refused("autoscaler", f"{autoscaler.description}, {then}", "--pause-controllers")
 
 
 def alerts(facts: Facts, asked: Asked) -> Iterator[Check]:
@@ -499,14 +582,21 @@ FOR_RESTART: tuple[Precondition, ...] = (
     gitops,
     owners,
     restarters,
-    volumes,
+    surge,
+    data,
     disruption_budget,
     alerts,
 )
 FOR_START = tuple(each for each in FOR_RESTART if each is not credential)
 """For a run in the cluster, whose credentials are not those of whoever starts it."""
-FOR_RESUME: tuple[Precondition, ...] = (rights, credential, clock, open_run, workloads)
+FOR_RESUME: tuple[Precondition, ...] = (rights, credential, clock, open_run, workloads, data)
 FOR_ABORT: tuple[Precondition, ...] = (rights, credential, clock, open_run)
+
+
+def _is_at_0(facts: Facts, asked: Asked) -> bool:
+    """Tell whether the target wants no pods: then nothing is loaded, and nothing can be restarted."""
+    view = facts.views.get(asked.target.workload)
+    return view is not None and view.replicas < 1
 
 
 def _views(facts: Facts, asked: Asked) -> list[WorkloadView]:

@@ -65,10 +65,10 @@ class WorkerRecord:
 
 @dataclass(frozen=True, slots=True)
 class Paused:
-    """Annotations that keep a controller away, with what stood there before (None: nothing)."""
+    """Annotations that keep a controller away (None: not there), with what stood there before."""
 
     path: str
-    during: Mapping[str, str]
+    during: Mapping[str, str | None]
     before: Mapping[str, str | None]
 
 

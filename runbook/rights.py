@@ -76,9 +76,9 @@ def to_start(target: Target, cron_job: str, *, port_forward: bool, keda: bool) -
 
 
 def to_read_claims(target: Target) -> Right:
-    """Return what it takes to see the volumes of a target that has some."""
+    """Return what it takes to see the volume claims that the target or a worker names."""
     namespace = target.workload.namespace
-    return Right("get", "", "persistentvolumeclaims", namespace, why="whether two pods may use the volume at once")
+    return Right("get", "", "persistentvolumeclaims", namespace, why="which volumes would be lost, or waited for")
 
 
 def to_see_budgets(target: Target) -> Right:
@@ -121,9 +121,9 @@ def to_run(
 
 def _to_see_autoscalers(target: Target, *, keda: bool) -> Iterator[Right]:
     namespace = target.workload.namespace
-    yield Right("list", "autoscaling", "horizontalpodautoscalers", namespace, why="who else scales the workers")
+    yield Right("list", "autoscaling", "horizontalpodautoscalers", namespace, why="who else scales them")
     if keda:
-        yield Right("list", "keda.sh", "scaledobjects", namespace, why="who else scales the workers")
+        yield Right("list", "keda.sh", "scaledobjects", namespace, why="who else scales them")
 
 
 def _of_workload(verb: str, workload: Workload, why: str) -> Right:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from exporter.judgement import Assessment, PodAssessment, Reason, UseAssessment, Verdict, WindowState
-from exporter.model import Certificate, Issued, ObjectKey, Target
+from exporter.model import Certificate, Evidence, Issued, ObjectKey, ProbeFailure, Target
 from runbook.events import PodLine
 
 _VALID_BUT_OLD = frozenset({Verdict.STALE, Verdict.CURRENT})
@@ -15,14 +15,18 @@ _OTHERS = frozenset({Reason.OTHER_CERTIFICATE, Reason.PRESENTS_SIBLING})
 
 @dataclass(frozen=True, slots=True)
 class PodSight:
-    """What one pod presents: `not_after` is that of its leaf, None if it was never seen."""
+    """What one pod presents: `not_after` is that of its leaf, None if it was never seen.
+
+    `port` is where it was asked, `failure` why that failed the last time; both None where there was nothing to ask.
+    """
 
     name: str
     verdict: Verdict
     reason: Reason
     fingerprint: str | None
     not_after: datetime | None
-    failure: str | None
+    failure: ProbeFailure | None
+    port: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +54,18 @@ class TargetSight:
         return bool(verdicts) and all(
             Verdict.CURRENT in seen and seen <= {Verdict.CURRENT, Verdict.UNPROBED} for seen in verdicts.values()
         )
+
+    @property
+    def by_start(self) -> bool:
+        """Whether it is only told from when containers started, and nothing was asked what it presents."""
+        return bool(self.uses) and all(use.evidence is Evidence.START_TIME for _, use in self.uses)
+
+    @property
+    def proof(self) -> str:
+        """What was seen where it is verified."""
+        if self.by_start:
+            return "every pod started after the certificate was issued"
+        return "every pod presents the issued certificate"
 
     @property
     def stale(self) -> bool:
@@ -116,7 +132,7 @@ class TargetSight:
 
     @property
     def deadline(self) -> datetime | None:
-        """After it, builds fail: the earliest of the restart windows."""
+        """After it, clients refuse what is presented: the earliest of the restart windows."""
         return min((use.deadline for _, use in self.uses if use.deadline is not None), default=None)
 
     def lines(self) -> tuple[PodLine, ...]:
@@ -141,18 +157,18 @@ def _pod(pod: PodAssessment) -> PodSight:
     spoken = spoken or next(iter(pod.sights), None)
     chain = (spoken.decisive or spoken.sight.loaded) if spoken else None
     observation = spoken.sight.observation if spoken else None
-    failure = str(observation.failure) if observation and observation.failure else None
     return PodSight(
         name=pod.pod.name,
         verdict=pod.verdict,
         reason=pod.reason,
         fingerprint=chain.leaf.fingerprint_sha256 if chain else None,
         not_after=chain.leaf.not_after if chain else None,
-        failure=failure,
+        failure=observation.failure if observation else None,
+        port=spoken.sight.endpoint.port if observation and spoken else None,
     )
 
 
 def _presents(pod: PodSight) -> str:
     if pod.fingerprint is None:
-        return pod.failure or str(pod.reason)
+        return str(pod.failure or pod.reason)
     return f"{pod.fingerprint[:12]} until {pod.not_after:%Y-%m-%d %H:%M}Z"

@@ -14,6 +14,7 @@ from typing import Any
 from exporter.model import Workload
 from runbook.containers import ContainerEnd, container_ends
 from runbook.selectors import LabelSelector, label_selector
+from runbook.volumes import Volumes, volumes
 
 FIELD_MANAGER = "certlag"
 """Under which managedFields name what we wrote."""
@@ -28,18 +29,21 @@ TEMPLATE_HASH_LABEL = "pod-template-hash"
 """What a Deployment's controller adds to the labels of a ReplicaSet's template."""
 
 KINDS = {"deployment": "Deployment", "statefulset": "StatefulSet", "daemonset": "DaemonSet"}
+_DEFAULT_SURGE = {"deployment": "25%", "statefulset": 0, "daemonset": 0}
+"""What a rolling update that says nothing may make more, by kind; a StatefulSet never makes any."""
 TERMINAL = frozenset({"Succeeded", "Failed"})
 """Phases that are written only after all containers have stopped (kubernetes PR #108749)."""
 
 
 @dataclass(frozen=True, slots=True)
 class FieldManager:
-    """One entry of `metadata.managedFields`: who wrote which fields, when."""
+    """One entry of `metadata.managedFields`: who wrote which fields, when, and through which subresource, if any."""
 
     name: str
     operation: str
     at: datetime | None
     fields: Mapping[str, Any] = field(hash=False)
+    subresource: str = ""
 
     def wrote(self, *path: str) -> bool:
         """Tell whether it owns the field at this path (`spec`, `replicas`)."""
@@ -97,7 +101,9 @@ class WorkloadView:
     """A Deployment, StatefulSet or DaemonSet as one read showed it.
 
     `replicas` is how many pods are wanted: for a DaemonSet what its controller wants. `template` is a digest of the pod
-    template; `current_revision` and `update_revision` are a StatefulSet's.
+    template; `current_revision` and `update_revision` are a StatefulSet's. `surge` is how many more there may be while
+    it rolls out, `host_ports` whether a pod takes ports of its node, `variables` the names of the environment variables
+    in its template.
     """
 
     workload: Workload
@@ -109,6 +115,7 @@ class WorkloadView:
     paused: bool
     strategy: str
     partition: int
+    surge: int
     progress_deadline: int | None
     grace_period: timedelta
     pace: Pace
@@ -119,7 +126,9 @@ class WorkloadView:
     template_annotations: Mapping[str, str]
     selector: LabelSelector
     owner: str | None
-    claims: tuple[str, ...]
+    volumes: Volumes
+    host_ports: bool
+    variables: frozenset[str]
     current: int
     updated: int
     ready: int
@@ -227,16 +236,18 @@ def workload_view(workload: Workload, document: Mapping[str, Any]) -> WorkloadVi
     update = spec.get("strategy") or spec.get("updateStrategy") or {}
     daemon = workload.type == "daemonset"
     grace = template["spec"].get("terminationGracePeriodSeconds", 30)
+    replicas = status.get("desiredNumberScheduled", 0) if daemon else spec.get("replicas", 1)
     return WorkloadView(
         workload=workload,
         uid=metadata["uid"],
         resource_version=metadata["resourceVersion"],
         generation=metadata.get("generation", 0),
         observed_generation=status.get("observedGeneration", 0),
-        replicas=status.get("desiredNumberScheduled", 0) if daemon else spec.get("replicas", 1),
+        replicas=replicas,
         paused=spec.get("paused", False),
         strategy=update.get("type", "RollingUpdate"),
         partition=(update.get("rollingUpdate") or {}).get("partition") or 0,
+        surge=_surge(workload, update, replicas),
         progress_deadline=spec.get("progressDeadlineSeconds"),
         grace_period=timedelta(seconds=grace),
         pace=_pace(workload, spec, update.get("rollingUpdate") or {}),
@@ -247,11 +258,9 @@ def workload_view(workload: Workload, document: Mapping[str, Any]) -> WorkloadVi
         template_annotations=template_metadata.get("annotations") or {},
         selector=label_selector(spec.get("selector")),
         owner=_owner(metadata, "name"),
-        claims=tuple(
-            volume["persistentVolumeClaim"]["claimName"]
-            for volume in template["spec"].get("volumes") or ()
-            if "persistentVolumeClaim" in volume
-        ),
+        volumes=volumes(metadata["name"], spec),
+        host_ports=_takes_host_ports(template["spec"]),
+        variables=frozenset(each["name"] for part in _containers(template["spec"]) for each in part.get("env") or ()),
         current=status.get("currentNumberScheduled" if daemon else "replicas", 0),
         updated=status.get("updatedNumberScheduled" if daemon else "updatedReplicas", 0),
         ready=status.get("numberReady" if daemon else "readyReplicas", 0),
@@ -348,6 +357,24 @@ def _digest(template: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def _surge(workload: Workload, update: Mapping[str, Any], replicas: int) -> int:
+    """Return how many pods more than wanted a rolling update may make; a percentage is rounded up."""
+    if update.get("type", "RollingUpdate") != "RollingUpdate":
+        return 0
+    most = (update.get("rollingUpdate") or {}).get("maxSurge", _DEFAULT_SURGE[workload.type])
+    return most if isinstance(most, int) else -(-replicas * int(most.rstrip("%")) // 100)
+
+
+def _takes_host_ports(spec: Mapping[str, Any]) -> bool:
+    """Tell whether two pods of this spec cannot listen on one node at once."""
+    ports = [port for part in _containers(spec) for port in part.get("ports") or ()]
+    return any(port.get("hostPort") for port in ports) or bool(spec.get("hostNetwork") and ports)
+
+
+def _containers(spec: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
+    return (*(spec.get("containers") or ()), *(spec.get("initContainers") or ()))
+
+
 def _owner(metadata: Mapping[str, Any], part: str) -> str | None:
     for owner in metadata.get("ownerReferences") or ():
         if owner.get("controller"):
@@ -362,6 +389,7 @@ def _managers(metadata: Mapping[str, Any]) -> Iterable[FieldManager]:
             operation=entry.get("operation", ""),
             at=_instant(entry.get("time")),
             fields=entry.get("fieldsV1") or {},
+            subresource=entry.get("subresource") or "",
         )
 
 

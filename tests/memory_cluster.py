@@ -13,7 +13,7 @@ from typing import Any
 from exporter.assess import assess
 from exporter.model import Leaf, Target, Workload
 from exporter.run_record import RECORD_KEY, record_name
-from runbook.controllers import KEDA_PAUSED
+from runbook.controllers import KEDA_PAUSED, KEDA_PAUSED_REPLICAS
 from runbook.effects import Ask, Change, Effect, EndSilence, Get, List, Look, Silence, Steps, T, Tell, Wait
 from runbook.engine import Ending, Engine
 from runbook.events import Event
@@ -35,7 +35,11 @@ SCALED_OBJECT = f"/apis/keda.sh/v1alpha1/namespaces/{NAMESPACE}/scaledobjects/wo
 WORKERS = tuple(Workload(NAMESPACE, "deployment", name) for name in ("worker-a", "worker-b"))
 REPLICAS = dict(zip(WORKERS, (2, 1), strict=True))
 TARGET = a_target(workers=WORKERS)
-PAUSED = Paused(SCALED_OBJECT, {KEDA_PAUSED: "true"}, {KEDA_PAUSED: None})
+PAUSED = Paused(
+    SCALED_OBJECT,
+    {KEDA_PAUSED: "true", KEDA_PAUSED_REPLICAS: None},
+    {KEDA_PAUSED: None, KEDA_PAUSED_REPLICAS: None},
+)
 NEEDED = 2
 """Steps for which a worker pod goes on after it was asked to end."""
 
@@ -74,7 +78,7 @@ class MemoryCluster:
                 "spec": {"scaleTargetRef": {"name": WORKERS[0].name}},
             },
         )
-        self.api.witnesses.append(self.check_write)
+        self.api.witnesses += [self.check_write, self._wake_keda]
 
     # --- what is so ---------------------------------------------------------------------------------------
 
@@ -174,6 +178,7 @@ class MemoryCluster:
 
     def step(self) -> None:
         """Let each controller and the kubelet do one thing."""
+        self._scale()
         self._end_pods()
         self._start_pods()
         self._collect_garbage()
@@ -185,6 +190,25 @@ class MemoryCluster:
         for path, document in tuple(self.api.documents.items()):
             if "/deployments/" in path:
                 self._report(path, document)
+
+    def _wake_keda(self, change: Change, _before: Document | None, _after: Document) -> None:
+        """Let KEDA reconcile at once when its ScaledObject is written to: it watches it."""
+        if change.path == SCALED_OBJECT:
+            self._scale()
+
+    def _scale(self) -> None:
+        """Let KEDA reconcile, as it may at any time: to the number that it is held at, or never to 0 unless paused."""
+        scaled_object = self.api.documents.get(SCALED_OBJECT)
+        worker = self.api.documents.get(workload_path(WORKERS[0]))
+        if scaled_object is None or worker is None:
+            return
+        annotations = scaled_object["metadata"].get("annotations", {})
+        held, paused = annotations.get(KEDA_PAUSED_REPLICAS), annotations.get(KEDA_PAUSED) == "true"
+        condition = {"type": "Paused", "status": str(paused or held is not None)}
+        self.api.edit(SCALED_OBJECT, {"status": {"conditions": [condition]}}, manager="keda")
+        if held is not None or not paused:
+            replicas = max(worker["spec"]["replicas"], 1) if held is None else int(held)
+            self.api.edit(workload_path(WORKERS[0]), {"spec": {"replicas": replicas}}, manager="keda")
 
     def _roll(self, path: str, deployment: Document) -> None:
         """Have a ReplicaSet for the template; when its pods are ready, let go of those of before."""

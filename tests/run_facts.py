@@ -6,6 +6,7 @@ from typing import Any
 
 from exporter.assess import assess
 from exporter.cluster.credential import Credential, CredentialKind
+from exporter.judgement import PodView, Sight
 from exporter.model import Leaf, ProbeFailure, Target
 from runbook.facts import Facts
 from runbook.hold import Limits
@@ -21,7 +22,7 @@ from tests.builders import (
     a_subject,
     a_target,
     a_use,
-    a_view,
+    an_endpoint,
     an_observation,
 )
 from tests.builders import a_pod as an_exporters_pod
@@ -33,13 +34,18 @@ LIMITS = Limits(timedelta(hours=2), timedelta(minutes=5))
 
 
 def a_sight(
-    *presented: Leaf | None, revision: int = 2, failure: ProbeFailure | None = None, **subject: Any
+    *presented: Leaf | None,
+    revision: int = 2,
+    failure: ProbeFailure | None = None,
+    port: int = 1234,
+    **subject: Any,
 ) -> TargetSight:
     """Judge a target of revision 2 whose pods present these leaves; without one, a pod that was not seen yet."""
-    views = (
-        a_view(an_exporters_pod(f"build-service-{number}"), an_observation(leaf, failure) if leaf or failure else None)
+    pods = (
+        (an_exporters_pod(f"build-service-{number}"), an_observation(leaf, failure) if leaf or failure else None)
         for number, leaf in enumerate(presented)
     )
+    views = (PodView(pod, (Sight(an_endpoint(pod, port), seen),), frozenset()) for pod, seen in pods)
     judged = assess({KEY: a_subject(a_use(*views), revision=revision, **subject)}, NOW)
     return target_sight(TARGET, judged, NOW)
 
@@ -63,7 +69,7 @@ def facts(*, target: Document | None = None, worker: Document | None = None, **c
         ready_certificates=frozenset({KEY.name}),
         unchained=frozenset(),
         autoscalers=(),
-        claims=(),
+        claims={},
         budgets=(),
         firing=(),
         firing_unknown=None,

@@ -39,9 +39,9 @@ Handler = Callable[[socket.socket, threading.Event], object]
 
 
 @contextmanager
-def listening(handler: Handler) -> Iterator[Listener]:
+def listening(handler: Handler, host: str = HOST, port: int = 0) -> Iterator[Listener]:
     """Accept connections; a handler gets the socket and the event that says that the test has ended."""
-    with socket.create_server((HOST, 0)) as server, ExitStack() as connections:
+    with socket.create_server((host, port)) as server, ExitStack() as connections:
         listener = Listener(server.getsockname()[1])
         threads: list[threading.Thread] = []
 
@@ -69,7 +69,7 @@ def listening(handler: Handler) -> Iterator[Listener]:
             yield listener
         finally:
             listener.stop.set()
-            socket.create_connection((HOST, listener.port)).close()
+            socket.create_connection((host, listener.port)).close()
             accepting.join(5)
             connections.close()
             for thread in threads:

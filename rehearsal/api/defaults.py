@@ -72,6 +72,7 @@ def _stateful_set(spec: Document) -> None:
     _defaults(strategy, type="RollingUpdate")
     if strategy["type"] == "RollingUpdate":
         _defaults(strategy.setdefault("rollingUpdate", {}), partition=0)
+    _defaults(spec.setdefault("persistentVolumeClaimRetentionPolicy", {}), whenDeleted="Retain", whenScaled="Retain")
     _template(spec)
 
 

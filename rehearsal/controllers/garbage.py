@@ -10,6 +10,7 @@ from rehearsal.api.resources import (
     DAEMON_SETS,
     DEPLOYMENTS,
     EVENTS,
+    PERSISTENT_VOLUME_CLAIMS,
     PODS,
     REPLICA_SETS,
     SECRETS,
@@ -23,8 +24,8 @@ from rehearsal.objects import Document, instant, is_ending, name_of, namespace_o
 EVENT_TTL = timedelta(hours=1)
 """kube-apiserver's --event-ttl."""
 
-_OWNED: tuple[Resource, ...] = (REPLICA_SETS, PODS, CERTIFICATE_REQUESTS, SECRETS)
-_OWNERS: tuple[Resource, ...] = (DEPLOYMENTS, REPLICA_SETS, STATEFUL_SETS, DAEMON_SETS, CERTIFICATES)
+_OWNED: tuple[Resource, ...] = (REPLICA_SETS, PODS, PERSISTENT_VOLUME_CLAIMS, CERTIFICATE_REQUESTS, SECRETS)
+_OWNERS: tuple[Resource, ...] = (DEPLOYMENTS, REPLICA_SETS, STATEFUL_SETS, DAEMON_SETS, PODS, CERTIFICATES)
 _KINDS = frozenset(resource.kind for resource in _OWNERS)
 
 

@@ -10,6 +10,7 @@ from datetime import datetime
 from rehearsal.api.resources import PODS, STATEFUL_SETS
 from rehearsal.api.storage import Key
 from rehearsal.api.verbs import Verbs
+from rehearsal.controllers import claims
 from rehearsal.controllers.loop import earliest
 from rehearsal.controllers.pods import (
     MANAGER,
@@ -47,6 +48,8 @@ class StatefulSetController:
         self._templates[f"{uid_of(stateful_set)}/{update}"] = stateful_set["spec"]["template"]
         current = stateful_set["status"].get("currentRevision", update)
         by_ordinal = {_ordinal(pod): pod for pod in pods}
+        for ordinal, pod in by_ordinal.items():
+            claims.set_owners(self._api, stateful_set, pod, ordinal)
         current = self._report(stateful_set, by_ordinal, current, update, now)
         available = {ordinal for ordinal, pod in by_ordinal.items() if is_available(pod, stateful_set, now)}
         self._step(stateful_set, by_ordinal, current, update, available)
@@ -95,6 +98,8 @@ class StatefulSetController:
         rolling = stateful_set["spec"]["updateStrategy"].get("rollingUpdate") or {}
         revision = current if ordinal < rolling.get("partition", 0) else update
         template = self._templates.get(f"{uid_of(stateful_set)}/{revision}", stateful_set["spec"]["template"])
+        mounted = [*(template["spec"].get("volumes") or ()), *claims.volumes(stateful_set, ordinal)]
+        template = {**template, "spec": {**template["spec"], **({"volumes": mounted} if mounted else {})}}
         owner = {**stateful_set, "spec": {**stateful_set["spec"], "template": template}}
         name = f"{name_of(stateful_set)}-{ordinal}"
         if self._api.storage.get(PODS, Key(namespace_of(stateful_set), name)) is not None:
@@ -104,6 +109,7 @@ class StatefulSetController:
             "statefulset.kubernetes.io/pod-name": name,
             "apps.kubernetes.io/pod-index": str(ordinal),
         }
+        claims.create_claims(self._api, stateful_set, ordinal)
         create_pod(self._api, owner, name=name, labels=labels)
 
     def _report(

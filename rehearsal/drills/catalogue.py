@@ -62,7 +62,7 @@ DRILLS = (
         "The workers have a ScaledObject with minReplicaCount 3: KEDA scales them up within seconds.",
         (
             Typed(RESTART, 3, "It is refused before anything is changed."),
-            Typed(f"{RESTART} --pause-controllers", 0, "KEDA is paused for the run, and its annotation put back."),
+            Typed(f"{RESTART} --pause-controllers", 0, "KEDA is paused for the run, and unpaused at its end."),
         ),
         (
             "The plan names whoever else writes to the workers: autoscalers, Argo CD, Flux, owners.",

@@ -5,7 +5,6 @@ from datetime import timedelta
 from exporter.model import Workload
 from exporter.run_record import lease_name
 from rehearsal import story
-from rehearsal.api.patches import MERGE_PATCH
 from rehearsal.api.resources import DEPLOYMENTS, LEASES, SCALED_OBJECTS
 from rehearsal.api.storage import Key
 from rehearsal.drills.scene import SERVICE, WORKER, Scene
@@ -24,9 +23,6 @@ def add_autoscaler(scene: Scene) -> None:
     """Have KEDA scale the workers, never below 3."""
     spec = {"scaleTargetRef": {"name": WORKER}, "minReplicaCount": 3, "maxReplicaCount": 6, "triggers": []}
     scene.apply(SCALED_OBJECTS, {"metadata": {"name": WORKER}, "spec": spec})
-    key, paused = Key(story.NAMESPACE, WORKER), {"type": "Paused", "status": "False"}  # KEDA 2.7 and newer says it
-    patch, objects = {"status": {"conditions": [paused]}}, scene.live.cluster.api.objects
-    objects.patch(SCALED_OBJECTS, key, patch, MERGE_PATCH, "keda-operator", subresource="status")
 
 
 def hold_lock(scene: Scene) -> None:

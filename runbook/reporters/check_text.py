@@ -23,6 +23,7 @@ STATE_STYLES = {
     WindowState.EXPIRED: ("bad", "bad"),
 }
 """The sign and the style of each state."""
+NO_PODS = "no pod runs; those that start later load the issued certificate"
 
 
 def check_parts(answer: Answer, form: Form) -> list[Part]:
@@ -44,7 +45,8 @@ def _state(answer: Answer, form: Form) -> Part:
     if state is None:
         return item(form.signs.warning, Text("Nothing to judge", style="warning"), "warning", indent=0)
     sign, style = STATE_STYLES[state]
-    return item(getattr(form.signs, sign), Text(sentence(STATES[state]), style=style), style, indent=0)
+    words = NO_PODS if state is WindowState.SETTLED and not answer.sight.pods else STATES[state]
+    return item(getattr(form.signs, sign), Text(sentence(words), style=style), style, indent=0)
 
 
 def _facts(answer: Answer) -> Iterable[tuple[str, Cell]]:

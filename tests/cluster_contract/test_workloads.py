@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+import pytest
+
 from tests.bench import waiting
 from tests.bench.cluster import Object
 from tests.cluster_contract.grounds import Ground, condition
@@ -395,6 +397,77 @@ def daemons_are_updated(seen: Object, generation: int) -> bool:
         and status.get("observedGeneration", 0) >= generation
         and all(status.get(count) == wanted for count in counts)
     )
+
+
+# --- what a StatefulSet does with its volume claims -----------------------------------------------------------------
+
+CLAIMS = ("cache-probe-0", "cache-probe-1")
+
+
+def with_claims(ground: Ground, **policy: str) -> list[Object]:
+    """Create a StatefulSet of two pods with a claim each, and return the claims once both pods are there."""
+    storage = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Mi"}}}
+    more: dict[str, Any] = {"persistentVolumeClaimRetentionPolicy": policy} if policy else {}
+    ground.workload(
+        "statefulsets",
+        replicas=2,
+        podManagementPolicy="Parallel",
+        volumeClaimTemplates=[{"metadata": {"name": "cache"}, "spec": {**storage, "storageClassName": ""}}],
+        **more,
+    )
+    waiting.until("both pods to be there", lambda: len(ground.pods()) == len(CLAIMS))
+    return claims(ground)
+
+
+def claims(ground: Ground) -> list[Object]:
+    found = ground.listed("persistentvolumeclaims", "?labelSelector=app%3Dprobe")
+    return [each for each in found if "deletionTimestamp" not in each["metadata"]]
+
+
+def owners(claim: Object) -> list[tuple[str, str]]:
+    return [(each["kind"], each["name"]) for each in claim["metadata"].get("ownerReferences") or ()]
+
+
+@pytest.mark.field_case("D2")
+def test_claims_are_made_for_each_pod_and_named_after_it(control_plane: Ground) -> None:
+    made = with_claims(control_plane)
+    assert tuple(sorted(each["metadata"]["name"] for each in made)) == CLAIMS
+    assert [owners(each) for each in made] == [[], []]
+    spec = control_plane.get("statefulsets", "probe")["spec"]
+    assert spec["persistentVolumeClaimRetentionPolicy"] == {"whenDeleted": "Retain", "whenScaled": "Retain"}
+    for pod in control_plane.pods():
+        volumes = {each["name"]: each for each in pod["spec"]["volumes"]}
+        assert volumes["cache"]["persistentVolumeClaim"]["claimName"] == f"cache-{pod['metadata']['name']}"
+
+
+@pytest.mark.field_case("D2")
+def test_scaling_to_0_deletes_the_claims_where_the_policy_says_so(control_plane: Ground) -> None:
+    with_claims(control_plane, whenScaled="Delete")
+    control_plane.patch("statefulsets", "probe", {"spec": {"replicas": 0}})
+    waiting.until("the pods to be gone", lambda: not control_plane.pods())
+    waiting.until("the claims to be gone", lambda: not claims(control_plane))
+
+
+@pytest.mark.parametrize("policy", [{}, {"whenDeleted": "Delete"}], ids=["retain", "when deleted"])
+@pytest.mark.field_case("D2")
+def test_scaling_to_0_leaves_the_claims_otherwise(policy: dict[str, str], control_plane: Ground) -> None:
+    before = with_claims(control_plane, **policy)
+    control_plane.patch("statefulsets", "probe", {"spec": {"replicas": 0}})
+    waiting.until("the pods to be gone", lambda: not control_plane.pods())
+    owned = [("StatefulSet", "probe")] if policy else []
+    after = claims(control_plane)
+    assert uids(after) == uids(before)
+    assert [owners(each) for each in after] == [owned, owned]
+
+
+@pytest.mark.field_case("D2")
+def test_a_restart_leaves_the_claims_whatever_the_policy_says(control_plane: Ground) -> None:
+    before = with_claims(control_plane, whenScaled="Delete")
+    old = uids(control_plane.pods())
+    for pod in control_plane.pods():
+        control_plane.cluster.api("DELETE", control_plane.path("pods", pod["metadata"]["name"]))
+    waiting.until("both pods to be new", lambda: len(uids(control_plane.pods()) - old) == len(CLAIMS))
+    assert uids(claims(control_plane)) == uids(before)
 
 
 def test_an_autoscaler_with_a_minimum_leaves_zero_alone(ground: Ground) -> None:

@@ -16,7 +16,9 @@ from rehearsal.api.resources import (
     DEPLOYMENTS,
     LEASES,
     PODS,
+    SCALED_OBJECTS,
     SECRETS,
+    STATEFUL_SETS,
     Resource,
 )
 from rehearsal.api.server import Request
@@ -236,6 +238,31 @@ def autoscale(world: World) -> None:
     _heal(world, 10 * MINUTE, lambda: _remove(world, AUTOSCALERS, key))
 
 
+def scale_by_keda(world: World) -> None:
+    """Have KEDA scale a worker for some days."""
+    if world.place.get(SCALED_OBJECTS, "builder") is not None:
+        return
+    spec = {"scaleTargetRef": {"name": "builder"}, "minReplicaCount": world.place.chance.randrange(1, 4)}
+    world.place.cluster.apply(SCALED_OBJECTS, NAMESPACE, {"metadata": {"name": "builder"}, "spec": spec})
+    key = Key(NAMESPACE, "builder")
+    _heal(world, _between(world, DAY, 10 * DAY), lambda: _remove(world, SCALED_OBJECTS, key))
+
+
+def restart_keda(world: World) -> None:
+    """Restart KEDA's operator, which then reconciles everything."""
+    faults = world.place.cluster.faults
+    faults.keda_down = True
+    world.place.cluster.nudge()
+    _heal(world, timedelta(seconds=2), lambda: setattr(faults, "keda_down", False))
+
+
+def let_volumes_go(world: World) -> None:
+    """Have a worker's volumes deleted when it is scaled down, for some hours."""
+
+    _keep_volumes(world.place, "Delete")
+    _heal(world, _between(world, 10 * MINUTE, 5 * HOUR), lambda: _keep_volumes(world.place, "Retain"))
+
+
 def sync(world: World) -> None:
     """Have a GitOps tool keep replicas, or templates without a restart of ours, for some hours."""
     gitops, builder, service = world.place.cluster.gitops, Key(NAMESPACE, "builder"), Key(NAMESPACE, "service")
@@ -321,6 +348,9 @@ DEEDS: tuple[Deed, ...] = (
     Deed("fence removed", 0.4, unmark, meddles=True),
     Deed("Lease deleted", 0.4, delete_lease, meddles=True),
     Deed("autoscaler", 0.5, autoscale, meddles=True),
+    Deed("KEDA", 0.7, scale_by_keda, meddles=True),
+    Deed("KEDA restarted", 1, restart_keda, fault=True),
+    Deed("volumes let go", 0.5, let_volumes_go, meddles=True),
     Deed("GitOps", 0.5, sync, meddles=True),
     Deed("pods stuck", 1, stick, fault=True),
     Deed("crash loop", 1, crash, fault=True),
@@ -372,6 +402,7 @@ def heal_everything(place: Place) -> None:
     for switched in (faults.stuck, faults.crashing, faults.dead_nodes, faults.broken_issuers):
         switched.clear()
     faults.secret_lag = faults.issuing_pause = timedelta(0)
+    faults.keda_down = False
     place.cluster.api.fault = _no_fault
     forgery.tidy(place)
     for name in forgery.TARGETS:
@@ -379,11 +410,18 @@ def heal_everything(place: Place) -> None:
         _set_renewal(place, name, None)
     for name in ("builder", "service"):
         place.cluster.gitops.declare(DEPLOYMENTS, Key(NAMESPACE, name), {})
-    if place.get(AUTOSCALERS, "builder") is not None:
-        place.cluster.api.objects.delete(AUTOSCALERS, Key(NAMESPACE, "builder"))
+    for resource in (AUTOSCALERS, SCALED_OBJECTS):
+        if place.get(resource, "builder") is not None:
+            place.cluster.api.objects.delete(resource, Key(NAMESPACE, "builder"))
+    _keep_volumes(place, "Retain")
     for (kind, name), workload in WORKLOADS.items():
         if place.get(RESOURCES[kind], name) is None:
             place.cluster.apply(RESOURCES[kind], NAMESPACE, workload_document(name, workload))
+
+
+def _keep_volumes(place: Place, when_scaled: str) -> None:
+    spec = {"persistentVolumeClaimRetentionPolicy": {"whenScaled": when_scaled}}
+    place.patch(STATEFUL_SETS, "tester", {"spec": spec}, KUBECTL)
 
 
 def _no_fault(_: Request) -> None:

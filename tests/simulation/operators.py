@@ -247,12 +247,13 @@ class Command:
             return Ending(Outcome.UNEXPECTED, f"nothing was changed: {error}")
         limits = planning.limits(order.target, facts, drain=None, restart=None)
         accepted = frozenset(OVERRIDES) if order.accept else frozenset[str]()
-        checks = preconditions.check(conditions, facts, Asked(order.target, limits, accepted, force=order.force))
+        asked = Asked(order.target, limits, accepted, force=order.force, pause=True)
+        checks = planning.that_matter(preconditions.check(conditions, facts, asked))
         run = None if isinstance(facts.record, RecordError) else facts.record.run
         if refused := [check for check in checks if check.result is CheckResult.REFUSED]:
             return Ending(Outcome.REFUSED, "; ".join(check.text for check in refused), run)
-        if order.verb == "restart" and planning.nothing_to_do(checks) and not order.force:
-            return Ending(Outcome.NOTHING_TO_DO, "every pod presents it")
+        if order.verb == "restart" and (why := planning.nothing_to_do(checks)):
+            return Ending(Outcome.NOTHING_TO_DO, why)
         try:
             yield Wait(self._chance.uniform(*READING), early=False)
         except Interrupted:
@@ -264,6 +265,8 @@ class Command:
             holder=process.holder(self.run_id),
             run_id=self.run_id,
             limits=limits,
+            pause=tuple(planning.pauses(order.target, facts)),
+            may_delete_volumes="data" in accepted,
             planned_after="" if isinstance(facts.record, RecordError) else facts.record.last_finished,
         )
         engine = Engine(
@@ -307,8 +310,8 @@ class Command:
             sight=sight,
             ready_certificates=gatherer.ready_certificates(),
             unchained=gatherer.unchained(),
-            autoscalers=gatherer.autoscalers(keda=False),
-            claims=(),
+            autoscalers=gatherer.autoscalers(keda=True),
+            claims={},
             budgets=gatherer.disruption_budgets(),
             firing=(),
             firing_unknown=None,

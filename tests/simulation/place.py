@@ -112,7 +112,7 @@ def found(seed: int) -> Place:
     """Make the place, and let a minute pass: all is issued, all runs, all is settled."""
     clock, network, chance = FakeClock(), RememberingNetwork(), random.Random(seed)  # noqa: S311 - fate, no secret
     cluster = EmbeddedCluster(
-        clock, network=network, programs=PROGRAMS, nodes=("node-1", "node-2", "node-3"), seed=seed
+        clock, network=network, programs=PROGRAMS, nodes=("node-1", "node-2", "node-3"), keda=True, seed=seed
     )
     cluster.api.access.users[TOKEN] = "simulation"
     cluster.create_namespace(NAMESPACE)
@@ -146,7 +146,7 @@ CERTIFICATE_SPECS: dict[str, tuple[str, Document]] = {
 WORKLOADS: dict[tuple[str, str], Document] = {
     ("deployment", "service"): {"replicas": 2, "secret": "service"},
     ("deployment", "builder"): {"replicas": 3, "grace": 3600, "history": 0},
-    ("statefulset", "tester"): {"replicas": 2, "grace": 900},
+    ("statefulset", "tester"): {"replicas": 2, "grace": 900, "volume": "results"},
     ("statefulset", "registry"): {"replicas": 2, "secret": "registry"},
 }
 
@@ -170,13 +170,13 @@ def workload_document(name: str, workload: Mapping[str, Any]) -> Document:
     template = {"metadata": {"labels": {"app": name}}, "spec": pod}
     selector = {"matchLabels": {"app": name}}
     history = {"revisionHistoryLimit": workload["history"]} if "history" in workload else {}
-    return {
-        "metadata": {"name": name},
-        "spec": {
-            "replicas": workload["replicas"],
-            "selector": selector,
-            "template": template,
-            "serviceName": name,
-            **history,
-        },
+    spec = {
+        "replicas": workload["replicas"],
+        "selector": selector,
+        "template": template,
+        "serviceName": name,
+        **history,
     }
+    if "volume" in workload:
+        spec["volumeClaimTemplates"] = [{"metadata": {"name": workload["volume"]}, "spec": {}}]
+    return {"metadata": {"name": name}, "spec": spec}

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from exporter.model import Target, Workload
-from rehearsal.api.resources import CONFIG_MAPS
+from rehearsal.api.resources import CONFIG_MAPS, SCALED_OBJECTS
+from rehearsal.controllers.autoscalers import KEDA
 from rehearsal.objects import Document, annotations_of, uid_of
 from runbook.effects import Change
 from runbook.outcomes import Outcome
@@ -138,6 +139,8 @@ class Promises:
         for command in self.commands:
             if not command.over:
                 self.meddled[command.pid].add(name)
+        was_told_to = after is not None and after.replicas == 0 and self._scaled_by(name) == KEDA
+        assert not was_told_to, f"promise 3: KEDA, which never goes below 1, was told to take {name} to 0"
         if name in self.acceptable and after is not None:
             is_open = any(
                 name in (record.get("run") or {"workers": ()})["workers"] for record in self._records.values()
@@ -150,6 +153,9 @@ class Promises:
         assert recorded is not None, f"promise 1: {command.what} scaled {name} before it was recorded"
         if after == 0:
             assert recorded == before or run["epoch"] > 1, f"promise 1: {name} was at {before}, recorded is {recorded}"
+            policy = self._spec(name).get("persistentVolumeClaimRetentionPolicy", {})
+            lost = policy.get("whenScaled") == "Delete"
+            assert command.order.accept or not lost, f"promise 8: {command.what} deletes the volumes of {name}"
         else:
             assert (before, after) == (0, recorded), f"promise 3: {name} from {before} to {after}, not to {recorded}"
             assert run["step"] != "restarting", f"promise 2: {name} is put back while the restart goes on"
@@ -201,6 +207,11 @@ class Promises:
             marks = {mark for mark in MARKS if mark in annotations_of(found)} if found else set()
             same = found is not None and uid_of(found) in {run["workload_uid"], *run["worker_uids"].values()}
             assert not marks or not same, f"promise 3: {outcome}, and {workload.name} still has {marks}"
+        for paused in self.place.everything(SCALED_OBJECTS):
+            left = {key for key in annotations_of(paused) if key in MARKS or key.startswith("autoscaling.keda.sh/")}
+            assert not left or paused["metadata"]["name"] not in _paused(run), (
+                f"promise 3: {outcome}, and KEDA has {left}"
+            )
         if outcome == Outcome.DONE:
             assert run["put_back"] is None, "promise 5: done, although it only put the workers back"
 
@@ -235,6 +246,19 @@ class Promises:
         found = self.place.get(RESOURCES[workload.type], workload.name)
         return None if found is None else annotations_of(found).get(FENCE)
 
+    def _spec(self, name: str) -> Document:
+        workload = self._workloads[name]
+        found = self.place.get(RESOURCES[workload.type], workload.name)
+        spec: Document = found["spec"] if found else {}
+        return spec
+
+    def _scaled_by(self, name: str) -> str | None:
+        """Return the field manager that has written a workload's replicas."""
+        workload = self._workloads[name]
+        found = self.place.get(RESOURCES[workload.type], workload.name)
+        fields = found["metadata"].get("managedFields", ()) if found else ()
+        return next((each["manager"] for each in fields if "f:replicas" in each["fieldsV1"].get("f:spec", {})), None)
+
     def _replicas(self, workload: Workload) -> int:
         looks = self._look(workload)
         assert looks is not None
@@ -244,6 +268,11 @@ class Promises:
         found = self.place.get(CONFIG_MAPS, f"certlag-run-{target.name}")
         document: dict[str, Any] = json.loads(found["data"]["record.json"]) if found else {}
         return document
+
+
+def _paused(run: dict[str, Any]) -> set[str]:
+    """Return the names of the ScaledObjects that a run has paused."""
+    return {paused["path"].rpartition("/")[2] for paused in run["paused"] if "/scaledobjects/" in paused["path"]}
 
 
 def reference(workload: Workload) -> str:

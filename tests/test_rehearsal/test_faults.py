@@ -127,18 +127,66 @@ def test_gitops_takes_a_restart_back() -> None:
     assert at.pod(SERVICE)["metadata"]["labels"]["pod-template-hash"] == before
 
 
-def test_keda_scales_back_at_once_unless_it_is_paused() -> None:
+def with_keda(**spec: int) -> Place:
+    """A place in which KEDA scales the workers."""
     at = place(keda=True)
     reference = {"name": WORKER, "kind": "Deployment"}
-    document = {"metadata": {"name": WORKER}, "spec": {"scaleTargetRef": reference, "minReplicaCount": 2}}
+    document = {"metadata": {"name": WORKER}, "spec": {"scaleTargetRef": reference, **spec}}
     at.cluster.apply(SCALED_OBJECTS, NAMESPACE, document)
+    at.pass_time(seconds=2)
+    return at
+
+
+def annotate(at: Place, **pauses: str | None) -> None:
+    """Put KEDA's pauses on the ScaledObject; `_` stands for `-` in their names."""
+    annotations = {f"autoscaling.keda.sh/{name.replace('_', '-')}": value for name, value in pauses.items()}
+    at.patch(SCALED_OBJECTS, WORKER, {"metadata": {"annotations": annotations}})
+    at.pass_time(seconds=2)
+
+
+def is_paused(at: Place) -> str:
+    conditions = at.get(SCALED_OBJECTS, WORKER)["status"]["conditions"]
+    return str(next(each["status"] for each in conditions if each["type"] == "Paused"))
+
+
+def test_keda_scales_back_at_once_unless_it_is_paused() -> None:
+    at = with_keda(minReplicaCount=2)
     at.scale(WORKER, 0)
     at.pass_time(seconds=2)
-    assert replicas(at) == 2
-    annotations = {"autoscaling.keda.sh/paused-replicas": "0", "autoscaling.keda.sh/paused": "true"}
-    at.patch(SCALED_OBJECTS, WORKER, {"metadata": {"annotations": annotations}})
+    assert (replicas(at), is_paused(at)) == (2, "Unknown")
+    annotate(at, paused="true")
+    at.scale(WORKER, 0)
     at.pass_time(minutes=1)
+    assert (replicas(at), is_paused(at)) == (0, "True")
+    annotate(at, paused=None)
+    assert (replicas(at), is_paused(at)) == (2, "False")
+
+
+def test_keda_scales_to_the_number_at_which_it_is_paused_whenever_it_reconciles() -> None:
+    """keda#7664: after an apply, or a restart of its operator, whoever has scaled the workload meanwhile."""
+    at = with_keda()
+    annotate(at, paused_replicas="0", paused="true")
+    assert (replicas(at), is_paused(at)) == (0, "True")
+    at.scale(WORKER, 3)
+    at.pass_time(minutes=10)
+    assert replicas(at) == 3, "nothing has reconciled it"
+    for is_down in (True, False):
+        at.cluster.faults.keda_down = is_down
+        at.cluster.nudge()
     assert replicas(at) == 0
+
+
+@pytest.mark.parametrize(
+    ("spec", "expected"),
+    [({}, 0), ({"minReplicaCount": 2}, 2), ({"minReplicaCount": 2, "idleReplicaCount": 0}, 0)],
+)
+def test_keda_takes_what_is_idle_to_its_minimum(spec: dict[str, int], expected: int) -> None:
+    at = with_keda(**spec)
+    at.scale(WORKER, 3)
+    at.cluster.faults.idle.add(WORKER)
+    at.cluster.nudge()
+    at.pass_time(minutes=1)
+    assert replicas(at) == expected
 
 
 @pytest.mark.parametrize(("minimum", "expected"), [(1, 0), (0, 1)])

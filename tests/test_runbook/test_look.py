@@ -68,7 +68,8 @@ def test_one_object_that_is_too_large_alone_is_an_error_and_never_an_empty_list(
 def test_objects_without_a_name_are_passed_over(tmp_path: Path) -> None:
     collections = [each for each in watches(Configuration((a_target(),), Discovery())) if each.name is None]
     clock = SystemClock()
-    with scripted_api(*[page([{}, {"metadata": {"name": 5}}], "7")] * len(collections)) as api:
+    answers = [page([{}, {"metadata": {"name": 5}}], "7")] * (len(collections) + 1)  # the workload has no name either
+    with scripted_api(*answers) as api:
         client = ClusterClient.connect(kubeconfig=api.kubeconfig(tmp_path))
         sight = Looker(a_target(), client, clock, partial(probe, clock=clock)).look(probe=False)
     assert sight.pods == ()

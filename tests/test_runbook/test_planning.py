@@ -150,9 +150,12 @@ def test_nothing_to_do_is_what_the_certificate_says() -> None:
     assert not plan(Check("issuer", CheckResult.NOTED, "not known")).nothing_to_do
 
 
-def test_why_says_until_when_builds_work() -> None:
+def test_why_says_until_when_clients_accept_it() -> None:
     why = planning.why_restart(facts())
-    assert why == "a newer certificate was issued than the one that is presented; after 2026-05-30 00:00Z builds fail"
+    assert (
+        why
+        == "a newer certificate was issued than the one that is presented; after 2026-05-30 00:00Z clients refuse it"
+    )
     assert planning.why_restart(facts(sight=a_sight(a_leaf("second")))) == "restart as asked"
     assert planning.why_restart(facts(sight=None)) == "restart as asked"
 

@@ -10,11 +10,12 @@ from exporter.cluster.credential import Credential, CredentialKind
 from exporter.model import Certificate, ProbeFailure, Workload
 from exporter.run_record import RecordError, Step
 from runbook.controllers import Autoscaler
-from runbook.facts import Claim, Facts
+from runbook.facts import Facts
 from runbook.plan import Check, CheckResult
 from runbook.preconditions import FOR_ABORT, FOR_RESTART, FOR_RESUME, OVERRIDES, Precondition, check
 from runbook.record import Operator, Record, Run, WorkerRecord
 from runbook.rights import Right
+from runbook.volumes import Claim
 from runbook.workloads import pod_state, workload_view
 from tests.builders import DEPLOYMENT, NAMESPACE, a_certificate, a_leaf, a_target
 from tests.run_facts import NOW, TARGET, a_sight, asked, facts
@@ -52,7 +53,7 @@ def expiring(at: Any) -> dict[str, Any]:
 
 
 def scaler(kind: str, minimum: int = 1, **changes: Any) -> dict[str, Any]:
-    found = Autoscaler(kind, "workers", "/x", WORKER, minimum, pausable=True, annotations={})
+    found = Autoscaler(kind, "workers", "/x", WORKER, minimum, paused=False)
     return {"autoscalers": (replace(found, **changes),)}
 
 
@@ -77,7 +78,14 @@ class Case:
 
 RIGHT = Right("patch", "apps", "deployments", NAMESPACE, "worker", why="the replicas")
 UNTOUCHED: Document = {"annotations": {"kustomize.toolkit.fluxcd.io/reconcile": "disabled"}}
-PAUSED_KEDA = {"autoscaling.keda.sh/paused-replicas": "0", "autoscaling.keda.sh/paused": "true"}
+PAUSED_KEDA = {"autoscaling.keda.sh/paused": "true"}
+HELD_KEDA = {"autoscaling.keda.sh/paused-replicas": "0", "autoscaling.keda.sh/paused": "true"}
+LOSING: Document = {
+    "spec": {
+        "persistentVolumeClaimRetentionPolicy": {"whenScaled": "Delete"},
+        "volumeClaimTemplates": [{"metadata": {"name": "cache"}}],
+    }
+}
 OWNER = {"kind": "BuildService", "name": "main", "uid": "o", "controller": True}
 FLUX: Document = {"metadata": {"labels": {"kustomize.toolkit.fluxcd.io/name": "apps"}}}
 ARGO: Document = {"metadata": {"annotations": {"argocd.argoproj.io/tracking-id": "apps:x"}}}
@@ -91,9 +99,8 @@ REFUSED = [
     Case("record", {"record": RecordError("schema 9")}, "cannot be read: schema 9", "the version that wrote it"),
     Case("workloads", {"views": {}}, "deployment/build-service does not exist", "kubectl get"),
     Case("rollout", {"target": a_deployment(spec={"paused": True})}, "is paused", "kubectl rollout resume"),
-    Case("rollout", {"target": a_deployment(replicas=0)}, "has no replicas", "scale it up"),
     Case("certificate", {"sight": NO_CERTIFICATE}, "there is no Certificate", "kubectl get"),
-    Case("certificate", {"ready_certificates": frozenset()}, "is not Ready", "cmctl status certificate"),
+    Case("certificate", {"ready_certificates": frozenset(), "sight": "of other dates"}, "not Ready: a ", "cmctl"),
     Case("certificate", {"sight": UNSEEN}, "it cannot be told what is loaded", "--force"),
     Case("reach", {"sight": UNSEEN}, "no pod can be asked", "--no-verify"),
     Case("replicas", {"worker": a_deployment(WORKER, 0, metadata={"annotations": {"certlag.dev/replicas": "3"}})},
@@ -113,7 +120,14 @@ REFUSED = [
     Case("not-ready", {"target": a_deployment(replicas=3, status={"readyReplicas": 2})},
          "deployment/build-service: status.readyReplicas 2 of 3", "kubectl describe deployment/build-service"),
     Case("autoscaler", scaler("HorizontalPodAutoscaler", 0), "scales deployment/worker from 0", "minReplicas 1"),
-    Case("autoscaler", scaler("ScaledObject", pausable=False), "does not know how to be paused", "KEDA 2.7"),
+    Case("autoscaler", scaler("ScaledObject", paused=None), "reports no condition Paused", "KEDA 2.12"),
+    Case("autoscaler", scaler("ScaledObject", annotations=HELD_KEDA, paused=True), "not be paused for certain", "take"),
+    Case("autoscaler", scaler("ScaledObject", 0, workload=DEPLOYMENT), "to 0 once its workers are drained", "--pause-"),
+    Case("autoscaler", scaler("HorizontalPodAutoscaler", 0, workload=DEPLOYMENT), "to 0 once its", "minReplicas 1"),
+    Case("data", {"worker": a_deployment(WORKER, 2, **LOSING)}, "what is on them: cache-worker-0 to", "kubectl patch"),
+    Case("data", {"claims": {WORKER: (Claim("data", (), "pod-1"),)}}, "is owned by pod pod-1, and deleted", "edit pvc"),
+    Case("certificate-not-ready", {"ready_certificates": frozenset()},
+         "though the request of its revision 2 is signed", "cmctl"),
     Case("autoscaler", scaler("ScaledObject"), "would scale it up", "--pause-controllers"),
     Case("gitops", {"target": a_deployment(**FLUX)}, "applied by Flux", "--pause-controllers"),
     Case("gitops", {"target": a_deployment(**ARGO)}, "applied by Argo CD (apps:x)", "suspend it"),
@@ -132,6 +146,8 @@ def given(case: Case) -> Facts:
     known = dict(case.facts)
     if known.get("sight") == "with an authority":
         known["sight"] = _with_authority()
+    if known.get("sight") == "of other dates":
+        known["sight"] = a_sight(a_leaf("first"), certificate=replace(a_certificate(2), not_after=NOW))
     return facts(**known)
 
 
@@ -187,11 +203,15 @@ def test_a_refusal_names_the_flag_that_accepts_it() -> None:
         graced(7200),
         graced(31),
         scaler("HorizontalPodAutoscaler", 1),
-        scaler("ScaledObject", annotations=PAUSED_KEDA),
+        scaler("ScaledObject", annotations=PAUSED_KEDA, paused=True),
+        scaler("ScaledObject", 1, workload=DEPLOYMENT),
+        scaler("ScaledObject", 1, workload=DEPLOYMENT, paused=None),
+        scaler("HorizontalPodAutoscaler", 1, workload=DEPLOYMENT),
         {"pods": (pod_state(a_pod("stray", "worker-x", phase="Failed", metadata={"ownerReferences": []})),)},
         {"target": a_deployment(metadata=FLUX["metadata"] | UNTOUCHED)},
     ],
-    ids=["lasts", "refreshed", "just in time", "not the default", "R14", "R15 paused", "ended", "left alone"],
+    ids=["lasts", "refreshed", "just in time", "not the default", "R14", "R15 paused", "KEDA of the target",
+         "an old KEDA", "R14 of the target", "ended", "left alone"],
 )  # fmt: skip
 def test_what_is_good_enough_is_not_refused(fine: dict[str, Any]) -> None:
     assert [each for each in checks(facts(**fine)) if each.result is CheckResult.REFUSED] == []
@@ -200,7 +220,7 @@ def test_what_is_good_enough_is_not_refused(fine: dict[str, Any]) -> None:
 def test_r27_a_stateful_set_with_a_partition_or_on_delete_is_refused_with_the_reason() -> None:
     for strategy, said in (
         ({"rollingUpdate": {"partition": 2}}, "only pods from ordinal 2 on"),
-        ({"type": "OnDelete"}, "only when they are deleted"),
+        ({"type": "OnDelete"}, "only when it is deleted"),
     ):
         document = a_stateful_set(spec={"updateStrategy": strategy})
         found = _of_target(STATEFUL, document)
@@ -290,11 +310,11 @@ def test_r28_a_clock_that_is_an_hour_off_is_warned_of_and_the_servers_is_used() 
 
 
 def test_r21_a_volume_that_one_node_may_use_is_warned_of() -> None:
-    once = facts(claims=(Claim("cache", ("ReadWriteOnce",)),))
+    once = facts(claims={DEPLOYMENT: (Claim("cache", ("ReadWriteOnce",)),)})
     found = next(each for each in checks(once) if each.name == "volumes")
-    assert (found.result, found.remedy) == (CheckResult.WARNED, "strategy Recreate")
+    assert (found.result, found.remedy) == (CheckResult.WARNED, "strategy Recreate, or maxSurge 0")
     recreated = a_deployment(spec={"strategy": {"type": "Recreate"}})
-    many = facts(claims=(Claim("cache", ("ReadWriteMany",)),))
+    many = facts(claims={DEPLOYMENT: (Claim("cache", ("ReadWriteMany",)),)})
     for fine in (replace(once, views=facts(target=recreated).views), many):
         assert not any(each.name == "volumes" for each in checks(fine))
 
@@ -306,7 +326,7 @@ def test_r24_what_a_disruption_budget_does_not_do_is_said() -> None:
 def test_an_automatic_restarter_is_warned_of() -> None:
     watched = a_deployment(metadata={"annotations": {"reloader.stakater.com/auto": "true"}})
     found = next(each for each in checks(facts(target=watched)) if each.name == "restarters")
-    assert (found.result, "Reloader watches deployment/build-service" in found.text) == (CheckResult.WARNED, True)
+    assert (found.result, "Reloader restarts deployment/build-service" in found.text) == (CheckResult.WARNED, True)
 
 
 # --- going on -------------------------------------------------------------------------------------------------------

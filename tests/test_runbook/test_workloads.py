@@ -55,7 +55,7 @@ def test_marks_and_claims_and_owner_are_read() -> None:
         ),
     )
     assert (view.fence, view.recorded_replicas, view.restart_id) == ("run-1/2", "3", "run-1-1")
-    assert (view.owner, view.claims) == ("BuildService/main", ("cache",))
+    assert (view.owner, view.volumes.named) == ("BuildService/main", ("cache",))
 
 
 def test_the_last_writer_of_a_field_is_the_latest_who_owns_it_and_is_not_us() -> None:

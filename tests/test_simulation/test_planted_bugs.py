@@ -89,6 +89,13 @@ BUGS = (
                 yield from self._unpause_all""",
         "promise 3:",
     ),
+    Bug(
+        "KEDA: held at 0 while the workers are drained",
+        "runbook/controllers.py",
+        'during = {KEDA_PAUSED: "true", KEDA_PAUSED_REPLICAS: None}',
+        'during = {KEDA_PAUSED: "true", KEDA_PAUSED_REPLICAS: "0"}',
+        "promise 3: KEDA",
+    ),
 )
 
 

@@ -15,6 +15,7 @@
 import json
 import re
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -167,10 +168,11 @@ def test_r10_a_second_restart_over_an_unfinished_one_is_refused_and_offers_to_re
 
 
 @pytest.mark.serial
-def test_r15_keda_is_paused_by_both_annotations_and_gets_its_own_back(ground: Ground) -> None:
+def test_r15_keda_is_paused_at_no_number_and_gets_its_own_back(ground: Ground) -> None:
     # KEDA itself is played by the test: what matters is what is asked of it. Its resource is the whole cluster's.
-    its_own = {"autoscaling.keda.sh/paused-replicas": "7"}
-    with drained_ground(ground) as drained, keda(drained, scaled_object(pausable=True, annotations=its_own)) as path:
+    its_own = {"autoscaling.keda.sh/paused-replicas": str(RECORDED)}
+    held = scaled_object(paused="True", annotations=its_own)
+    with drained_ground(ground) as drained, keda(drained, held) as path, reporting(drained, path):
         ran = drained.run("restart")
         assert_refused(drained, ran, "ScaledObject of-the-worker scales deployment/worker")
         seen: list[dict[str, str]] = []
@@ -178,17 +180,27 @@ def test_r15_keda_is_paused_by_both_annotations_and_gets_its_own_back(ground: Gr
         ran = drained.run("restart", "--pause-controllers")
         assert ran.code == 0, str(ran)
         (during,) = seen
-        assert during["autoscaling.keda.sh/paused-replicas"] == "0"
+        assert "autoscaling.keda.sh/paused-replicas" not in during
         assert during["autoscaling.keda.sh/paused"] == "true"
         assert _annotations(drained, path) == its_own
         drained.assert_settled(worker=RECORDED)
 
 
 @pytest.mark.serial
-def test_r15_a_keda_that_does_not_know_how_to_pause_is_refused(ground: Ground) -> None:
-    with drained_ground(ground) as drained, keda(drained, scaled_object(pausable=False, annotations={})):
+def test_r15_a_keda_that_reports_no_pause_is_refused(ground: Ground) -> None:
+    with drained_ground(ground) as drained, keda(drained, scaled_object(paused=None, annotations={})):
         ran = drained.run("restart", "--pause-controllers")
-        assert_refused(drained, ran, "does not know how to be paused")
+        assert_refused(drained, ran, "reports no condition Paused")
+
+
+@pytest.mark.serial
+def test_r15_a_keda_that_does_not_pause_when_it_is_told_to_drains_nothing(ground: Ground) -> None:
+    with drained_ground(ground) as drained, keda(drained, scaled_object(paused="False", annotations={})) as path:
+        ran = drained.run("restart", "--pause-controllers")
+        assert ran.code == REFUSED, str(ran)
+        assert "does not say that it is" in ran.ended["message"]
+        assert _annotations(drained, path) == {}
+        drained.assert_settled(worker=RECORDED)
 
 
 def _annotations(drained: DrainedGround, path: str) -> dict[str, str]:
@@ -246,7 +258,7 @@ def test_r21_a_volume_that_one_node_may_use_is_warned_of_before_anything(ground:
             assert ran.code == 0, str(ran)
             warned = check(ran, "volumes")
             assert warned["result"] == "warned"
-            assert "volume data is ReadWriteOnce" in warned["text"]
+            assert "volume claim data is ReadWriteOnce" in warned["text"]
             assert drained.proxy.writes == []
     finally:
         ground.cluster.api("DELETE", f"/api/v1/persistentvolumes/data-{ground.namespace}")
@@ -439,14 +451,35 @@ def _groups(cluster: Cluster) -> list[str]:
     return [group["name"] for group in cluster.api("GET", "/apis")["groups"]]
 
 
-def scaled_object(*, pausable: bool, annotations: dict[str, str]) -> Object:
-    """A ScaledObject of the worker; a KEDA that knows how to pause has a condition that says so."""
+@contextmanager
+def reporting(drained: DrainedGround, path: str) -> Iterator[None]:
+    """Have KEDA say of the ScaledObject whether it is paused, as its annotations tell it, until the block ends."""
+    over = threading.Event()
+
+    def report() -> None:
+        while not over.wait(0.1):
+            annotations = _annotations(drained, path)
+            paused = any(annotations.get(f"autoscaling.keda.sh/{key}") for key in ("paused", "paused-replicas"))
+            status = {"conditions": [{"type": "Paused", "status": str(paused)}]}
+            drained.cluster.api("PATCH", path, {"status": status}, MERGE_PATCH)
+
+    thread = threading.Thread(target=report, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join(10)
+
+
+def scaled_object(*, paused: str | None, annotations: dict[str, str]) -> Object:
+    """A ScaledObject of the worker; a KEDA that reports pauses has a condition that says so."""
     return {
         "apiVersion": "keda.sh/v1alpha1",
         "kind": "ScaledObject",
         "metadata": {"name": "of-the-worker", "annotations": annotations},
         "spec": {"scaleTargetRef": {"name": WORKER}, "minReplicaCount": 1},
-        "status": {"conditions": [{"type": "Paused", "status": "False"}] if pausable else []},
+        "status": {"conditions": [] if paused is None else [{"type": "Paused", "status": paused}]},
     }
 
 
