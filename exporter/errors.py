@@ -5,7 +5,11 @@ nothing above it knows those libraries. Expected outcomes (a failed probe, a ref
 errors of their own modules, not these.
 """
 
+import re
 from enum import StrEnum
+
+_DENIED = re.compile(r'admission webhook ".*" denied the request|ValidatingAdmissionPolicy .* denied request')
+_NOT_AUTHORIZED = re.compile(r'forbidden: User "')
 
 
 class ClusterErrorReason(StrEnum):
@@ -31,6 +35,7 @@ class ClusterError(Exception):
         reason: which kind of failure.
         status: the HTTP status of the answer, also where its body then broke off; None: none came.
         retry_after: seconds that the server asked us to wait, if it did.
+        message: what the API server itself says of its refusal, in a Status object; empty if it sent none.
     """
 
     def __init__(
@@ -40,12 +45,14 @@ class ClusterError(Exception):
         *,
         status: int | None = None,
         retry_after: float | None = None,
+        message: str = "",
     ) -> None:
         super().__init__(f"{reason}: {detail}")
         self.reason = reason
         self.detail = detail
         self.status = status
         self.retry_after = retry_after
+        self.message = message
 
     @property
     def refused(self) -> bool:
@@ -55,6 +62,18 @@ class ClusterError(Exception):
         what stands before it answers 502 to 504 knowing nothing.
         """
         return self.status is not None and 300 <= self.status < 500
+
+    @property
+    def denied(self) -> bool:
+        """Admission denied the object: a webhook, a ValidatingAdmissionPolicy, a quota, Pod Security, a LimitRange.
+
+        The same object would be denied again, whoever sends it. A webhook or a policy chooses its status (400 and 422
+        by default); the others answer 403 as the authorizer does, whose words are always `User "…" cannot …`: that
+        may change while we wait (k8s.io/apiserver, `responsewriters.Forbidden` and `webhook/errors.ToStatusErr`).
+        """
+        if _DENIED.search(self.message):
+            return True
+        return self.status == 403 and bool(self.message) and not _NOT_AUTHORIZED.search(self.message)
 
 
 class ClusterConfigError(Exception):

@@ -23,6 +23,7 @@ from rehearsal.controllers.daemon_sets import DaemonSetController
 from rehearsal.controllers.deployments import DeploymentController
 from rehearsal.controllers.garbage import EventExpiry, GarbageCollector
 from rehearsal.controllers.gitops import GitOps
+from rehearsal.controllers.jobs import JobController
 from rehearsal.controllers.loop import Controller, Loop
 from rehearsal.controllers.nodes import NodeLifecycle, Scheduler
 from rehearsal.controllers.replica_sets import ReplicaSetController
@@ -91,6 +92,7 @@ class EmbeddedCluster:
             ReplicaSetController(objects),
             StatefulSetController(objects),
             DaemonSetController(objects),
+            JobController(objects),
             HorizontalPodAutoscalerController(objects),
             GarbageCollector(objects),
         )

@@ -15,6 +15,7 @@ class Faults:
 
     Attributes:
         stuck: workloads whose pods never end: the kubelet can't get rid of their containers.
+        unpullable: images that no registry has.
         crashing: workloads whose containers end with exit code 1 soon after each start.
         dead_nodes: nodes whose kubelet does not answer, and whose processes are gone.
         broken_issuers: issuers that sign nothing.
@@ -27,6 +28,7 @@ class Faults:
     """
 
     stuck: set[str] = field(default_factory=set)
+    unpullable: set[str] = field(default_factory=set)
     crashing: set[str] = field(default_factory=set)
     dead_nodes: set[str] = field(default_factory=set)
     broken_issuers: set[str] = field(default_factory=set)

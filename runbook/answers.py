@@ -18,9 +18,9 @@ def check(session: Session, name: str) -> Answer:
         RecordError: its record cannot be read.
     """
     target = session.target(name)
-    looker = session.looker(target)
+    looker = session.looker(target, session.reader)
     sight = looker.look()
-    return Answer(sight, looker.run(), _record(session.client, target).run, session.commands(target))
+    return Answer(sight, looker.run(), _record(session.reader, target).run, session.commands(target))
 
 
 def history(session: Session, name: str | None) -> dict[str, Record]:
@@ -31,8 +31,8 @@ def history(session: Session, name: str | None) -> dict[str, Record]:
         ClusterError: the API server did not give what is needed.
         RecordError: a record cannot be read.
     """
-    targets = [session.target(name)] if name else session.configuration.targets
-    return {target.name: _record(session.client, target) for target in targets}
+    targets = [session.target(name)] if name else session.targets
+    return {target.name: _record(session.reader, target) for target in targets}
 
 
 def _record(client: ClusterClient, target: Target) -> Record:

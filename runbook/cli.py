@@ -64,7 +64,7 @@ class Duration(click.ParamType[timedelta]):
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
-COMMON: tuple[Decorator, ...] = (
+ACCESS: tuple[Decorator, ...] = (
     # Eager: the list of commands that --help shows follows from it.
     click.option(
         "--config", metavar="FILE", is_eager=True, help="Default: $CERTLAG_CONFIG, else OpsChain's build service."
@@ -74,7 +74,9 @@ COMMON: tuple[Decorator, ...] = (
     click.option("--namespace", "-n", metavar="NAME", help="Namespace of targets that name none."),
     click.option("--output", "-o", type=click.Choice([each.value for each in Output]), help="Default: text."),
     click.option("--no-color", is_flag=True, default=None, help="No colours; as NO_COLOR."),
-    click.option("--quiet", "-q", is_flag=True, default=None, help="Only warnings and the end."),
+)
+
+REACHING: tuple[Decorator, ...] = (
     click.option(
         "--reach",
         type=click.Choice([each.value for each in Reach]),
@@ -82,10 +84,14 @@ COMMON: tuple[Decorator, ...] = (
     ),
 )
 
+DRAINING: tuple[Decorator, ...] = (
+    click.option("--drain-timeout", type=Duration(), help="How long the workers may take to finish."),
+)
+
 RUNNING: tuple[Decorator, ...] = (
+    click.option("--quiet", "-q", is_flag=True, default=None, help="Only warnings and the end."),
     click.option("--yes", "-y", is_flag=True, default=None, help="Skip the question, and no precondition."),
     click.option("--dry-run", is_flag=True, default=None, help="Plan, let the API server check the writes, and end."),
-    click.option("--drain-timeout", type=Duration(), help="How long the workers may take to finish."),
     click.option("--restart-timeout", type=Duration(), help="How long the workload may take to come back."),
     click.option(
         "--routing-delay",
@@ -163,11 +169,16 @@ RESTARTING: tuple[Decorator, ...] = (
 )
 
 BY_VERB = {
-    "check": COMMON,
-    "restart": COMMON + RUNNING + SETTLING + WAITING + RESTARTING,
-    "resume": COMMON + RUNNING + SETTLING + WAITING,
-    "abort": COMMON + RUNNING,
+    "check": ACCESS + REACHING,
+    "restart": ACCESS + REACHING + RUNNING + DRAINING + SETTLING + WAITING + RESTARTING,
+    "resume": ACCESS + REACHING + RUNNING + DRAINING + SETTLING + WAITING,
+    "abort": ACCESS + REACHING + RUNNING,
 }
+"""The options of each command: those that have an effect in it."""
+BEFORE_COMMAND = ACCESS + REACHING + RUNNING[:1]
+"""Those that may stand before a command's name, as kubectl's may."""
+FOLLOWING = frozenset({"config", "kubeconfig", "context", "namespace", "output", "no_color", "quiet", "yes", "attach"})
+"""What `--attach` heeds: it changes nothing, so no option that is about a run has an effect."""
 
 
 class Commands(click.Group):
@@ -219,16 +230,22 @@ def _target_command(verb: str, name: str) -> click.Command:
 
 
 @click.group(name="runbook", cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
-@_with(COMMON)
+@_with(BEFORE_COMMAND)
 @click.version_option(VERSION, prog_name="runbook")
 @click.pass_context
 def main(here: click.Context, /, **given: Any) -> None:
     """Restart what presents an old certificate, without losing work."""
+    command = main.get_command(here, here.invoked_subcommand or "")
+    taken = {each.name for each in command.params} if command is not None else set()
+    heeded = taken if "config" in taken else set()  # the others do not look at what stands before their name
+    for option in main.params:
+        if given.get(str(option.name)) is not None and option.name not in heeded:
+            raise click.UsageError(f"{option.opts[0]} has no effect on {here.invoked_subcommand}: leave it out")
     here.obj = _Before(given, here.obj or Time())
 
 
 @main.command("history")
-@_with(COMMON)
+@_with(ACCESS)
 @click.argument("target", required=False)
 @click.pass_context
 def _history(here: click.Context, /, target: str | None, **given: Any) -> None:
@@ -278,7 +295,7 @@ def _perform(way: Way, session: Session, name: str) -> int:
         stderr=sys.stderr,
         environment=os.environ,
         clock=session.clock,
-        quiet=options.quiet and options.yes,
+        quiet=options.quiet,
         no_color=options.no_color,
         following=options.in_cluster or options.attach,
     )
@@ -292,6 +309,10 @@ def _options(context: click.Context, given: dict[str, Any]) -> Options:
     """Put together what stood before the command's name and after it; what is nearer counts."""
     before = _before(context).given
     said = {key: value for part in (before, given) for key, value in part.items() if value not in (None, ())}
+    if said.get("attach"):
+        ignored = [each.opts[0] for each in context.command.params if each.name in said.keys() - FOLLOWING]
+        if ignored:
+            raise click.UsageError(f"--attach follows the run that is open and begins none: leave out {ignored[0]}")
     accepted = frozenset(key.removeprefix("accept_").replace("_", "-") for key in said if key.startswith("accept_"))
     known = {each.name for each in fields(Options)}
     options = replace(Options(), **{key: value for key, value in said.items() if key in known})

@@ -11,14 +11,14 @@ from dataclasses import dataclass, replace
 import click
 
 from exporter.clock import Clock
-from exporter.cluster.client import ClusterClient
 from exporter.errors import ClusterError
 from exporter.model import Target
-from exporter.run_record import RecordError, lease_key, record_key, record_name
+from exporter.run_record import RecordError, record_name
 from exporter.version import VERSION
-from runbook import controllers, dry_run, in_cluster, planning, preconditions, rights, writes
-from runbook.alertmanager import Alertmanager, AlertmanagerError, Silences, is_address
+from runbook import controllers, dry_run, in_cluster, planning, preconditions, rights
+from runbook.alertmanager import Alertmanager, AlertmanagerError, Silences
 from runbook.driver import Driver
+from runbook.dry_run import Tried
 from runbook.effects import Document, Steps
 from runbook.engine import Ending, Engine
 from runbook.events import Ended, Level, Remark
@@ -28,13 +28,14 @@ from runbook.hold import Limits, Orders
 from runbook.interrupts import Interrupts
 from runbook.job import cron_job_path, has_ended, is_pod_of, is_there
 from runbook.outcomes import EXIT_CODES, Outcome
-from runbook.plan import Check, Plan
+from runbook.plan import Check, CheckResult, Plan, of_result
 from runbook.preconditions import Asked, Precondition
 from runbook.process_identity import this_process
 from runbook.record import Operator, Paused, Record, Run
 from runbook.reporters.reporter import Reporter
 from runbook.rights import Right
 from runbook.session import Options, Session, UsageError
+from runbook.usage import check_usage
 from runbook.wakeup import Wakeup
 
 SILENCED = ("CertlagRestartRequired", "CertlagRestartDeadlineNear", "CertlagLoadedCertificateUnknown")
@@ -64,16 +65,8 @@ def perform(way: Way, session: Session, name: str, reporter: Reporter) -> int:
         UsageError: it was given what it cannot use.
     """
     options = session.options
+    check_usage(options, opens=way.opens)
     target = session.target(name)
-    if options.silence and options.alertmanager is None:
-        raise UsageError("--silence needs --alertmanager URL: which one is to be silent")
-    if options.alertmanager is not None and not is_address(options.alertmanager):
-        raise UsageError(
-            "--alertmanager takes an http:// or https:// URL, and no URL with a password: it stands in the record,"
-            " and in a Job"
-        )
-    if options.cron_job is not None and not options.in_cluster:
-        raise UsageError("--cron-job needs --in-cluster: only there a Job is made")
     if not (options.yes or options.dry_run or options.attach or _is_interactive()):
         raise UsageError("there is no terminal to ask on: --yes goes on without the question, --dry-run only plans")
     try:
@@ -86,7 +79,10 @@ def perform(way: Way, session: Session, name: str, reporter: Reporter) -> int:
                 _by_job(way, session, target, reporter) if options.in_job else _here(way, session, target, reporter)
             )
     except ClusterError as error:
-        ending = Ending(Outcome.UNEXPECTED, f"the API server could not be asked, nothing was changed: {error}")
+        if error.denied:
+            ending = Ending(Outcome.REFUSED, f"the API server refuses it: {error.message}")
+        else:
+            ending = Ending(Outcome.UNEXPECTED, f"the API server could not be asked, nothing was changed: {error}")
     run = ending.run
     left = tuple((each, worker.replicas) for each, worker in run.workers.items()) if run else ()
     following = _following(way, session, target, ending)
@@ -97,15 +93,22 @@ def perform(way: Way, session: Session, name: str, reporter: Reporter) -> int:
 def _here(way: Way, session: Session, target: Target, reporter: Reporter) -> Ending:
     """Do it in this process."""
     gathered = _gather(way, session, target)
-    plan = _plan(way, session, target, gathered)
+    checks = _checks(way, session, target, gathered)
+    orders = _orders(session, target, gathered)
+    tries = session.options.dry_run or way is not ABORT  # what restores the workers is tried in any case
+    tried = Tried() if not tries or _settled(way, checks) else _try_writes(way, session, orders, gathered)
+    plan = _plan(way, session, target, gathered, (*checks, *(preconditions.admission(tried) if tried.any else ())))
     reporter.plan(plan)
-    ending = _before_anything(way, session, target, gathered, plan) or _ask(plan, session.options, reporter)
-    return ending or _run(way, session, target, gathered, reporter)
+    ending = _stopped(way, gathered, plan)
+    if ending is None and session.options.dry_run:
+        ending = _dry_run_ended(tried)
+    ending = ending or _ask(plan, session.options, reporter)
+    return ending or _run(way, session, orders, gathered, reporter)
 
 
 def _by_job(way: Way, session: Session, target: Target, reporter: Reporter) -> Ending:
     """Do it as a pod of a Job, where one before it has left it."""
-    record = Gatherer(target, session.connection).record()
+    record = session.gatherer(target).record()
     if not isinstance(record, RecordError):
         mine = Followed(job=session.options.in_job)
         if (ended := settled(mine.found(record))) is not None:
@@ -119,25 +122,35 @@ def _start(session: Session, target: Target, reporter: Reporter) -> Ending:
     """Have it done by a Job: the plan and the question are the same."""
     planning_with = in_cluster.for_planning(session, target, reporter.tell)
     gathered = _gather(START, planning_with, target)
-    plan = _plan(START, planning_with, target, gathered)
+    checks = _checks(START, planning_with, target, gathered)
+    job = in_cluster.creation(session, target, gathered.cron_job, gathered.facts.user) if gathered.cron_job else None
+    tried = Tried()
+    if job is not None and not _settled(START, checks):
+        tried = session.gatherer(target).try_writes([job])
+    found = (*checks, *(preconditions.admission(tried) if tried.any else ()))
+    plan = _plan(START, planning_with, target, gathered, found)
     reporter.plan(plan)
     run = _open_run(gathered.facts)
     if run is not None and run.ended is None:
         return Ending(Outcome.LOCKED, f"run {run.id} of {run.operator.user} is at {run.step}")
-    ending = _stopped(START, gathered, plan) or (
-        None if session.options.dry_run else _ask(plan, session.options, reporter)
-    )
-    if ending is not None or gathered.cron_job is None:
+    ending = _stopped(START, gathered, plan)
+    if ending is None and session.options.dry_run:
+        ending = _dry_run_ended(tried)
+    ending = ending or _ask(plan, session.options, reporter)
+    if ending is not None or job is None:
         return ending or Ending(Outcome.REFUSED, "there is no CronJob")
-    return in_cluster.start(session, target, gathered.cron_job, gathered.facts.user, reporter.tell)
+    return in_cluster.start(session, target, job, reporter.tell)
 
 
 def _following(way: Way, session: Session, target: Target, ending: Ending) -> tuple[str, ...]:
     """Return what to type next."""
     options = session.options
+    follow = in_cluster.attach_command(session, target)
     if ending is in_cluster.DETACHED or (options.in_cluster and ending.outcome is Outcome.LOCKED):
-        return (in_cluster.attach_command(session, target),)
-    if options.dry_run and ending.outcome is Outcome.DONE:
+        return (follow,)
+    if ending.outcome is Outcome.NOT_BEGUN and ending.run is None:
+        return (follow,)
+    if ending.outcome is Outcome.DRY_RUN:
         return (session.command(way.verb, target, *(["--in-cluster"] if options.in_cluster else [])),)
     return session.next_commands(ending.outcome, target, is_open=ending.run is not None)
 
@@ -158,7 +171,7 @@ class Gathered:
 
 def _gather(way: Way, session: Session, target: Target) -> Gathered:
     """Find out what is so. Without the rights to, only they are told of."""
-    options, gatherer = session.options, Gatherer(target, session.connection)
+    options, gatherer = session.options, session.gatherer(target)
     user = gatherer.user()
     forward = options.verify and session.port_forward
     keda = gatherer.has_keda()
@@ -218,7 +231,7 @@ def _facts_of_rights(session: Session, user: str, denied: tuple[Right, ...]) -> 
 
 
 def _facts(way: Way, session: Session, target: Target, user: str, *, keda: bool) -> Facts:
-    gatherer = Gatherer(target, session.connection)
+    gatherer = session.gatherer(target)
     views = gatherer.views()
     autoscalers = gatherer.autoscalers(keda=keda)
     pausing = session.options.pause and not session.options.in_cluster
@@ -229,7 +242,7 @@ def _facts(way: Way, session: Session, target: Target, user: str, *, keda: bool)
     if denied:
         return _facts_of_rights(session, user, denied)
     firing, firing_unknown = _firing(session.options, session.clock)
-    sight = session.looker(target).look(probe=session.options.verify)
+    sight = session.looker(target, session.reader).look(probe=session.options.verify)
     return replace(
         _facts_of_rights(session, user, ()),
         record=gatherer.record(),
@@ -259,13 +272,46 @@ def _firing(options: Options, clock: Clock) -> tuple[tuple[str, ...] | None, str
         return None, str(error)
 
 
-def _plan(way: Way, session: Session, target: Target, gathered: Gathered) -> Plan:
+def _checks(way: Way, session: Session, target: Target, gathered: Gathered) -> tuple[Check, ...]:
+    """Check every precondition that is read from the facts."""
     facts = gathered.facts
     to_check = (preconditions.rights,) if facts.denied else way.preconditions
     checks: tuple[Check, ...] = planning.that_matter(preconditions.check(to_check, facts, gathered.asked))
     if session.options.in_cluster and not facts.denied:
         path = cron_job_path(target, session.options.cron_job)
         checks = (*checks, is_there(path, gathered.cron_job))
+    return checks
+
+
+def _settled(way: Way, checks: tuple[Check, ...]) -> bool:
+    """Tell whether no write needs to be tried: the command is refused, or has nothing to do."""
+    refused = bool(of_result(checks, CheckResult.REFUSED))
+    return refused or (way.opens and bool(planning.nothing_to_do(checks)))
+
+
+def _try_writes(way: Way, session: Session, orders: Orders, gathered: Gathered) -> Tried:
+    """Have the API server check every write of the run, none of which it keeps."""
+    gatherer, facts = session.gatherer(orders.target), gathered.facts
+    record = Record() if isinstance(facts.record, RecordError) else facts.record
+    changes = dry_run.intended(
+        orders,
+        facts.views,
+        gatherer.leases(),
+        record,
+        session.clock.now(),
+        opens=way.opens,
+        abort=way is ABORT,
+        revision=facts.sight.revision if facts.sight else None,
+    )
+    return gatherer.try_writes(changes)
+
+
+def _dry_run_ended(tried: Tried) -> Ending:
+    return Ending(Outcome.DRY_RUN, f"Dry run: nothing was changed. {tried.sentence}")
+
+
+def _plan(way: Way, session: Session, target: Target, gathered: Gathered, checks: tuple[Check, ...]) -> Plan:
+    facts = gathered.facts
     run = _open_run(facts)
     if way.opens:
         reason = planning.why_restart(facts)
@@ -290,15 +336,6 @@ def _plan(way: Way, session: Session, target: Target, gathered: Gathered) -> Pla
     )
 
 
-def _before_anything(way: Way, session: Session, target: Target, gathered: Gathered, plan: Plan) -> Ending | None:
-    """End here if something stands in the way, there is nothing to do, or only a plan was asked for."""
-    if (stopped := _stopped(way, gathered, plan)) is not None:
-        return stopped
-    if session.options.dry_run:
-        return _dry_run(way, session, target, gathered)
-    return None
-
-
 def _stopped(way: Way, gathered: Gathered, plan: Plan) -> Ending | None:
     """End here if something stands in the way, or there is nothing to do."""
     if plan.refused:
@@ -306,36 +343,6 @@ def _stopped(way: Way, gathered: Gathered, plan: Plan) -> Ending | None:
     if way.opens and plan.nothing_to_do:
         return Ending(Outcome.NOTHING_TO_DO, plan.nothing_to_do)
     return None
-
-
-def _dry_run(way: Way, session: Session, target: Target, gathered: Gathered) -> Ending:
-    """Send what would be written as server-side dry runs."""
-    if not way.opens:
-        return Ending(Outcome.DONE, "dry run: nothing was changed")
-    views = [gathered.facts.views[workload] for workload in (target.workload, *target.workers)]
-    keys = {lease_key(workload) for workload in (target.workload, *target.workers)}
-    paths = [f"/apis/coordination.k8s.io/v1/namespaces/{key.namespace}/leases/{key.name}" for key in keys]
-    record = record_key(target)
-    paths.append(f"/api/v1/namespaces/{record.namespace}/configmaps/{record.name}")
-    found = {path: document for path in paths if (document := _document(session.client, path)) is not None}
-    count = 0
-    for change in dry_run.dry_run_changes(target, views, found, session.run_id):
-        try:
-            writes.write(session.connection, change, dry_run=True)
-        except ClusterError as error:
-            return Ending(Outcome.REFUSED, f"dry run: {change.what}: {error}")
-        count += 1
-    return Ending(Outcome.DONE, f"dry run: the API server would take all {count} writes; nothing was changed")
-
-
-def _document(client: ClusterClient, path: str) -> Document | None:
-    try:
-        found: Document = client.get(path, {}, timeout=10.0)
-    except ClusterError as error:
-        if error.status == 404:
-            return None
-        raise
-    return found
 
 
 def _ask(plan: Plan, options: Options, reporter: Reporter) -> Ending | None:
@@ -355,11 +362,12 @@ def _ask(plan: Plan, options: Options, reporter: Reporter) -> Ending | None:
 # --- the run -----------------------------------------------------------------------------------------
 
 
-def _run(way: Way, session: Session, target: Target, gathered: Gathered, reporter: Reporter) -> Ending:
-    """Let the engine run, with Ctrl-C once to stop it and twice to leave."""
-    options, user = session.options, gathered.facts.user
+def _orders(session: Session, target: Target, gathered: Gathered) -> Orders:
+    """Return all that is decided before a run."""
+    options, sight = session.options, gathered.facts.sight
+    user = gathered.facts.user
     process = this_process(user)
-    orders = Orders(
+    return Orders(
         target=target,
         operator=Operator(user, process.host, process.pid, VERSION, options.reason, options.in_job),
         holder=process.holder(session.run_id),
@@ -370,8 +378,15 @@ def _run(way: Way, session: Session, target: Target, gathered: Gathered, reporte
         silence=options.silence,
         ignored_pods=options.ignored_pods,
         may_delete_volumes="data" in options.accepted,
+        accepted_until=sight.accepted_until if sight else None,
         planned_after=_last_finished(gathered.facts),
     )
+
+
+def _run(way: Way, session: Session, orders: Orders, gathered: Gathered, reporter: Reporter) -> Ending:
+    """Let the engine run, with Ctrl-C once to stop it and twice to leave."""
+    options, user, target = session.options, gathered.facts.user, orders.target
+    process = this_process(user)
     engine = Engine(
         orders,
         session.clock,
@@ -387,7 +402,7 @@ def _run(way: Way, session: Session, target: Target, gathered: Gathered, reporte
     wakeup = Wakeup(orders.workloads, session.client, session.clock, session.patience)
     driver = Driver(
         session.connection,
-        session.looker(target),
+        session.looker(target, session.run_reader),
         wakeup,
         tell=reporter.tell,
         ask=_asker(reporter),

@@ -73,8 +73,9 @@ class Driver:
         match effect:
             case Get(path):
                 return get(self._client, path)
-            case List(path, read):
-                return [read(each) for each in list_all(self._client, path)]
+            case List(path, read, fields):
+                parameters = {"fieldSelector": fields} if fields else {}
+                return [read(each) for each in list_all(self._client, path, parameters=parameters)]
             case Change():
                 return writes.write(self._connection, effect)
             case Wait(seconds, early):

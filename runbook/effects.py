@@ -32,11 +32,12 @@ class List:
     """Read a collection, whole and consistent (no resourceVersion): the answer is a list of what `read` makes of each.
 
     `read` is a module's function, so that two of the same are equal. No document is kept: each may be as fat as etcd
-    takes, and somebody else's.
+    takes, and somebody else's. `fields` is a field selector, empty for all of it.
     """
 
     path: str
     read: Callable[[Mapping[str, Any]], Any]
+    fields: str = ""
 
 
 class Verb(StrEnum):

@@ -13,23 +13,18 @@ from dataclasses import dataclass, replace
 from exporter.clock import Clock
 from exporter.errors import ClusterError
 from exporter.run_record import RecordError, Step
-from runbook import fence, phases
+from runbook import changes, fence, phases
 from runbook.contest import contest
-from runbook.effects import Ask, Change, EndSilence, Get, Interrupted, Silence, Steps, Tell, Verb
+from runbook.effects import Ask, Change, EndSilence, Get, Interrupted, Silence, Steps, Tell
 from runbook.events import Level, Phase, PhaseBegun, Remark
-from runbook.hold import Hold, Orders, RefusedError
-from runbook.insistence import insist
-from runbook.leases import CONFLICT, GivenUpError, HeldError, LostError
-from runbook.observation import observe
+from runbook.hold import DeniedError, Hold, Orders, RefusedError
+from runbook.insistence import CONFLICT, GivenUpError, insist
+from runbook.leases import HeldError, LostError
 from runbook.outcomes import Outcome
 from runbook.record import Paused, Run
 from runbook.rollout import Wanted
-from runbook.sight import TargetSight
-from runbook.workloads import RESTART_ANNOTATION, RUN_ANNOTATION, WorkloadView, reference
-
-RESTARTED_AT = "kubectl.kubernetes.io/restartedAt"
-REVISION_ANNOTATION = "certlag.dev/certificate-revision"
-CHANGE_CAUSE = "kubernetes.io/change-cause"
+from runbook.sight import Finding
+from runbook.workloads import REPLICAS_ANNOTATION, RUN_ANNOTATION, WorkloadView, reference
 
 BEFORE_DRAIN = frozenset({Step.PLANNED, Step.LOCKED, Step.RECORDED, Step.PAUSED_AUTOSCALER})
 """Steps in which no worker was scaled yet."""
@@ -77,6 +72,9 @@ class Engine:
         self._after_contest = False
         self._aborting = False
         self._wanted = Wanted.RESTART
+        self._seen_old = False
+        """Whether the old certificate was seen after the latest restart: only then there is a further one."""
+        self._most_restarts = MAX_RESTARTS
 
     # --- the commands ----------------------------------------------------------------------------------
 
@@ -100,7 +98,7 @@ class Engine:
         if self._orders.planned_after not in (None, record.last_finished):
             raise RefusedError(f"run {record.last_finished} has ended since this was planned: look again")
         views = yield from hold.fence_new()
-        seen = yield from observe(self._orders.workers)
+        seen = yield from hold.observe(self._orders.workers)
         others, ignored = {view.uid for view in views.values()}, self._orders.ignored_pods
         pods = {worker: seen.pods_of(worker, others=others, ignored=ignored) for worker in self._orders.workers}
         yield from hold.open(views, {worker: [pod.uid for pod in its] for worker, its in pods.items()})
@@ -119,11 +117,11 @@ class Engine:
         run = self._hold.run
         if run.put_back is not None:
             return
+        if ended is Outcome.RESTART_FAILED:
+            self._most_restarts = run.attempts + 1  # somebody wants it tried once more, if it helps
         if self._after_contest and run.step in (Step.DRAINED, Step.RESTARTING, Step.RESTARTED):
-            # Workers were scaled up, or the restart was undone, and somebody has said to go on: drain and ask anew.
+            # Workers were scaled up, or the restart was undone, and somebody has said to go on: drain first.
             yield from self._hold.note(step=Step.SCALED_DOWN)
-        elif ended is Outcome.RESTART_FAILED and run.step is Step.RESTARTED:
-            yield from self._hold.note(step=Step.DRAINED)
         elif self._after_contest and run.step is Step.SCALED_UP:
             yield from self._hold.note(step=Step.VERIFIED)
 
@@ -152,34 +150,58 @@ class Engine:
 
     def _locked(self, start: Callable[[], Steps[None]]) -> Steps[Ending]:
         """Take the lock, start, and go on to the end."""
-        hold = self._hold
         yield Tell(PhaseBegun(Phase.LOCKING, self._clock.now()))
+        ending = yield from self._take_lock()
+        if ending is None:
+            ending = yield from self._without_marks((yield from self._ended(start)))
+        yield from self._release()
+        return ending
+
+    def _take_lock(self) -> Steps[Ending | None]:
+        """Take the lock; return how it ended if it was not taken."""
         try:
-            yield from hold.leases.take(may_take_over=self._may_take_over, is_dead=self._is_dead)
-        except HeldError as held:
+            yield from self._hold.leases.take(may_take_over=self._may_take_over, is_dead=self._is_dead)
+        except (HeldError, LostError) as held:
             return Ending(Outcome.LOCKED, str(held))
         except ClusterError as error:
-            yield from self._release()
+            if error.denied:
+                return Ending(Outcome.REFUSED, f"the API server refuses the lock: {error.message}")
+            return Ending(Outcome.UNEXPECTED, f"the lock cannot be taken, nothing was changed: {error}")
+        except GivenUpError as error:
             return Ending(Outcome.UNEXPECTED, f"the lock cannot be taken, nothing was changed: {error}")
         except Interrupted:
-            yield from self._release()
             return Ending(Outcome.INTERRUPTED, "interrupted, nothing was changed")
+        return None
+
+    def _ended(self, start: Callable[[], Steps[None]]) -> Steps[Ending]:
+        """Start, and go on to the end."""
+        hold = self._hold
         try:
             yield from start()
-            ending = yield from self._loop()
+            return (yield from self._loop())
         except (RefusedError, RecordError) as refused:
-            ending = Ending(Outcome.REFUSED, str(refused), hold.journal.record.run)
+            return Ending(Outcome.REFUSED, str(refused), hold.journal.record.run)
         except LostError as lost:
             return Ending(Outcome.LOCKED, f"{lost}; nothing more was changed", hold.journal.record.run)
         except Interrupted:
-            ending = yield from self._halted(_Halt(Outcome.INTERRUPTED, "interrupted"))
+            return (yield from self._halted(_Halt(Outcome.INTERRUPTED, "interrupted")))
         except fence.ContestedError as contested:
-            ending = yield from self._halted(_Halt(Outcome.CONTESTED, contested.contest.seen(self._clock.now())))
+            return (yield from self._halted(_Halt(Outcome.CONTESTED, contested.contest.seen(self._clock.now()))))
         except _Halt as halt:
-            ending = yield from self._halted(halt)
-        except (ClusterError, GivenUpError) as error:
-            ending = yield from self._halted(self._failed(error))
-        yield from self._release()
+            return (yield from self._halted(halt))
+        except (ClusterError, GivenUpError, DeniedError) as error:
+            return (yield from self._halted(self._failed(error)))
+
+    def _without_marks(self, ending: Ending) -> Steps[Ending]:
+        """Take the marks off that a run has left which was never opened, or say where they may still stand."""
+        hold = self._hold
+        if not (marked := hold.half_fenced):
+            return ending
+        try:
+            yield from hold.withdraw()
+        except (ClusterError, GivenUpError, LostError, Interrupted) as error:
+            left = f"annotations {RUN_ANNOTATION} and {REPLICAS_ANNOTATION} may be left on {', '.join(marked)}: {error}"
+            return replace(ending, message=f"{ending.message}; {left}")
         return ending
 
     def _release(self) -> Steps[None]:
@@ -200,6 +222,8 @@ class Engine:
                 yield from onward()
             except phases.TimedOutError as late:
                 yield from self._late(str(late))
+            except DeniedError as denied:
+                yield from self._denied(denied)
             except Interrupted:
                 yield from self._interrupted()
 
@@ -266,11 +290,22 @@ class Engine:
         else:
             raise _Halt(Outcome.INTERRUPTED, "interrupted: the run is left as it is, under its record")
 
-    def _failed(self, error: ClusterError | GivenUpError) -> _Halt:
+    def _denied(self, denied: DeniedError) -> Steps[None]:
+        """Decide what follows when the API server refuses a write: workers that were scaled down are restored."""
+        run = self._hold.run
+        if run.put_back is None and run.step in BEFORE_RESTART and _may_have_scaled(run):
+            yield from self._turn_back(Outcome.DENIED, str(denied))
+        else:
+            raise denied
+
+    def _failed(self, error: ClusterError | GivenUpError | DeniedError) -> _Halt:
         """Decide how it ends when the API server has refused something for good, or an hour of tries was in vain."""
         run, why = self._hold.journal.record.run, str(error)
         if isinstance(error, ClusterError) and error.refused:
-            why = f"refused: {error.detail}"
+            why = f"the API server refuses it: {error.message or error.detail}"
+        denied = isinstance(error, DeniedError) or (isinstance(error, ClusterError) and error.denied)
+        if denied and not self._aborting and (run is None or not _may_have_scaled(run)):
+            return _Halt(Outcome.REFUSED, why)
         if run is None or not (self._aborting or run.put_back is not None or run.step in PUTTING_BACK):
             return _Halt(Outcome.UNEXPECTED, why)
         if run.step is Step.UNPAUSED or not _may_have_scaled(run):
@@ -313,7 +348,7 @@ class Engine:
     def _pause(self) -> Steps[None]:
         """Keep away the controllers that would fight, where that was asked for."""
         for paused in self._hold.run.paused:
-            yield from self._annotate(paused, paused.during, f"pause {fence.name_of(paused.path)}")
+            yield from self._annotate(paused, paused.during, changes.pause_of(paused))
             if not (yield from phases.is_in_effect(self._hold, paused, paused.during)):
                 name = fence.name_of(paused.path)
                 raise _Halt(Outcome.REFUSED, f"{name} was to be paused, and does not say that it is: is KEDA running?")
@@ -334,7 +369,7 @@ class Engine:
                 if view.volumes.deleted_when_scaled and not self._orders.may_delete_volumes:
                     found = "would lose its volume claims at 0 replicas"
                     raise fence.ContestedError(contest(view, found, "spec", "persistentVolumeClaimRetentionPolicy"))
-                return fence.patch(view, what, {"spec": {"replicas": 0}})
+                return changes.scaled(view, what, 0)
 
             yield from hold.change(worker, recorded.uid, what, make)
         yield from hold.reach(Step.SCALED_DOWN)
@@ -356,28 +391,39 @@ class Engine:
             yield from hold.note(step=Step.SCALED_DOWN)
             return
         run = hold.run
-        may_serve = self._wanted is Wanted.PRESENT and run.attempts and self._orders.verify
-        if may_serve and (yield from phases.serves_issued(hold)):
-            text = "every pod of the present template serves the issued certificate: it is not restarted again"
-            yield Tell(Remark(Level.INFO, text))
+        if not self._seen_old and (yield from self._stands(run)):
             yield from hold.reach(Step.RESTARTING)
             return
         if not _restart_pending(run):
             run = replace(run, attempts=run.attempts + 1, revision=revision)
-        what = f"restart {run.workload} (restart-id {run.restart_id})"
+        what = changes.restart_of(run)
 
         def make(view: WorkloadView) -> Change | None:
             if view.restart_id == run.restart_id:
                 return None
             if view.paused:
                 raise fence.ContestedError(contest(view, "its rollout was paused", "spec", "paused"))
-            return fence.patch(view, what, _restart_of(run, self._clock.now().isoformat(timespec="seconds")))
+            return changes.restarted(view, run, self._clock.now())
 
         noting = {"attempts": run.attempts, "revision": run.revision}
         yield from hold.change(self._orders.target.workload, run.workload_uid, what, make, noting)
-        self._wanted = Wanted.RESTART
+        self._wanted, self._seen_old = Wanted.RESTART, False
         yield from hold.reach(Step.RESTARTING)
         yield from hold.announce("RestartAsked", f"run {run.id}: {what}")
+
+    def _stands(self, run: Run) -> Steps[bool]:
+        """Tell whether the target needs no other restart: the latest is in its template, or another template serves."""
+        if run.attempts == 0 or _restart_pending(run):
+            return False
+        target = yield from self._hold.read(self._orders.target.workload)
+        if target.restart_id == run.restart_id:
+            return True
+        if self._wanted is not Wanted.PRESENT or not self._orders.verify:
+            return False
+        if serves := (yield from phases.serves_issued(self._hold)):
+            text = "every pod of the present template serves the issued certificate: it is not restarted again"
+            yield Tell(Remark(Level.INFO, text))
+        return serves
 
     def _roll_out(self) -> Steps[None]:
         undoing = self._hold.run.put_back is not None
@@ -393,20 +439,36 @@ class Engine:
             )
             yield from hold.reach(Step.VERIFIED)
             return
-        sight: TargetSight | None = yield from phases.verify(hold, self._wanted)
-        if sight is None:
-            yield from hold.note(step=Step.RESTARTING)
-        elif sight.verified:
-            yield from hold.reach(Step.VERIFIED)
-            yield from hold.announce("CertificateVerified", f"run {hold.run.id}: {sight.proof}")
-        elif hold.run.attempts < MAX_RESTARTS and (sight.stale or not sight.valid):
-            text = f"not the issued certificate ({sight.why}): one more restart, while the workers are still drained"
-            yield Tell(Remark(Level.WARNING, text))
-            yield from hold.note(step=Step.DRAINED)
-        elif sight.valid:
-            yield from self._turn_back(Outcome.OLD_CERTIFICATE, f"after {hold.run.attempts} restarts: {sight.why}")
-        else:
-            raise _Halt(Outcome.RESTART_FAILED, f"what is presented is not valid: {sight.why}")
+        seen = yield from phases.verify(hold, self._wanted)
+        again = hold.run.attempts < self._most_restarts
+        match seen:
+            case None:
+                yield from hold.note(step=Step.RESTARTING)
+            case phases.Verification(Finding.ISSUED, proof):
+                yield from hold.reach(Step.VERIFIED)
+                yield from hold.announce("CertificateVerified", f"run {hold.run.id}: {proof}")
+            case phases.Verification(Finding.OLD, why) if again:
+                self._seen_old = True
+                text = f"not the issued certificate ({why}): one more restart, while the workers are still drained"
+                yield Tell(Remark(Level.WARNING, text))
+                yield from hold.note(step=Step.DRAINED)
+            case phases.Verification(Finding.OLD, why, still_valid=True):
+                yield from self._turn_back(Outcome.OLD_CERTIFICATE, f"after {hold.run.attempts} restarts: {why}")
+            case phases.Verification(Finding.UNSEEN, why):
+                yield from self._not_verified(why)
+            case phases.Verification(_, why):
+                raise _Halt(Outcome.RESTART_FAILED, f"what is presented is not valid: {why}")
+
+    def _not_verified(self, why: str) -> Steps[None]:
+        """Decide what follows when what is presented could not be seen: at worst it is what was loaded before."""
+        until = self._hold.run.accepted_until
+        text = f"restarted, but what is presented could not be seen ({why})"
+        if until is None:
+            raise _Halt(Outcome.RESTART_FAILED, f"{text}; until when the old certificate is accepted is not known")
+        instant = f"{until:%Y-%m-%d %H:%M}Z"
+        if until <= self._clock.now():
+            raise _Halt(Outcome.RESTART_FAILED, f"{text}; the old certificate was accepted until {instant}")
+        yield from self._turn_back(Outcome.NOT_VERIFIED, f"{text}; the old certificate is accepted until {instant}")
 
     def _scale_up(self) -> Steps[None]:
         hold = self._hold
@@ -427,7 +489,7 @@ class Engine:
                 expected: bool = expected,
             ) -> Change | None:
                 if view.replicas == 0 and replicas > 0:
-                    sent.append(fence.patch(view, what, {"spec": {"replicas": replicas}}))
+                    sent.append(changes.scaled(view, what, replicas))
                     return sent[-1]
                 ours = bool(sent) and view.replicas == replicas  # its answer was lost
                 if view.replicas != 0 and not (expected or ours):
@@ -447,7 +509,7 @@ class Engine:
     def _unpause_all(self, run: Run) -> Steps[None]:
         """Give other controllers back what they had: last of all, so that none acts on a worker at 0."""
         for paused in run.paused:
-            yield from self._annotate(paused, paused.before, f"unpause {fence.name_of(paused.path)}")
+            yield from self._annotate(paused, paused.before, changes.unpause_of(paused))
             if not (yield from phases.is_in_effect(self._hold, paused, paused.before)):
                 text = f"{fence.name_of(paused.path)} still says that it is paused: see that KEDA scales it again"
                 yield Tell(Remark(Level.WARNING, text))
@@ -469,31 +531,20 @@ class Engine:
             if mark != hold.run.fence:
                 yield from hold.confirm()
                 raise LostError(f"{fence.name_of(paused.path)} now belongs to {f'run {mark}' if mark else 'no run'}")
-            content = {"resourceVersion": metadata["resourceVersion"], "annotations": annotations}
             try:
-                yield Change(what, Verb.PATCH, paused.path, {"metadata": content})
+                yield changes.annotated(what, paused.path, metadata["resourceVersion"], annotations)
             except ClusterError as error:
                 if error.status == CONFLICT:
                     yield from hold.confirm()
                 raise
 
-        yield from insist(what, attempt, hold.leases.hold)
+        yield from insist(what, attempt, hold.leases)
 
     def _unsilence(self) -> Steps[None]:
         silence = self._hold.run.silence
         if silence is not None:
             yield EndSilence(silence)
             yield from self._hold.note(silence=None)
-
-
-def _restart_of(run: Run, at: str) -> dict[str, object]:
-    """Return the patch that restarts: a new pod template, and why, for `kubectl rollout history`."""
-    cause = f"certlag run {run.id} by {run.operator.user}: certificate revision {run.revision}"
-    template = {RESTARTED_AT: at, RESTART_ANNOTATION: run.restart_id, REVISION_ANNOTATION: str(run.revision)}
-    return {
-        "metadata": {"annotations": {CHANGE_CAUSE: cause}},
-        "spec": {"template": {"metadata": {"annotations": template}}},
-    }
 
 
 def _restart_pending(run: Run) -> bool:

@@ -8,18 +8,19 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from exporter.certificates import InvalidCertificateError, read_leaf, split_pem, verified_until
-from exporter.cluster.client import ClusterClient
-from exporter.cluster.connection import Connection
 from exporter.cluster.credential import Credential
 from exporter.errors import ClusterError, ClusterErrorReason
 from exporter.model import ObjectKey, Target, Workload
 from exporter.run_record import RecordError, lease_key, record_key, record_name
 from runbook import ownership, writes
 from runbook.controllers import Autoscaler, horizontal_pod_autoscaler, scaled_object
+from runbook.dry_run import Tried, tried
+from runbook.effects import Change
 from runbook.fence import workload_path
-from runbook.leases import lease_path
+from runbook.leases import LeaseView, lease_path, lease_view
 from runbook.look import get, list_all
 from runbook.record import Record, from_config_map
+from runbook.retrying import RetryingClient
 from runbook.rights import Right
 from runbook.selectors import LabelSelector, label_selector
 from runbook.sight import TargetSight
@@ -94,17 +95,17 @@ class Facts:
 class Gatherer:
     """Reads the facts about one target."""
 
-    def __init__(self, target: Target, connection: Connection) -> None:
+    def __init__(self, target: Target, client: RetryingClient) -> None:
         self._target = target
-        self._connection = connection
-        self._client = ClusterClient(connection)
+        self._connection = client.connection
+        self._client = client
         self._namespace = target.workload.namespace
 
     def user(self) -> str:
         """Return who we are to the API server; where it cannot tell (before Kubernetes 1.28), the kubeconfig's word."""
         body = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
         try:
-            answer = writes.review(self._connection, "/apis/authentication.k8s.io/v1/selfsubjectreviews", body)
+            answer = self._review("/apis/authentication.k8s.io/v1/selfsubjectreviews", body)
             return str(answer["status"]["userInfo"]["username"])
         except ClusterError as error:
             if error.status in (403, 404):
@@ -117,7 +118,7 @@ class Gatherer:
 
         def allowed(right: Right) -> bool:
             path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
-            return bool(writes.review(self._connection, path, dict(right.review))["status"]["allowed"])
+            return bool(self._review(path, dict(right.review))["status"]["allowed"])
 
         with ThreadPoolExecutor(REVIEWERS) as reviewers:
             answers = tuple(reviewers.map(allowed, asked))
@@ -129,6 +130,29 @@ class Gatherer:
         paths = {lease_key(workload): lease_path(workload) for workload in self._workloads()}
         paths[record] = f"/api/v1/namespaces/{self._namespace}/configmaps/{record.name}"
         return frozenset(key for key, path in paths.items() if self._exists(path))
+
+    def leases(self) -> dict[str, LeaseView | None]:
+        """Return the Leases that a run takes, by their path; None for one that does not exist."""
+        paths = sorted({lease_path(workload) for workload in self._workloads()})
+        documents = ((path, get(self._client, path)) for path in paths)
+        return {path: None if document is None else lease_view(path, document) for path, document in documents}
+
+    def try_writes(self, changes: Iterable[Change]) -> Tried:
+        """Send writes as dry runs, and return what came of them.
+
+        Raises:
+            ClusterError: the API server did not say.
+        """
+
+        def attempt(change: Change) -> tuple[Change, ClusterError | None]:
+            try:
+                self._client.retry(lambda: writes.write(self._connection, change, dry_run=True))
+            except ClusterError as error:
+                return change, error
+            return change, None
+
+        with ThreadPoolExecutor(REVIEWERS) as senders:
+            return tried(senders.map(attempt, changes))
 
     def record(self) -> Record | RecordError:
         """Return the record of runs, or why it cannot be read."""
@@ -201,6 +225,9 @@ class Gatherer:
     def _claim(self, name: str) -> Claim | None:
         document = get(self._client, f"/api/v1/namespaces/{self._namespace}/persistentvolumeclaims/{name}")
         return None if document is None else claim(document)
+
+    def _review(self, path: str, body: dict[str, Any]) -> Any:
+        return self._client.retry(lambda: writes.review(self._connection, path, body))
 
     def _workloads(self) -> tuple[Workload, ...]:
         return (self._target.workload, *self._target.workers)

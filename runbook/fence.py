@@ -5,15 +5,15 @@ which changes the resourceVersion. So whatever an older holder decided before, e
 its write, is refused by the API server.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from exporter.errors import ClusterError
 from exporter.model import Workload
 from runbook.contest import Contest, contest, recreated
 from runbook.effects import Change, Document, Get, Steps, Verb
-from runbook.insistence import Guard, insist
-from runbook.leases import CONFLICT, LostError
+from runbook.insistence import CONFLICT, DELAYS, Keeper, insist
+from runbook.leases import LostError
 from runbook.workloads import RUN_ANNOTATION, WorkloadView, reference, workload_view
 
 
@@ -27,6 +27,8 @@ class ContestedError(Exception):
 
 Make = Callable[[WorkloadView], Change | None]
 """Decides on a write by what was read; None if it is so already. May raise ContestedError."""
+Confirm = Callable[[], Steps[None]]
+"""Looks whether lock and record still are ours, and raises LostError if they are not."""
 
 
 def workload_path(workload: Workload) -> str:
@@ -40,7 +42,7 @@ def patch(view: WorkloadView, what: str, content: Mapping[str, Any]) -> Change:
     return Change(what, Verb.PATCH, workload_path(view.workload), {**content, "metadata": metadata})
 
 
-def mark_other(path: str, mark: str | None, *, guard: Guard, confirm: Guard) -> Steps[None]:
+def mark_other(path: str, mark: str | None, *, lock: Keeper, confirm: Confirm) -> Steps[None]:
     """Put the fence on an object that is no workload, or take it off (None); one that is gone needs none.
 
     Raises:
@@ -56,7 +58,7 @@ def mark_other(path: str, mark: str | None, *, guard: Guard, confirm: Guard) -> 
         metadata = {"resourceVersion": document["metadata"]["resourceVersion"], "annotations": {RUN_ANNOTATION: mark}}
         yield Change(what, Verb.PATCH, path, {"metadata": metadata})
 
-    yield from insist(what, attempt, guard)
+    yield from insist(what, attempt, lock)
 
 
 def name_of(path: str) -> str:
@@ -82,8 +84,9 @@ def change(
     *,
     uid: str,
     fence: str | None,
-    guard: Guard,
-    confirm: Guard,
+    lock: Keeper,
+    confirm: Confirm,
+    delays: Sequence[float] = DELAYS,
 ) -> Steps[WorkloadView]:
     """Read a workload, decide, and write; again from the read when anything came between.
 
@@ -93,8 +96,9 @@ def change(
         uid: what it must be.
         fence: what must stand on it; None to write it, which the lock alone must allow: then it is confirmed between
             the read and the write, so that a take-over is either seen or has changed the resourceVersion.
-        guard: keeps the lock before each try.
+        lock: is kept before each try.
         confirm: reads record and lock again after a conflict, and raises LostError if they are not ours.
+        delays: seconds between tries.
 
     Returns:
         The workload after it.
@@ -123,7 +127,7 @@ def change(
                 yield from confirm()
             raise
 
-    return (yield from insist(f"changing {reference(workload)}", attempt, guard))
+    return (yield from insist(f"changing {reference(workload)}", attempt, lock, delays))
 
 
 def _fence_gone(view: WorkloadView) -> Exception:

@@ -4,7 +4,8 @@ All that a run writes goes through here, in one order: the lock is renewed, the 
 only over our own fence, and the record notes how it came out. Leases first, then the fence, then the record.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -13,14 +14,16 @@ from exporter.clock import Clock
 from exporter.errors import ClusterError
 from exporter.model import Target, Workload
 from exporter.run_record import Step
-from runbook import controllers, fence
-from runbook.effects import Change, Get, Steps, Tell, Verb
+from runbook import changes, controllers, fence
+from runbook.effects import Change, Document, Get, Steps, T, Tell
 from runbook.events import Level, Remark, StepReached, Written
+from runbook.insistence import MINUTE, insist, is_final
 from runbook.journal import Journal
-from runbook.leases import Leases, LostError
+from runbook.leases import NOT_FOUND, Leases, LostError
+from runbook.observation import Observation, observe
 from runbook.outcomes import Outcome
 from runbook.record import Operator, Paused, Run, WorkerRecord
-from runbook.workloads import KINDS, REPLICAS_ANNOTATION, RUN_ANNOTATION, WorkloadView, reference
+from runbook.workloads import REPLICAS_ANNOTATION, WorkloadView, reference
 
 MAX_DIGITS = 18
 """Of an epoch in an annotation, which anybody may have written; Python refuses to read thousands of digits."""
@@ -61,6 +64,8 @@ class Orders:
     silence: bool = False
     ignored_pods: frozenset[str] = frozenset()
     may_delete_volumes: bool = False
+    accepted_until: datetime | None = None
+    """Until when clients accept what the plan saw loaded; None if that is not known, or they refuse it already."""
     planned_after: str | None = None
     """The finished run that the plan saw last, empty if none; another one since makes the plan outdated. None: any."""
 
@@ -79,6 +84,10 @@ class RefusedError(Exception):
     """It may not go on as asked; nothing was changed by this command."""
 
 
+class DeniedError(Exception):
+    """The API server refuses a write to a workload for good: it was not done, and would be refused again."""
+
+
 class Hold:
     """The lock, the fence and the record of one run."""
 
@@ -86,9 +95,11 @@ class Hold:
         self.orders = orders
         self.clock = clock
         self.leases = Leases(orders.workloads, orders.holder, clock)
-        self.journal = Journal(orders.target, guard=self.leases.hold, confirm=self.leases.confirm)
+        self.journal = Journal(orders.target, lock=self.leases, confirm=self.leases.confirm)
         self.owned = False
         """Whether the record is ours to write: a run was opened, or taken over."""
+        self._fenced: dict[Workload, WorkloadView] = {}
+        """The workloads on which a new run's fence stands, or may stand, as they were before."""
         self._announced = 0
 
     @property
@@ -109,6 +120,36 @@ class Hold:
         """Return when a run that begins now ends at the latest, by its own limits."""
         return now + self.orders.limits.budget
 
+    # --- reads ----------------------------------------------------------------------------------------
+
+    def reading(self, what: str, request: Callable[[], Steps[T]]) -> Steps[T]:
+        """Read, until it is answered: every read of a run but those that a phase makes until its own deadline."""
+        return (yield from insist(what, request, self.leases))
+
+    def observe(self, workloads: Iterable[Workload]) -> Steps[Observation]:
+        """Look at workloads of one namespace.
+
+        Raises:
+            ContestedError: one of them is gone.
+        """
+        wanted = tuple(workloads)
+        return (yield from self.reading("looking at the workloads", lambda: observe(wanted)))
+
+    def read(self, workload: Workload) -> Steps[WorkloadView]:
+        """Read a workload.
+
+        Raises:
+            ContestedError: it is gone.
+        """
+        return (yield from self.reading(f"reading {reference(workload)}", lambda: fence.read(workload)))
+
+    def _get(self, path: str) -> Steps[Document | None]:
+        def request() -> Steps[Document | None]:
+            document: Document | None = yield Get(path)
+            return document
+
+        return (yield from self.reading(f"reading {fence.name_of(path)}", request))
+
     # --- the fence ------------------------------------------------------------------------------------
 
     def fence_new(self) -> Steps[dict[Workload, WorkloadView]]:
@@ -116,8 +157,9 @@ class Hold:
         mark = f"{self.orders.run_id}/1"
         views = {}
         for workload in self.orders.workloads:
-            view = yield from fence.read(workload)
+            view = yield from self.read(workload)
             is_worker = workload != self.orders.target.workload
+            self._fenced[workload] = view
 
             def make(view: WorkloadView, *, is_worker: bool = is_worker) -> Change:
                 if is_worker and view.replicas == 0 and view.recorded_replicas not in (None, "0"):
@@ -125,10 +167,10 @@ class Hold:
                         f"{reference(view.workload)} is at 0 and its annotation {REPLICAS_ANNOTATION} says "
                         f"{view.recorded_replicas}: a run left it so. Scale it to that, then run this again"
                     )
-                return _mark(view, mark, str(view.replicas) if is_worker else None)
+                return changes.fenced(view, mark, view.replicas if is_worker else None)
 
             views[workload] = yield from fence.change(
-                workload, make, uid=view.uid, fence=None, guard=self.leases.hold, confirm=self.leases.confirm
+                workload, make, uid=view.uid, fence=None, lock=self.leases, confirm=self.leases.confirm
             )
         yield from self._mark_others(self.orders.pause, mark)
         return views
@@ -151,7 +193,7 @@ class Hold:
         views = {}
         for workload in self.orders.workloads:
             try:
-                views[workload] = yield from fence.read(workload)
+                views[workload] = yield from self.read(workload)
             except fence.ContestedError:
                 if not lenient:
                     raise
@@ -166,10 +208,10 @@ class Hold:
             worker = workers.get(reference(workload))
 
             def make(view: WorkloadView, *, worker: WorkerRecord | None = worker) -> Change:
-                return _mark(view, mark, None if worker is None else str(worker.replicas))
+                return changes.fenced(view, mark, None if worker is None else worker.replicas)
 
             yield from fence.change(
-                workload, make, uid=view.uid, fence=None, guard=self.leases.hold, confirm=self.leases.confirm
+                workload, make, uid=view.uid, fence=None, lock=self.leases, confirm=self.leases.confirm
             )
         yield from self._mark_others(run.paused, mark)
         deadline = self.deadline(self.clock.now())
@@ -198,17 +240,41 @@ class Hold:
             def make(view: WorkloadView) -> Change | None:
                 if view.fence not in (None, self.run.fence):
                     raise LostError(f"{reference(view.workload)} now belongs to run {view.fence}")
-                marks = {key: None for key in (RUN_ANNOTATION, REPLICAS_ANNOTATION) if key in view.annotations}
-                what = f"take the marks off {reference(view.workload)}"
-                return fence.patch(view, what, {"metadata": {"annotations": marks}}) if marks else None
+                return changes.unfenced(view)
 
             try:
-                yield from fence.change(
-                    workload, make, uid=uid, fence=None, guard=self.leases.hold, confirm=self.confirm
-                )
+                yield from fence.change(workload, make, uid=uid, fence=None, lock=self.leases, confirm=self.confirm)
             except fence.ContestedError as gone:
                 yield Tell(Remark(Level.WARNING, f"{gone}; nothing to clean up there"))
         yield from self._mark_others(self.run.paused, None)
+
+    @property
+    def half_fenced(self) -> tuple[str, ...]:
+        """The objects that may have the fence of a run that was never opened."""
+        paused = (fence.name_of(each.path) for each in self.orders.pause)
+        marked = tuple(reference(workload) for workload in self._fenced)
+        return () if self.owned or not marked else tuple(dict.fromkeys((*marked, *paused)))
+
+    def withdraw(self) -> Steps[None]:
+        """Take the marks of a run off that was never opened: each annotation is what it was before."""
+        mark = f"{self.orders.run_id}/1"
+        for workload, before in self._fenced.items():
+
+            def make(view: WorkloadView, before: WorkloadView = before) -> Change | None:
+                return changes.unfenced(view, before.annotations) if view.fence == mark else None
+
+            with suppress(fence.ContestedError):  # what is gone, or another one by now, has none
+                yield from fence.change(
+                    workload,
+                    make,
+                    uid=before.uid,
+                    fence=None,
+                    lock=self.leases,
+                    confirm=self.leases.confirm,
+                    delays=MINUTE,
+                )
+        if len(self._fenced) == len(self.orders.workloads):
+            yield from self._mark_others(self.orders.pause, None)
 
     def _refuse_foreign(self, paused: Iterable[Paused]) -> Steps[None]:
         """Refuse a record in which something is paused that no run of these workloads pauses: somebody forged it.
@@ -220,7 +286,7 @@ class Hold:
             candidates = [workload for workload in self.orders.workloads if controllers.may_pause(each, workload)]
             is_own = bool(candidates)
             if is_own and each.path not in map(fence.workload_path, candidates):
-                document = yield Get(each.path)
+                document = yield from self._get(each.path)
                 is_own = document is None or any(controllers.scales(document, workload) for workload in candidates)
             if not is_own:
                 raise RefusedError(f"the record says that {fence.name_of(each.path)} was paused: no run does that")
@@ -229,7 +295,7 @@ class Hold:
         """Fence the objects that are no workloads but are written to: those that are paused."""
         workloads = {fence.workload_path(workload) for workload in self.orders.workloads}
         for path in sorted({each.path for each in paused} - workloads):
-            yield from fence.mark_other(path, mark, guard=self.leases.hold, confirm=self.leases.confirm)
+            yield from fence.mark_other(path, mark, lock=self.leases, confirm=self.leases.confirm)
 
     def confirm(self) -> Steps[None]:
         """Read record and lock again, after a conflict.
@@ -250,14 +316,20 @@ class Hold:
         make: fence.Make,
         noting: Mapping[str, Any] | None = None,
     ) -> Steps[WorkloadView]:
-        """Change a workload: noted before, fenced, noted after. `noting` is noted along with the intention."""
+        """Change a workload: noted before, fenced, noted after. `noting` is noted along with the intention.
+
+        Raises:
+            DeniedError: the API server refuses it for good.
+        """
         yield from self.journal.update(lambda run: replace(run.intends(what, self.clock.now()), **(noting or {})))
         try:
             view = yield from fence.change(
-                workload, make, uid=uid, fence=self.run.fence, guard=self.leases.hold, confirm=self.confirm
+                workload, make, uid=uid, fence=self.run.fence, lock=self.leases, confirm=self.confirm
             )
-        except (ClusterError, fence.ContestedError):
+        except (ClusterError, fence.ContestedError) as error:
             yield from self.journal.update(lambda run: run.wrote("failed", self.clock.now()))
+            if isinstance(error, ClusterError) and is_final(error) and error.status != NOT_FOUND:
+                raise DeniedError(f"the API server refuses to {what}: {error.message or error.detail}") from error
             raise
         yield Tell(Written(what))
         return view
@@ -285,24 +357,7 @@ class Hold:
     def open(self, views: Mapping[Workload, WorkloadView], pods: Mapping[Workload, Iterable[str]]) -> Steps[None]:
         """Open the run in the record, with all that is needed to undo it."""
         now = self.clock.now()
-        orders = self.orders
-        workers = {
-            reference(worker): WorkerRecord(views[worker].replicas, views[worker].uid, tuple(sorted(pods[worker])))
-            for worker in orders.workers
-        }
-        run = Run(
-            id=orders.run_id,
-            epoch=1,
-            step=Step.RECORDED,
-            begun=now,
-            deadline=self.deadline(now),
-            operator=orders.operator,
-            workload=reference(orders.target.workload),
-            workload_uid=views[orders.target.workload].uid,
-            workers=workers,
-            paused=orders.pause,
-            steps=((Step.RECORDED, now),),
-        )
+        run = opened(self.orders, views, pods, now)
         yield from self.journal.write(lambda record: replace(record, run=run))
         self.owned = True
         yield Tell(StepReached(Step.RECORDED, now, 0.0))
@@ -310,43 +365,48 @@ class Hold:
     def announce(self, reason: str, message: str, *, warning: bool = False) -> Steps[None]:
         """Write an Event on each workload, so that `kubectl describe` tells the story. Failing to is only a remark."""
         self._announced += 1
-        now = self.clock.now().strftime("%Y-%m-%dT%H:%M:%SZ")
         for workload in self.orders.workloads:
-            worker = self.run.workers.get(reference(workload))
-            body = {
-                "apiVersion": "v1",
-                "kind": "Event",
-                "metadata": {
-                    "name": f"{workload.name[:180]}.{self.run.id}.{self.run.epoch}.{self._announced}",
-                    "namespace": workload.namespace,
-                },
-                "involvedObject": {
-                    "apiVersion": "apps/v1",
-                    "kind": KINDS[workload.type],
-                    "namespace": workload.namespace,
-                    "name": workload.name,
-                    "uid": worker.uid if worker else self.run.workload_uid,
-                },
-                "reason": reason,
-                "message": message[:1024],
-                "type": "Warning" if warning else "Normal",
-                "source": {"component": "certlag"},
-                "reportingComponent": "certlag",
-                "reportingInstance": self.orders.operator.host,
-                "firstTimestamp": now,
-                "lastTimestamp": now,
-                "count": 1,
-            }
-            path = f"/api/v1/namespaces/{workload.namespace}/events"
+            now = self.clock.now()
             try:
-                yield Change(f"event {reason}", Verb.CREATE, path, body)
+                yield changes.event(
+                    workload, self.run, self._announced, now, reason=reason, message=message, warning=warning
+                )
             except ClusterError as error:
                 yield Tell(Remark(Level.WARNING, f"no Event on {reference(workload)}: {error}"))
 
 
-def _mark(view: WorkloadView, mark: str, replicas: str | None) -> Change:
-    annotations = {RUN_ANNOTATION: mark} | ({} if replicas is None else {REPLICAS_ANNOTATION: replicas})
-    return fence.patch(view, f"fence {reference(view.workload)}", {"metadata": {"annotations": annotations}})
+def opened(
+    orders: Orders,
+    views: Mapping[Workload, WorkloadView],
+    pods: Mapping[Workload, Iterable[str]],
+    now: datetime,
+) -> Run:
+    """Return a new run, with all that is needed to undo it.
+
+    Args:
+        orders: what the command was told.
+        views: the target and its workers, as they are.
+        pods: the UIDs of the workers' pods.
+        now: when it begins.
+    """
+    workers = {
+        reference(worker): WorkerRecord(views[worker].replicas, views[worker].uid, tuple(sorted(pods[worker])))
+        for worker in orders.workers
+    }
+    return Run(
+        id=orders.run_id,
+        epoch=1,
+        step=Step.RECORDED,
+        begun=now,
+        deadline=now + orders.limits.budget,
+        operator=orders.operator,
+        workload=reference(orders.target.workload),
+        workload_uid=views[orders.target.workload].uid,
+        workers=workers,
+        paused=orders.pause,
+        accepted_until=orders.accepted_until,
+        steps=((Step.RECORDED, now),),
+    )
 
 
 def _still_recorded(

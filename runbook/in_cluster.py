@@ -14,20 +14,24 @@ from exporter.model import Target
 from exporter.run_record import RecordError
 from runbook import job as jobs
 from runbook import rights, writes
-from runbook.effects import Document
+from runbook.effects import Change, Document
 from runbook.engine import Ending
 from runbook.events import Event, Level, Progress, Remark, Written
-from runbook.facts import Gatherer
 from runbook.follow import Followed, ending, progress, told
 from runbook.interrupts import Interrupts
 from runbook.job import JobView, job_view
 from runbook.look import get, list_all
+from runbook.obstacles import WarningEvent, warning_event
 from runbook.outcomes import Outcome
 from runbook.record import Record, Run
 from runbook.session import Session
 from runbook.wakeup import Changes
 from runbook.workloads import PodState, pod_state
 
+NOTED_AFTER = 5.0
+"""Seconds without a running pod after which it is said why there is none."""
+IDLE_TIMEOUT = 300.0
+"""Seconds without one after which the follower ends: the Job is left as it is, and may still begin."""
 POLL = 2.0
 """Seconds between two looks: a drain takes minutes, and whoever follows may be many."""
 DETACHED = Ending(Outcome.INTERRUPTED, "only following it has ended: the run goes on in the cluster")
@@ -44,7 +48,7 @@ def for_planning(session: Session, target: Target, tell: Tell) -> Session:
     """Return the session to plan with: pods that may not be asked from here are asked by the run in the cluster."""
     if not (session.options.verify and session.port_forward):
         return session
-    if not Gatherer(target, session.connection).denied(rights.to_port_forward(target)):
+    if not session.gatherer(target).denied(rights.to_port_forward(target)):
         return session
     tell(Remark(Level.INFO, "you may not reach pods from here: what they present is looked at in the cluster"))
     return replace(session, options=replace(session.options, verify=False))
@@ -56,21 +60,22 @@ def cron_job(session: Session, target: Target) -> Document | None:
     Raises:
         ClusterError: it could not be read.
     """
-    found: Document | None = get(session.client, jobs.cron_job_path(target, session.options.cron_job))
+    found: Document | None = get(session.reader, jobs.cron_job_path(target, session.options.cron_job))
     return found
 
 
-def start(session: Session, target: Target, made_from: Document, user: str, tell: Tell) -> Ending:
-    """Create the Job and follow its run to the end; with --dry-run only ask whether it could be.
+def creation(session: Session, target: Target, made_from: Document, user: str) -> Change:
+    """Return what creates the Job of a run."""
+    return jobs.creation(target, made_from, session.run_id, jobs.arguments(session.options, user))
+
+
+def start(session: Session, target: Target, creation: Change, tell: Tell) -> Ending:
+    """Create the Job and follow its run to the end.
 
     Raises:
         ClusterError: it was not created, or may or may not have been.
     """
-    options = session.options
-    creation = jobs.creation(target, made_from, session.run_id, jobs.arguments(options, user))
-    created = writes.write(session.connection, creation, dry_run=options.dry_run)
-    if options.dry_run:
-        return Ending(Outcome.DONE, "dry run: the API server would take the Job; nothing was changed")
+    created = writes.write(session.connection, creation)
     name = str(created["metadata"]["name"])
     tell(Written(creation.what))
     tell(Remark(Level.INFO, f"Ctrl-C or a closed terminal does not stop it: {attach_command(session, target)}"))
@@ -83,7 +88,7 @@ def attach(session: Session, target: Target, tell: Tell) -> Ending:
     Raises:
         ClusterError: the API server did not answer the first time.
     """
-    record = Gatherer(target, session.connection).record()
+    record = session.gatherer(target).record()
     if isinstance(record, RecordError):
         return Ending(Outcome.REFUSED, f"the record cannot be read: {record}")
     if (run := record.run) is not None:
@@ -121,6 +126,7 @@ class _Follower:
         self._run: Run | None = None
         self._progress: dict[str, Progress] = {}
         self._remarked = ""
+        self._idle_since: float | None = None
 
     def follow(self, followed: Followed) -> Ending:
         """Return how it ended, or that the operator has left."""
@@ -150,13 +156,41 @@ class _Follower:
             pods.append(pod_state(each))
             if pods[-1].labels.get(jobs.JOB_LABEL) == followed.job:
                 of_job.append(each)
-        record = Gatherer(target, session.connection).record()
+        record = session.gatherer(target).record()
         if isinstance(record, RecordError):
             return Ending(Outcome.UNEXPECTED, f"the record cannot be read: {record}")
-        self._show(record, of_job, pods, followed)
-        return ending(record, job, of_job, followed)
+        self._show(record, pods, followed)
+        return ending(record, job, of_job, followed) or self._idle(record, job, of_job)
 
-    def _show(self, record: Record, of_job: list[Document], pods: list[PodState], followed: Followed) -> None:
+    def _idle(self, record: Record, job: JobView | None, of_job: list[Document]) -> Ending | None:
+        """Say why no pod of the Job runs, and end if that has lasted too long; nothing is done to the Job."""
+        taken_over = record.run is not None and job is not None and record.run.operator.job != job.name
+        if job is None or taken_over or jobs.why_idle(job, of_job, ()) is None:
+            self._idle_since = None
+            return None
+        now = self._session.clock.monotonic()
+        self._idle_since = now if self._idle_since is None else self._idle_since
+        if (idle := now - self._idle_since) < NOTED_AFTER:
+            return None
+        why = str(jobs.why_idle(job, of_job, self._warnings()))
+        self._remark(f"no pod of Job {job.name} runs: {why}")
+        if idle < IDLE_TIMEOUT:
+            return None
+        namespace = self._target.workload.namespace
+        text = f"no pod of Job {job.name} has run for {IDLE_TIMEOUT / 60:.0f} minutes: {why}. It may still begin"
+        return Ending(
+            Outcome.NOT_BEGUN, f"{text}; to stop it: kubectl delete job -n {namespace} {job.name}", record.run
+        )
+
+    def _warnings(self) -> list[WarningEvent]:
+        """Read the warnings of the namespace; none if they may not be read."""
+        path = f"/api/v1/namespaces/{self._target.workload.namespace}/events"
+        with suppress(ClusterError):
+            found = list_all(self._session.client, path, parameters={"fieldSelector": "type=Warning"})
+            return list(map(warning_event, found))
+        return []
+
+    def _show(self, record: Record, pods: list[PodState], followed: Followed) -> None:
         run = record.run
         if run is not None and followed.has(run):
             for event in told(self._run, run, self._session.clock.now()):
@@ -166,8 +200,6 @@ class _Follower:
                     self._progress[each.workload] = each
                     self._tell(each)
             self._run = run
-        if waits := jobs.waits_for(of_job):
-            self._remark(f"the Job's pod does not start: {waits}")
 
     def _job(self, name: str) -> JobView | None:
         try:

@@ -5,7 +5,7 @@ next pod knows what the one before has begun.
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 from exporter.model import Target
 from exporter.run_record import record_key, record_name
 from runbook.effects import Change, Document, Verb
+from runbook.obstacles import WarningEvent, obstacle, pod_obstacle
 from runbook.outcomes import EXIT_CODES, Outcome
 from runbook.plan import Check, CheckResult
 from runbook.session import Options
@@ -43,6 +44,8 @@ class JobView:
     name: str
     over: bool
     why: str = ""
+    uid: str = ""
+    suspended: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +136,8 @@ def job_view(document: Document) -> JobView:
     conditions = (document.get("status") or {}).get("conditions") or ()
     ended = [each for each in conditions if each["type"] in ("Complete", "Failed") and each["status"] == "True"]
     why = "; ".join(filter(None, (each.get("message") or each.get("reason") for each in ended)))
-    return JobView(str(document["metadata"]["name"]), bool(ended), why)
+    metadata, spec = document["metadata"], document.get("spec") or {}
+    return JobView(str(metadata["name"]), bool(ended), why, str(metadata.get("uid", "")), bool(spec.get("suspend")))
 
 
 def last_words(pods: Iterable[Document]) -> LastWords | None:
@@ -154,18 +158,24 @@ def last_words(pods: Iterable[Document]) -> LastWords | None:
     return LastWords(int(latest["exitCode"]), _said(latest.get("message") or ""))
 
 
-def waits_for(pods: Iterable[Document]) -> str:
-    """Say why a Job's pod does not start, empty if nothing is known to be wrong."""
-    for pod in pods:
-        status = pod.get("status") or {}
-        for each in status.get("conditions") or ():
-            if each["type"] == "PodScheduled" and each["status"] == "False":
-                return f"pod {pod['metadata']['name']}: {each.get('message') or each.get('reason')}"
-        for each in status.get("containerStatuses") or ():
-            waiting = (each.get("state") or {}).get("waiting") or {}
-            if waiting.get("reason") not in (None, "ContainerCreating", "PodInitializing"):
-                return f"pod {pod['metadata']['name']}: {waiting['reason']}: {waiting.get('message', '')}"
-    return ""
+def why_idle(job: JobView, pods: Sequence[Document], events: Sequence[WarningEvent]) -> str | None:
+    """Say why no pod of a Job runs; None while one does, or none need: it is over.
+
+    Args:
+        job: the Job.
+        pods: its pods.
+        events: warnings about it and its pods, as far as they may be read.
+    """
+    phases = [(pod.get("status") or {}).get("phase") for pod in pods]
+    if job.over or "Running" in phases:
+        return None
+    if job.suspended:
+        return f"Job {job.name} is suspended: somebody, or a queue such as Kueue, holds it back"
+    waiting = [pod for pod, phase in zip(pods, phases, strict=True) if phase in (None, "Pending")]
+    found = [(str(pod["metadata"].get("uid")), pod_obstacle(pod)) for pod in waiting]
+    known = [(uid, each) for uid, each in found if each is not None]
+    why = obstacle({job.uid}, (), known, events, pods_missing=not waiting)
+    return why or (f"Job {job.name} has no pod yet" if not waiting else f"pod {waiting[0]['metadata']['name']} waits")
 
 
 def is_pod_of(holder: str, job: str) -> bool:

@@ -11,23 +11,24 @@ from exporter.errors import ClusterError
 from exporter.model import Target
 from exporter.run_record import record_name
 from runbook.effects import Change, Document, Get, Steps, Verb
-from runbook.insistence import Guard, insist
-from runbook.leases import CONFLICT, LostError
+from runbook.fence import Confirm
+from runbook.insistence import CONFLICT, Keeper, insist
+from runbook.leases import LostError
 from runbook.record import Record, Run, config_map, from_config_map
 
 
 class Journal:
     """The record of one target. `record` is what it holds, as far as we know."""
 
-    def __init__(self, target: Target, *, guard: Guard, confirm: Guard) -> None:
+    def __init__(self, target: Target, *, lock: Keeper, confirm: Confirm) -> None:
         """Begin with nothing read.
 
         Args:
             target: whose record it is.
-            guard: keeps the lock before each try.
+            lock: is kept before each try.
             confirm: reads the lock again after a write that did not land, and raises LostError if it is not ours.
         """
-        self._guard = guard
+        self._lock = lock
         self._confirm = confirm
         self._target = target.name
         self._collection = f"/api/v1/namespaces/{target.workload.namespace}/configmaps"
@@ -45,7 +46,7 @@ class Journal:
         Raises:
             RecordError: it is there and cannot be read.
         """
-        document = yield from insist("reading the record", lambda: _get(self._path), self._guard)
+        document = yield from insist("reading the record", lambda: _get(self._path), self._lock)
         self.record = Record() if document is None else from_config_map(document)
         return self.record
 
@@ -63,7 +64,7 @@ class Journal:
             before = self.record
             record = replace(change(before), resource_version=before.resource_version)
             try:
-                document = yield self._change(record)
+                document = yield record_change(self._collection, self._target, record)
             except ClusterError as error:
                 if error.status is not None and error.status != CONFLICT:
                     raise
@@ -77,7 +78,7 @@ class Journal:
                 raise
             return from_config_map(document)
 
-        self.record = yield from insist("writing the record", attempt, self._guard)
+        self.record = yield from insist("writing the record", attempt, self._lock)
 
     def update(self, change: Callable[[Run], Run]) -> Steps[None]:
         """Write the open run, changed."""
@@ -93,12 +94,20 @@ class Journal:
         if not _same_owner((yield from self.read()), before):
             raise LostError("the record is another run's now")
 
-    def _change(self, record: Record) -> Change:
-        content = config_map(self._target, record)
-        if record.resource_version is None:
-            return Change("create the record", Verb.CREATE, self._collection, content)
-        content["metadata"]["resourceVersion"] = record.resource_version
-        return Change("write the record", Verb.PATCH, self._path, content)
+
+def record_change(collection: str, target: str, record: Record) -> Change:
+    """Return what writes a record: creates its ConfigMap, or changes it as long as it is what was read.
+
+    Args:
+        collection: the path of the ConfigMaps of its namespace.
+        target: the name of its target.
+        record: all of it.
+    """
+    content = config_map(target, record)
+    if record.resource_version is None:
+        return Change("create the record", Verb.CREATE, collection, content)
+    content["metadata"]["resourceVersion"] = record.resource_version
+    return Change("write the record", Verb.PATCH, f"{collection}/{record_name(target)}", content)
 
 
 def _get(path: str) -> Steps[Document | None]:

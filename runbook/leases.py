@@ -8,6 +8,7 @@ its whole duration on our own clock, which runs through suspend (client-go's lea
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from exporter.clock import Clock
@@ -16,12 +17,18 @@ from exporter.model import Workload
 from exporter.run_record import lease_key
 from runbook.effects import Change, Document, Get, Steps, Tell, Verb, Wait
 from runbook.events import Level, Remark
+from runbook.insistence import CONFLICT, MINUTE, GivenUpError, insist
+from runbook.workloads import PodState
 
 DURATION = 60
 """Seconds: a Lease that was not seen to change for so long is abandoned."""
 RENEW_AFTER = 15.0
 STOP_AFTER = 40.0
 """Seconds without a renewal after which nothing may be written any more."""
+PIECE = 5.0
+"""Seconds of a wait after which it is looked whether the lock is to be renewed."""
+MOMENT = 0.001
+"""Seconds that are not worth a wait: what is left of one by the rounding of clocks."""
 RETRY = 2.0
 ATTEMPTS = 1800
 """Tries to renew, an hour of them, before it makes no sense to go on."""
@@ -56,10 +63,6 @@ class LostError(Exception):
     """The lock was ours and is no longer: nothing may be written any more."""
 
 
-class GivenUpError(Exception):
-    """It was tried in vain for so long that it makes no sense to go on."""
-
-
 class Leases:
     """The Leases of one run; `holder` names its process."""
 
@@ -67,7 +70,7 @@ class Leases:
         self.holder = holder
         self._clock = clock
         keys = sorted({lease_key(workload) for workload in workloads})
-        self._names = {_path(namespace, name): (namespace, name) for namespace, name in keys}
+        self._paths = [_path(namespace, name) for namespace, name in keys]
         self._held: dict[str, LeaseView] = {}
         self._seen: dict[LeaseView, float] = {}
         self._renewed_at = 0.0
@@ -81,15 +84,18 @@ class Leases:
 
         Raises:
             HeldError: one of them is held, and alive or not to be taken over.
+            ClusterError: the API server refused it for good.
+            GivenUpError: a minute of tries was in vain.
+            LostError: somebody took one of them while another was watched.
         """
-        started = self._clock.monotonic()
+        self._renewed_at = self._clock.monotonic()
         try:
-            for path in self._names:
-                self._held[path] = yield from self._take(path, may_take_over, is_dead)
+            for path in self._paths:
+                take = partial(self._take, path, may_take_over, is_dead)
+                self._held[path] = yield from insist(f"taking {_name(path)}", take, self, MINUTE)
         except HeldError:
             yield from self.release()
             raise
-        self._renewed_at = started
 
     def hold(self) -> Steps[None]:
         """Renew them if it is time. Returns only while they are ours.
@@ -118,6 +124,28 @@ class Leases:
         self._renewed_at = min(self._renewed_at, self._clock.monotonic() - RENEW_AFTER)
         yield from self.hold()
 
+    def wait(self, seconds: float, *, early: bool = False) -> Steps[tuple[PodState, ...]]:
+        """Wait, and renew the lock whenever it is time: the one way in which a run waits.
+
+        Args:
+            seconds: how long; the lock is renewed before and within.
+            early: whether a change ends the wait; then it may last `PIECE` at most.
+
+        Returns:
+            The pods that a watch has shown meanwhile.
+
+        Raises:
+            LostError: the lock is another's now.
+        """
+        ends = self._clock.monotonic() + seconds
+        pods: list[PodState] = []
+        while (left := ends - self._clock.monotonic()) > MOMENT:
+            yield from self.hold()
+            pods += (yield Wait(min(left, PIECE), early)) or ()
+            if early:
+                break
+        return tuple(pods)
+
     def release(self) -> Steps[None]:
         """Give back what is held, so that the next one need not wait; failing to is no matter."""
         for path, lease in list(self._held.items()):
@@ -135,22 +163,22 @@ class Leases:
     def _take(
         self, path: str, may_take_over: Callable[[str], bool], is_dead: Callable[[str], bool]
     ) -> Steps[LeaseView]:
-        """Take one Lease: free, our own, or abandoned."""
+        """Take one Lease: free, our own, or abandoned.
+
+        Raises:
+            ClusterError: it was not taken; a conflict (409) says to look again.
+        """
         while True:
             document = yield Get(path)
-            try:
-                if document is None:
-                    return (yield from self._create(path))
-                lease: LeaseView | None = lease_view(path, document)
-                if lease and lease.holder not in ("", self.holder) and not is_dead(lease.holder):
-                    if not may_take_over(lease.holder):
-                        raise HeldError(lease)
-                    lease = yield from self._outlive(lease)
-                if lease is not None:
-                    return (yield from self._seize(lease))
-            except ClusterError as error:
-                if error.status != CONFLICT:
-                    raise
+            if document is None:
+                return (yield from self._create(path))
+            lease: LeaseView | None = lease_view(path, document)
+            if lease and lease.holder not in ("", self.holder) and not is_dead(lease.holder):
+                if not may_take_over(lease.holder):
+                    raise HeldError(lease)
+                lease = yield from self._outlive(lease)
+            if lease is not None:
+                return (yield from self._seize(lease))
 
     def _outlive(self, lease: LeaseView) -> Steps[LeaseView | None]:
         """Return a Lease that may be seized: unchanged for its duration, or given back. None if it is gone.
@@ -164,7 +192,7 @@ class Leases:
             text = f"{lease.holder} holds {_name(lease.path)}: watching {left:.0f} s whether it is alive"
             yield Tell(Remark(Level.INFO, text))
         while (left := deadline - self._clock.monotonic()) > 0:
-            yield Wait(min(RETRY, left), early=False)
+            yield from self.wait(min(RETRY, left))
             document = yield Get(lease.path)
             if document is None:
                 return None
@@ -179,7 +207,7 @@ class Leases:
         """Return since when a Lease was seen as it is: all are looked at with the first, so that all are watched."""
         if not self._seen:
             views = []
-            for path in self._names:
+            for path in self._paths:
                 document = yield Get(path)
                 views += [] if document is None else [lease_view(path, document)]
             # Not before they were read: one may have been renewed until then.
@@ -187,21 +215,10 @@ class Leases:
         return self._seen.get(lease, self._clock.monotonic())
 
     def _create(self, path: str) -> Steps[LeaseView]:
-        namespace, name = self._names[path]
-        body = {
-            "apiVersion": "coordination.k8s.io/v1",
-            "kind": "Lease",
-            "metadata": {"name": name, "namespace": namespace},
-            **_spec(None, self.holder, self._clock.now()),
-        }
-        document = yield Change(f"create {name}", Verb.CREATE, path.rpartition("/")[0], body)
-        return lease_view(path, document)
+        return lease_view(path, (yield creation(path, self.holder, self._clock.now())))
 
     def _seize(self, lease: LeaseView) -> Steps[LeaseView]:
-        document = yield Change(
-            f"take {_name(lease.path)}", Verb.PATCH, lease.path, _spec(lease, self.holder, self._clock.now())
-        )
-        return lease_view(lease.path, document)
+        return lease_view(lease.path, (yield seizure(lease, self.holder, self._clock.now())))
 
     def _renew(self) -> Steps[None]:
         """Renew all; one whose version has moved is read again, and is ours as long as it names us.
@@ -225,7 +242,7 @@ class Leases:
         self._renewed_at = started
 
 
-CONFLICT, NOT_FOUND = 409, 404
+NOT_FOUND = 404
 
 
 def lease_view(path: str, document: Document) -> LeaseView:
@@ -240,6 +257,23 @@ def lease_view(path: str, document: Document) -> LeaseView:
         duration=spec.get("leaseDurationSeconds") or DURATION,
         transitions=spec.get("leaseTransitions") or 0,
     )
+
+
+def creation(path: str, holder: str, now: datetime) -> Change:
+    """Return what creates a Lease at a path, held."""
+    _, _, _, _, _, namespace, _, name = path.split("/")
+    body = {
+        "apiVersion": "coordination.k8s.io/v1",
+        "kind": "Lease",
+        "metadata": {"name": name, "namespace": namespace},
+        **_spec(None, holder, now),
+    }
+    return Change(f"create {name}", Verb.CREATE, path.rpartition("/")[0], body)
+
+
+def seizure(lease: LeaseView, holder: str, now: datetime) -> Change:
+    """Return what makes somebody hold a Lease that exists, or renews it."""
+    return Change(f"take {_name(lease.path)}", Verb.PATCH, lease.path, _spec(lease, holder, now))
 
 
 def _spec(lease: LeaseView | None, holder: str, now: datetime) -> dict[str, Any]:

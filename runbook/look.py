@@ -4,11 +4,15 @@ The facts go into the exporter's own `World` and through its own `assess`, so th
 disagree. Each look lists anew, and once more after the probes: a pod that was replaced meanwhile is not judged by what
 its predecessor presented. The target itself is read too: its pod template names its Secrets where no pod runs. The
 `World` is kept from look to look: it remembers what was issued, as the exporter does.
+
+Several processes may answer behind one port. So a container that presents the issued certificate is connected to until
+`CONFIRMATIONS` connections in a row have shown it; the exporter, which probes again and again, gets there by itself.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from itertools import repeat
 from typing import Any
 
 from exporter.assess import assess
@@ -21,6 +25,7 @@ from exporter.cluster.resources import WORKLOADS, Watch, watches
 from exporter.cluster.watch import Changed, Listed, Removed
 from exporter.configuration import Configuration
 from exporter.errors import ClusterError, ClusterErrorReason
+from exporter.judgement import CONFIRMATIONS, Verdict
 from exporter.model import Discovery, Endpoint, ObjectKey, Probe, Target
 from exporter.runs import TargetAssessment
 from exporter.state import World
@@ -28,6 +33,8 @@ from exporter.targets import wanted
 from runbook.sight import TargetSight, target_sight
 
 PROBERS = 8
+ROUNDS = 3
+"""Times that connections are made in which the issued certificate was not shown often enough: single ones may fail."""
 TIMEOUT = 10.0
 PAGE_BYTES = 2 * 1024 * 1024
 """Bytes of a page of a list, unless it is of one object: as JSON is held, they are up to twenty times as many."""
@@ -59,10 +66,11 @@ class Looker:
         """
         self._read()
         if probe:
-            self._probe()
+            self._probe({place for subject in self._world.snapshot().values() for place in wanted(subject)})
+            for _ in range(ROUNDS):
+                self._probe(self._unconfirmed())
             self._read()
-        now = self._clock.now()
-        return target_sight(self._target, assess(self._world.snapshot(), now), now)
+        return self._sight()
 
     def run(self) -> TargetAssessment:
         """Return what is known of the target apart from its certificates, its open run among it; after a look.
@@ -96,10 +104,25 @@ class Looker:
         change = Removed(watch, ObjectKey(watch.namespace, name)) if found is None else Changed(watch, found)
         self._world.apply(change, self._clock.now())
 
-    def _probe(self) -> None:
-        endpoints = {place for subject in self._world.snapshot().values() for place in wanted(subject)}
+    def _sight(self) -> TargetSight:
+        now = self._clock.now()
+        return target_sight(self._target, assess(self._world.snapshot(), now), now)
+
+    def _unconfirmed(self) -> Iterator[Endpoint]:
+        """Yield each endpoint that presents what was issued, as often as is missing until that is believed."""
+        missing: dict[Endpoint, int] = {}
+        for _, use in self._sight().uses:
+            for pod in use.pods:
+                for assessed in pod.sights:
+                    if assessed.verdict is Verdict.CURRENT and (seen := assessed.sight.observation) is not None:
+                        missing[assessed.sight.endpoint] = CONFIRMATIONS - seen.streak
+        for endpoint, count in missing.items():
+            yield from repeat(endpoint, count)
+
+    def _probe(self, endpoints: Iterable[Endpoint]) -> None:
+        """Shake hands, several at once: with one endpoint as often as it is named."""
         with ThreadPoolExecutor(PROBERS) as probers:
-            for finished in probers.map(self._ask, endpoints):
+            for finished in probers.map(self._ask, tuple(endpoints)):
                 self._world.observe(finished)
 
 

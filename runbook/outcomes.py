@@ -10,46 +10,58 @@ class Outcome(StrEnum):
     """How a command of the runbook ended; also the `outcome` of a run in its record."""
 
     DONE = "done"
+    DRY_RUN = "dry_run"
     NOTHING_TO_DO = "nothing_to_do"
     ABORTED = "aborted"
     UNEXPECTED = "unexpected"
     REFUSED = "refused"
+    DENIED = "denied"
     LOCKED = "locked"
     DRAIN_TIMED_OUT = "drain_timed_out"
     RESTART_FAILED = "restart_failed"
     RESTORE_INCOMPLETE = "restore_incomplete"
     OLD_CERTIFICATE = "old_certificate"
     CONTESTED = "contested"
+    NOT_VERIFIED = "not_verified"
+    NOT_BEGUN = "not_begun"
     INTERRUPTED = "interrupted"
 
 
 EXIT_CODES = {
     Outcome.DONE: 0,
+    Outcome.DRY_RUN: 0,
     Outcome.NOTHING_TO_DO: 0,
     Outcome.ABORTED: 0,
     Outcome.UNEXPECTED: 1,
+    Outcome.NOT_BEGUN: 1,
     Outcome.REFUSED: 3,
+    Outcome.DENIED: 3,
     Outcome.LOCKED: 4,
     Outcome.DRAIN_TIMED_OUT: 5,
     Outcome.RESTART_FAILED: 6,
     Outcome.RESTORE_INCOMPLETE: 7,
     Outcome.OLD_CERTIFICATE: 8,
     Outcome.CONTESTED: 9,
+    Outcome.NOT_VERIFIED: 10,
     Outcome.INTERRUPTED: 130,
 }
 """2, for wrong usage, is click's own."""
 
 MEANINGS = {
     Outcome.DONE: "restarted, verified, workers back",
+    Outcome.DRY_RUN: "dry run: nothing was changed",
     Outcome.NOTHING_TO_DO: "nothing to do",
     Outcome.ABORTED: "aborted, workers back",
     Outcome.UNEXPECTED: "an error that is not expected; the record says how far it came",
     Outcome.REFUSED: "refused, nothing was changed",
+    Outcome.DENIED: "the API server refuses a write of the run: stopped, workers restored",
     Outcome.LOCKED: "another run holds the lock",
     Outcome.DRAIN_TIMED_OUT: "the workers did not finish in time: not restarted, workers put back",
     Outcome.RESTART_FAILED: "the restart did not succeed: workers left drained under the record",
     Outcome.RESTORE_INCOMPLETE: "workers not fully put back",
     Outcome.OLD_CERTIFICATE: "the old certificate is presented after one more restart: workers put back",
     Outcome.CONTESTED: "somebody else changed what this run works on",
+    Outcome.NOT_VERIFIED: "restarted, not verified: workers restored",
+    Outcome.NOT_BEGUN: "the Job in the cluster has no pod that runs",
     Outcome.INTERRUPTED: "interrupted",
 }

@@ -4,7 +4,8 @@ Each waits for a predicate (`drain`, `rollout`, the exporter's judgement), renew
 deadline on the clock that runs through suspend. An error of the API is told and waited out; it is never an answer.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from exporter.errors import ClusterError
@@ -13,17 +14,17 @@ from exporter.run_record import Step
 from runbook import controllers, fence
 from runbook.contest import Contest, contest, recreated
 from runbook.drain import Drained, Draining, drain_progress
-from runbook.effects import Get, Look, Steps, Tell, Wait
+from runbook.effects import Get, List, Look, Steps, Tell
 from runbook.events import Level, LostWork, Phase, PhaseBegun, PodLine, Progress, Remark
 from runbook.fence import ContestedError
 from runbook.hold import Hold
-from runbook.insistence import insist
 from runbook.observation import Observation, observe
+from runbook.obstacles import WarningEvent, obstacle, warning_event
 from runbook.ownership import Controllers
 from runbook.record import Paused, WorkerRecord
 from runbook.rollout import RolledOut, RollingOut, Wanted, rollout_progress
-from runbook.sight import TargetSight
-from runbook.workloads import PodState, WorkloadView, reference
+from runbook.sight import Finding, TargetSight
+from runbook.workloads import PodState, WorkloadView, reference, replica_failure
 
 POLL = 5.0
 """Seconds between looks when no watch says that something changed."""
@@ -31,6 +32,8 @@ APART = 0.25
 """Seconds between the two looks that must both say drained."""
 TRIES_WHEN_LATE = 12
 """Looks in a row that may fail, about 40 s, before a phase whose time is over is given up without an answer."""
+EVENTS_AFTER = 5.0
+"""Seconds of a rollout after which events are asked why it is not over: until then it is on its way."""
 KILLED = 137
 FOLLOWS = timedelta(minutes=1)
 """How long a controller may take to do what an annotation tells it: KEDA watches them."""
@@ -38,6 +41,15 @@ FOLLOWS = timedelta(minutes=1)
 
 class TimedOutError(Exception):
     """A phase was not over in time; `why` is what it was still waiting for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """What was seen of a restarted target. `still_valid`: clients accept the old certificate that was seen."""
+
+    finding: Finding
+    why: str
+    still_valid: bool = False
 
 
 def drain(hold: Hold) -> Steps[None]:
@@ -75,7 +87,7 @@ def still_drained(hold: Hold) -> Steps[bool]:
     Raises:
         ContestedError: somebody scaled a worker up again.
     """
-    seen = yield from insist("looking at the workers", lambda: observe(hold.workers), hold.leases.hold)
+    seen = yield from hold.observe(hold.workers)
     return all(isinstance(each, Drained) for each in _drain_progress(hold, seen))
 
 
@@ -101,34 +113,42 @@ def restore(hold: Hold) -> Steps[None]:
         yield from _rolled_out(hold, Phase.RESTORING, uids, Wanted.READY)
 
 
-def verify(hold: Hold, wanted: Wanted) -> Steps[TargetSight | None]:
-    """Look until every pod of the target presents the issued certificate, or one surely presents another.
+def verify(hold: Hold, wanted: Wanted) -> Steps[Verification | None]:
+    """Look until every pod of the target was seen to present the issued certificate, or one to present another.
 
-    A daemon that has read the old one will not read again, so there waiting cannot help; whoever reloads by itself, or
-    did not answer yet, gets time. None if the target is not rolled out any more: then that comes first again.
+    A daemon that has read the old one will not read again, so there waiting cannot help; one that reloads by itself, or
+    that could not be seen yet, gets time. None if the target is not rolled out any more: then that comes first again.
 
     Raises:
         ContestedError: the restart was reverted meanwhile, the workers were scaled up, or one of them was replaced.
     """
-    started = hold.clock.monotonic()
-    limit = hold.orders.limits.verify.total_seconds()
-    yield Tell(PhaseBegun(Phase.VERIFYING, hold.clock.now(), limit))
-    while True:
-        sight = yield from _look(hold)
+    found: Verification | None = None
+
+    def look() -> Steps[str | None]:
+        nonlocal found
+        sight = yield from _look()
         yield Tell(Progress(Phase.VERIFYING, reference(hold.orders.target.workload), sight.why, sight.lines()))
         if not (yield from _still_rolled_out(hold, wanted)):
+            found = None
             return None
-        late = hold.clock.monotonic() - started >= limit
-        sure = (sight.stale or sight.other) and not hold.orders.target.reloads
-        if sight.verified or late or sure:
-            return sight
-        yield Wait(1.0, early=False)
+        why = sight.proof if sight.verified else sight.why
+        found = Verification(sight.finding, why, still_valid=sight.valid)
+        sure = sight.finding in (Finding.OLD, Finding.OTHER) and not hold.orders.target.reloads
+        return None if sure or sight.finding is Finding.ISSUED else sight.why
+
+    try:
+        yield from _until(hold, Phase.VERIFYING, hold.orders.limits.verify, look, first=0.25)
+    except TimedOutError as late:
+        return found or Verification(Finding.UNSEEN, str(late))
+    return found
 
 
 def serves_issued(hold: Hold) -> Steps[bool]:
     """Tell whether the target is rolled out, whatever template it has, and every pod serves the issued certificate."""
-    sight = yield from _look(hold)
-    return sight.verified and (yield from _still_rolled_out(hold, Wanted.PRESENT))
+    sight: TargetSight = yield from hold.reading("looking at what is presented", _look)
+    if not sight.verified:
+        return False
+    return (yield from hold.reading("looking at the rollout", lambda: _still_rolled_out(hold, Wanted.PRESENT)))
 
 
 def is_in_effect(hold: Hold, paused: Paused, annotations: Mapping[str, str | None]) -> Steps[bool]:
@@ -142,10 +162,10 @@ def is_in_effect(hold: Hold, paused: Paused, annotations: Mapping[str, str | Non
         document = yield Get(paused.path)
         return document is None or controllers.is_in_effect(paused, annotations, document)
 
-    while not (yield from insist(f"looking at {fence.name_of(paused.path)}", look, hold.leases.hold)):
+    while not (yield from hold.reading(f"looking at {fence.name_of(paused.path)}", look)):
         if hold.clock.monotonic() >= deadline:
             return False
-        yield Wait(APART, early=False)
+        yield from hold.leases.wait(APART)
     return True
 
 
@@ -155,8 +175,7 @@ def routed(hold: Hold) -> Steps[None]:
     if rolled_out_at is not None:
         routing = hold.orders.limits.routing
         left = min(routing - (hold.clock.now() - rolled_out_at), routing)
-        if left > timedelta(0):
-            yield Wait(left.total_seconds(), early=False)
+        yield from hold.leases.wait(left.total_seconds())
 
 
 def settle(hold: Hold) -> Steps[int | None]:
@@ -166,7 +185,7 @@ def settle(hold: Hold) -> Steps[int | None]:
     """
     told, seen, since = False, None, hold.clock.monotonic()
     while True:
-        sight = yield from _look(hold, probe=False)
+        sight = yield from hold.reading("looking at what was issued", _look_at_issued)
         if sight.issued_at != seen:
             seen, since = sight.issued_at, hold.clock.monotonic()
         known = timedelta(seconds=hold.clock.monotonic() - since)
@@ -177,7 +196,7 @@ def settle(hold: Hold) -> Steps[int | None]:
         if not told:
             yield Tell(PhaseBegun(Phase.SETTLING, hold.clock.now(), left.total_seconds()))
             told = True
-        yield Wait(min(POLL, left.total_seconds()), early=False)
+        yield from hold.leases.wait(min(POLL, left.total_seconds()))
 
 
 # --- parts -----------------------------------------------------------------------------------------
@@ -208,9 +227,14 @@ def _target(hold: Hold) -> dict[Workload, str]:
 def _rolled_out(hold: Hold, phase: Phase, uids: dict[Workload, str], wanted: Wanted) -> Steps[tuple[PodState, ...]]:
     found: dict[Workload, tuple[PodState, ...]] = {}
 
+    started, events = hold.clock.monotonic(), False
+
     def look() -> Steps[str | None]:
+        nonlocal events
         waiting: RollingOut | None = None
-        for progress in (yield from _rollout_progress(hold, uids, wanted, restoring=phase is Phase.RESTORING)):
+        warnings = (yield from _warnings(hold)) if events else ()
+        restoring = phase is Phase.RESTORING
+        for progress in (yield from _rollout_progress(hold, uids, wanted, warnings, restoring=restoring)):
             why, stalled = (progress.why, progress.stalled) if isinstance(progress, RollingOut) else ("", None)
             name, pods = reference(progress.workload), tuple(map(_starting, progress.pods))
             yield Tell(Progress(phase, name, why, pods, stalled))
@@ -218,7 +242,11 @@ def _rolled_out(hold: Hold, phase: Phase, uids: dict[Workload, str], wanted: Wan
                 found[progress.workload] = progress.pods
             else:
                 waiting = waiting or progress
-        return None if waiting is None else f"{reference(waiting.workload)}: {waiting.why}"
+        if waiting is None:
+            return None
+        events = hold.clock.monotonic() - started >= EVENTS_AFTER
+        why = "; ".join(filter(None, (waiting.why, waiting.stalled)))
+        return f"{reference(waiting.workload)}: {why}"
 
     yield from _until(hold, phase, hold.orders.limits.restart, look)
     return tuple(pod for pods in found.values() for pod in pods)
@@ -226,14 +254,17 @@ def _rolled_out(hold: Hold, phase: Phase, uids: dict[Workload, str], wanted: Wan
 
 def _still_rolled_out(hold: Hold, wanted: Wanted) -> Steps[bool]:
     """Look once more at what was restarted, while its workers are at 0."""
-    found = yield from insist(
-        "looking at the restart", lambda: _rollout_progress(hold, _target(hold), wanted), hold.leases.hold
-    )
+    found = yield from _rollout_progress(hold, _target(hold), wanted)
     return all(isinstance(each, RolledOut) for each in found)
 
 
 def _rollout_progress(
-    hold: Hold, uids: dict[Workload, str], wanted: Wanted, *, restoring: bool = False
+    hold: Hold,
+    uids: dict[Workload, str],
+    wanted: Wanted,
+    warnings: Sequence[WarningEvent] = (),
+    *,
+    restoring: bool = False,
 ) -> Steps[list[RolledOut | RollingOut]]:
     """Look at some rollouts: at the target's, while the workers must be at 0, or at the workers' own."""
     drained = {} if wanted is Wanted.READY else hold.workers
@@ -257,8 +288,33 @@ def _rollout_progress(
         )
         if isinstance(judged, Contest):
             raise ContestedError(judged)
-        progress.append(judged)
+        progress.append(judged if isinstance(judged, RolledOut) else _explained(judged, seen, warnings))
     return progress
+
+
+def _explained(judged: RollingOut, seen: Observation, warnings: Sequence[WarningEvent]) -> RollingOut:
+    """Say of a rollout that is not over why, in its controller's or the kubelet's words."""
+    view = seen.views[judged.workload]
+    owned = [each for each in seen.replica_sets if each.owner_uid == view.uid]
+    alive = [pod for pod in judged.pods if not pod.terminating]
+    found = obstacle(
+        [view.uid, *(each.uid for each in owned)],
+        [*filter(None, (replica_failure(view.conditions), *(each.failure for each in owned if each.replicas)))],
+        [(pod.uid, pod.obstacle) for pod in alive if pod.obstacle is not None],
+        warnings,
+        pods_missing=len(alive) < view.replicas,
+    )
+    return replace(judged, stalled="; ".join(filter(None, (found, judged.stalled))) or None)
+
+
+def _warnings(hold: Hold) -> Steps[Sequence[WarningEvent]]:
+    """Read the warnings of the namespace; none if they may not be read, which no run needs."""
+    path = f"/api/v1/namespaces/{hold.orders.target.workload.namespace}/events"
+    try:
+        found: Sequence[WarningEvent] = yield List(path, warning_event, "type=Warning")
+    except ClusterError:
+        return ()
+    return found
 
 
 def _meddled_with(view: WorkloadView | None, recorded: WorkerRecord, *, drained: bool) -> Contest | None:
@@ -281,6 +337,7 @@ def _until(
     look: Callable[[], Steps[str | None]],
     *,
     twice: bool = False,
+    first: float = POLL,
     on_pods: Callable[[Iterable[PodState]], Steps[None]] | None = None,
 ) -> Steps[None]:
     """Look until there is nothing left to wait for.
@@ -291,6 +348,8 @@ def _until(
         limit: how long, from now.
         look: returns what it still waits for, None if nothing.
         twice: whether nothing must be left in two looks, a moment apart.
+        first: seconds between the first two looks when no watch says that something changed; then twice as many, up to
+            `POLL`. What is not in the API, as a daemon that begins to listen, is looked for often at first.
         on_pods: gets what the watch has shown of pods between two looks.
 
     Raises:
@@ -298,9 +357,8 @@ def _until(
     """
     yield Tell(PhaseBegun(phase, hold.clock.now(), limit.total_seconds()))
     deadline = hold.clock.monotonic() + limit.total_seconds()
-    why, over_once, failures = "", False, 0
+    why, over_once, failures, every = "", False, 0, first / 2
     while True:
-        yield from hold.leases.hold()
         late = hold.clock.monotonic() >= deadline
         try:
             waiting_for = yield from look()
@@ -318,20 +376,21 @@ def _until(
             raise TimedOutError(why)
         left = deadline - hold.clock.monotonic()
         over_once = waiting_for is None
-        pause = APART if over_once else min(POLL, 0.2 * 2**failures if failures else POLL, max(left, APART))
-        pods = yield Wait(pause, early=not over_once and not failures)
+        every = min(POLL, 2 * every)
+        pause = APART if over_once else min(every, 0.2 * 2**failures if failures else every, max(left, APART))
+        pods = yield from hold.leases.wait(pause, early=not over_once and not failures)
         if on_pods is not None:
-            yield from on_pods(pods or ())
+            yield from on_pods(pods)
 
 
-def _look(hold: Hold, *, probe: bool = True) -> Steps[TargetSight]:
-    """Look at what the target presents, through failures of the API."""
+def _look() -> Steps[TargetSight]:
+    sight: TargetSight = yield Look()
+    return sight
 
-    def attempt() -> Steps[TargetSight]:
-        sight: TargetSight = yield Look(probe=probe)
-        return sight
 
-    return (yield from insist("looking at what is presented", attempt, hold.leases.hold))
+def _look_at_issued() -> Steps[TargetSight]:
+    sight: TargetSight = yield Look(probe=False)
+    return sight
 
 
 def _mine(hold: Hold, seen: Observation) -> Iterable[PodState]:

@@ -13,6 +13,7 @@ from exporter.model import IssuedEvidence, Target, Workload
 from exporter.run_record import RecordError
 from runbook import controllers, unreachable
 from runbook.controllers import Autoscaler, Pause
+from runbook.dry_run import Tried
 from runbook.facts import Facts
 from runbook.health import Trouble, symptoms
 from runbook.hold import Limits
@@ -42,6 +43,8 @@ OVERRIDES = {
 
 DEFAULT_GRACE = timedelta(seconds=30)
 MAX_SKEW = timedelta(minutes=1)
+MAX_DENIALS = 3
+"""Denied writes that are shown one by one: a policy on Deployments denies nearly all of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -560,6 +563,23 @@ def alerts(facts: Facts, asked: Asked) -> Iterator[Check]:
         yield _refused("alerts", f"firing: {', '.join(facts.firing)}", "wait until it is resolved")
     else:
         yield _passed("alerts", f"not firing: {', '.join(asked.gate)}")
+
+
+# --- what the API server says of the writes ----------------------------------------------------------
+
+
+def admission(tried: Tried) -> Iterator[Check]:
+    """Every write of the run was tried as a dry run: a policy that denies one is told before the drain."""
+    for what, why in tried.denied[:MAX_DENIALS]:
+        yield _refused("admission", f"the API server refuses to {what}: {why}", "ask for an exception from that policy")
+    if more := len(tried.denied) - MAX_DENIALS if len(tried.denied) > MAX_DENIALS else 0:
+        yield _refused("admission", f"and {more} more writes of this run")
+    if tried.unknown:
+        what, why = tried.unknown[0]
+        yield _warned("admission", f"{len(tried.unknown)} writes cannot be tried beforehand, as {what}: {why}")
+    if not tried.denied:
+        text = f"{tried.sentence.removesuffix('.')} as dry runs; new pods are admitted when they are made"
+        yield _passed("admission", text)
 
 
 FOR_RESTART: tuple[Precondition, ...] = (

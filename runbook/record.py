@@ -86,7 +86,8 @@ class Run:
     """An open run. `put_back` is set once it only brings the workers back, to end with that outcome.
 
     `ended` says that no process works on it any more although workers may still be drained; `detail` says why either
-    is so. `silence` is the address of the silence that was made for it.
+    is so. `silence` is the address of the silence that was made for it. `accepted_until` is until when clients accept
+    what was loaded when it was planned, None if that is not known.
     """
 
     id: str
@@ -102,6 +103,7 @@ class Run:
     silence: str | None = None
     attempts: int = 0
     revision: int | None = None
+    accepted_until: datetime | None = None
     put_back: Outcome | None = None
     ended: Outcome | None = None
     ended_at: datetime | None = None
@@ -275,6 +277,7 @@ def _run_document(run: Run) -> dict[str, Any]:
         "silence": run.silence,
         "attempts": run.attempts,
         "revision": run.revision,
+        "accepted_until": run.accepted_until,
         "writes": [asdict(each) for each in run.writes],
         "steps": [{"step": step, "at": at} for step, at in run.steps],
     }
@@ -304,6 +307,7 @@ def _run(document: Mapping[str, Any]) -> Run:
         silence=None if document["silence"] is None else text_of(document["silence"]),
         attempts=count_of(document["attempts"]),
         revision=None if document["revision"] is None else count_of(document["revision"]),
+        accepted_until=None if document.get("accepted_until") is None else instant_of(document["accepted_until"]),
         put_back=None if document["put_back"] is None else Outcome(document["put_back"]),
         ended=None if ended is None else Outcome(ended["outcome"]),
         ended_at=None if ended is None else instant_of(ended["at"]),

@@ -3,10 +3,14 @@
 `open_session` wires what every command needs; the commands themselves are in `commands`.
 """
 
+import queue
 import secrets
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
+
+import click
 
 from exporter import configuration as configurations
 from exporter.clock import Clock, SystemClock
@@ -15,11 +19,13 @@ from exporter.cluster.connection import Connection
 from exporter.configuration import Configuration
 from exporter.model import Target
 from exporter.probe import probe
+from runbook.facts import Gatherer
 from runbook.look import Looker
 from runbook.outcomes import Outcome
 from runbook.reach import Reach, chosen, connect_by
 from runbook.reporters.answer import Commands
 from runbook.reporters.choice import Output
+from runbook.retrying import IN_RUN, RetryingClient
 from runbook.server_clock import ServerClock
 from runbook.wakeup import Patience, RealPatience
 
@@ -86,28 +92,72 @@ class Session:
         """Return a target of the configuration.
 
         Raises:
-            UsageError: it has none of that name.
+            UsageError: it has none of that name, or it is in another namespace than the one that was named.
         """
         for target in self.configuration.targets:
             if target.name == name:
+                self._check_namespace(target)
                 return target
         known = ", ".join(target.name for target in self.configuration.targets) or "none"
         raise UsageError(f"the configuration has no target {name!r}; it has: {known}")
 
     @property
+    def targets(self) -> tuple[Target, ...]:
+        """All targets of the configuration, or those in the namespace that was named.
+
+        Raises:
+            UsageError: none is in that namespace.
+        """
+        found = [each for each in self.configuration.targets if self._is_here(each)]
+        for target in self.configuration.targets if not found else ():
+            self._check_namespace(target)
+        return tuple(found)
+
+    def _is_here(self, target: Target) -> bool:
+        return self.options.namespace in (None, target.workload.namespace)
+
+    def _check_namespace(self, target: Target) -> None:
+        if not self._is_here(target):
+            own = target.workload.namespace
+            raise UsageError(
+                f"the configuration says that {target.name} is in namespace {own}, not in {self.options.namespace}:"
+                f" leave -n out, or name {own}"
+            )
+
+    @property
     def client(self) -> ClusterClient:
-        """A reader of the cluster."""
+        """A reader of the cluster for those who retry by themselves."""
         return ClusterClient(self.connection)
+
+    @property
+    def reader(self) -> RetryingClient:
+        """A reader of the cluster for what comes before a run."""
+        return RetryingClient(
+            self.connection, self._pause, lambda text: click.echo(f"{self.program}: {text}", err=True)
+        )
+
+    @property
+    def run_reader(self) -> RetryingClient:
+        """A reader of the cluster for a run, which tells of failures itself."""
+        return RetryingClient(self.connection, self._pause, lambda _text: None, IN_RUN)
+
+    def _pause(self, seconds: float) -> None:
+        with suppress(queue.Empty):
+            self.patience.take(queue.SimpleQueue(), seconds, early=False)
 
     @property
     def port_forward(self) -> bool:
         """Whether pods are reached through the API server."""
         return chosen(self.options.reach, self.connection) is Reach.PORT_FORWARD
 
-    def looker(self, target: Target) -> Looker:
+    def looker(self, target: Target, client: ClusterClient) -> Looker:
         """Return what looks at a target."""
         ask = partial(probe, clock=self.clock, connect=connect_by(self.options.reach, self.connection))
-        return Looker(target, self.client, self.clock, ask)
+        return Looker(target, client, self.clock, ask)
+
+    def gatherer(self, target: Target) -> Gatherer:
+        """Return what reads the facts about a target."""
+        return Gatherer(target, self.reader)
 
     def command(self, verb: str, target: Target, *more: str) -> str:
         """Return what to type for a target, with the options that led to this cluster."""
@@ -128,7 +178,7 @@ class Session:
 
     def next_commands(self, outcome: Outcome, target: Target, *, is_open: bool) -> tuple[str, ...]:
         """Return the exact commands to go on with after an ending."""
-        if outcome in (Outcome.DONE, Outcome.NOTHING_TO_DO, Outcome.ABORTED):
+        if outcome in (Outcome.DONE, Outcome.DRY_RUN, Outcome.NOTHING_TO_DO, Outcome.ABORTED):
             return ()
         restart, resume, abort = (self.command(verb, target) for verb in ("restart", "resume", "abort"))
         if is_open:

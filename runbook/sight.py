@@ -4,13 +4,26 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum, auto
 
-from exporter.judgement import Assessment, PodAssessment, Reason, UseAssessment, Verdict, WindowState
+from exporter.judgement import CONFIRMATIONS, Assessment, PodAssessment, Reason, UseAssessment, Verdict, WindowState
 from exporter.model import Certificate, Evidence, Issued, ObjectKey, ProbeFailure, Target
 from runbook.events import PodLine
 
-_VALID_BUT_OLD = frozenset({Verdict.STALE, Verdict.CURRENT})
 _OTHERS = frozenset({Reason.OTHER_CERTIFICATE, Reason.PRESENTS_SIBLING})
+
+
+class Finding(StrEnum):
+    """What a look at a restarted target amounts to; where several hold, the first of this order is the one."""
+
+    OLD = auto()
+    """Some pod was seen to present an older certificate: a restart may help."""
+    OTHER = auto()
+    """Some pod was seen to present a certificate that is not the target's at all: no restart helps."""
+    UNSEEN = auto()
+    """It is not known what some pod presents."""
+    ISSUED = auto()
+    """Every running pod presents what was issued."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +31,8 @@ class PodSight:
     """What one pod presents: `not_after` is that of its leaf, None if it was never seen.
 
     `port` is where it was asked, `failure` why that failed the last time; both None where there was nothing to ask.
+    `streak` is how many connections in a row have shown the issued leaf, the fewest of its containers; None if it is
+    judged by no handshake.
     """
 
     name: str
@@ -27,6 +42,16 @@ class PodSight:
     not_after: datetime | None
     failure: ProbeFailure | None
     port: int | None = None
+    streak: int | None = None
+
+    @property
+    def current(self) -> bool:
+        """Whether it is known to present what was issued: `CONFIRMATIONS` connections in a row have shown it.
+
+        It is not while the Secret differs from what was requested: then the Secret may be about to change.
+        """
+        believed = self.verdict is Verdict.CURRENT and self.reason is not Reason.DIFFERS_FROM_REQUEST
+        return believed and (self.streak is None or self.streak >= CONFIRMATIONS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +72,12 @@ class TargetSight:
 
         A pod that presents one of the target's certificates need not present the others, which it may use as a client.
         """
-        verdicts: dict[str, set[Verdict]] = defaultdict(set)
+        seen: dict[str, list[PodSight]] = defaultdict(list)
         for pod in self.pods:
-            is_doubtful = pod.reason is Reason.DIFFERS_FROM_REQUEST  # the Secret may be about to change
-            verdicts[pod.name].add(Verdict.UNKNOWN if is_doubtful else pod.verdict)
-        return bool(verdicts) and all(
-            Verdict.CURRENT in seen and seen <= {Verdict.CURRENT, Verdict.UNPROBED} for seen in verdicts.values()
-        )
+            if pod.verdict is not Verdict.UNPROBED:
+                seen[pod.name].append(pod)
+        names = {pod.name for pod in self.pods}
+        return bool(names) and all(seen[name] and all(pod.current for pod in seen[name]) for name in names)
 
     @property
     def by_start(self) -> bool:
@@ -68,33 +92,38 @@ class TargetSight:
         return "every pod presents the issued certificate"
 
     @property
-    def stale(self) -> bool:
-        """Whether some pod was seen to present an older one."""
-        return any(pod.verdict is Verdict.STALE for pod in self.pods)
-
-    @property
-    def other(self) -> bool:
-        """Whether some pod was seen to present a certificate that is not the target's at all."""
-        return any(pod.verdict is Verdict.UNKNOWN and pod.reason in _OTHERS for pod in self.pods)
+    def finding(self) -> Finding:
+        """What this look amounts to."""
+        if any(pod.verdict is Verdict.STALE for pod in self.pods):
+            return Finding.OLD
+        if any(pod.verdict is Verdict.UNKNOWN and pod.reason in _OTHERS for pod in self.pods):
+            return Finding.OTHER
+        return Finding.ISSUED if self.verified else Finding.UNSEEN
 
     @property
     def valid(self) -> bool:
-        """Whether all that is presented is at worst the old certificate, not expired, of an unchanged issuer."""
-        served = [pod for pod in self.pods if pod.verdict is not Verdict.UNPROBED]
-        known = all(
-            pod.verdict in _VALID_BUT_OLD and pod.not_after is not None and pod.not_after > self.at for pod in served
-        )
+        """Whether clients accept what is old of all that was seen: it has not expired, and its issuer is the same."""
+        old = [pod for pod in self.pods if pod.verdict is Verdict.STALE]
+        alive = all(pod.not_after is not None and pod.not_after > self.at for pod in old)
         in_time = self.deadline is None or self.deadline > self.at
-        return bool(served) and known and in_time and not any(use.issuer_changed for _, use in self.uses)
+        return alive and in_time and not any(use.issuer_changed for _, use in self.uses)
+
+    @property
+    def accepted_until(self) -> datetime | None:
+        """Until when clients accept all that was seen; None if nothing was, or they refuse some of it already."""
+        ends = [pod.not_after for pod in self.pods if pod.not_after is not None]
+        if not ends or any(use.issuer_changed for _, use in self.uses):
+            return None
+        return min(ends if self.deadline is None else [*ends, self.deadline])
 
     @property
     def why(self) -> str:
         """What is missing until it is verified; empty if nothing is."""
         if not self.pods:
             return "no running pod was seen"
-        missing = [pod for pod in self.pods if pod.verdict not in (Verdict.CURRENT, Verdict.UNPROBED)]
+        missing = [pod for pod in self.pods if not pod.current and pod.verdict is not Verdict.UNPROBED]
         missing = missing or [pod for pod in self.pods if pod.verdict is Verdict.UNPROBED]
-        return "; ".join(f"{pod.name}: {pod.verdict} ({pod.reason})" for pod in missing)
+        return "; ".join(_lack(pod) for pod in missing)
 
     @property
     def needs_restart(self) -> bool | None:
@@ -165,7 +194,15 @@ def _pod(pod: PodAssessment) -> PodSight:
         not_after=chain.leaf.not_after if chain else None,
         failure=observation.failure if observation else None,
         port=spoken.sight.endpoint.port if observation and spoken else None,
+        streak=min((sight.sight.observation.streak for sight in pod.sights if sight.sight.observation), default=None),
     )
+
+
+def _lack(pod: PodSight) -> str:
+    """Say what is missing until a pod is known to present the issued certificate."""
+    if pod.verdict is Verdict.CURRENT and pod.reason is not Reason.DIFFERS_FROM_REQUEST:
+        return f"{pod.name}: the issued certificate was seen in {pod.streak} of {CONFIRMATIONS} connections"
+    return f"{pod.name}: {pod.verdict} ({pod.reason})"
 
 
 def _presents(pod: PodSight) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 
 from exporter.model import Workload
 from runbook.containers import ContainerEnd, container_ends
+from runbook.obstacles import PodObstacle, pod_obstacle
 from runbook.selectors import LabelSelector, label_selector
 from runbook.volumes import Volumes, volumes
 
@@ -166,7 +167,8 @@ class ReplicaSetView:
     """A ReplicaSet as the drain and the rollout see it.
 
     `template` is a digest of its pod template without the label that its Deployment's controller adds: the one that
-    has its Deployment's is the present one. `lives`: its own deletion was not asked for.
+    has its Deployment's is the present one. `lives`: its own deletion was not asked for. `failure` says why a pod of it
+    could not be made.
     """
 
     name: str
@@ -180,6 +182,7 @@ class ReplicaSetView:
     replicas: int
     current: int
     template: str
+    failure: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +190,7 @@ class PodState:
     """A pod as the drain and the rollout see it.
 
     `deleted_by` is its deletionTimestamp: the end of its grace, not its begin. `ends` are those of containers that
-    have ended.
+    have ended. `obstacle` is what keeps it from being Ready.
     """
 
     name: str
@@ -206,6 +209,7 @@ class PodState:
     restart_id: str | None
     ends: tuple[ContainerEnd, ...]
     waiting_reason: str
+    obstacle: PodObstacle | None = None
 
     @property
     def terminal(self) -> bool:
@@ -269,10 +273,7 @@ def workload_view(workload: Workload, document: Mapping[str, Any]) -> WorkloadVi
         terminating=status.get("terminatingReplicas") or 0,
         current_revision=status.get("currentRevision", ""),
         update_revision=status.get("updateRevision", ""),
-        conditions={
-            each["type"]: Condition(each["status"], each.get("reason", ""), each.get("message", ""))
-            for each in status.get("conditions") or ()
-        },
+        conditions=dict(_conditions(status)),
         managers=tuple(_managers(metadata)),
     )
 
@@ -292,6 +293,7 @@ def replica_set_view(document: Mapping[str, Any]) -> ReplicaSetView:
         replicas=spec.get("replicas", 1),
         current=status.get("replicas", 0),
         template=_digest(spec.get("template") or {}),
+        failure=replica_failure(dict(_conditions(status))),
     )
 
 
@@ -319,6 +321,7 @@ def pod_state(document: Mapping[str, Any]) -> PodState:
         restart_id=(metadata.get("annotations") or {}).get(RESTART_ANNOTATION),
         ends=container_ends(document),
         waiting_reason=next((state["waiting"].get("reason", "") for state in states if "waiting" in state), ""),
+        obstacle=pod_obstacle(document),
     )
 
 
@@ -373,6 +376,17 @@ def _takes_host_ports(spec: Mapping[str, Any]) -> bool:
 
 def _containers(spec: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
     return (*(spec.get("containers") or ()), *(spec.get("initContainers") or ()))
+
+
+def replica_failure(conditions: Mapping[str, Condition]) -> str:
+    """Return why a pod could not be made, as the condition of a Deployment or a ReplicaSet says; empty if it could."""
+    found = conditions.get("ReplicaFailure")
+    return found.message if found is not None and found.status == "True" else ""
+
+
+def _conditions(status: Mapping[str, Any]) -> Iterable[tuple[str, Condition]]:
+    for each in status.get("conditions") or ():
+        yield each["type"], Condition(each["status"], each.get("reason", ""), each.get("message", ""))
 
 
 def _owner(metadata: Mapping[str, Any], part: str) -> str | None:

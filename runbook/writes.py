@@ -27,12 +27,16 @@ def write(connection: Connection, change: Change, *, dry_run: bool = False) -> A
     Raises:
         ClusterError: it was refused, or may or may not have been done.
     """
-    if change.verb is Verb.PATCH and not change.body.get("metadata", {}).get("resourceVersion"):
+    body = dict(change.body)
+    if change.verb is Verb.PATCH and not body.get("metadata", {}).get("resourceVersion"):
         raise AssertionError(f"{change.what}: a patch without a resourceVersion may undo what somebody else did")
+    if change.verb is Verb.PATCH and dry_run:
+        # What others write meanwhile does not matter: nothing is kept.
+        body["metadata"] = {key: value for key, value in body["metadata"].items() if key != "resourceVersion"}
     method, content_type = _METHODS[change.verb]
     parameters = {"fieldManager": FIELD_MANAGER} | ({"dryRun": "All"} if dry_run else {})
     return connection.send(
-        method, change.path, body=change.body, content_type=content_type, parameters=parameters, timeout=TIMEOUT
+        method, change.path, body=body, content_type=content_type, parameters=parameters, timeout=TIMEOUT
     )
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from exporter.judgement import PodView, Sight, Subject, Use
+from exporter.judgement import CONFIRMATIONS, PodView, Sight, Subject, Use
 from exporter.model import (
     Certificate,
     CertificateRequest,
@@ -154,10 +154,12 @@ def an_endpoint(pod: Pod | None = None, port: int = 1234, **changes: Any) -> End
     )
 
 
-def an_observation(loaded: Leaf | Chain | None = None, failure: ProbeFailure | None = None) -> Observation:
+def an_observation(
+    loaded: Leaf | Chain | None = None, failure: ProbeFailure | None = None, streak: int = CONFIRMATIONS
+) -> Observation:
     """What was seen of an endpoint: what is loaded, and whether the last attempt failed."""
     chain = a_chain(loaded) if isinstance(loaded, Leaf) else loaded
-    return Observation(timedelta(milliseconds=2), failure, chain, ISSUED_AT if chain else None)
+    return Observation(timedelta(milliseconds=2), failure, chain, ISSUED_AT if chain else None, streak)
 
 
 def an_open_run(**changes: Any) -> OpenRun:

@@ -145,6 +145,20 @@ def refused_for_ever(status: int, *writes: str) -> dict[int, Fault]:
     return dict.fromkeys(range(100_000), fault)
 
 
+DENIAL = "deployments.apps \"x\" is forbidden: ValidatingAdmissionPolicy 'p' with binding 'b' denied request: not now"
+
+
+def denied_for_ever(status: int, *writes: str) -> dict[int, Fault]:
+    """Admission denies the writes whose names begin so, each time."""
+
+    def fault(perform: Perform, effect: Effect) -> Any:
+        if isinstance(effect, Change) and effect.what.startswith(writes):
+            raise failure(status, message=DENIAL)
+        return perform(effect)
+
+    return dict.fromkeys(range(100_000), fault)
+
+
 def interrupted(_: Perform, __: Effect) -> Any:
     raise Interrupted
 

@@ -19,10 +19,11 @@ Witness = Callable[[Change, Document | None, Document], None]
 US = "certlag"
 
 
-def failure(status: int | None, detail: str = "refused by the test") -> ClusterError:
+def failure(status: int | None, detail: str = "refused by the test", *, message: str = "") -> ClusterError:
     """What a request raises: with a status a refusal, without one an answer that never came."""
     reasons = {403: ClusterErrorReason.FORBIDDEN, 404: ClusterErrorReason.NOT_FOUND, None: ClusterErrorReason.TIMEOUT}
-    return ClusterError(reasons.get(status, ClusterErrorReason.SERVER_ERROR), detail, status=status)
+    reason = reasons.get(status, ClusterErrorReason.SERVER_ERROR)
+    return ClusterError(reason, detail, status=status, message=message)
 
 
 def merged(document: Any, patch: Any) -> Any:

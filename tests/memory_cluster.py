@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import Any
 
 from exporter.assess import assess
-from exporter.model import Leaf, Target, Workload
+from exporter.model import Leaf, ProbeFailure, Target, Workload
 from exporter.run_record import RECORD_KEY, record_name
 from runbook.controllers import KEDA_PAUSED, KEDA_PAUSED_REPLICAS
 from runbook.effects import Ask, Change, Effect, EndSilence, Get, List, Look, Silence, Steps, T, Tell, Wait
@@ -125,12 +125,12 @@ class MemoryCluster:
         asked = _restart_id(self.workload(self.target.workload).get("spec", {}).get("template", {})) == restart_id
         return asked and not (pods and all(_is_ready(pod) and _restart_id(pod) == restart_id for pod in pods))
 
-    def sight(self) -> TargetSight:
-        """Judge what is presented, by the exporter's own judgement."""
+    def sight(self, leaf: Leaf | None = None, *, failure: ProbeFailure | None = None) -> TargetSight:
+        """Judge what is presented, by the exporter's own judgement; or this leaf, or that no pod could be seen."""
         views = (
             a_view(
                 a_pod(pod["metadata"]["name"], uid=pod["metadata"]["uid"]),
-                an_observation(self._presented[pod["metadata"]["uid"]]),
+                an_observation(None if failure else leaf or self._presented[pod["metadata"]["uid"]], failure=failure),
             )
             for pod in self.pods(self.target.workload)
             if "deletionTimestamp" not in pod["metadata"] and pod["status"]["phase"] == "Running"
@@ -319,6 +319,7 @@ def orders(cluster: MemoryCluster, run_id: str = "run-1", **changes: Any) -> Ord
         run_id=run_id,
         limits=Limits(timedelta(hours=1), timedelta(minutes=5), settle=timedelta(0)),
         pause=(PAUSED,),
+        accepted_until=a_leaf("first").not_after,
     )
     return replace(told, **changes)
 
@@ -333,6 +334,18 @@ def engine(
         may_take_over=lambda _: may_take_over,
         is_dead=lambda _: dead,
     )
+
+
+class NoLock:
+    """Where a test is about no lock."""
+
+    def hold(self) -> Steps[None]:
+        """It is ours."""
+        yield from ()
+
+    def wait(self, seconds: float) -> Steps[None]:
+        """Wait."""
+        yield Wait(seconds, early=False)
 
 
 class Killed(BaseException):

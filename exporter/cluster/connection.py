@@ -32,6 +32,10 @@ if TYPE_CHECKING:
 CONNECT_TIMEOUT = 5.0
 MAX_BODY = 256 * 1024 * 1024
 """Bytes of one answer: far more than any that is asked for, far less than would exhaust a machine."""
+MAX_REFUSAL = 64 * 1024
+"""Bytes of a refusal that are read: policies write long messages."""
+MAX_SHOWN = 2048
+"""Bytes of one that go into a message."""
 ANSWER_TIMEOUT = 120.0
 """Seconds for an answer, from the request to its end; of a watch, to its head.
 
@@ -312,13 +316,13 @@ def _twice_if_unauthorized(attempt: Callable[[], Given]) -> Given:
 
 
 def _refused(path: str, response: Response) -> ClusterError:
-    body = response.read(2048, decode_content=True)
+    body = response.read(MAX_REFUSAL, decode_content=True)
     return _refusal(path, response.status, body, response.headers.get("Retry-After", ""))
 
 
 def _not_upgraded(path: str, error: WebSocketBadStatusException) -> ClusterError:
     headers = error.resp_headers or {}
-    return _refusal(path, error.status_code, (error.resp_body or b"")[:2048], headers.get("retry-after", ""))
+    return _refusal(path, error.status_code, (error.resp_body or b"")[:MAX_REFUSAL], headers.get("retry-after", ""))
 
 
 def _refusal(path: str, status: int, body: bytes, retry_after: str) -> ClusterError:
@@ -331,7 +335,17 @@ def _refusal(path: str, status: int, body: bytes, retry_after: str) -> ClusterEr
         f"{path}: HTTP {status}: {told or body.decode(errors='replace')}",
         status=status,
         retry_after=float(retry_after) if retry_after.isdecimal() else None,
+        message=_message(body),
     )
+
+
+def _message(body: bytes) -> str:
+    """Return the message of a Status object; empty if a refusal has none, as one of a proxy before the API server."""
+    with suppress(ValueError, RecursionError):
+        status = json.loads(body)
+        if isinstance(status, dict) and status.get("kind") == "Status" and isinstance(status.get("message"), str):
+            return str(status["message"])[:MAX_SHOWN]
+    return ""
 
 
 def _unreachable(path: str, error: HTTPError, *, status: int | None = None) -> ClusterError:

@@ -10,8 +10,11 @@ from typing import Any
 from rehearsal.api.refusals import Refusal, invalid
 from rehearsal.api.resources import (
     AUTOSCALERS,
+    CRON_JOBS,
     DAEMON_SETS,
     DEPLOYMENTS,
+    JOBS,
+    NAMESPACES,
     PODS,
     REPLICA_SETS,
     STATEFUL_SETS,
@@ -27,6 +30,8 @@ def fill_in(resource: Resource, document: Document) -> None:
 
     Parts of it may be shared with the document that it replaces: that one lacks nothing, so nothing is changed in it.
     """
+    if resource is NAMESPACES:
+        document["metadata"].setdefault("labels", {})["kubernetes.io/metadata.name"] = name_of(document)
     _drop_empty(document["metadata"])
     default = _DEFAULTS.get(resource)
     if default is not None:
@@ -74,6 +79,15 @@ def _stateful_set(spec: Document) -> None:
         _defaults(strategy.setdefault("rollingUpdate", {}), partition=0)
     _defaults(spec.setdefault("persistentVolumeClaimRetentionPolicy", {}), whenDeleted="Retain", whenScaled="Retain")
     _template(spec)
+
+
+def _job(spec: Document) -> None:
+    _defaults(spec, backoffLimit=6, completions=1, parallelism=1, suspend=False)
+    _template(spec)
+
+
+def _cron_job(spec: Document) -> None:
+    _job(spec.setdefault("jobTemplate", {}).setdefault("spec", {}))
 
 
 def _daemon_set(spec: Document) -> None:
@@ -139,6 +153,8 @@ _DEFAULTS: dict[Resource, Callable[[Document], None]] = {
     REPLICA_SETS: _replica_set,
     STATEFUL_SETS: _stateful_set,
     DAEMON_SETS: _daemon_set,
+    JOBS: _job,
+    CRON_JOBS: _cron_job,
     PODS: _pod,
     AUTOSCALERS: _autoscaler,
 }

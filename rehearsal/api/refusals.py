@@ -3,6 +3,7 @@
 Reasons, codes and wording are those of k8s.io/apimachinery/pkg/api/errors, as Kubernetes 1.36 was seen to give them.
 """
 
+from collections.abc import Iterable
 from typing import Any
 
 from rehearsal.api.resources import Resource
@@ -73,6 +74,24 @@ def invalid(resource: Resource, name: str, field: str, why: str) -> Refusal:
 def bad_request(why: str) -> Refusal:
     """The request makes no sense."""
     return Refusal(400, "BadRequest", why)
+
+
+def denied_by_policy(resource: Resource, name: str, policy: str, binding: str, why: str) -> Refusal:
+    """A ValidatingAdmissionPolicy denies it."""
+    what = f"ValidatingAdmissionPolicy '{policy}' with binding '{binding}' denied request: {why}"
+    details = {**_details(resource, name), "causes": [{"message": what}]}
+    return Refusal(422, "Invalid", f'{resource.qualified} "{name}" is forbidden: {what}', details=details)
+
+
+def exceeds_quota(resource: Resource, name: str, quota: str, counts: Iterable[tuple[str, int, int, str]]) -> Refusal:
+    """A quota would be exceeded: of each resource what is requested, what is used, and what the limit is."""
+    counts = tuple(counts)
+    requested = ",".join(f"{each}={count}" for each, count, _, _ in counts)
+    used = ",".join(f"{each}={count}" for each, _, count, _ in counts)
+    limited = ",".join(f"{each}={count}" for each, _, _, count in counts)
+    why = f"exceeded quota: {quota}, requested: {requested}, used: {used}, limited: {limited}"
+    message = f'{resource.qualified} "{name}" is forbidden: {why}'
+    return Refusal(403, "Forbidden", message, details=_details(resource, name))
 
 
 def forbidden(user: str, verb: str, resource: Resource, namespace: str, name: str) -> Refusal:

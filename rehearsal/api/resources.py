@@ -51,12 +51,17 @@ def _cert_manager(plural: str, kind: str, *short: str, namespaced: bool = True) 
     return Resource("cert-manager.io", "v1", plural, kind, short, namespaced, status=True, generation=True)
 
 
+def _admission(plural: str, kind: str) -> Resource:
+    return Resource("admissionregistration.k8s.io", "v1", plural, kind, namespaced=False, generation=True)
+
+
 NAMESPACES = _core("namespaces", "Namespace", "ns", namespaced=False, status=True)
 NODES = _core("nodes", "Node", "no", namespaced=False, status=True)
 PODS = _core("pods", "Pod", "po", status=True, generation=True)
 CONFIG_MAPS = _core("configmaps", "ConfigMap", "cm")
 SECRETS = _core("secrets", "Secret")
 EVENTS = _core("events", "Event", "ev")
+QUOTAS = _core("resourcequotas", "ResourceQuota", "quota", status=True)
 PERSISTENT_VOLUME_CLAIMS = _core("persistentvolumeclaims", "PersistentVolumeClaim", "pvc", status=True)
 DEPLOYMENTS = _apps("deployments", "Deployment", "deploy")
 REPLICA_SETS = _apps("replicasets", "ReplicaSet", "rs")
@@ -75,10 +80,16 @@ ISSUERS = _cert_manager("issuers", "Issuer")
 CLUSTER_ISSUERS = _cert_manager("clusterissuers", "ClusterIssuer", namespaced=False)
 SCALED_OBJECTS = Resource("keda.sh", "v1alpha1", "scaledobjects", "ScaledObject", ("so",), status=True, generation=True)
 
+JOBS = Resource("batch", "v1", "jobs", "Job", status=True, generation=True)
+CRON_JOBS = Resource("batch", "v1", "cronjobs", "CronJob", ("cj",), status=True, generation=True)
+POLICIES = _admission("validatingadmissionpolicies", "ValidatingAdmissionPolicy")
+POLICY_BINDINGS = _admission("validatingadmissionpolicybindings", "ValidatingAdmissionPolicyBinding")
+
 ALWAYS = (
     *(NAMESPACES, NODES, PODS, CONFIG_MAPS, SECRETS, EVENTS, PERSISTENT_VOLUME_CLAIMS),
     *(DEPLOYMENTS, REPLICA_SETS, STATEFUL_SETS, DAEMON_SETS, LEASES, AUTOSCALERS, POD_DISRUPTION_BUDGETS),
     *(CERTIFICATES, CERTIFICATE_REQUESTS, ISSUERS, CLUSTER_ISSUERS),
+    *(JOBS, CRON_JOBS, QUOTAS, POLICIES, POLICY_BINDINGS),
 )
 """What every embedded cluster serves; `SCALED_OBJECTS` only where KEDA is wanted."""
 

@@ -12,9 +12,10 @@ from datetime import timedelta
 from typing import Any
 
 from exporter.clock import Clock
-from rehearsal.api import defaults, refusals
+from rehearsal.api import defaults, policies, quotas, refusals
 from rehearsal.api.ownership import Writer, managed_fields
 from rehearsal.api.patches import patched
+from rehearsal.api.policies import Write
 from rehearsal.api.resources import NAMESPACES, PODS, Resource
 from rehearsal.api.storage import Key, Storage
 from rehearsal.objects import Document, clone, is_ending, name_of, timestamp
@@ -91,6 +92,8 @@ class Verbs:
         self._complete(resource, None, new)
         if resource.status:
             new["status"] = {"phase": "Pending"} if resource is PODS else {}
+        if resource is PODS and (refusal := quotas.denial(self.storage, new)):
+            raise refusal
         return self._store(resource, None, new, Writer(manager), dry_run=dry_run)
 
     def update(
@@ -190,6 +193,8 @@ class Verbs:
     def _store(
         self, resource: Resource, old: Document | None, new: Document, writer: Writer, *, dry_run: bool
     ) -> Document:
+        if not writer.subresource and (refusal := policies.denial(self.storage, Write(resource, old, new))):
+            raise refusal
         if old is not None and _same(old, new):
             return old
         now = timestamp(self._clock.now())

@@ -9,15 +9,16 @@ from rehearsal.api.verbs import Verbs
 from rehearsal.controllers.loop import earliest
 from rehearsal.controllers.pods import (
     MANAGER,
+    RETRY,
     available_at,
     by_owner,
-    create_pod,
     delete_pod,
     has_ended,
     is_active,
     is_available,
     is_ready,
     template_hash,
+    try_to_create_pod,
 )
 from rehearsal.objects import Document, is_ending, labels_of, name_of, namespace_of, uid_of
 
@@ -31,6 +32,7 @@ class DaemonSetController:
 
     def __init__(self, api: Verbs) -> None:
         self._api = api
+        self._retry_at: dict[str, datetime] = {}
 
     def run(self, now: datetime) -> datetime | None:
         """Take each DaemonSet one step further."""
@@ -45,12 +47,14 @@ class DaemonSetController:
         self._report(daemon_set, nodes, on_node, update, now)
         generation = str(daemon_set["metadata"]["generation"])
         for node in nodes:
-            if node not in on_node:
+            if node not in on_node and self._retry_at.get(uid_of(daemon_set), now) <= now:
                 labels = {REVISION_LABEL: update, "pod-template-generation": generation}
-                create_pod(self._api, daemon_set, labels=labels, node=node)
+                if try_to_create_pod(self._api, daemon_set, now, labels=labels, node=node):
+                    self._retry_at[uid_of(daemon_set)] = now + RETRY
         self._update(daemon_set, on_node, update, now)
         later = (available_at(pod, daemon_set) for pod in on_node.values())
-        return earliest(*(at for at in later if at is not None and at > now))
+        due = (*later, self._retry_at.get(uid_of(daemon_set)))
+        return earliest(*(at for at in due if at is not None and at > now))
 
     def _update(self, daemon_set: Document, on_node: dict[str, Document], update: str, now: datetime) -> None:
         strategy = daemon_set["spec"]["updateStrategy"]

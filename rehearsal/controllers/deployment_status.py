@@ -14,6 +14,7 @@ from rehearsal.objects import Document, condition, instant, name_of, timestamp, 
 NO_DEADLINE = 2**31 - 1
 """progressDeadlineSeconds that means none."""
 
+_FAILURE = "ReplicaFailure"
 _DONE = "NewReplicaSetAvailable"
 _TIMED_OUT = "ProgressDeadlineExceeded"
 
@@ -34,8 +35,8 @@ class Owned:
 def status(deployment: Document, owned: Owned, now: datetime) -> Document:
     """Return the whole status."""
     counts = _counts(owned)
-    conditions = list(deployment["status"].get("conditions") or ())
-    for said in (_available(deployment, counts), _progressing(deployment, owned, counts, now)):
+    conditions = [each for each in deployment["status"].get("conditions") or () if each["type"] != _FAILURE]
+    for said in (_failure(owned), _available(deployment, counts), _progressing(deployment, owned, counts, now)):
         if said is not None:
             conditions = with_condition(conditions, _updated(deployment, said, now), now)
     return {
@@ -85,6 +86,14 @@ def _available(deployment: Document, counts: dict[str, int]) -> Document:
         return {"type": "Available", **said, "message": "Deployment has minimum availability."}
     said = {"status": "False", "reason": "MinimumReplicasUnavailable"}
     return {"type": "Available", **said, "message": "Deployment does not have minimum availability."}
+
+
+def _failure(owned: Owned) -> Document | None:
+    """Return why a pod could not be made: as the new ReplicaSet says, else any of the others."""
+    for replica_set in reversed(owned.all):
+        if (said := condition(replica_set, _FAILURE)) is not None:
+            return {name: said[name] for name in ("type", "status", "reason", "message")}
+    return None
 
 
 def _progressing(deployment: Document, owned: Owned, counts: dict[str, int], now: datetime) -> Document | None:

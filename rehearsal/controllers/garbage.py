@@ -7,14 +7,14 @@ from rehearsal.api.patches import MERGE_PATCH
 from rehearsal.api.resources import (
     CERTIFICATE_REQUESTS,
     CERTIFICATES,
-    DAEMON_SETS,
-    DEPLOYMENTS,
+    CRON_JOBS,
     EVENTS,
+    JOBS,
     PERSISTENT_VOLUME_CLAIMS,
     PODS,
     REPLICA_SETS,
     SECRETS,
-    STATEFUL_SETS,
+    WORKLOADS,
     Resource,
 )
 from rehearsal.api.storage import Key
@@ -24,8 +24,8 @@ from rehearsal.objects import Document, instant, is_ending, name_of, namespace_o
 EVENT_TTL = timedelta(hours=1)
 """kube-apiserver's --event-ttl."""
 
-_OWNED: tuple[Resource, ...] = (REPLICA_SETS, PODS, PERSISTENT_VOLUME_CLAIMS, CERTIFICATE_REQUESTS, SECRETS)
-_OWNERS: tuple[Resource, ...] = (DEPLOYMENTS, REPLICA_SETS, STATEFUL_SETS, DAEMON_SETS, PODS, CERTIFICATES)
+_OWNED: tuple[Resource, ...] = (REPLICA_SETS, JOBS, PODS, PERSISTENT_VOLUME_CLAIMS, CERTIFICATE_REQUESTS, SECRETS)
+_OWNERS: tuple[Resource, ...] = (*WORKLOADS, CRON_JOBS, JOBS, PODS, CERTIFICATES)
 _KINDS = frozenset(resource.kind for resource in _OWNERS)
 
 

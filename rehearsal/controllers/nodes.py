@@ -7,9 +7,9 @@ from rehearsal.api.resources import NODES, PODS
 from rehearsal.api.storage import Key
 from rehearsal.api.verbs import Verbs
 from rehearsal.controllers.loop import earliest
-from rehearsal.controllers.pods import MANAGER
+from rehearsal.controllers.pods import MANAGER, warn
 from rehearsal.faults import Faults
-from rehearsal.objects import Document, condition, is_ending, name_of, namespace_of, with_condition
+from rehearsal.objects import Document, condition, is_ending, labels_of, name_of, namespace_of, with_condition
 
 
 class Scheduler:
@@ -24,16 +24,35 @@ class Scheduler:
 
     def run(self, now: datetime) -> None:
         """Bind what is not bound."""
-        nodes = sorted(name_of(node) for node in self._api.storage.all(NODES).values())
-        alive = [node for node in nodes if node not in self._faults.dead_nodes]
+        nodes = tuple(self._api.storage.all(NODES).values())
+        alive = sorted((node for node in nodes if name_of(node) not in self._faults.dead_nodes), key=name_of)
         for pod in tuple(self._api.storage.all(PODS).values()):
-            if alive and not pod["spec"].get("nodeName"):
-                self._turn += 1
-                scheduled = {"type": "PodScheduled", "status": "True", "lastProbeTime": None}
-                conditions = with_condition(pod["status"].get("conditions") or (), scheduled, now)
-                spec = {**pod["spec"], "nodeName": alive[self._turn % len(alive)]}
-                status = {**pod["status"], "conditions": conditions}
-                self._api.storage.put(PODS, {**pod, "spec": spec, "status": status})
+            if not pod["spec"].get("nodeName") and not is_ending(pod):
+                wanted = (pod["spec"].get("nodeSelector") or {}).items()
+                fitting = [name_of(node) for node in alive if wanted <= dict(labels_of(node)).items()]
+                if fitting:
+                    self._turn += 1
+                    self._bind(pod, fitting[self._turn % len(fitting)], now)
+                elif alive and wanted:
+                    self._refuse(pod, len(nodes), now)
+
+    def _bind(self, pod: Document, node: str, now: datetime) -> None:
+        scheduled = {"type": "PodScheduled", "status": "True", "lastProbeTime": None}
+        conditions = with_condition(pod["status"].get("conditions") or (), scheduled, now)
+        spec = {**pod["spec"], "nodeName": node}
+        self._api.storage.put(PODS, {**pod, "spec": spec, "status": {**pod["status"], "conditions": conditions}})
+
+    def _refuse(self, pod: Document, nodes: int, now: datetime) -> None:
+        """Say that no node fits; an Event is made of it once."""
+        if (condition(pod, "PodScheduled") or {}).get("status") == "False":
+            return
+        none = f"0/{nodes} nodes are available"
+        why = f"{nodes} node(s) didn't match Pod's node affinity/selector"
+        message = f"{none}: {why}. preemption: {none}: {nodes} Preemption is not helpful for scheduling."
+        said = {"type": "PodScheduled", "status": "False", "lastProbeTime": None, "reason": "Unschedulable"}
+        conditions = with_condition(pod["status"].get("conditions") or (), {**said, "message": message}, now)
+        self._api.storage.put(PODS, {**pod, "status": {**pod["status"], "conditions": conditions}})
+        warn(self._api, pod, now, reason="FailedScheduling", message=message, source="default-scheduler")
 
 
 class NodeLifecycle:

@@ -7,12 +7,29 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from rehearsal.api.resources import PODS
+from rehearsal.api.patches import MERGE_PATCH
+from rehearsal.api.refusals import Refusal
+from rehearsal.api.resources import EVENTS, PODS
 from rehearsal.api.storage import Key
 from rehearsal.api.verbs import Verbs
-from rehearsal.objects import Document, clone, condition, controller_uid, instant, is_ending, is_true, owner_reference
+from rehearsal.objects import (
+    Document,
+    clone,
+    condition,
+    controller_uid,
+    instant,
+    is_ending,
+    is_true,
+    name_of,
+    namespace_of,
+    owner_reference,
+    timestamp,
+    uid_of,
+)
 
 MANAGER = "kube-controller-manager"
+RETRY = timedelta(seconds=5)
+"""From a pod that was refused to the next try; the real controllers wait longer each time."""
 
 _HASH_DIGITS = "bcdfghjklmnpqrstvwxz2456789"
 
@@ -43,6 +60,54 @@ def create_pod(
     if node:
         template["spec"]["nodeName"] = node
     return api.create(PODS, owner["metadata"]["namespace"], template, MANAGER)
+
+
+def try_to_create_pod(
+    api: Verbs,
+    owner: Document,
+    now: datetime,
+    *,
+    name: str | None = None,
+    labels: Mapping[str, str] | None = None,
+    node: str = "",
+) -> str:
+    """Create a pod; where that is refused, say so in an Event on the owner, and return the refusal's message."""
+    try:
+        create_pod(api, owner, name=name, labels=labels, node=node)
+    except Refusal as refusal:
+        what = f"create Pod {name} in StatefulSet {name_of(owner)} failed error" if name else "Error creating"
+        kind = owner["kind"].lower()
+        warn(api, owner, now, reason="FailedCreate", message=f"{what}: {refusal}", source=f"{kind}-controller")
+        return str(refusal)
+    return ""
+
+
+def warn(api: Verbs, about: Document, now: datetime, *, reason: str, message: str, source: str) -> None:
+    """Create an Event of type Warning; one that says the same of the same object is counted on."""
+    at, namespace = timestamp(now), namespace_of(about)
+    for key, event in api.storage.all(EVENTS).items():
+        same = (event["involvedObject"]["uid"], event["reason"], event["message"]) == (uid_of(about), reason, message)
+        if same:
+            api.patch(EVENTS, key, {"count": event["count"] + 1, "lastTimestamp": at}, MERGE_PATCH, source)
+            return
+    event = {
+        "metadata": {"generateName": f"{name_of(about)}."},
+        "involvedObject": {
+            "apiVersion": about["apiVersion"],
+            "kind": about["kind"],
+            "namespace": namespace,
+            "name": name_of(about),
+            "uid": uid_of(about),
+        },
+        "reason": reason,
+        "message": message,
+        "type": "Warning",
+        "source": {"component": source},
+        "firstTimestamp": at,
+        "lastTimestamp": at,
+        "count": 1,
+    }
+    api.create(EVENTS, namespace, event, source)
 
 
 def delete_pod(api: Verbs, pod: Document) -> None:

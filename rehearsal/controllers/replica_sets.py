@@ -9,16 +9,17 @@ from rehearsal.api.verbs import Verbs
 from rehearsal.controllers.loop import earliest
 from rehearsal.controllers.pods import (
     MANAGER,
+    RETRY,
     available_at,
     by_owner,
-    create_pod,
     delete_pod,
     has_ended,
     is_active,
     is_available,
     is_ready,
+    try_to_create_pod,
 )
-from rehearsal.objects import Document, is_ending, labels_of, name_of, namespace_of, uid_of
+from rehearsal.objects import Document, is_ending, labels_of, name_of, namespace_of, uid_of, with_condition
 
 
 class ReplicaSetController:
@@ -28,6 +29,8 @@ class ReplicaSetController:
 
     def __init__(self, api: Verbs) -> None:
         self._api = api
+        self._refused: dict[str, tuple[str, datetime]] = {}
+        """By the UID of a ReplicaSet: why its last pod was refused, and when it is tried again."""
 
     def run(self, now: datetime) -> datetime | None:
         """Bring every ReplicaSet nearer to its number of replicas."""
@@ -38,18 +41,32 @@ class ReplicaSetController:
     def _sync(self, replica_set: Document, pods: Iterable[Document], now: datetime) -> datetime | None:
         pods = tuple(pods)
         active = [pod for pod in pods if is_active(pod)]
-        # The status first: it counts what was there before this round, as the real one's does from its cache.
-        self._report(replica_set, pods, active, now)
         wanted = replica_set["spec"]["replicas"]
-        for _ in range(wanted - len(active)):
-            create_pod(self._api, replica_set)
+        why, retry_at = self._create(replica_set, wanted - len(active), now)
         if len(active) > wanted:
             for pod in sorted(active, key=_usefulness)[: len(active) - wanted]:
                 delete_pod(self._api, pod)
+        # The status counts what was there before this round, as the real one's does from its cache.
+        self._report(replica_set, pods, active, why, now)
         later = (available_at(pod, replica_set) for pod in active)
-        return earliest(*(at for at in later if at is not None and at > now))
+        return earliest(retry_at, *(at for at in later if at is not None and at > now))
 
-    def _report(self, replica_set: Document, pods: tuple[Document, ...], active: list[Document], now: datetime) -> None:
+    def _create(self, replica_set: Document, missing: int, now: datetime) -> tuple[str, datetime | None]:
+        """Create the pods that are missing; return why one was refused and when it is tried again, if one was."""
+        uid = uid_of(replica_set)
+        why, retry_at = self._refused.get(uid, ("", now))
+        if missing > 0 and why and now < retry_at:
+            return why, retry_at
+        self._refused.pop(uid, None)
+        for _ in range(missing):
+            if why := try_to_create_pod(self._api, replica_set, now):
+                self._refused[uid] = (why, now + RETRY)
+                return self._refused[uid]
+        return "", None
+
+    def _report(
+        self, replica_set: Document, pods: tuple[Document, ...], active: list[Document], why: str, now: datetime
+    ) -> None:
         counts = {
             "fullyLabeledReplicas": sum(
                 _template_labels(replica_set).items() <= dict(labels_of(pod)).items() for pod in active
@@ -62,9 +79,15 @@ class ReplicaSetController:
             **{name: count for name, count in counts.items() if count},
             "terminatingReplicas": sum(is_ending(pod) and not has_ended(pod) for pod in pods),
             "observedGeneration": replica_set["metadata"]["generation"],
+            **({"conditions": _failure(replica_set, why, now)} if why else {}),
         }
         key = Key(namespace_of(replica_set), name_of(replica_set))
         self._api.update(REPLICA_SETS, key, {"status": status}, MANAGER, subresource="status")
+
+
+def _failure(replica_set: Document, why: str, now: datetime) -> list[Document]:
+    said = {"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": why}
+    return with_condition((replica_set.get("status") or {}).get("conditions") or (), said, now)
 
 
 def _template_labels(replica_set: Document) -> dict[str, str]:

@@ -14,14 +14,15 @@ from rehearsal.controllers import claims
 from rehearsal.controllers.loop import earliest
 from rehearsal.controllers.pods import (
     MANAGER,
+    RETRY,
     available_at,
     by_owner,
-    create_pod,
     delete_pod,
     has_ended,
     is_available,
     is_ready,
     template_hash,
+    try_to_create_pod,
 )
 from rehearsal.objects import Document, is_ending, labels_of, name_of, namespace_of, uid_of
 
@@ -36,6 +37,7 @@ class StatefulSetController:
     def __init__(self, api: Verbs) -> None:
         self._api = api
         self._templates: dict[str, Document] = {}
+        self._retry_at: dict[str, datetime] = {}
 
     def run(self, now: datetime) -> datetime | None:
         """Take each StatefulSet one step further."""
@@ -51,21 +53,24 @@ class StatefulSetController:
         for ordinal, pod in by_ordinal.items():
             claims.set_owners(self._api, stateful_set, pod, ordinal)
         current = self._report(stateful_set, by_ordinal, current, update, now)
-        available = {ordinal for ordinal, pod in by_ordinal.items() if is_available(pod, stateful_set, now)}
-        self._step(stateful_set, by_ordinal, current, update, available)
+        retry_at = self._retry_at.get(uid_of(stateful_set), now)
+        if retry_at <= now:
+            self._step(stateful_set, by_ordinal, current, update, now)
         later = (available_at(pod, stateful_set) for pod in by_ordinal.values())
-        return earliest(*(at for at in later if at is not None and at > now))
+        due = (*later, self._retry_at.get(uid_of(stateful_set)))
+        return earliest(*(at for at in due if at is not None and at > now))
 
     def _step(
-        self, stateful_set: Document, by_ordinal: dict[int, Document], current: str, update: str, available: set[int]
+        self, stateful_set: Document, by_ordinal: dict[int, Document], current: str, update: str, now: datetime
     ) -> None:
         """Do the one next thing; with OrderedReady each waits until the one before is available."""
+        available = {ordinal for ordinal, pod in by_ordinal.items() if is_available(pod, stateful_set, now)}
         spec = stateful_set["spec"]
         replicas, patient = spec["replicas"], spec["podManagementPolicy"] == "OrderedReady"
         for ordinal in range(replicas):
             pod = by_ordinal.get(ordinal)
             if pod is None:
-                self._create(stateful_set, ordinal, current, update)
+                self._create(stateful_set, ordinal, current, update, now)
             elif has_ended(pod) and not is_ending(pod):
                 delete_pod(self._api, pod)
             if patient and (pod is None or is_ending(pod) or ordinal not in available):
@@ -93,7 +98,7 @@ class StatefulSetController:
             if ordinal not in available:
                 return
 
-    def _create(self, stateful_set: Document, ordinal: int, current: str, update: str) -> None:
+    def _create(self, stateful_set: Document, ordinal: int, current: str, update: str, now: datetime) -> None:
         """Create a pod: below the partition, while an update is under way, of the revision of before."""
         rolling = stateful_set["spec"]["updateStrategy"].get("rollingUpdate") or {}
         revision = current if ordinal < rolling.get("partition", 0) else update
@@ -110,7 +115,8 @@ class StatefulSetController:
             "apps.kubernetes.io/pod-index": str(ordinal),
         }
         claims.create_claims(self._api, stateful_set, ordinal)
-        create_pod(self._api, owner, name=name, labels=labels)
+        if try_to_create_pod(self._api, owner, now, name=name, labels=labels):
+            self._retry_at[uid_of(stateful_set)] = now + RETRY
 
     def _report(
         self, stateful_set: Document, by_ordinal: dict[int, Document], current: str, update: str, now: datetime

@@ -7,13 +7,14 @@ time, and the second ends with exit code 1, as a daemon does whose port is taken
 """
 
 import asyncio
+import itertools
 import random
 import socket
 import ssl
 from collections import deque
 
 from rehearsal.live.tls import server_context
-from rehearsal.node.network import KeyPair
+from rehearsal.node.network import SHARE, KeyPair
 
 KUBELET_PORT = 10250
 """The port by which a block of addresses is held: the kubelet's own, on the node's address."""
@@ -40,13 +41,13 @@ class LoopbackNetwork:
         if address != _ONLY:
             self._free.append(address)
 
-    def listen(self, address: str, port: int, pair: KeyPair) -> None:
-        """Serve TLS there.
+    def listen(self, address: str, port: int, pair: KeyPair, old: KeyPair | None = None) -> None:
+        """Serve TLS there; with `old` every tenth connection is answered by a process that has loaded that.
 
         Raises:
             OSError: the port is taken, or the key pair is none.
         """
-        self._servers[address, port] = _TlsServer(self._loop, address, port, pair)
+        self._servers[address, port] = _TlsServer(self._loop, address, port, _context(pair, old))
 
     def close(self, address: str, port: int) -> None:
         """Serve there no longer, and drop whoever is connected."""
@@ -62,11 +63,28 @@ class LoopbackNetwork:
         await asyncio.sleep(0)  # transports close in the loop's next round
 
 
+def _context(pair: KeyPair, old: KeyPair | None) -> ssl.SSLContext:
+    """Return the server's side of TLS; with an old process, of each tenth connection that of the other.
+
+    Raises:
+        OSError: a key pair cannot be read.
+    """
+    context = server_context(pair)
+    if old is not None:
+        other, connections = server_context(old), itertools.count(1)
+
+        def choose(connection: ssl.SSLObject, _name: str | None, _context: ssl.SSLContext) -> None:
+            if next(connections) % SHARE == 0:
+                connection.context = other
+
+        context.sni_callback = choose
+    return context
+
+
 class _TlsServer:
     """A daemon that speaks TLS, and says nothing to those whom it lets in."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, address: str, port: int, pair: KeyPair) -> None:
-        context = server_context(pair)
+    def __init__(self, loop: asyncio.AbstractEventLoop, address: str, port: int, context: ssl.SSLContext) -> None:
         self._writers: set[asyncio.StreamWriter] = set()
         # Bound and listening at once, so that a port that is taken is noticed here; accepting begins with the loop.
         self._socket = socket.create_server((address, port))

@@ -32,6 +32,8 @@ class Container:
     restarts: int = 0
     last: Document | None = None
     ports: tuple[int, ...] = ()
+    waits_for: Document | None = None
+    """Why it does not start, as the kubelet says it, None while it is on its way."""
 
     @property
     def runs(self) -> bool:
@@ -79,7 +81,7 @@ class Container:
             return {"terminated": self._terminated()}
         if self.started_at is not None:
             return {"running": {"startedAt": timestamp(self.started_at)}}
-        return {"waiting": {"reason": "CrashLoopBackOff" if self.restarts else "ContainerCreating"}}
+        return {"waiting": self.waits_for or {"reason": "ContainerCreating"}}
 
     def _terminated(self) -> Document:
         started, ended = self.started_at or self.ended_at, self.ended_at

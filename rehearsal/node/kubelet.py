@@ -16,8 +16,9 @@ from rehearsal.api.resources import PODS, SECRETS
 from rehearsal.api.storage import Key
 from rehearsal.api.verbs import Deletion, Verbs
 from rehearsal.controllers.loop import earliest
+from rehearsal.controllers.pods import warn
 from rehearsal.faults import Faults, concerns
-from rehearsal.node.containers import KILLED, Container, PodRun, pod_status
+from rehearsal.node.containers import BACKOFF, KILLED, Container, PodRun, pod_status
 from rehearsal.node.network import KeyPair, Network
 from rehearsal.node.programs import CRASHING, IDLE, Program, Programs
 from rehearsal.objects import Document, is_ending, name_of, namespace_of, uid_of
@@ -130,12 +131,17 @@ class Kubelet:
         container.end(at, code)
         if run.asked_at is None and pod["spec"]["restartPolicy"] == "Always":
             container.restart_later(now)
+            container.waits_for = _backing_off(pod, container)
 
     def _start(self, pod: Document, run: PodRun, container: Container, now: datetime) -> None:
         spec = next(each for each in pod["spec"]["containers"] if each["name"] == container.name)
         mounted = self._mounts(pod, spec, now)
         if mounted is None:
-            return  # FailedMount: a Secret is not there yet
+            return
+        if container.image in self._faults.unpullable:
+            container.waits_for = _image_missing(container.image)
+            return
+        container.waits_for = None
         container.program = self._program(pod, spec).in_container(self._chance)
         container.started_at, container.start_at = now, None
         container.id = f"containerd://{self._chance.getrandbits(256):064x}"
@@ -146,11 +152,12 @@ class Kubelet:
                 container.program = CRASHING  # as a daemon that can't bind, or finds no key pair, would end
 
     def _listen(self, run: PodRun, container: Container, spec: Document, mounted: list[Document]) -> None:
-        pair = next((_key_pair(secret) for secret in mounted if "tls.crt" in (secret.get("data") or {})), None)
-        if pair is None:
+        secret = next((secret for secret in mounted if "tls.crt" in (secret.get("data") or {})), None)
+        if secret is None:
             raise ValueError("no key pair is mounted")
+        old = self._before(secret) if container.program.old_process else None
         for port in (port["containerPort"] for port in spec.get("ports") or ()):
-            self._network.listen(run.address, port, pair)
+            self._network.listen(run.address, port, _key_pair(secret), None if old is None else _key_pair(old))
             container.ports = (*container.ports, port)
 
     def _close(self, run: PodRun, container: Container) -> None:
@@ -184,11 +191,19 @@ class Kubelet:
             for name in _secret_names(volumes.get(mount["name"], {})):
                 key = Key(namespace_of(pod), name)
                 if self._api.storage.get(SECRETS, key) is None:
+                    why = f'MountVolume.SetUp failed for volume "{mount["name"]}" : secret "{name}" not found'
+                    warn(self._api, pod, now, reason="FailedMount", message=why, source=KUBELET)
                     return None
                 seen = self._secrets[key]
                 old = [secret for at, secret in seen if at <= now - self._faults.secret_lag]
                 mounted.append((old or [seen[0][1]])[-1])
         return mounted
+
+    def _before(self, secret: Document) -> Document | None:
+        """Return what a Secret held before, None if nothing else is known of it."""
+        seen = [each for _, each in self._secrets[Key(namespace_of(secret), name_of(secret))]]
+        at = seen.index(secret)
+        return seen[at - 1] if at else None
 
     # --- nodes ------------------------------------------------------------------------------------
 
@@ -233,6 +248,19 @@ def _end(run: PodRun, container: Container) -> tuple[datetime, int] | None:
         ends.extend([(finished, 0)] if finished is not None else [])
         ends.append((run.kill_at, KILLED))
     return min(ends, default=None)
+
+
+def _backing_off(pod: Document, container: Container) -> Document:
+    whose = f"container={container.name} pod={name_of(pod)}_{namespace_of(pod)}({uid_of(pod)})"
+    first, longest = BACKOFF
+    seconds = int(min(first * 2 ** (container.restarts - 1), longest).total_seconds())
+    length = f"{seconds // 60}m{seconds % 60}s" if seconds >= 60 else f"{seconds}s"
+    return {"reason": "CrashLoopBackOff", "message": f"back-off {length} restarting failed {whose}"}
+
+
+def _image_missing(image: str) -> Document:
+    why = f'failed to resolve reference "{image}": not found'
+    return {"reason": "ImagePullBackOff", "message": f'Back-off pulling image "{image}": ErrImagePull: {why}'}
 
 
 def _secret_names(volume: Document) -> Iterator[str]:

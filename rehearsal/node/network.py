@@ -5,6 +5,7 @@
 """
 
 import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Protocol
@@ -13,6 +14,9 @@ from exporter.certificates import InvalidCertificateError, read_chain
 from exporter.clock import Clock
 from exporter.model import Endpoint, Presented, Probe, ProbeFailure, Unanswered
 from rehearsal.pki import der_of
+
+SHARE = 10
+"""Of so many connections one is taken by an old process, where there is one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +39,8 @@ class Network(Protocol):
         """Take an address back."""
         ...
 
-    def listen(self, address: str, port: int, pair: KeyPair) -> None:
-        """Serve TLS there.
+    def listen(self, address: str, port: int, pair: KeyPair, old: KeyPair | None = None) -> None:
+        """Serve TLS there; with `old` every tenth connection is answered by a process that has loaded that.
 
         Raises:
             OSError: it cannot be had.
@@ -53,7 +57,7 @@ class SimulatedNetwork:
 
     def __init__(self) -> None:
         self._numbers = itertools.count(2)
-        self._servers: dict[tuple[str, int], KeyPair] = {}
+        self._servers: dict[tuple[str, int], Iterator[KeyPair]] = {}
 
     def assign(self) -> str:
         """Return an address that no pod had before."""
@@ -63,11 +67,11 @@ class SimulatedNetwork:
     def release(self, address: str) -> None:
         """Take an address back; it is not given to another."""
 
-    def listen(self, address: str, port: int, pair: KeyPair) -> None:
+    def listen(self, address: str, port: int, pair: KeyPair, old: KeyPair | None = None) -> None:
         """Serve there."""
         if (address, port) in self._servers:
             raise OSError(f"{address}:{port}: address already in use")
-        self._servers[address, port] = pair
+        self._servers[address, port] = itertools.cycle((*(pair,) * (SHARE - 1), old or pair))
 
     def close(self, address: str, port: int) -> None:
         """Serve there no longer."""
@@ -75,7 +79,7 @@ class SimulatedNetwork:
 
     def shake_hands(self, endpoint: Endpoint, clock: Clock) -> Probe:
         """Do as `exporter.probe.probe` would on sockets, in no time."""
-        pair = self._servers.get((endpoint.address, endpoint.port))
+        pair = next(self._servers.get((endpoint.address, endpoint.port), iter(())), None)
         outcome: Presented | Unanswered
         if pair is None:
             outcome = Unanswered(ProbeFailure.CONNECTION_REFUSED, "nothing listens")

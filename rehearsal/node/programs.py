@@ -20,6 +20,7 @@ class Program:
         ready_after: from its start until it is ready.
         serves_tls: it is a TLS server that loads the key pair of its first mounted Secret once, at start, and requires
             client certificates that the Secret's ca.crt signs. Its port is the container's first.
+        old_process: beside it a process goes on that answers every tenth connection with what the Secret held before.
         change: it works on changes of this length, one after the other, and on SIGTERM finishes the one in progress.
         ends_after: from SIGTERM until it ends, if it does not work on changes; None: it ignores SIGTERM.
         varied: by what part of it, at most, `ends_after` differs from container to container.
@@ -28,6 +29,7 @@ class Program:
 
     ready_after: timedelta = AT_ONCE
     serves_tls: bool = False
+    old_process: bool = False
     change: timedelta | None = None
     ends_after: timedelta | None = AT_ONCE
     varied: float = 0.0

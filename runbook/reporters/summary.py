@@ -9,9 +9,17 @@ from runbook.outcomes import EXIT_CODES, MEANINGS, Outcome
 from runbook.reporters.layout import Cell, Command, Form, Part, Signs, cell, item, pairs, section
 from runbook.reporters.wording import BRIEF, STEPS, length, sentence, visible
 
-GOOD = frozenset({Outcome.DONE, Outcome.NOTHING_TO_DO, Outcome.ABORTED})
+GOOD = frozenset({Outcome.DONE, Outcome.DRY_RUN, Outcome.NOTHING_TO_DO, Outcome.ABORTED})
 AS_BEFORE = frozenset(
-    {Outcome.REFUSED, Outcome.LOCKED, Outcome.DRAIN_TIMED_OUT, Outcome.OLD_CERTIFICATE, Outcome.INTERRUPTED}
+    {
+        Outcome.REFUSED,
+        Outcome.DENIED,
+        Outcome.LOCKED,
+        Outcome.DRAIN_TIMED_OUT,
+        Outcome.OLD_CERTIFICATE,
+        Outcome.NOT_VERIFIED,
+        Outcome.INTERRUPTED,
+    }
 )
 """Not what was wanted, but the workers are not left drained by it."""
 
@@ -33,7 +41,8 @@ def outcome_sign(outcome: Outcome, signs: Signs) -> str:
 
 def _outcome(ended: Ended, form: Form) -> Part:
     style = outcome_style(ended.outcome)
-    words = Text(sentence(MEANINGS[ended.outcome]), style=style)
+    said = ended.message if ended.outcome is Outcome.DRY_RUN else sentence(MEANINGS[ended.outcome])
+    words = Text(visible(said), style=style)
     if code := EXIT_CODES[ended.outcome]:
         words.append(f" (exit code {code})", "faint")
     return item(outcome_sign(ended.outcome, form.signs), words, style, indent=0)
@@ -41,7 +50,7 @@ def _outcome(ended: Ended, form: Form) -> Part:
 
 def _facts(ended: Ended) -> Iterable[Part]:
     facts: list[tuple[str, Cell]] = []
-    if ended.message:
+    if ended.message and ended.outcome is not Outcome.DRY_RUN:
         facts.append(("because" if ended.outcome not in GOOD else "note", ended.message))
     if ended.run is not None:
         facts.append(("run", ended.run))

@@ -167,8 +167,9 @@ class Cluster:
 
     def delete(self, kind: str, name: str, *, grace: int | None = None) -> None:
         """Delete an object; a pod with `grace` 0 by force."""
-        key = Key(NAMESPACE, name)
-        self._do(lambda cluster: cluster.api.objects.delete(_RESOURCES[kind], key, Deletion(grace=grace)))
+        resource = _RESOURCES[kind]
+        key = Key(_namespace(resource), name)
+        self._do(lambda cluster: cluster.api.objects.delete(resource, key, Deletion(grace=grace)))
 
     def fault(self, set_or_heal: Callable[[Faults], object]) -> None:
         """Set or heal a fault of the cluster."""
@@ -288,11 +289,15 @@ def cluster(
 
 def _apply(cluster: EmbeddedCluster, *documents: str) -> None:
     for resource, document in _parsed(documents):
-        key = Key(NAMESPACE, name_of(document))
+        key = Key(_namespace(resource), name_of(document))
         if cluster.api.storage.get(resource, key) is None:
-            cluster.apply(resource, NAMESPACE, document)
+            cluster.apply(resource, key.namespace, document)
         else:
             cluster.api.objects.patch(resource, key, document, MERGE_PATCH, _MANAGER)
+
+
+def _namespace(resource: Resource) -> str:
+    return NAMESPACE if resource.namespaced else ""
 
 
 def _parsed(documents: tuple[str, ...]) -> Iterator[tuple[Resource, Document]]:

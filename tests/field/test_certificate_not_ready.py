@@ -30,7 +30,7 @@ def freeze_not_ready(shop: Cluster, more: str = "") -> None:
 @case(
     "D3",
     situation="Ready is False for ever, and the Secret holds what the last request signed",
-    says="refused, with `--accept-certificate-not-ready`: pods are stale against a signed request with the status' dates",
+    says="refused; `--accept-certificate-not-ready` is offered if pods are stale against a signed request of its dates",
     reference="cert-manager/cert-manager#9146, cert-manager/cert-manager#5183",
 )
 def test_pods_that_are_stale_against_a_signed_request_can_be_restarted_though_it_is_not_ready() -> None:

@@ -100,4 +100,5 @@ def _raise_if_refused(path: str, answer: Answer, said: str) -> None:
         wait = next((float(value) for name, value in answer.headers if name == "Retry-After"), None)
         reason = REASONS.get(answer.code, ClusterErrorReason.SERVER_ERROR)
         detail = f"{path}: HTTP {answer.code}: {said[:500]}"
-        raise ClusterError(reason, detail, status=answer.code, retry_after=wait)
+        message = answer.body["message"] if isinstance(answer.body, dict) else ""
+        raise ClusterError(reason, detail, status=answer.code, retry_after=wait, message=message)

@@ -28,6 +28,7 @@ from runbook.plan import CheckResult
 from runbook.preconditions import OVERRIDES, Asked, Precondition
 from runbook.process_identity import ProcessIdentity
 from runbook.record import Operator as RecordedOperator
+from runbook.retrying import RetryingClient
 from runbook.sight import TargetSight
 from runbook.wakeup import Wakeup
 from runbook.workloads import PodState, pod_state
@@ -267,6 +268,7 @@ class Command:
             limits=limits,
             pause=tuple(planning.pauses(order.target, facts)),
             may_delete_volumes="data" in accepted,
+            accepted_until=facts.sight.accepted_until if facts.sight else None,
             planned_after="" if isinstance(facts.record, RecordError) else facts.record.last_finished,
         )
         engine = Engine(
@@ -294,7 +296,7 @@ class Command:
         return same and not self.alive(int(pid))
 
     def _facts(self) -> Facts:
-        gatherer = Gatherer(self.order.target, self.line)
+        gatherer = Gatherer(self.order.target, RetryingClient(self.line, _not_waiting, _not_told))
         sight = self.looker.look()
         self.witness.looked(self, sight)
         return Facts(
@@ -316,6 +318,14 @@ class Command:
             firing=(),
             firing_unknown=None,
         )
+
+
+def _not_waiting(_seconds: float) -> None:
+    """Try again at once: only the walk moves the clock."""
+
+
+def _not_told(_text: str) -> None:
+    """Tell nobody."""
 
 
 def one(effect: Effect) -> Steps[Any]:

@@ -65,9 +65,9 @@ class RememberingNetwork(SimulatedNetwork):
         self.asked = 0
         """How often somebody shook hands, or tried to."""
 
-    def listen(self, address: str, port: int, pair: KeyPair) -> None:
+    def listen(self, address: str, port: int, pair: KeyPair, old: KeyPair | None = None) -> None:
         """Serve there."""
-        super().listen(address, port, pair)
+        super().listen(address, port, pair, old)
         self.served[address] = self.loaded[address] = pair.certificate
         self.version += 1
 

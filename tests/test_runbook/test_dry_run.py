@@ -1,62 +1,129 @@
-"""A dry run sends what a run would write, each write against what is there now, and keeps nothing."""
+"""Every write of a run is tried as a dry run before the first of them, with the object as it will be then."""
 
 import json
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from exporter.cluster.connection import Connection
+from exporter.errors import ClusterError, ClusterErrorReason
+from exporter.run_record import Step
 from runbook import writes
-from runbook.dry_run import dry_run_changes
+from runbook.dry_run import Tried, intended, tried
 from runbook.effects import Change, Verb
+from runbook.fence import workload_path
+from runbook.leases import LeaseView, lease_path, lease_view
 from runbook.workloads import workload_view
-from tests.builders import DEPLOYMENT, a_target
-from tests.memory_cluster import LEASES, RECORD
+from tests.disturbed_run import EFFECTS, restart, writing
+from tests.memory_cluster import LEASES, SCALED_OBJECT, TARGET, WORKERS, Killed, MemoryCluster, orders
 from tests.scripted_api import answer, scripted_api
-from tests.workload_documents import WORKER, a_deployment
 
-VIEWS = [workload_view(DEPLOYMENT, a_deployment()), workload_view(WORKER, a_deployment(WORKER, 2))]
-
-
-def changes(**existing: Any) -> list[Change]:
-    return list(dry_run_changes(a_target(), VIEWS, existing, "run-1"))
+VARYING = frozenset({"resourceVersion", "kubectl.kubernetes.io/restartedAt"})
 
 
-def test_every_kind_of_write_of_a_run_is_among_them() -> None:
-    assert [change.what for change in changes()] == [
-        "create Lease certlag-deployment-build-service",
-        "create Lease certlag-deployment-worker",
-        "create ConfigMap certlag-run-build-service",
-        "restart deployment/build-service",
-        "scale deployment/worker to 0",
-    ]
+def writes_of(cluster: MemoryCluster, *, opens: bool = True, abort: bool = False) -> list[Change]:
+    workloads = (TARGET.workload, *WORKERS)
+    views = {workload: workload_view(workload, cluster.workload(workload)) for workload in workloads}
+    leases: dict[str, LeaseView | None] = dict.fromkeys(map(lease_path, workloads))
+    leases |= {path: lease_view(path, held) for path, held in cluster.api.within(LEASES)}
+    told, now = orders(cluster), cluster.clock.now()
+    return list(intended(told, views, leases, cluster.record, now, opens=opens, abort=abort, revision=2))
 
 
-def test_what_exists_already_is_touched_instead_of_created() -> None:
-    there = {"metadata": {"resourceVersion": "5"}}
-    found = changes(**{RECORD: there, f"{LEASES}/certlag-deployment-worker": there})
-    verbs = {change.what: change.verb for change in found}
-    assert verbs["write ConfigMap certlag-run-build-service"] is Verb.PATCH
-    assert verbs["write Lease certlag-deployment-worker"] is Verb.PATCH
-    assert verbs["create Lease certlag-deployment-build-service"] is Verb.CREATE
+def leaves(body: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in body.items():
+        if isinstance(value, Mapping):
+            yield from leaves(value, f"{path}/{key}")
+        elif key not in VARYING:
+            yield f"{path}/{key}", value
 
 
-def test_every_patch_carries_the_version_that_was_read() -> None:
-    for change in changes(**{RECORD: {"metadata": {"resourceVersion": "5"}}}):
-        if change.verb is Verb.PATCH:
-            assert change.body["metadata"]["resourceVersion"] in ("5", "7")
+def test_every_write_of_a_run_is_among_them() -> None:
+    """What is patched in each object is patched in some dry run of it, with the same values."""
+    planned = writes_of(MemoryCluster())
+    for made in (effect for effect in EFFECTS if isinstance(effect, Change)):
+        if made.path.startswith((LEASES, "/api/v1")):  # the lock, the record, events: they are written again and again
+            assert any(each.path in made.path for each in planned), made
+        else:
+            wanted = set(leaves(made.body))
+            assert any(wanted <= set(leaves(each.body)) for each in planned if each.path == made.path), made
 
 
-def test_the_target_is_restarted_and_the_worker_scaled_under_a_fence() -> None:
-    restart, scale = changes()[-2:]
-    assert restart.body["metadata"]["annotations"] == {"certlag.dev/run": "run-1/1"}
-    template = restart.body["spec"]["template"]["metadata"]["annotations"]
-    assert template == {"certlag.dev/restart-id": "run-1-1"}
-    assert scale.body["spec"] == {"replicas": 0}
+def test_each_is_sent_with_the_object_as_it_will_be_then() -> None:
+    of_worker = [each.body for each in writes_of(MemoryCluster()) if each.path == workload_path(WORKERS[0])]
+    fence, down, up, last = of_worker
+    marks = {"certlag.dev/run": "run-1/1", "certlag.dev/replicas": "2"}
+    assert fence["metadata"]["annotations"] == down["metadata"]["annotations"] == up["metadata"]["annotations"] == marks
+    assert (down["spec"], up["spec"]) == ({"replicas": 0}, {"replicas": 2})
+    assert last["metadata"]["annotations"] == dict.fromkeys(marks)
 
 
-# --- how a change is sent ---------------------------------------------------------------------------------------------
+def test_what_is_paused_is_paused_and_unpaused() -> None:
+    paused, unpaused, _ = (each.body for each in writes_of(MemoryCluster()) if each.path == SCALED_OBJECT)
+    assert paused["metadata"]["annotations"]["autoscaling.keda.sh/paused"] == "true"
+    assert unpaused["metadata"]["annotations"]["autoscaling.keda.sh/paused"] is None
+
+
+def test_of_an_open_run_only_what_is_left_is_tried() -> None:
+    cluster = MemoryCluster()
+    with pytest.raises(Killed):
+        restart(cluster, writing("restart "), killed)
+    assert cluster.record.run is not None
+    assert cluster.record.run.step is Step.DRAINED
+    resumed = {each.what for each in writes_of(cluster, opens=False)}
+    assert "scale deployment/worker-a from 0 to 2" in resumed
+    assert not any("to 0" in what for what in resumed)
+    assert "restart deployment/build-service (restart-id run-1-2)" in resumed
+    aborted = {each.what for each in writes_of(cluster, opens=False, abort=True)}
+    assert "scale deployment/worker-a from 0 to 2" in aborted
+    assert not any(what.startswith("restart ") for what in aborted)
+
+
+def killed(*_: object) -> Any:
+    raise Killed
+
+
+def test_without_an_open_run_there_is_nothing_to_resume_but_the_lock() -> None:
+    assert all(each.path.startswith(LEASES) for each in writes_of(MemoryCluster(), opens=False))
+
+
+# --- what the API server says ---
+
+CHANGE = Change("scale deployment/worker to 0", Verb.PATCH, "/x", {})
+
+
+def refused(status: int | None, message: str = "") -> ClusterError:
+    return ClusterError(ClusterErrorReason.SERVER_ERROR, "detail", status=status, message=message)
+
+
+def test_accepted_writes_are_counted() -> None:
+    assert tried([(CHANGE, None)]).sentence == "The API server accepted the only write."
+    assert tried([(CHANGE, None)] * 5).sentence == "The API server accepted all 5 writes."
+
+
+@pytest.mark.parametrize("status", [400, 403, 413, 422])
+def test_what_is_refused_is_denied_with_the_servers_own_words(status: int) -> None:
+    denied = tried([(CHANGE, None), (CHANGE, refused(status, "not on Fridays"))])
+    assert denied == Tried(1, ((CHANGE.what, "not on Fridays"),))
+
+
+def test_a_webhook_that_knows_no_dry_run_says_nothing_of_the_real_write() -> None:
+    message = 'admission webhook "audit.example.com" does not support dry run'
+    unknown = tried([(CHANGE, None), (CHANGE, refused(400, message))])
+    assert unknown == Tried(1, (), ((CHANGE.what, message),))
+    assert unknown.sentence == "The API server accepted 1 writes; 1 could not be tried."
+
+
+@pytest.mark.parametrize("status", [None, 401, 429, 500, 503])
+def test_an_api_server_that_does_not_say_has_accepted_nothing(status: int | None) -> None:
+    with pytest.raises(ClusterError):
+        tried([(CHANGE, None), (CHANGE, refused(status))])
+
+
+# --- how a change is sent ---
 
 
 @pytest.mark.parametrize("dry_run", [True, False])
@@ -64,13 +131,16 @@ def test_a_write_is_sent_under_our_field_manager_and_as_a_dry_run_only_if_it_is_
     tmp_path: Path,
     dry_run: bool,  # noqa: FBT001 - a parameter
 ) -> None:
+    body = {"metadata": {"resourceVersion": "7"}, "spec": {"replicas": 0}}
     with scripted_api(answer(b"{}")) as api:
         connection = Connection.find(kubeconfig=api.kubeconfig(tmp_path))
-        writes.write(connection, changes()[-1], dry_run=dry_run)
+        writes.write(connection, replace(CHANGE, body=body), dry_run=dry_run)
         request = api.next_request()
     assert request.query == {"fieldManager": "certlag", **({"dryRun": "All"} if dry_run else {})}
     assert (request.method, request.headers["content-type"]) == ("PATCH", "application/merge-patch+json")
-    assert json.loads(request.body)["metadata"]["resourceVersion"] == "7"
+    sent = json.loads(request.body)
+    assert sent["metadata"] == ({} if dry_run else {"resourceVersion": "7"}), "nothing is kept, so nothing can be lost"
+    assert sent["spec"] == {"replicas": 0}
 
 
 def test_a_patch_without_a_version_is_a_bug_and_never_sent(tmp_path: Path) -> None:

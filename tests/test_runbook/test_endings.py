@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from exporter.model import Evidence, Workload
+from exporter.model import Evidence, Leaf, ProbeFailure, Workload
 from exporter.run_record import Step
 from runbook import phases
 from runbook.effects import Change, Effect, EndSilence, Look, Silence, Wait
@@ -16,10 +16,12 @@ from runbook.hold import Limits
 from runbook.outcomes import Outcome
 from tests.builders import a_leaf, a_target
 from tests.disturbed_run import (
+    DENIAL,
     after,
     assert_clean,
     assert_done,
     assert_told,
+    denied_for_ever,
     interrupted,
     killed_before,
     point,
@@ -28,6 +30,7 @@ from tests.disturbed_run import (
     writing,
 )
 from tests.field.record import case
+from tests.memory_api import failure
 from tests.memory_cluster import (
     LEASES,
     PODS,
@@ -37,6 +40,7 @@ from tests.memory_cluster import (
     TARGET,
     WORKERS,
     Driver,
+    Fault,
     Killed,
     MemoryCluster,
     Perform,
@@ -86,7 +90,9 @@ def test_r20_two_restarts_at_one_instant_are_told_apart() -> None:
     cluster = MemoryCluster(old_mounts=1)
 
     def at_once(perform: Perform, effect: Effect) -> Any:
-        return cluster.step() if isinstance(effect, Wait) else perform(effect)
+        now, answer = cluster.clock.now(), perform(effect)
+        cluster.clock.set(now)
+        return answer
 
     driver = Driver(cluster, dict.fromkeys(range(10_000), at_once))
     assert_done(cluster, driver.drive(engine(cluster).restart()))
@@ -118,7 +124,7 @@ def test_what_is_not_valid_after_one_more_restart_leaves_the_workers_drained() -
     assert dict(cluster.replicas()) == dict.fromkeys(WORKERS, 0)
     cluster.old_mounts = 0
     assert_done(cluster, finish(cluster))
-    assert cluster.restarts == 3, "who goes on wants it tried anew"
+    assert cluster.restarts == 3, "the old one is seen once more, and somebody wants it tried again"
 
 
 @pytest.mark.fault("F42")
@@ -199,16 +205,188 @@ def test_only_the_workers_that_are_still_at_0_are_named() -> None:
     cluster = MemoryCluster()
     ending = Driver(cluster, refused_for_ever(422, PUT_BACK[1])).drive(engine(cluster).restart())
     assert ending.outcome is Outcome.RESTORE_INCOMPLETE
-    assert "left at 0, as far as is known: deployment/worker-b; refused: HTTP 422" in ending.message
+    assert "left at 0, as far as is known: deployment/worker-b; the API server refuses to scale" in ending.message
+    assert "HTTP 422" in ending.message
     assert cluster.replicas() == {WORKERS[0]: REPLICAS[WORKERS[0]], WORKERS[1]: 0}
 
 
-def test_a_restart_that_is_refused_for_good_is_unexpected_and_leaves_the_workers_under_the_record() -> None:
+@pytest.mark.parametrize("status", [400, 403, 422])
+def test_a_restart_that_the_api_server_denies_is_not_tried_again_and_the_workers_are_restored(status: int) -> None:
     cluster = MemoryCluster()
-    ending = Driver(cluster, refused_for_ever(422, "restart ")).drive(engine(cluster).restart())
-    assert ending.outcome is Outcome.UNEXPECTED
-    assert ending.message == "refused: HTTP 422: not this one"
+    driver = Driver(cluster, denied_for_ever(status, "restart "))
+    ending = driver.drive(engine(cluster).restart())
+    assert ending.outcome is Outcome.DENIED
+    assert ending.message.startswith("the API server refuses to restart deployment/build-service")
+    assert ending.message.endswith(f": {DENIAL}")
+    assert sum(is_write(effect, "restart ") for effect in driver.effects) == 1
+    assert cluster.restarts == 0
+    assert_clean(cluster)
+
+
+@pytest.mark.parametrize(
+    "write", ["create certlag-", "fence ", "create the record", "pause ", "scale deployment/worker-a"]
+)
+def test_what_is_denied_before_the_drain_is_refused_and_leaves_nothing_behind(write: str) -> None:
+    cluster = MemoryCluster()
+    driver = Driver(cluster, denied_for_ever(403, write))
+    ending = driver.drive(engine(cluster).restart())
+    assert ending.outcome is Outcome.REFUSED
+    assert DENIAL in ending.message
+    assert ending.run is None
+    assert sum(is_write(effect, write) for effect in driver.effects) == 1
+    assert_clean(cluster)
+
+
+def test_workers_that_were_scaled_down_before_another_was_denied_are_restored() -> None:
+    cluster = MemoryCluster()
+    ending = Driver(cluster, denied_for_ever(403, "scale deployment/worker-b")).drive(engine(cluster).restart())
+    assert ending.outcome is Outcome.DENIED
+    assert cluster.restarts == 0
+    assert_clean(cluster)
+
+
+def test_workers_whose_restoring_is_denied_are_not_asked_for_hundreds_of_times() -> None:
+    cluster = MemoryCluster()
+    driver = Driver(cluster, denied_for_ever(403, *PUT_BACK))
+    ending = driver.drive(engine(cluster).restart())
+    assert ending.outcome is Outcome.RESTORE_INCOMPLETE
+    assert DENIAL in ending.message
+    assert sum(is_write(effect, PUT_BACK[0]) for effect in driver.effects) == 1
     assert_told(cluster, ending)
+
+
+def is_write(effect: Effect, what: str) -> bool:
+    return isinstance(effect, Change) and effect.what.startswith(what)
+
+
+# --- the fence, half put on ---------------------------------------------------------------------------------------
+
+
+def test_a_refusal_within_the_fencing_leaves_no_marks() -> None:
+    """The second worker is at 0 with the annotation of a run whose record is lost."""
+    cluster = MemoryCluster()
+    annotations = {"certlag.dev/replicas": "7"}
+    cluster.api.edit(workload_path(WORKERS[1]), {"spec": {"replicas": 0}, "metadata": {"annotations": annotations}})
+    cluster.api.edit(workload_path(WORKERS[0]), {"metadata": {"annotations": {"certlag.dev/replicas": "3"}}})
+    ending = restart(cluster)
+    assert ending.outcome is Outcome.REFUSED
+    assert "says 7" in ending.message
+    assert cluster.workload(WORKERS[0])["metadata"]["annotations"] == {"certlag.dev/replicas": "3"}, "as it was"
+    assert cluster.workload(WORKERS[1])["metadata"]["annotations"] == annotations
+    assert cluster.held() == set()
+
+
+def test_marks_that_cannot_be_taken_off_are_told() -> None:
+    cluster = MemoryCluster()
+    faults = denied_for_ever(403, "fence deployment/worker-b", "take the marks off deployment/worker-a")
+    ending = Driver(cluster, faults).drive(engine(cluster).restart())
+    assert ending.outcome is Outcome.REFUSED
+    assert "annotations certlag.dev/run and certlag.dev/replicas may be left on" in ending.message
+    assert "deployment/worker-a" in ending.message
+
+
+# --- what cannot be seen ------------------------------------------------------------------------------------------
+
+
+def unseen(cluster: MemoryCluster) -> dict[int, Fault]:
+    """After the restart no pod answers a handshake."""
+
+    def fault(perform: Perform, effect: Effect) -> Any:
+        if isinstance(effect, Look) and effect.probe and cluster.restarts:
+            return cluster.sight(failure=ProbeFailure.UNREACHABLE)
+        return perform(effect)
+
+    return dict.fromkeys(range(100_000), fault)
+
+
+def test_what_cannot_be_seen_is_looked_at_until_the_timeout_and_the_workers_are_restored() -> None:
+    cluster = MemoryCluster()
+    driver = Driver(cluster, unseen(cluster))
+    before = cluster.clock.monotonic()
+    ending = driver.drive(engine(cluster).restart())
+    assert ending.outcome is Outcome.NOT_VERIFIED
+    assert "could not be seen" in ending.message
+    assert "the old certificate is accepted until 2026-05-30 00:00Z" in ending.message
+    assert cluster.clock.monotonic() - before >= 120
+    assert cluster.restarts == 1
+    assert_clean(cluster)
+
+
+def test_what_cannot_be_seen_leaves_the_workers_drained_when_the_old_certificate_is_no_longer_accepted() -> None:
+    for until in (None, a_leaf("first").not_before):
+        cluster = MemoryCluster()
+        ending = Driver(cluster, unseen(cluster)).drive(engine(cluster, accepted_until=until).restart())
+        assert ending.outcome is Outcome.RESTART_FAILED
+        assert "could not be seen" in ending.message
+        assert dict(cluster.replicas()) == dict.fromkeys(WORKERS, 0)
+        assert_told(cluster, ending)
+        assert_done(cluster, finish(cluster))
+        assert cluster.restarts == 1, "nobody has seen an old certificate"
+
+
+def test_resuming_what_cannot_be_seen_does_not_restart_it_either() -> None:
+    cluster = MemoryCluster()
+    Driver(cluster, unseen(cluster)).drive(engine(cluster, accepted_until=None).restart())
+    ending = Driver(cluster, unseen(cluster)).drive(engine(cluster, "run-2").resume())
+    assert ending.outcome is Outcome.RESTART_FAILED
+    assert cluster.restarts == 1
+
+
+def test_an_api_server_that_is_away_for_the_whole_verification_is_not_an_old_certificate() -> None:
+    cluster = MemoryCluster()
+
+    def away(perform: Perform, effect: Effect) -> Any:
+        if isinstance(effect, Look) and effect.probe:
+            raise failure(503)
+        return perform(effect)
+
+    ending = Driver(cluster, dict.fromkeys(range(100_000), away)).drive(engine(cluster).restart())
+    assert ending.outcome is Outcome.NOT_VERIFIED
+    assert cluster.restarts == 1
+    assert_clean(cluster)
+
+
+def test_a_certificate_that_is_not_the_targets_is_no_reason_for_another_restart() -> None:
+    cluster = MemoryCluster()
+    other = a_leaf("other", names=("somebody-else",))
+    foreign = dict.fromkeys(range(100_000), presenting(cluster, other))
+    ending = Driver(cluster, foreign).drive(engine(cluster).restart())
+    assert ending.outcome is Outcome.RESTART_FAILED
+    assert cluster.restarts == 1
+    assert Driver(cluster, foreign).drive(engine(cluster, "run-2").resume()).outcome is Outcome.RESTART_FAILED
+    assert cluster.restarts == 1
+
+
+def presenting(cluster: MemoryCluster, leaf: Leaf) -> Fault:
+    def fault(perform: Perform, effect: Effect) -> Any:
+        return cluster.sight(leaf) if isinstance(effect, Look) and effect.probe else perform(effect)
+
+    return fault
+
+
+# --- waits --------------------------------------------------------------------------------------------------------
+
+
+def test_the_lock_is_renewed_during_every_wait() -> None:
+    """Also through a routing delay of minutes, a settling issuance, and a drain: never older than 20 s."""
+    cluster = MemoryCluster()
+    cluster.clock.set(a_leaf("second").not_before + timedelta(seconds=10))
+    renewed, oldest = [cluster.clock.monotonic()], [0.0]
+
+    def renewing(change: Change, *_: object) -> None:
+        if change.path.startswith(LEASES):
+            renewed.append(cluster.clock.monotonic())
+
+    def waiting(perform: Perform, effect: Effect) -> Any:
+        answer = perform(effect)
+        oldest.append(cluster.clock.monotonic() - renewed[-1])
+        return answer
+
+    cluster.api.witnesses.append(renewing)
+    limits = Limits(timedelta(hours=1), timedelta(minutes=5), routing=timedelta(minutes=10))
+    faults = dict.fromkeys(range(100_000), waiting)
+    assert_done(cluster, Driver(cluster, faults).drive(engine(cluster, limits=limits).restart()))
+    assert max(oldest) <= 20
 
 
 def test_without_verification_nothing_is_claimed() -> None:

@@ -1,6 +1,7 @@
 """Whoever may make pods beside a target makes them as fat as etcd takes: a run lists them and stays small."""
 
 import json
+import time
 import tracemalloc
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -18,6 +19,7 @@ from runbook.driver import Driver
 from runbook.effects import List, Steps
 from runbook.facts import Gatherer
 from runbook.look import Looker
+from runbook.retrying import RetryingClient
 from runbook.wakeup import Wakeup
 from runbook.workloads import PodState, pod_state
 from tests.builders import NAMESPACE, a_target
@@ -47,7 +49,7 @@ FAT = len(json.dumps(fat_pod(0)))
 
 
 def before_the_run(connection: Connection) -> Sequence[PodState]:
-    return Gatherer(a_target(), connection).pods()
+    return Gatherer(a_target(), RetryingClient(connection, time.sleep, print)).pods()
 
 
 def in_the_run(connection: Connection) -> Sequence[PodState]:

@@ -12,7 +12,7 @@ from runbook.leases import LostError
 from runbook.workloads import WorkloadView
 from tests.builders import NAMESPACE
 from tests.memory_api import failure
-from tests.memory_cluster import WORKERS, Driver, Fault, MemoryCluster, Perform
+from tests.memory_cluster import WORKERS, Driver, Fault, MemoryCluster, NoLock, Perform
 
 WORKER = WORKERS[0]
 PATH = fence.workload_path(WORKER)
@@ -43,7 +43,7 @@ def change(
     cluster: MemoryCluster, *faults: Fault, make: fence.Make = to_zero, confirm: Any = nothing, **changes: Any
 ) -> WorkloadView:
     asked = {"uid": cluster.workload(WORKER)["metadata"]["uid"], "fence": "run-1/1", **changes}
-    steps = fence.change(WORKER, make, guard=nothing, confirm=confirm, **asked)
+    steps = fence.change(WORKER, make, lock=NoLock(), confirm=confirm, **asked)
     return Driver(cluster, dict(enumerate(faults))).drive(steps)
 
 
@@ -74,7 +74,7 @@ def test_what_is_so_already_is_not_written() -> None:
     change(cluster)
     driver = Driver(cluster)
     uid = cluster.workload(WORKER)["metadata"]["uid"]
-    driver.drive(fence.change(WORKER, to_zero, uid=uid, fence="run-1/1", guard=nothing, confirm=nothing))
+    driver.drive(fence.change(WORKER, to_zero, uid=uid, fence="run-1/1", lock=NoLock(), confirm=nothing))
     assert not any(isinstance(effect, Change) for effect in driver.effects)
 
 

@@ -1,19 +1,15 @@
 """Going on when the API server does not answer: tried again with patience, but not what would get the same answer."""
 
-from typing import Any
-
 import pytest
 
 from exporter.errors import ClusterError, ClusterErrorReason
 from runbook.effects import Get, Steps, Tell, Wait
 from runbook.events import Remark
-from runbook.insistence import DELAYS, FINAL, insist
-from runbook.leases import GivenUpError
+from runbook.insistence import DELAYS, FINAL, GivenUpError, Keeper, insist
 from tests.memory_api import failure
+from tests.memory_cluster import NoLock
 
-
-def unguarded() -> Steps[None]:
-    yield from ()
+NO_LOCK = NoLock()
 
 
 def ask() -> Steps[str]:
@@ -21,9 +17,9 @@ def ask() -> Steps[str]:
     return answer
 
 
-def play(errors: list[ClusterError], guard: Any = unguarded) -> tuple[str, list[float], list[str]]:
+def play(errors: list[ClusterError], lock: Keeper = NO_LOCK) -> tuple[str, list[float], list[str]]:
     """Answer with these errors, then with `here`; return the result, the waits and what was told."""
-    steps, waits, told = insist("asking", ask, guard), [], []
+    steps, waits, told = insist("asking", ask, lock), [], []
     left = iter(errors)
     effect = next(steps)
     while True:
@@ -83,16 +79,53 @@ def test_an_hour_in_vain_is_given_up_with_what_the_last_try_got(status: int | No
     last = failure(status, "the last one")
     with pytest.raises(GivenUpError) as caught:
         play([*[failure(status)] * (len(DELAYS) - 1), last])
-    assert str(caught.value) == f"asking: tried for an hour in vain, the last time: {last}"
+    assert str(caught.value) == f"asking: tried {len(DELAYS)} times in vain, the last time: {last}"
     assert 3000 < sum(DELAYS) < 4000
 
 
-def test_no_try_is_made_without_what_guards_it() -> None:
-    guarded: list[int] = []
+def test_no_try_is_made_without_the_lock() -> None:
+    held: list[int] = []
 
-    def guard() -> Steps[None]:
-        guarded.append(1)
-        yield from ()
+    class Counting(NoLock):
+        def hold(self) -> Steps[None]:
+            held.append(1)
+            yield from ()
 
-    play([failure(503)] * 2, guard)
-    assert len(guarded) == 3
+    play([failure(503)] * 2, Counting())
+    assert len(held) == 3
+
+
+DENIALS = [
+    (403, 'deployments.apps "x" is forbidden: exceeded quota: small, requested: pods=1, used: pods=2, limited: pods=2'),
+    (403, 'pods "x" is forbidden: violates PodSecurity "restricted:latest": runAsNonRoot != true'),
+    (400, 'admission webhook "deny.example.com" denied the request: no'),
+    (403, 'admission webhook "deny.example.com" denied the request: no'),
+    (500, 'admission webhook "deny.example.com" denied the request without explanation'),
+    (409, 'admission webhook "deny.example.com" denied the request: no'),
+    (422, "deployments.apps \"x\" is forbidden: ValidatingAdmissionPolicy 'a' with binding 'b' denied request: no"),
+    (401, "deployments.apps \"x\" is forbidden: ValidatingAdmissionPolicy 'a' with binding 'b' denied request: no"),
+]
+
+
+@pytest.mark.parametrize(("status", "message"), DENIALS)
+def test_what_admission_denies_is_final_whatever_its_status(status: int, message: str) -> None:
+    with pytest.raises(ClusterError) as caught:
+        play([denial(status, message)])
+    assert caught.value.denied
+
+
+TRANSIENT = [
+    (403, 'deployments.apps "x" is forbidden: User "jane" cannot patch resource "deployments" in API group "apps"'),
+    (403, ""),
+    (500, 'Internal error occurred: failed calling webhook "deny.example.com": context deadline exceeded'),
+]
+
+
+@pytest.mark.parametrize(("status", "message"), TRANSIENT)
+def test_what_may_pass_is_no_denial(status: int, message: str) -> None:
+    answer, waits, _ = play([denial(status, message)])
+    assert (answer, len(waits)) == ("here", 1)
+
+
+def denial(status: int, message: str) -> ClusterError:
+    return ClusterError(ClusterErrorReason.SERVER_ERROR, "x", status=status, message=message)

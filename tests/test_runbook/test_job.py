@@ -21,8 +21,9 @@ from runbook.job import (
     job_view,
     last_words,
     outcome_of,
-    waits_for,
+    why_idle,
 )
+from runbook.obstacles import WarningEvent
 from runbook.outcomes import Outcome
 from runbook.plan import CheckResult
 from runbook.session import Options, UsageError
@@ -154,12 +155,35 @@ def test_a_last_line_that_is_none_of_ours_says_nothing(message: str) -> None:
     assert words.message == ""
 
 
-def test_why_a_pod_does_not_start_is_told_and_that_it_is_starting_is_not() -> None:
-    assert waits_for([a_pod(waiting={"reason": "ContainerCreating"}), a_pod(running={})]) == ""
-    text = waits_for([a_pod(waiting={"reason": "ErrImagePull", "message": "no such image"})])
-    assert text == "pod pod: ErrImagePull: no such image"
-    unschedulable = {"conditions": [{"type": "PodScheduled", "status": "False", "message": "0/3 nodes"}]}
-    assert waits_for([{"metadata": {"name": "pod"}, "status": unschedulable}]) == "pod pod: 0/3 nodes"
+IDLE = JobView("run", over=False, uid="job-uid")
+
+
+def test_why_no_pod_of_a_job_runs_is_told_by_the_pod_itself() -> None:
+    pulling = {
+        "phase": "Pending",
+        "containerStatuses": [{"name": "main", "state": {"waiting": {"reason": "ErrImagePull"}}}],
+    }
+    assert (
+        why_idle(IDLE, [{"metadata": {"name": "pod"}, "status": pulling}], [])
+        == "pod pod: container main: ErrImagePull"
+    )
+    unplaced = {"conditions": [{"type": "PodScheduled", "status": "False", "message": "0/3 nodes"}], "phase": "Pending"}
+    assert (
+        why_idle(IDLE, [{"metadata": {"name": "pod"}, "status": unplaced}], []) == "pod pod cannot be placed: 0/3 nodes"
+    )
+
+
+def test_why_a_job_has_no_pod_is_told_by_its_events_or_that_it_is_suspended() -> None:
+    refused = WarningEvent("job-uid", "FailedCreate", "Error creating: exceeded quota", "2026-01-01T00:00:00Z")
+    assert why_idle(IDLE, [], [refused]) == "no pod is made: Error creating: exceeded quota"
+    assert why_idle(IDLE, [], []) == "Job run has no pod yet"
+    assert "is suspended" in str(why_idle(replace(IDLE, suspended=True), [], []))
+
+
+def test_a_job_whose_pod_runs_or_that_is_over_is_not_idle() -> None:
+    running = {"metadata": {"name": "pod"}, "status": {"phase": "Running"}}
+    assert why_idle(IDLE, [running], []) is None
+    assert why_idle(replace(IDLE, over=True), [], []) is None
 
 
 @pytest.mark.parametrize("job", ["certlag-run-x-f00d", "n" * 63])

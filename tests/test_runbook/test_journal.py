@@ -14,11 +14,7 @@ from runbook.leases import LostError
 from runbook.outcomes import Outcome
 from runbook.record import Operator, Record, Run, dumps
 from tests.memory_api import failure
-from tests.memory_cluster import RECORD, TARGET, Driver, Fault, MemoryCluster, Perform
-
-
-def unguarded() -> Steps[None]:
-    yield from ()
+from tests.memory_cluster import RECORD, TARGET, Driver, Fault, MemoryCluster, NoLock, Perform
 
 
 def a_run(cluster: MemoryCluster, **changes: Any) -> Run:
@@ -28,7 +24,7 @@ def a_run(cluster: MemoryCluster, **changes: Any) -> Run:
 
 
 def opened(cluster: MemoryCluster) -> Journal:
-    journal = Journal(TARGET, guard=unguarded, confirm=unguarded)
+    journal = Journal(TARGET, lock=NoLock(), confirm=NoLock().hold)
     drive(cluster, journal.read())
     drive(cluster, journal.write(opening(a_run(cluster))))
     return journal
@@ -62,7 +58,7 @@ def stored(cluster: MemoryCluster, record: Record) -> None:
 
 
 def test_without_a_config_map_there_is_no_run() -> None:
-    journal = Journal(TARGET, guard=unguarded, confirm=unguarded)
+    journal = Journal(TARGET, lock=NoLock(), confirm=NoLock().hold)
     drive(MemoryCluster(), journal.read())
     assert journal.record == Record()
 
@@ -83,7 +79,7 @@ def test_a_write_without_an_answer_is_done_once(fault: Fault) -> None:
     for first in (True, False):
         cluster = MemoryCluster()
         if first:
-            journal = Journal(TARGET, guard=unguarded, confirm=unguarded)
+            journal = Journal(TARGET, lock=NoLock(), confirm=NoLock().hold)
             drive(cluster, journal.read())
             drive(cluster, journal.write(opening(a_run(cluster))), fault)
         else:
@@ -116,7 +112,7 @@ def test_r10_r13_another_runs_record_is_never_overwritten(theirs: dict[str, Any]
 
 def test_r10_a_run_that_was_opened_between_our_read_and_our_write_is_not_overwritten() -> None:
     cluster = MemoryCluster()
-    journal = Journal(TARGET, guard=unguarded, confirm=unguarded)
+    journal = Journal(TARGET, lock=NoLock(), confirm=NoLock().hold)
     drive(cluster, journal.read())
     opened(cluster)
     with pytest.raises(LostError):
@@ -145,7 +141,7 @@ def test_a_record_that_cannot_be_read_is_an_error_and_not_no_run() -> None:
     opened(cluster)
     cluster.api.edit(RECORD, {"data": {RECORD_KEY: "{"}})
     with pytest.raises(RecordError):
-        drive(cluster, Journal(TARGET, guard=unguarded, confirm=unguarded).read())
+        drive(cluster, Journal(TARGET, lock=NoLock(), confirm=NoLock().hold).read())
 
 
 def test_a_record_that_the_server_will_not_take_is_an_error_at_once() -> None:

@@ -8,13 +8,13 @@ import pytest
 from exporter.model import Workload
 from runbook.effects import Change, Effect, Get, Steps, Wait
 from runbook.events import Remark
+from runbook.insistence import GivenUpError
 from runbook.leases import (
     DURATION,
     LONGEST,
     MOST_TRANSITIONS,
     RENEW_AFTER,
     STOP_AFTER,
-    GivenUpError,
     HeldError,
     Leases,
     LostError,

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from exporter.judgement import WindowState
 from exporter.model import ProbeFailure
-from runbook.sight import TargetSight, target_sight
+from runbook.sight import Finding, TargetSight, target_sight
 from tests.builders import DEPLOYMENT, RENEWED_AT, a_leaf
 from tests.run_facts import NOW, TARGET, a_sight
 
@@ -14,26 +14,35 @@ OLD, NEW = a_leaf("first"), a_leaf("second")
 
 def test_every_pod_that_presents_the_issued_one_is_verified() -> None:
     sight = a_sight(NEW, NEW)
-    assert (sight.verified, sight.stale, sight.valid, sight.why) == (True, False, True, "")
+    assert (sight.finding, sight.valid, sight.why) == (Finding.ISSUED, True, "")
 
 
 def test_one_old_pod_among_new_ones_is_not_verified_and_is_named() -> None:
     sight = a_sight(NEW, OLD)
-    assert (sight.verified, sight.stale, sight.valid) == (False, True, True)
+    assert (sight.finding, sight.valid) == (Finding.OLD, True)
     assert sight.why.startswith("build-service-1: stale (")
     assert sight.needs_restart is True
 
 
 def test_nothing_seen_is_not_verified() -> None:
     for sight in (a_sight(), TargetSight(NOW, ())):
-        assert not sight.verified
-        assert not sight.valid
+        assert sight.finding is Finding.UNSEEN
+        assert sight.accepted_until is None
         assert sight.why == "no running pod was seen"
 
 
-def test_a_pod_that_was_not_seen_yet_is_neither_verified_nor_valid() -> None:
-    sight = a_sight(NEW, None)
-    assert (sight.verified, sight.valid) == (False, False)
+def test_a_pod_that_was_not_seen_yet_is_not_verified() -> None:
+    assert a_sight(NEW, None).finding is Finding.UNSEEN
+
+
+def test_an_old_one_that_was_seen_counts_more_than_one_that_was_not() -> None:
+    sight = a_sight(None, OLD)
+    assert (sight.finding, sight.valid) == (Finding.OLD, True)
+
+
+def test_what_is_seen_is_accepted_until_the_earliest_of_it_ends() -> None:
+    assert a_sight(NEW, OLD).accepted_until == OLD.not_after
+    assert a_sight(NEW, None).accepted_until == NEW.not_after
 
 
 def test_a_pod_that_cannot_be_reached_says_why() -> None:
@@ -50,10 +59,10 @@ def test_the_old_one_is_valid_until_it_expires() -> None:
     assert not replace(sight, at=OLD.not_after + timedelta(days=1)).valid
 
 
-def test_a_certificate_that_is_not_the_targets_is_not_valid() -> None:
+def test_a_certificate_that_is_not_the_targets_is_another_one() -> None:
     other = a_leaf("other", names=("somebody-else",))
     sight = a_sight(other)
-    assert (sight.verified, sight.stale, sight.valid) == (False, False, False)
+    assert sight.finding is Finding.OTHER
 
 
 def test_an_issuer_that_changed_makes_the_old_one_invalid() -> None:
@@ -61,6 +70,7 @@ def test_an_issuer_that_changed_makes_the_old_one_invalid() -> None:
     ((assessment, use),) = sight.uses
     changed = replace(sight, uses=((assessment, replace(use, issuer_changed=True)),))
     assert not changed.valid
+    assert changed.accepted_until is None
 
 
 def test_deadline_revision_and_issuance_are_the_judgements() -> None:
