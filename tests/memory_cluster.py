@@ -200,13 +200,13 @@ class MemoryCluster:
         """Let KEDA reconcile, as it may at any time: to the number that it is held at, or never to 0 unless paused."""
         scaled_object = self.api.documents.get(SCALED_OBJECT)
         worker = self.api.documents.get(workload_path(WORKERS[0]))
-        if scaled_object is None or worker is None:
+        if scaled_object is None:
             return
         annotations = scaled_object["metadata"].get("annotations", {})
         held, paused = annotations.get(KEDA_PAUSED_REPLICAS), annotations.get(KEDA_PAUSED) == "true"
         condition = {"type": "Paused", "status": str(paused or held is not None)}
         self.api.edit(SCALED_OBJECT, {"status": {"conditions": [condition]}}, manager="keda")
-        if held is not None or not paused:
+        if worker is not None and (held is not None or not paused):
             replicas = max(worker["spec"]["replicas"], 1) if held is None else int(held)
             self.api.edit(workload_path(WORKERS[0]), {"spec": {"replicas": replicas}}, manager="keda")
 

@@ -475,10 +475,10 @@ def test_the_lock_that_somebody_holds_is_named_with_its_holder_and_since_when() 
 
 def test_workers_left_at_zero_by_their_owner_stay_at_zero() -> None:
     cluster = MemoryCluster()
-    cluster.api.edit(workload_path(WORKERS[0]), {"spec": {"replicas": 0}})
+    cluster.api.edit(workload_path(WORKERS[1]), {"spec": {"replicas": 0}})
     cluster.sleep(60)
     assert restart(cluster).outcome is Outcome.DONE
-    assert cluster.replicas() == {WORKERS[0]: 0, WORKERS[1]: 1}
+    assert cluster.replicas() == {WORKERS[0]: REPLICAS[WORKERS[0]], WORKERS[1]: 0}
 
 
 # --- settling, reloading, lost work, silences ------------------------------------------------------------------------
