@@ -42,10 +42,10 @@ BUGS = (
         "gauges of",
     ),
     Bug(
-        "assess: the later deadline of two",
+        "assess: the deadline of what was issued, not of what is loaded",
         "exporter/assess.py",
-        "deadline=min((end or chain.leaf.not_after",
-        "deadline=max((end or chain.leaf.not_after",
+        "deadline=min((end or chain.leaf.not_after for",
+        "deadline=min((known.chain.leaf.not_after if known and known.chain else end or chain.leaf.not_after for",
         "gauges of",
     ),
     Bug(
