@@ -156,7 +156,7 @@ def is_in_effect(hold: Hold, paused: Paused, annotations: Mapping[str, str | Non
 
     What is gone cannot act any more.
     """
-    deadline = hold.clock.monotonic() + FOLLOWS.total_seconds()
+    deadline, pause = hold.clock.monotonic() + FOLLOWS.total_seconds(), APART
 
     def look() -> Steps[bool]:
         document = yield Get(paused.path)
@@ -165,7 +165,8 @@ def is_in_effect(hold: Hold, paused: Paused, annotations: Mapping[str, str | Non
     while not (yield from hold.reading(f"looking at {fence.name_of(paused.path)}", look)):
         if hold.clock.monotonic() >= deadline:
             return False
-        yield from hold.leases.wait(APART)
+        yield from hold.leases.wait(pause)
+        pause = min(2 * pause, POLL)
     return True
 
 

@@ -307,7 +307,7 @@ def _run(document: Mapping[str, Any]) -> Run:
         silence=None if document["silence"] is None else text_of(document["silence"]),
         attempts=count_of(document["attempts"]),
         revision=None if document["revision"] is None else count_of(document["revision"]),
-        accepted_until=None if document.get("accepted_until") is None else instant_of(document["accepted_until"]),
+        accepted_until=None if document["accepted_until"] is None else instant_of(document["accepted_until"]),
         put_back=None if document["put_back"] is None else Outcome(document["put_back"]),
         ended=None if ended is None else Outcome(ended["outcome"]),
         ended_at=None if ended is None else instant_of(ended["at"]),

@@ -151,11 +151,11 @@ def _without_a_lock(second: Begin, i: int, j: int) -> int:
 
 @dataclass
 class _Fences:
-    """Whose fence stands on each workload, by who wrote it."""
+    """Whose each fence is: of who wrote it first. One that is refused puts back the fence that it found."""
 
     writing: str = ""
     writes: int = 0
-    of: dict[str, tuple[str, str]] = field(default_factory=dict)
+    of: dict[str, str] = field(default_factory=dict)
 
     def named(self, cluster: MemoryCluster, run_id: str) -> Callable[[], None]:
         """Return what makes all Leases those of one run, which writes from now on."""
@@ -172,9 +172,8 @@ class _Fences:
         stood, stands = (each["metadata"].get("annotations", {}).get(RUN_ANNOTATION) for each in (before, after))
         if before["spec"] != after["spec"]:
             self.writes += 1
-            assert self.of.get(change.path) == (self.writing, stood), f"{change.what}: the fence is {stood}"
-        if stands != stood:
-            self.of[change.path] = (self.writing, stands)
+            assert self.of.get(stood) == self.writing, f"{change.what}: the fence is {stood}"
+        self.of.setdefault(stands, self.writing)
 
 
 def _once(deed: Callable[[], object]) -> Callable[[Perform, Effect], Any]:
