@@ -578,7 +578,7 @@ def admission(tried: Tried) -> Iterator[Check]:
         what, why = tried.unknown[0]
         yield _warned("admission", f"{len(tried.unknown)} writes cannot be tried beforehand, as {what}: {why}")
     if not tried.denied:
-        text = f"{tried.sentence.removesuffix('.')} as dry runs; new pods are admitted when they are made"
+        text = f"{tried.sentence.removesuffix('.')} in a dry run; new pods are admitted when they are made"
         yield _passed("admission", text)
 
 

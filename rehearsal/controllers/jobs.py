@@ -6,6 +6,7 @@ What such a pod runs is none of this cluster's programs, so no Job is ever over.
 from collections.abc import Iterable
 from datetime import datetime
 
+from rehearsal.api.patches import MERGE_PATCH
 from rehearsal.api.resources import JOBS, PODS
 from rehearsal.api.storage import Key
 from rehearsal.api.verbs import Verbs
@@ -44,9 +45,9 @@ class JobController:
         return now + RETRY
 
     def _report(self, job: Document, active: int, now: datetime, *, suspended: bool) -> None:
-        status: Document = {"active": active} if active else {}
+        status: Document = {"active": active or None}
         if suspended:
             said = {"type": "Suspended", "status": "True", "reason": "JobSuspended", "message": "Job suspended"}
             status["conditions"] = with_condition(job["status"].get("conditions") or (), said, now)
         key = Key(namespace_of(job), name_of(job))
-        self._api.update(JOBS, key, {"status": status}, MANAGER, subresource="status")
+        self._api.patch(JOBS, key, {"status": status}, MERGE_PATCH, MANAGER, subresource="status")

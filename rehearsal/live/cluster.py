@@ -9,7 +9,7 @@ import json
 import secrets
 import threading
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
@@ -72,12 +72,13 @@ class LiveCluster:
         self._working = self._loop.create_task(self._work())
 
     async def close(self) -> None:
-        """End everything."""
-        if self._working is not None:
-            self._working.cancel()
-            await asyncio.gather(self._working, return_exceptions=True)
+        """End everything; raise what a controller has raised meanwhile."""
         await self.http.close()
         await self._network.end()
+        if self._working is not None:
+            self._working.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._working
 
     def write_kubeconfig(self, path: Path, namespace: str) -> None:
         """Write a kubeconfig for the operator of this cluster; nobody else may read it."""

@@ -2,6 +2,7 @@
 
 import pytest
 
+from rehearsal.objects import is_true
 from tests.field import runbook, workloads
 from tests.field.record import case
 from tests.field.runbook import Cluster
@@ -64,7 +65,7 @@ def test_a_crash_loop_names_the_container_and_where_its_log_is() -> None:
         shop.fault(lambda faults: faults.crashing.add("svc"))
         ran = shop.run("restart-svc --yes")
         assert ran.code == 6, ran
-        (pod,) = (pod["metadata"]["name"] for pod in shop.pods("svc") if "deletionTimestamp" not in pod["metadata"])
+        (pod,) = (pod["metadata"]["name"] for pod in shop.pods("svc") if not is_true(pod, "Ready"))
         assert f"pod {pod}: container svc ends again and again: exit code 1 (Error)" in ran.text
         assert f"kubectl logs --previous -n shop {pod} -c svc" in ran.text
 
@@ -83,6 +84,7 @@ def test_what_keeps_the_pod_from_starting_is_named(what: str) -> None:
         elif what == "node":
             shop.apply(ON_NO_NODE)
         else:
+            shop.fault(lambda faults: setattr(faults, "cert_manager_down", True))  # it would issue another one
             shop.delete("Secret", "svc")
 
     says = {
