@@ -27,6 +27,7 @@ from rehearsal.controllers.jobs import JobController
 from rehearsal.controllers.loop import Controller, Loop
 from rehearsal.controllers.nodes import NodeLifecycle, Scheduler
 from rehearsal.controllers.replica_sets import ReplicaSetController
+from rehearsal.controllers.resource_quotas import ResourceQuotaController
 from rehearsal.controllers.stateful_sets import StatefulSetController
 from rehearsal.faults import Faults
 from rehearsal.node.kubelet import Kubelet
@@ -93,6 +94,7 @@ class EmbeddedCluster:
             StatefulSetController(objects),
             DaemonSetController(objects),
             JobController(objects),
+            ResourceQuotaController(objects),
             HorizontalPodAutoscalerController(objects),
             GarbageCollector(objects),
         )

@@ -225,6 +225,7 @@ def _facts_of_rights(session: Session, user: str, denied: tuple[Right, ...]) -> 
         autoscalers=(),
         claims={},
         budgets=None,
+        quotas=None,
         firing=(),
         firing_unknown=None,
     )
@@ -255,6 +256,7 @@ def _facts(way: Way, session: Session, target: Target, user: str, *, keda: bool)
         autoscalers=autoscalers,
         claims=gatherer.claims(views) if way.opens else {},
         budgets=gatherer.disruption_budgets() if way.opens else None,
+        quotas=gatherer.quotas() if way.opens else None,
         firing=firing,
         firing_unknown=firing_unknown,
     )

@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from exporter.certificates import InvalidCertificateError, read_leaf, split_pem, verified_until
 from exporter.cluster.credential import Credential
@@ -19,6 +19,7 @@ from runbook.effects import Change
 from runbook.fence import workload_path
 from runbook.leases import LeaseView, lease_path, lease_view
 from runbook.look import get, list_all
+from runbook.quotas import Quota, quota
 from runbook.record import Record, from_config_map
 from runbook.retrying import RetryingClient
 from runbook.rights import Right
@@ -35,6 +36,8 @@ from runbook.workloads import (
 )
 
 REVIEWERS = 8
+Seen = TypeVar("Seen")
+
 TIMEOUT = 10.0
 
 
@@ -72,6 +75,7 @@ class Facts:
     autoscalers: tuple[Autoscaler, ...]
     claims: Mapping[Workload, tuple[Claim, ...]]
     budgets: tuple[DisruptionBudget, ...] | None
+    quotas: tuple[Quota, ...] | None
     firing: tuple[str, ...] | None
     firing_unknown: str | None
 
@@ -208,8 +212,15 @@ class Gatherer:
 
     def disruption_budgets(self) -> tuple[DisruptionBudget, ...] | None:
         """Return the PodDisruptionBudgets of the namespace; None without the right to, which no run needs."""
+        return self._if_seen("/apis/policy/v1", "poddisruptionbudgets", _disruption_budget)
+
+    def quotas(self) -> tuple[Quota, ...] | None:
+        """Return the ResourceQuotas of the namespace; None without the right to, which no run needs."""
+        return self._if_seen("/api/v1", "resourcequotas", quota)
+
+    def _if_seen(self, group: str, resource: str, read: Callable[[Any], Seen]) -> tuple[Seen, ...] | None:
         try:
-            return tuple(map(_disruption_budget, self._each("/apis/policy/v1", "poddisruptionbudgets")))
+            return tuple(map(read, self._each(group, resource)))
         except ClusterError as error:
             if error.reason in (ClusterErrorReason.FORBIDDEN, ClusterErrorReason.NOT_FOUND):
                 return None

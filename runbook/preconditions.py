@@ -4,14 +4,16 @@
 overridden, since no run could succeed without them. `--yes` skips a question and never a precondition.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from decimal import Decimal
 
 from exporter.judgement import Assessment, Verdict, WindowState
 from exporter.model import IssuedEvidence, Target, Workload
 from exporter.run_record import RecordError
-from runbook import controllers, unreachable
+from runbook import controllers, quotas, unreachable
 from runbook.controllers import Autoscaler, Pause
 from runbook.dry_run import Tried
 from runbook.facts import Facts
@@ -20,7 +22,7 @@ from runbook.hold import Limits
 from runbook.pace import Span, drain_span, exact, restart_span, return_span, turns_of
 from runbook.plan import Check, CheckResult
 from runbook.record import Record
-from runbook.rights import to_see_budgets
+from runbook.rights import to_see_budgets, to_see_quotas
 from runbook.workloads import WorkloadView, reference
 
 OVERRIDES = {
@@ -35,6 +37,7 @@ OVERRIDES = {
     "issuer": "restart although the issued certificate does not chain to its issuer's CA",
     "not-ready": "go on although fewer pods of a workload are ready than are wanted",
     "owner": "restart what another controller owns and may revert",
+    "quota": "go on although a ResourceQuota leaves no room for new pods",
     "restart-timeout": "go on although the restart, or the workers' return, may take longer than the restart timeout",
     "unfinished-rollout": "go on although the last rollout of a workload has not finished",
     "unowned-pods": "go on although pods with a workload's labels are nobody's, who would end them",
@@ -505,6 +508,31 @@ def disruption_budget(facts: Facts, asked: Asked) -> Iterator[Check]:
                 yield Check("disruption-budget", CheckResult.NOTED, text)
 
 
+def quota(facts: Facts, asked: Asked) -> Iterator[Check]:
+    """ResourceQuotas leave room: for the target's new pod beside its old one, and for the workers that come back."""
+    if facts.quotas is None:
+        text = "whether a ResourceQuota leaves room for new pods cannot be seen"
+        yield Check("quota", CheckResult.NOTED, text, f"a right to {to_see_quotas(asked.target)}")
+        return
+    freed: defaultdict[str, Decimal] = defaultdict(Decimal)
+    for worker in asked.target.workers:
+        if (view := facts.views.get(worker)) is not None:
+            for name, amount in quotas.taken(view.resources).items():
+                freed[name] += amount * view.replicas
+    found = False
+    for view in _views(facts, asked):
+        is_target = view.workload == asked.target.workload
+        turns = turns_of(view)
+        more = 1 if is_target and turns.overlapping and not turns.unavailable else 0
+        given_back: Mapping[str, Decimal] = freed if is_target else {}
+        takes = quotas.taken(view.resources)
+        for text in quotas.shortages(facts.quotas, takes, more=more, freed=given_back):
+            found = True
+            yield _refused("quota", f"{reference(view.workload)}: {text}", "a larger quota, or less that uses it")
+    if facts.quotas and not found:
+        yield _passed("quota", "ResourceQuotas leave room for the new pods")
+
+
 def autoscalers(facts: Facts, asked: Asked) -> Iterator[Check]:
     """No autoscaler scales the workers up during the drain, nor the target to 0 while it has nothing to do."""
     known = {each.workload for each in facts.autoscalers}
@@ -605,6 +633,7 @@ FOR_RESTART: tuple[Precondition, ...] = (
     surge,
     data,
     disruption_budget,
+    quota,
     alerts,
 )
 FOR_START = tuple(each for each in FOR_RESTART if each is not credential)

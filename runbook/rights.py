@@ -86,6 +86,16 @@ def to_see_budgets(target: Target) -> Right:
     return Right("list", "policy", "poddisruptionbudgets", target.workload.namespace, why="which of them cover it")
 
 
+def to_see_quotas(target: Target) -> Right:
+    """Return what it takes to see whether ResourceQuotas leave room for new pods; a run goes without."""
+    return Right("list", "", "resourcequotas", target.workload.namespace, why="whether there is room for new pods")
+
+
+def to_see_warnings(target: Target) -> Right:
+    """Return what it takes to say why no pod is made or starts, where only an Event says it; a run goes without."""
+    return Right("list", "", "events", target.workload.namespace, why="why there is no pod")
+
+
 def to_run(
     target: Target, *, port_forward: bool, keda: bool, made: frozenset[ObjectKey] = frozenset()
 ) -> Iterator[Right]:

@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from exporter.model import Workload
+from runbook import quotas
 from runbook.containers import ContainerEnd, container_ends
 from runbook.obstacles import PodObstacle, pod_obstacle
 from runbook.selectors import LabelSelector, label_selector
@@ -104,7 +105,7 @@ class WorkloadView:
     `replicas` is how many pods are wanted: for a DaemonSet what its controller wants. `template` is a digest of the pod
     template; `current_revision` and `update_revision` are a StatefulSet's. `surge` is how many more there may be while
     it rolls out, `host_ports` whether a pod takes ports of its node, `variables` the names of the environment variables
-    in its template.
+    in its template, `resources` what says how much a pod of it takes (`runbook.quotas`).
     """
 
     workload: Workload
@@ -130,6 +131,7 @@ class WorkloadView:
     volumes: Volumes
     host_ports: bool
     variables: frozenset[str]
+    resources: Mapping[str, Any]
     current: int
     updated: int
     ready: int
@@ -264,6 +266,7 @@ def workload_view(workload: Workload, document: Mapping[str, Any]) -> WorkloadVi
         owner=_owner(metadata, "name"),
         volumes=volumes(metadata["name"], spec),
         host_ports=_takes_host_ports(template["spec"]),
+        resources=quotas.resources(template["spec"]),
         variables=frozenset(each["name"] for part in _containers(template["spec"]) for each in part.get("env") or ()),
         current=status.get("currentNumberScheduled" if daemon else "replicas", 0),
         updated=status.get("updatedNumberScheduled" if daemon else "updatedReplicas", 0),

@@ -71,6 +71,7 @@ def facts(*, target: Document | None = None, worker: Document | None = None, **c
         autoscalers=(),
         claims={},
         budgets=(),
+        quotas=(),
         firing=(),
         firing_unknown=None,
     )

@@ -175,3 +175,73 @@ def test_a_job_that_is_denied_is_refused_in_the_plan() -> None:
         assert ran.code == 3, ran
         assert "denied request: no Jobs here" in ran.text
         assert ran.writes == ()
+
+
+# --- what no dry run can tell: a quota is asked when a controller makes a pod ----------------------------------------
+
+QUOTA = "{apiVersion: v1, kind: ResourceQuota, metadata: {name: small}, spec: {hard: {pods: '%s'}}}"
+
+
+@case(
+    "G7",
+    situation="a ResourceQuota leaves no room for the target's new pod beside its old one",
+    says="refused before the drain: the quota, what is used and what is allowed; `--accept-quota` goes on",
+    reference="kubernetes/kubernetes#98656",
+)
+def test_a_quota_without_room_for_a_new_pod_is_found_beforehand() -> None:
+    alone = runbook.CONFIGURATION.replace("    workers: [deployment/worker]\n", "")
+    with runbook.cluster(SERVICE) as shop:
+        shop.apply(QUOTA % 1)
+        ran = shop.run("restart-svc --yes", configuration=alone)
+        assert ran.code == 3, ran
+        assert "deployment/svc: ResourceQuota small leaves no room for a new pod (pods: 1 used of 1)" in ran.text
+        assert "--accept-quota" in ran.text
+        assert ran.writes == ()
+        assert "exceeded quota: small" in shop.run("restart-svc --yes --accept-quota", configuration=alone).text
+
+
+@case(
+    "G7",
+    situation="a ResourceQuota was made smaller than what is used: drained workers would not come back",
+    says="refused before the drain, and no worker is touched",
+    reference="kubernetes/kubernetes#98656",
+)
+def test_a_quota_that_the_workers_exceed_already_is_found_beforehand() -> None:
+    with runbook.cluster(SERVICE, WORKERS) as shop:
+        shop.apply(QUOTA % 2)
+        ran = shop.run("restart-svc --yes")
+        assert ran.code == 3, ran
+        assert "deployment/worker: ResourceQuota small leaves no room for a new pod (pods: 4 used of 2)" in ran.text
+        assert ran.writes == ()
+
+
+@case(
+    "G7",
+    situation="a ResourceQuota is full, and the drain gives back what the new pod needs",
+    says="the run goes on and ends with 0",
+    found_by="test",
+)
+def test_a_full_quota_has_room_once_the_workers_are_drained() -> None:
+    with runbook.cluster(SERVICE, WORKERS) as shop:
+        shop.apply(QUOTA % 4)
+        ran = shop.run("restart-svc --yes")
+        assert ran.code == 0, ran
+        assert "ResourceQuotas leave room for the new pods" in ran.text
+
+
+@case(
+    "G7",
+    situation="whoever restarts may not list ResourceQuotas",
+    says="the plan says that it cannot be seen, and which right is missing; it is no refusal",
+    found_by="test",
+)
+def test_quotas_that_may_not_be_listed_are_said_to_be_unseen() -> None:
+    def forbid(request: Request) -> Refusal | None:
+        return Refusal(403, "Forbidden", "no") if request.path.endswith("/resourcequotas") else None
+
+    with runbook.cluster(SERVICE, WORKERS) as shop:
+        shop.refuse(forbid)
+        ran = shop.run("restart-svc --yes")
+        assert ran.code == 0, ran
+        assert "whether a ResourceQuota leaves room for new pods cannot be seen" in ran.text
+        assert "list resourcequotas in shop" in ran.text

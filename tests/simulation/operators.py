@@ -315,6 +315,7 @@ class Command:
             autoscalers=gatherer.autoscalers(keda=True),
             claims={},
             budgets=gatherer.disruption_budgets(),
+            quotas=gatherer.quotas(),
             firing=(),
             firing_unknown=None,
         )

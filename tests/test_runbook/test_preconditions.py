@@ -13,6 +13,7 @@ from runbook.controllers import Autoscaler
 from runbook.facts import Facts
 from runbook.plan import Check, CheckResult
 from runbook.preconditions import FOR_ABORT, FOR_RESTART, FOR_RESUME, OVERRIDES, Precondition, check
+from runbook.quotas import Quota
 from runbook.record import Operator, Record, Run, WorkerRecord
 from runbook.rights import Right
 from runbook.volumes import Claim
@@ -119,6 +120,8 @@ REFUSED = [
          "kubectl rollout undo deployment/worker -n opschain"),
     Case("not-ready", {"target": a_deployment(replicas=3, status={"readyReplicas": 2})},
          "deployment/build-service: status.readyReplicas 2 of 3", "kubectl describe deployment/build-service"),
+    Case("quota", {"quotas": (Quota("small", {"pods": "2"}, {"pods": "3"}, scoped=False),)},
+         "leaves no room for a new pod (pods: 3 used of 2)", "a larger quota"),
     Case("autoscaler", scaler("HorizontalPodAutoscaler", 0), "scales deployment/worker from 0", "minReplicas 1"),
     Case("autoscaler", scaler("ScaledObject", paused=None), "reports no condition Paused", "KEDA 2.12"),
     Case("autoscaler", scaler("ScaledObject", annotations=HELD_KEDA, paused=True), "not be paused for certain", "take"),
