@@ -26,6 +26,7 @@ from rehearsal.controllers.gitops import GitOps
 from rehearsal.controllers.jobs import JobController
 from rehearsal.controllers.loop import Controller, Loop
 from rehearsal.controllers.nodes import NodeLifecycle, Scheduler
+from rehearsal.controllers.quotas import QuotaController
 from rehearsal.controllers.replica_sets import ReplicaSetController
 from rehearsal.controllers.stateful_sets import StatefulSetController
 from rehearsal.faults import Faults
@@ -93,6 +94,7 @@ class EmbeddedCluster:
             StatefulSetController(objects),
             DaemonSetController(objects),
             JobController(objects),
+            QuotaController(objects),
             HorizontalPodAutoscalerController(objects),
             GarbageCollector(objects),
         )
