@@ -159,7 +159,7 @@ def test_a_pod_that_a_quota_refuses_is_an_event_on_what_would_own_it(control_pla
     event = warning_event(found)
     assert (event.uid, event.reason, bool(event.at)) == (made["metadata"]["uid"], "FailedCreate", True)
     if kind == "StatefulSet":
-        before = "create Pod probe-0 in StatefulSet probe failed error: "
+        before = "Create Pod probe-0 in StatefulSet probe failed error: "
         assert event.message == before + quota_says("probe-0")
     else:
         pod = event.message.split('"')[1]
