@@ -79,7 +79,7 @@ def _violations(policy: Document, write: Write) -> Iterator[tuple[str, str]]:
             continue
         if not holds:
             message = validation.get("message") or f"failed expression: {expression}"
-            yield message, validation.get("reason", "Invalid")
+            yield message, validation.get("reason") or "Invalid"
 
 
 def evaluate(expression: str, variables: Mapping[str, Any]) -> Any:

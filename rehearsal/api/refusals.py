@@ -8,7 +8,7 @@ from typing import Any
 
 from rehearsal.api.resources import Resource
 
-POLICY_REASONS = {"Unauthorized": 401, "Forbidden": 403, "RequestEntityTooLarge": 413, "Invalid": 422}
+POLICY_REASONS = {"Forbidden": 403, "RequestEntityTooLarge": 413, "Invalid": 422}
 """The reasons that a ValidatingAdmissionPolicy may give, and their statuses."""
 
 

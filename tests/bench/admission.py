@@ -13,25 +13,20 @@ RESTART = "object.spec.template == oldObject.spec.template"
 
 @contextmanager
 def policy(
-    cluster: Cluster,
-    namespace: str,
-    expression: str,
-    *,
-    actions: tuple[str, ...] = ("Deny",),
-    **validation: str,
+    cluster: Cluster, namespace: str, expression: str, *, message: str, reason: str | None = None
 ) -> Iterator[str]:
-    """Have an expression hold for each change of a workload in one namespace; yields the policy's name.
+    """Have an expression hold for each change of a Deployment in one namespace; yields the policy's name.
 
-    The API server minds it some moments later. `validation` is what else is said of it, such as `message`.
+    The API server minds it some moments later.
     """
     name = f"freeze-{namespace}"
     rule = {"apiGroups": ["apps"], "apiVersions": ["v1"], "operations": ["UPDATE"], "resources": ["deployments"]}
     spec: Object = {
         "matchConstraints": {"resourceRules": [rule]},
-        "validations": [{"expression": expression, **validation}],
+        "validations": [{"expression": expression, "message": message, "reason": reason}],
     }
     selector = {"matchLabels": {"kubernetes.io/metadata.name": namespace}}
-    bound = {"policyName": name, "validationActions": actions, "matchResources": {"namespaceSelector": selector}}
+    bound = {"policyName": name, "validationActions": ["Deny"], "matchResources": {"namespaceSelector": selector}}
     try:
         cluster.api("POST", POLICIES, {"metadata": {"name": name}, "spec": spec})
         cluster.api("POST", BINDINGS, {"metadata": {"name": name}, "spec": bound})
