@@ -4,7 +4,7 @@ import pytest
 
 from exporter.run_record import Step
 from tests.bench import admission, waiting
-from tests.bench.api import ApiError
+from tests.bench.api import MERGE_PATCH, ApiError
 from tests.bench.cluster import Object
 from tests.runbook_process import Ran, of
 from tests.test_stories.drained_ground import (
@@ -17,6 +17,7 @@ from tests.test_stories.drained_ground import (
 )
 from tests.test_stories.ground import Ground
 from tests.test_stories.test_runbook_cases import assert_refused, restart_id
+from tests.test_stories.test_runbook_in_cluster import laptop, pods_of_job
 
 pytestmark = pytest.mark.cluster
 
@@ -66,7 +67,7 @@ def test_what_a_policy_denies_is_refused_and_no_worker_is_scaled(
             assert (drained.open_run, drained.marks(), drained.replicas()) == (None, {}, RECORDED)
             assert pods(ground) == before
             text = drained.runbook.run(*drained.words("restart"), output="text")
-            assert says in text.stdout, text
+            assert says in text.stderr, text
         waiting.until("it to be allowed again", lambda: drained.run("restart", "--dry-run").code == 0)
         assert drained.run("restart").code == 0
         drained.assert_settled(worker=RECORDED)
@@ -159,6 +160,21 @@ def test_the_quotas_message_is_on_the_screen_while_it_is_waited_for(ground: Grou
         assert run.is_running
         assert "exceeded quota: small, requested: pods=1, used: pods=1, limited: pods=1" in run.output
         ground.cluster.api("DELETE", made[0])
+        ran = run.wait()
+        assert ran.code == 0, str(ran)
+        drained.assert_settled(worker=RECORDED)
+
+
+@pytest.mark.field_case("G9")
+def test_a_job_that_a_quota_gives_no_pod_says_so_and_runs_once_there_is_room(ground: Ground) -> None:
+    with drained_ground(ground) as drained, laptop(drained) as runbook:
+        full = admission.quota(ground.cluster, ground.namespace, pods=str(RECORDED + 1))
+        run = runbook.start(*drained.words("restart", "--in-cluster"))
+        says = "exceeded quota: small, requested: pods=1, used: pods=3, limited: pods=3"
+        waiting.until("it to say why", lambda: any(says in each["text"] for each in of(run.events, "remark")))
+        assert (pods_of_job(drained), drained.open_run, drained.replicas()) == ([], None, RECORDED)
+        # The Job, and the new pod beside the old one.
+        ground.cluster.api("PATCH", full, {"spec": {"hard": {"pods": str(RECORDED + 3)}}}, MERGE_PATCH)
         ran = run.wait()
         assert ran.code == 0, str(ran)
         drained.assert_settled(worker=RECORDED)
