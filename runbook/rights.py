@@ -86,6 +86,11 @@ def to_see_budgets(target: Target) -> Right:
     return Right("list", "policy", "poddisruptionbudgets", target.workload.namespace, why="which of them cover it")
 
 
+def to_see_warnings(target: Target) -> Right:
+    """Return what it takes to say why a controller makes no pod, in its words; a run goes without."""
+    return Right("list", "", "events", target.workload.namespace, why="why there is no pod")
+
+
 def to_run(
     target: Target, *, port_forward: bool, keda: bool, made: frozenset[ObjectKey] = frozenset()
 ) -> Iterator[Right]:

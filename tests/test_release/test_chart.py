@@ -126,7 +126,8 @@ def test_who_restarts_may_do_just_what_the_runbook_asks_for(name: str) -> None:
     for target in parsed(configuration).targets:
         made = frozenset({record_key(target), *map(lease_key, (target.workload, *target.workers))})
         asked = [*rights.to_run(target, port_forward=False, keda=everything, made=made)]
-        asked += [rights.to_see_budgets(target), *([rights.to_read_claims(target)] if everything else [])]
+        asked += [rights.to_see_budgets(target), rights.to_see_warnings(target)]
+        asked += [rights.to_read_claims(target)] if everything else []
         role = rendering.only("Role", f"certlag-runbook-{target.name}")
         assert role["metadata"]["namespace"] == target.workload.namespace
         assert granted(role) == {(each.group, each.resource, each.subresource, each.name, each.verb) for each in asked}

@@ -172,7 +172,7 @@ def test_a_job_that_a_quota_gives_no_pod_says_so_and_runs_once_there_is_room(gro
         run = runbook.start(*drained.words("restart", "--in-cluster"))
         says = "exceeded quota: small, requested: pods=1, used: pods=3, limited: pods=3"
         waiting.until("it to say why", lambda: any(says in each["text"] for each in of(run.events, "remark")))
-        assert (pods_of_job(drained), drained.open_run, drained.replicas()) == ([], None, RECORDED)
+        assert (pods_of_job(drained), drained.replicas()) == ([], RECORDED)
         # The Job, and the new pod beside the old one.
         ground.cluster.api("PATCH", full, {"spec": {"hard": {"pods": str(RECORDED + 3)}}}, MERGE_PATCH)
         ran = run.wait()
