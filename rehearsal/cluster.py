@@ -26,8 +26,8 @@ from rehearsal.controllers.gitops import GitOps
 from rehearsal.controllers.jobs import JobController
 from rehearsal.controllers.loop import Controller, Loop
 from rehearsal.controllers.nodes import NodeLifecycle, Scheduler
+from rehearsal.controllers.quotas import QuotaController
 from rehearsal.controllers.replica_sets import ReplicaSetController
-from rehearsal.controllers.resource_quotas import ResourceQuotaController
 from rehearsal.controllers.stateful_sets import StatefulSetController
 from rehearsal.faults import Faults
 from rehearsal.node.kubelet import Kubelet
@@ -94,7 +94,7 @@ class EmbeddedCluster:
             StatefulSetController(objects),
             DaemonSetController(objects),
             JobController(objects),
-            ResourceQuotaController(objects),
+            QuotaController(objects),
             HorizontalPodAutoscalerController(objects),
             GarbageCollector(objects),
         )

@@ -1,7 +1,7 @@
 """A run's writes, to be sent as server-side dry runs before the first of them: what admission would say. Pure.
 
 Each is sent with the object as it will be then: a worker's scaling to 0 has the fence beside it, since a policy sees
-the whole object. What no dry run can tell, since a controller does it later, is `runbook.new_pods`'.
+the whole object. That a controller may make its pods later, no dry run can tell: `runbook.obstacles` says why not.
 """
 
 from collections.abc import Iterable, Iterator, Mapping

@@ -172,7 +172,10 @@ class _Follower:
         self._idle_since = now if self._idle_since is None else self._idle_since
         if (idle := now - self._idle_since) < NOTED_AFTER:
             return None
-        why = str(jobs.why_idle(job, of_job, self._warnings()))
+        warnings = self._warnings()
+        why = str(jobs.why_idle(job, of_job, warnings or ()))
+        if warnings is None:
+            why += f" (to see more: a right to {rights.to_see_warnings(self._target)})"
         self._remark(f"no pod of Job {job.name} runs: {why}")
         if idle < IDLE_TIMEOUT:
             return None
@@ -182,13 +185,13 @@ class _Follower:
             Outcome.NOT_BEGUN, f"{text}; to stop it: kubectl delete job -n {namespace} {job.name}", record.run
         )
 
-    def _warnings(self) -> list[WarningEvent]:
-        """Read the warnings of the namespace; none if they may not be read."""
+    def _warnings(self) -> list[WarningEvent] | None:
+        """Read the warnings of the namespace; None if they cannot be read."""
         path = f"/api/v1/namespaces/{self._target.workload.namespace}/events"
         with suppress(ClusterError):
             found = list_all(self._session.client, path, parameters={"fieldSelector": "type=Warning"})
             return list(map(warning_event, found))
-        return []
+        return None
 
     def _show(self, record: Record, pods: list[PodState], followed: Followed) -> None:
         run = record.run

@@ -44,10 +44,12 @@ def denial(storage: Storage, write: Write) -> Refusal | None:
     """Return how a write is denied by the first policy that does, None if none does."""
     for binding in storage.all(POLICY_BINDINGS).values():
         policy = storage.get(POLICIES, Key("", binding["spec"]["policyName"]))
-        if policy is None or not (_selects(storage, binding, write) and _concerns(policy, write)):
+        denies = "Deny" in binding["spec"]["validationActions"]
+        if policy is None or not (denies and _selects(storage, binding, write) and _concerns(policy, write)):
             continue
-        for message in _violations(policy, write):
-            return denied_by_policy(write.resource, name_of(write.new), name_of(policy), name_of(binding), message)
+        for message, reason in _violations(policy, write):
+            bound = name_of(policy), name_of(binding)
+            return denied_by_policy(write.resource, name_of(write.new), bound, message, reason)
     return None
 
 
@@ -67,16 +69,17 @@ def _concerns(policy: Document, write: Write) -> bool:
     )
 
 
-def _violations(policy: Document, write: Write) -> Iterator[str]:
+def _violations(policy: Document, write: Write) -> Iterator[tuple[str, str]]:
     for validation in policy["spec"]["validations"]:
         expression = validation["expression"]
         try:
             holds = evaluate(expression, {"object": write.new, "oldObject": write.old})
         except ExpressionError as error:
-            yield f"expression '{expression}' resulted in error: {error}"
+            yield f"expression '{expression}' resulted in error: {error}", "Invalid"
             continue
         if not holds:
-            yield validation.get("message") or f"failed expression: {expression}"
+            message = validation.get("message") or f"failed expression: {expression}"
+            yield message, validation.get("reason") or "Invalid"
 
 
 def evaluate(expression: str, variables: Mapping[str, Any]) -> Any:

@@ -8,6 +8,9 @@ from typing import Any
 
 from rehearsal.api.resources import Resource
 
+POLICY_REASONS = {"Forbidden": 403, "RequestEntityTooLarge": 413, "Invalid": 422}
+"""The reasons that a ValidatingAdmissionPolicy may give, and their statuses."""
+
 
 class Refusal(Exception):  # noqa: N818 - it is the server's answer, not a fault of ours
     """A request is not done; `code` is the HTTP status, `status` the Status object that says why."""
@@ -76,11 +79,13 @@ def bad_request(why: str) -> Refusal:
     return Refusal(400, "BadRequest", why)
 
 
-def denied_by_policy(resource: Resource, name: str, policy: str, binding: str, why: str) -> Refusal:
-    """A ValidatingAdmissionPolicy denies it."""
+def denied_by_policy(resource: Resource, name: str, bound: tuple[str, str], why: str, reason: str) -> Refusal:
+    """A ValidatingAdmissionPolicy denies it, with its binding and for one of `POLICY_REASONS`."""
+    policy, binding = bound
     what = f"ValidatingAdmissionPolicy '{policy}' with binding '{binding}' denied request: {why}"
     details = {**_details(resource, name), "causes": [{"message": what}]}
-    return Refusal(422, "Invalid", f'{resource.qualified} "{name}" is forbidden: {what}', details=details)
+    message = f'{resource.qualified} "{name}" is forbidden: {what}'
+    return Refusal(POLICY_REASONS[reason], reason, message, details=details)
 
 
 def exceeds_quota(resource: Resource, name: str, quota: str, counts: Iterable[tuple[str, int, int, str]]) -> Refusal:

@@ -108,7 +108,7 @@ class Verbs:
     ) -> Document:
         """Replace an object, or with the subresource `status` only its status."""
         metadata = document.get("metadata") or {}
-        if resource.group not in ("", "apps", "autoscaling", "policy") and not metadata.get("resourceVersion"):
+        if resource.group not in ("", "apps", "autoscaling", "batch", "policy") and not metadata.get("resourceVersion"):
             why = "Invalid value: 0: must be specified for an update"
             raise refusals.invalid(resource, key.name, "metadata.resourceVersion", why)
         if metadata.get("name", key.name) != key.name:

@@ -12,7 +12,7 @@ from rehearsal.api.storage import Key
 from rehearsal.api.verbs import Verbs
 from rehearsal.controllers.loop import earliest
 from rehearsal.controllers.pods import MANAGER, RETRY, by_owner, is_active, try_to_create_pod
-from rehearsal.objects import Document, is_ending, name_of, namespace_of, uid_of, with_condition
+from rehearsal.objects import Document, condition, is_ending, name_of, namespace_of, uid_of, with_condition
 
 
 class JobController:
@@ -46,8 +46,9 @@ class JobController:
 
     def _report(self, job: Document, active: int, now: datetime, *, suspended: bool) -> None:
         status: Document = {"active": active or None}
-        if suspended:
-            said = {"type": "Suspended", "status": "True", "reason": "JobSuspended", "message": "Job suspended"}
+        if suspended or condition(job, "Suspended"):
+            held, done = ("True", "suspended") if suspended else ("False", "resumed")
+            said = {"type": "Suspended", "status": held, "reason": f"Job{done.title()}", "message": f"Job {done}"}
             status["conditions"] = with_condition(job["status"].get("conditions") or (), said, now)
         key = Key(namespace_of(job), name_of(job))
         self._api.patch(JOBS, key, {"status": status}, MERGE_PATCH, MANAGER, subresource="status")

@@ -75,7 +75,7 @@ def try_to_create_pod(
     try:
         create_pod(api, owner, name=name, labels=labels, node=node)
     except Refusal as refusal:
-        what = f"create Pod {name} in StatefulSet {name_of(owner)} failed error" if name else "Error creating"
+        what = f"Create Pod {name} in StatefulSet {name_of(owner)} failed error" if name else "Error creating"
         kind = owner["kind"].lower()
         warn(api, owner, now, reason="FailedCreate", message=f"{what}: {refusal}", source=f"{kind}-controller")
         return str(refusal)

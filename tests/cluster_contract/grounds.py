@@ -21,6 +21,7 @@ _GROUPS = {
     "statefulsets": "apis/apps/v1",
     "daemonsets": "apis/apps/v1",
     "replicasets": "apis/apps/v1",
+    "jobs": "apis/batch/v1",
     "leases": "apis/coordination.k8s.io/v1",
     "horizontalpodautoscalers": "apis/autoscaling/v2",
     "poddisruptionbudgets": "apis/policy/v1",

@@ -2,6 +2,8 @@
 
 import pytest
 
+from rehearsal.api.refusals import Refusal
+from rehearsal.api.server import Request
 from rehearsal.objects import is_true
 from tests.field import runbook, workloads
 from tests.field.record import case
@@ -119,3 +121,23 @@ def test_a_job_without_pods_is_explained_and_not_followed_for_ever(held_back: st
         assert "It may still begin; to stop it: kubectl delete job -n shop certlag-run-svc-" in ran.text
         assert "runbook restart-svc --attach" in ran.text
         assert "expected" not in ran.text
+
+
+@case(
+    "G9",
+    situation="the Job of a run has no pod, and whoever follows it may not list events",
+    says="there is no pod yet, and the right that it takes to see more",
+    found_by="test",
+)
+def test_whoever_may_not_see_events_is_told_so() -> None:
+    def forbid(request: Request) -> Refusal | None:
+        if request.method == "GET" and request.path.endswith("/events"):
+            return Refusal(403, "Forbidden", 'events is forbidden: User "somebody" cannot list resource "events"')
+        return None
+
+    with runbook.cluster(SERVICE, WORKERS, CRON_JOB) as shop:
+        shop.apply(small(4))
+        shop.refuse(forbid)
+        ran = shop.run("restart-svc --yes --in-cluster")
+        assert ran.code == 1, ran
+        assert "has no pod yet (to see more: a right to list events in shop)" in ran.text

@@ -127,7 +127,7 @@ def test_who_restarts_may_do_just_what_the_runbook_asks_for(name: str) -> None:
         made = frozenset({record_key(target), *map(lease_key, (target.workload, *target.workers))})
         asked = [*rights.to_run(target, port_forward=False, keda=everything, made=made)]
         asked += [see(target) for see in (rights.to_see_budgets, rights.to_see_quotas, rights.to_see_warnings)]
-        asked += [*([rights.to_read_claims(target)] if everything else [])]
+        asked += [rights.to_read_claims(target)] if everything else []
         role = rendering.only("Role", f"certlag-runbook-{target.name}")
         assert role["metadata"]["namespace"] == target.workload.namespace
         assert granted(role) == {(each.group, each.resource, each.subresource, each.name, each.verb) for each in asked}
