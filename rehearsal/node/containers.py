@@ -54,7 +54,7 @@ class Container:
     def backoff(self) -> timedelta:
         """How long it waits for its next start, once it has ended."""
         first, longest = BACKOFF
-        return min(first * 2 ** min(self.restarts - 1, 16), longest)
+        return min(first * (1 << min(self.restarts - 1, 16)), longest)
 
     def end(self, at: datetime, exit_code: int) -> None:
         """Its process is gone."""
