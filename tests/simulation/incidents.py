@@ -294,12 +294,12 @@ def deny(world: World) -> None:
 
 
 def fill(world: World) -> None:
-    """Have a ResourceQuota leave no room for another pod, or for some of those that run, for some hours."""
+    """Have a ResourceQuota leave no room for another pod, or for some of those that run, for up to an hour."""
     place = world.place
     _end_quota(place)
     hard = {"pods": str(max(1, len(place.everything(PODS)) - place.chance.randrange(5)))}
     place.cluster.apply(QUOTAS, NAMESPACE, {"metadata": {"name": POLICY}, "spec": {"hard": hard}})
-    _heal(world, _between(world, MINUTE, 5 * HOUR), lambda: _end_quota(place))
+    _heal(world, _between(world, MINUTE, HOUR), lambda: _end_quota(place))
 
 
 def deploy_broken(world: World) -> None:
