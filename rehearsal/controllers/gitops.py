@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from rehearsal.api.patches import MERGE_PATCH
+from rehearsal.api.refusals import Refusal
 from rehearsal.api.resources import DAEMON_SETS, DEPLOYMENTS, STATEFUL_SETS, Resource
 from rehearsal.api.storage import Key
 from rehearsal.api.verbs import Verbs
@@ -40,7 +41,11 @@ class GitOps:
                 continue
             at = self._since.setdefault((resource, key), now) + self.after
             if at <= now:
-                self._api.patch(resource, key, patch, MERGE_PATCH, MANAGER)
+                try:
+                    self._api.patch(resource, key, patch, MERGE_PATCH, MANAGER)
+                except Refusal:  # it reports that, and tries again
+                    self._since[resource, key] = now
+                    due.append(now + self.after)
             else:
                 due.append(at)
         return min(due, default=None)

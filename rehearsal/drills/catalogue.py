@@ -90,6 +90,26 @@ DRILLS = (
         before=deeds.deploy_broken_workers,
     ),
     Drill(
+        "denied",
+        "that what a policy denies is found out before the drain: no worker is touched",
+        "Since Friday a ValidatingAdmissionPolicy denies every change of a pod template: a change freeze.",
+        (
+            Typed(RESTART, 3, "It is refused with the policy's message, before anything is changed."),
+            Elsewhere(
+                f"kubectl delete validatingadmissionpolicybinding {deeds.FREEZE}",
+                "Ask whoever keeps the policy that the message names.",
+                deeds.end_freeze,
+            ),
+            _again("Every write of the run is accepted as a dry run."),
+        ),
+        (
+            "The write that is denied, the policy and its message, as the API server said them.",
+            "Every write of a run is sent as a dry run first; --dry-run does only that, so it can be tried by day.",
+            "Denied after the drain all the same, the run stops at once and restores the workers: exit code 3.",
+        ),
+        before=deeds.freeze_templates,
+    ),
+    Drill(
         "locked",
         "what it looks like when a colleague is restarting the same service",
         "Maria has begun the same restart from her laptop; her run holds the lock.",

@@ -5,13 +5,15 @@ from datetime import timedelta
 from exporter.model import Workload
 from exporter.run_record import lease_name
 from rehearsal import story
-from rehearsal.api.resources import DEPLOYMENTS, LEASES, SCALED_OBJECTS
+from rehearsal.api.resources import DEPLOYMENTS, LEASES, POLICIES, POLICY_BINDINGS, SCALED_OBJECTS
 from rehearsal.api.storage import Key
 from rehearsal.drills.scene import SERVICE, WORKER, Scene
 from rehearsal.objects import name_of, timestamp
 
 SERVICE_KEY = (DEPLOYMENTS, Key(story.NAMESPACE, SERVICE))
 MONTH = timedelta(days=30)
+FREEZE = "change-freeze"
+FREEZE_SAYS = "templates stay as they are until Monday: change freeze"
 
 
 def set_default_grace(scene: Scene) -> None:
@@ -76,6 +78,21 @@ def _set_image(scene: Scene, image: str, by: str) -> None:
     (container,) = scene.deployment(WORKER)["spec"]["template"]["spec"]["containers"]
     containers = [{**container, "image": image}]
     scene.patch(WORKER, {"spec": {"template": {"spec": {"containers": containers}}}}, by)
+
+
+def freeze_templates(scene: Scene) -> None:
+    """Have a ValidatingAdmissionPolicy deny every other pod template of a Deployment."""
+    rule = {"apiGroups": ["apps"], "apiVersions": ["v1"], "operations": ["UPDATE"], "resources": ["deployments"]}
+    validation = {"expression": "object.spec.template == oldObject.spec.template", "message": FREEZE_SAYS}
+    spec = {"matchConstraints": {"resourceRules": [rule]}, "validations": [validation]}
+    scene.apply(POLICIES, {"metadata": {"name": FREEZE}, "spec": spec})
+    bound = {"policyName": FREEZE, "validationActions": ["Deny"]}
+    scene.apply(POLICY_BINDINGS, {"metadata": {"name": FREEZE}, "spec": bound})
+
+
+def end_freeze(scene: Scene) -> None:
+    """Let the policy deny nothing any more."""
+    scene.delete(POLICY_BINDINGS, FREEZE)
 
 
 def mount_old_secrets(scene: Scene) -> None:

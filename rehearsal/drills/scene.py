@@ -69,11 +69,11 @@ class Scene:
 
     def apply(self, resource: Resource, document: Document) -> None:
         """Create an object."""
-        self.live.cluster.apply(resource, story.NAMESPACE, document)
+        self.live.cluster.apply(resource, _key(resource, "").namespace, document)
 
     def delete(self, resource: Resource, name: str, *, grace: int | None = None) -> None:
         """Delete an object that is there; a pod with `grace` 0 by force."""
-        self.live.cluster.api.objects.delete(resource, Key(story.NAMESPACE, name), Deletion(grace=grace))
+        self.live.cluster.api.objects.delete(resource, _key(resource, name), Deletion(grace=grace))
 
     def patch(self, name: str, patch: Any, manager: str) -> None:
         """Change a Deployment, as somebody."""
@@ -110,3 +110,7 @@ class Scene:
         for pod in self.pods(app):
             if is_ending(pod):
                 self.delete(PODS, name_of(pod), grace=0)
+
+
+def _key(resource: Resource, name: str) -> Key:
+    return Key(story.NAMESPACE if resource.namespaced else "", name)

@@ -50,16 +50,21 @@ class Container:
         """When it is ready, None while it does not run."""
         return self.started_at + self.program.ready_after if self.started_at and self.ended_at is None else None
 
+    @property
+    def backoff(self) -> timedelta:
+        """How long it waits for its next start, once it has ended."""
+        first, longest = BACKOFF
+        return min(first * (1 << min(self.restarts - 1, 16)), longest)
+
     def end(self, at: datetime, exit_code: int) -> None:
         """Its process is gone."""
         self.ended_at, self.exit_code = at, exit_code
 
     def restart_later(self, now: datetime) -> None:
         """Have it wait for its next start, longer each time (CrashLoopBackOff)."""
-        first, longest = BACKOFF
         self.last = {"terminated": self._terminated()}
-        self.start_at = now + min(first * 2 ** min(self.restarts, 16), longest)
         self.restarts += 1
+        self.start_at = now + self.backoff
         self.started_at = self.ended_at = None
 
     def status(self, now: datetime) -> Document:

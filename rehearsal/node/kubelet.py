@@ -18,7 +18,7 @@ from rehearsal.api.verbs import Deletion, Verbs
 from rehearsal.controllers.loop import earliest
 from rehearsal.controllers.pods import warn
 from rehearsal.faults import Faults, concerns
-from rehearsal.node.containers import BACKOFF, KILLED, Container, PodRun, pod_status
+from rehearsal.node.containers import KILLED, Container, PodRun, pod_status
 from rehearsal.node.network import KeyPair, Network
 from rehearsal.node.programs import CRASHING, IDLE, Program, Programs
 from rehearsal.objects import Document, is_ending, name_of, namespace_of, uid_of
@@ -252,8 +252,7 @@ def _end(run: PodRun, container: Container) -> tuple[datetime, int] | None:
 
 def _backing_off(pod: Document, container: Container) -> Document:
     whose = f"container={container.name} pod={name_of(pod)}_{namespace_of(pod)}({uid_of(pod)})"
-    first, longest = BACKOFF
-    seconds = int(min(first * 2 ** (container.restarts - 1), longest).total_seconds())
+    seconds = int(container.backoff.total_seconds())
     length = f"{seconds // 60}m{seconds % 60}s" if seconds >= 60 else f"{seconds}s"
     return {"reason": "CrashLoopBackOff", "message": f"back-off {length} restarting failed {whose}"}
 

@@ -16,6 +16,9 @@ from rehearsal.api.resources import (
     DEPLOYMENTS,
     LEASES,
     PODS,
+    POLICIES,
+    POLICY_BINDINGS,
+    QUOTAS,
     SCALED_OBJECTS,
     SECRETS,
     STATEFUL_SETS,
@@ -28,12 +31,15 @@ from rehearsal.objects import Document, name_of, with_condition
 from tests.simulation import forgery
 from tests.simulation.line import Loss
 from tests.simulation.operators import Command
-from tests.simulation.place import NAMESPACE, NODES, RESOURCES, WORKLOADS, Place, certify, workload_document
+from tests.simulation.place import BROKEN, NAMESPACE, NODES, RESOURCES, WORKLOADS, Place, certify, workload_document
 
 KUBECTL = "kubectl-edit"
 EXPORTER = "certlag-exporter"
 """What the exporter's requests are known by."""
 RESTART_ID = "certlag.dev/restart-id"
+FENCE = "certlag.dev/run"
+POLICY = "freeze"
+"""The name of what denies: a policy, or a quota."""
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 
@@ -263,6 +269,71 @@ def let_volumes_go(world: World) -> None:
     _heal(world, _between(world, 10 * MINUTE, 5 * HOUR), lambda: _keep_volumes(world.place, "Retain"))
 
 
+DENIALS = (
+    "object.spec.template == oldObject.spec.template",
+    "object.spec.replicas > 0 || oldObject.spec.replicas == 0",
+    "object.spec.replicas <= oldObject.spec.replicas",
+    f"has(oldObject.metadata.annotations['{FENCE}']) || !has(object.metadata.annotations['{FENCE}'])",
+    f"has(object.metadata.annotations['{FENCE}']) || !has(oldObject.metadata.annotations['{FENCE}'])",
+)
+"""What a policy may keep: templates, workloads at more than 0, at no more than they are, without marks, with marks."""
+
+
+def deny(world: World) -> None:
+    """Have a ValidatingAdmissionPolicy deny some change of workloads, for some hours."""
+    place = world.place
+    _end_policy(place)
+    rule = {"apiGroups": ["apps"], "apiVersions": ["v1"], "operations": ["UPDATE"]}
+    rules = [{**rule, "resources": ["deployments", "statefulsets"]}]
+    validation = {"expression": place.chance.choice(DENIALS), "message": "change freeze"}
+    spec = {"matchConstraints": {"resourceRules": rules}, "validations": [validation]}
+    place.cluster.apply(POLICIES, "", {"metadata": {"name": POLICY}, "spec": spec})
+    bound = {"policyName": POLICY, "validationActions": ["Deny"]}
+    place.cluster.apply(POLICY_BINDINGS, "", {"metadata": {"name": POLICY}, "spec": bound})
+    _heal(world, _between(world, MINUTE, 5 * HOUR), lambda: _end_policy(place))
+
+
+def fill(world: World) -> None:
+    """Have a ResourceQuota leave no room for another pod, or for some of those that run, for up to an hour."""
+    place = world.place
+    _end_quota(place)
+    hard = {"pods": str(max(1, len(place.everything(PODS)) - place.chance.randrange(5)))}
+    place.cluster.apply(QUOTAS, NAMESPACE, {"metadata": {"name": POLICY}, "spec": {"hard": hard}})
+    _heal(world, _between(world, MINUTE, HOUR), lambda: _end_quota(place))
+
+
+def deploy_broken(world: World) -> None:
+    """Roll a workload out with an image that crashes; some hours later it is repaired, or the rollout undone."""
+    place = world.place
+    kind, name = place.chance.choice(tuple(WORKLOADS))
+    _set_image(place, kind, name, BROKEN)
+    _heal(world, _between(world, 10 * MINUTE, 10 * HOUR), lambda: _repair(place, kind, name))
+
+
+def ready_late(world: World) -> None:
+    """Have pods of a workload count as available only after longer than a restart is waited for."""
+    place = world.place
+    kind, name = place.chance.choice(tuple(WORKLOADS))
+    _set_least_ready(place, kind, name, place.chance.choice((60, 600)))
+    _heal(world, _between(world, 10 * MINUTE, 10 * HOUR), lambda: _set_least_ready(place, kind, name, 0))
+
+
+def lose_one(world: World) -> None:
+    """Have one pod of a StatefulSet not become Ready again, for some hours."""
+    place = world.place
+    pod = place.chance.choice(("tester-0", "tester-1", "registry-0", "registry-1"))
+    if place.get(PODS, pod) is not None:
+        _fault(world, place.cluster.faults.crashing, pod, _between(world, 10 * MINUTE, 5 * HOUR))
+        place.cluster.api.objects.delete(PODS, Key(NAMESPACE, pod))
+
+
+def hide_pods(world: World) -> None:
+    """Have no command reach a pod for a while: port-forwards break."""
+    place = world.place
+    place.forwards = False
+    _heal(world, _between(world, MINUTE, HOUR), lambda: setattr(place, "forwards", True))
+
+
 def sync(world: World) -> None:
     """Have a GitOps tool keep replicas, or templates without a restart of ours, for some hours."""
     gitops, builder, service = world.place.cluster.gitops, Key(NAMESPACE, "builder"), Key(NAMESPACE, "service")
@@ -351,6 +422,12 @@ DEEDS: tuple[Deed, ...] = (
     Deed("KEDA", 0.7, scale_by_keda, meddles=True),
     Deed("KEDA restarted", 1, restart_keda, fault=True),
     Deed("volumes let go", 0.5, let_volumes_go, meddles=True),
+    Deed("policy denies", 0.7, deny, meddles=True),
+    Deed("quota full", 0.7, fill, meddles=True),
+    Deed("broken template", 0.7, deploy_broken, meddles=True),
+    Deed("available late", 0.5, ready_late, meddles=True),
+    Deed("one pod not Ready", 0.7, lose_one, fault=True),
+    Deed("port-forwards broken", 0.7, hide_pods, fault=True),
     Deed("GitOps", 0.5, sync, meddles=True),
     Deed("pods stuck", 1, stick, fault=True),
     Deed("crash loop", 1, crash, fault=True),
@@ -413,10 +490,47 @@ def heal_everything(place: Place) -> None:
     for resource in (AUTOSCALERS, SCALED_OBJECTS):
         if place.get(resource, "builder") is not None:
             place.cluster.api.objects.delete(resource, Key(NAMESPACE, "builder"))
+    place.forwards = True
+    _end_policy(place)
+    _end_quota(place)
     _keep_volumes(place, "Retain")
     for (kind, name), workload in WORKLOADS.items():
         if place.get(RESOURCES[kind], name) is None:
             place.cluster.apply(RESOURCES[kind], NAMESPACE, workload_document(name, workload))
+        _set_least_ready(place, kind, name, 0)
+        _repair(place, kind, name)
+
+
+def _end_policy(place: Place) -> None:
+    for resource in (POLICY_BINDINGS, POLICIES):
+        if place.cluster.api.storage.get(resource, Key("", POLICY)) is not None:
+            place.cluster.api.objects.delete(resource, Key("", POLICY))
+
+
+def _end_quota(place: Place) -> None:
+    if place.get(QUOTAS, POLICY) is not None:
+        place.cluster.api.objects.delete(QUOTAS, Key(NAMESPACE, POLICY))
+
+
+def _set_least_ready(place: Place, kind: str, name: str, seconds: int) -> None:
+    place.patch(RESOURCES[kind], name, {"spec": {"minReadySeconds": seconds}}, KUBECTL)
+
+
+def _set_image(place: Place, kind: str, name: str, image: str) -> None:
+    """Change the image of a workload's one container."""
+    if (found := place.get(RESOURCES[kind], name)) is not None:
+        (container,) = found["spec"]["template"]["spec"]["containers"]
+        containers = [{**container, "image": image}]
+        place.patch(RESOURCES[kind], name, {"spec": {"template": {"spec": {"containers": containers}}}}, KUBECTL)
+
+
+def _repair(place: Place, kind: str, name: str) -> None:
+    """Give a workload its image again; a StatefulSet does not go past its broken pods by itself."""
+    _set_image(place, kind, name, name)
+    broken = [pod for pod in place.everything(PODS) if pod["spec"]["containers"][0]["image"] == BROKEN]
+    for pod in broken:
+        if pod["metadata"]["labels"]["app"] == name:
+            place.cluster.api.objects.delete(PODS, Key(NAMESPACE, name_of(pod)))
 
 
 def _keep_volumes(place: Place, when_scaled: str) -> None:

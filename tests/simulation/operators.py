@@ -7,16 +7,18 @@ operator reads the plan for a while. Between two effects time passes, so whateve
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from exporter.cluster.client import ClusterClient
 from exporter.errors import ClusterError
-from exporter.model import Endpoint, Probe, Target
+from exporter.model import Endpoint, Probe, ProbeFailure, Target, Unanswered
 from exporter.run_record import RecordError
 from rehearsal.api.resources import DEPLOYMENTS, PODS, REPLICA_SETS, STATEFUL_SETS
-from runbook import planning, preconditions
+from runbook import dry_run, planning, preconditions, writes
 from runbook.alertmanager import Silences
 from runbook.driver import Driver
+from runbook.dry_run import Tried
 from runbook.effects import Change, Effect, Interrupted, Look, Steps, Tell, Wait
 from runbook.engine import Ending, Engine
 from runbook.events import Event
@@ -28,6 +30,7 @@ from runbook.plan import CheckResult
 from runbook.preconditions import OVERRIDES, Asked, Precondition
 from runbook.process_identity import ProcessIdentity
 from runbook.record import Operator as RecordedOperator
+from runbook.record import Record
 from runbook.retrying import RetryingClient
 from runbook.sight import TargetSight
 from runbook.wakeup import Wakeup
@@ -104,6 +107,7 @@ class Command:
     """Whether every pod truly served the issued certificate when it last looked; kept by the witness."""
 
     def __post_init__(self) -> None:
+        self.began: datetime = self.place.clock.now()
         self.line = Line(self.place.cluster.api, "certlag", self.place.clock)
         self._answer: Any = None
         self._error: Exception | None = None
@@ -233,6 +237,9 @@ class Command:
     # --- from the command line to the engine --------------------------------------------------------------
 
     def _shake_hands(self, endpoint: Endpoint) -> Probe:
+        if not self.place.forwards:
+            broken = Unanswered(ProbeFailure.UNREACHABLE, "the port-forward broke")
+            return Probe(endpoint, broken, self.place.clock.now(), timedelta(0))
         self.known.meet(endpoint.container_id, endpoint.address)
         return self.place.network.shake_hands(endpoint, self.place.clock)
 
@@ -255,10 +262,6 @@ class Command:
             return Ending(Outcome.REFUSED, "; ".join(check.text for check in refused), run)
         if order.verb == "restart" and (why := planning.nothing_to_do(checks)):
             return Ending(Outcome.NOTHING_TO_DO, why)
-        try:
-            yield Wait(self._chance.uniform(*READING), early=False)
-        except Interrupted:
-            return Ending(Outcome.INTERRUPTED, "nothing was changed")
         process = ProcessIdentity(order.user, order.host, order.host, self.pid)
         told = Orders(
             target=order.target,
@@ -271,6 +274,17 @@ class Command:
             accepted_until=facts.sight.accepted_until if facts.sight else None,
             planned_after="" if isinstance(facts.record, RecordError) else facts.record.last_finished,
         )
+        if order.verb != "abort":
+            try:
+                tried = self._tried(told, facts, opens=order.verb == "restart")
+            except ClusterError as error:
+                return Ending(Outcome.UNEXPECTED, f"nothing was changed: {error}")
+            if tried.denied:
+                return Ending(Outcome.REFUSED, "; ".join(why for _, why in tried.denied), run)
+        try:
+            yield Wait(self._chance.uniform(*READING), early=False)
+        except Interrupted:
+            return Ending(Outcome.INTERRUPTED, "nothing was changed")
         engine = Engine(
             told,
             self.place.clock,
@@ -280,6 +294,24 @@ class Command:
             is_dead=self._is_dead,
         )
         return (yield from steps(engine))
+
+    def _tried(self, told: Orders, facts: Facts, *, opens: bool) -> Tried:
+        """Send the run's writes as dry runs, one after the other: threads would meet the weather in any order."""
+        client = RetryingClient(self.line, _not_waiting, _not_told)
+        leases = Gatherer(told.target, client).leases()
+        record = Record() if isinstance(facts.record, RecordError) else facts.record
+        revision = facts.sight.revision if facts.sight else None
+        now = self.place.clock.now()
+
+        def attempt(change: Change) -> tuple[Change, ClusterError | None]:
+            try:
+                client.retry(lambda: writes.write(self.line, change, dry_run=True))
+            except ClusterError as error:
+                return change, error
+            return change, None
+
+        intended = dry_run.intended(told, facts.views, leases, record, now, opens=opens, revision=revision)
+        return dry_run.tried(map(attempt, intended))
 
     def _check(self) -> Ending:
         """Look, as `runbook.answers` does."""

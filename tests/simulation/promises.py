@@ -8,6 +8,7 @@ import json
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from exporter.model import Target, Workload
@@ -19,7 +20,7 @@ from runbook.outcomes import Outcome
 from runbook.sight import TargetSight
 from tests.simulation import truth
 from tests.simulation.operators import Command
-from tests.simulation.place import NAMESPACE, RESOURCES, Place
+from tests.simulation.place import BROKEN, NAMESPACE, RESOURCES, Place
 
 RESTART_ID = "certlag.dev/restart-id"
 FENCE = "certlag.dev/run"
@@ -57,6 +58,10 @@ class Promises:
     """Commands that lost an answer: what they have done they may take for undone."""
     acceptable: dict[str, set[int]] = field(default_factory=dict)
     """What each worker may be scaled to once no run is open."""
+    _unready: set[str] = field(default_factory=set)
+    """Workers that a run scaled to 0, none of whom were all Ready since."""
+    _templates: dict[str, datetime] = field(default_factory=dict)
+    """When each template was changed last."""
     _looks: dict[str, Looks | None] = field(default_factory=dict)
     _records: dict[str, dict[str, Any]] = field(default_factory=dict)
 
@@ -89,7 +94,7 @@ class Promises:
         target = command.order.target
         command.saw_current = truth.all_current(self.place, self.ledger, target)
         assert not sight.verified or command.saw_current, f"promise 5: {command.what} sees what is not so"
-        command.known.look(self.ledger)
+        command.known.look(self.ledger, reaches=self.place.forwards)
         right = truth.gauges(self.place, self.ledger, command.known, target)
         expected = [(each.needs_restart, each.state, each.deadline) for each in right]
         deadline = None if sight.deadline is None else sight.deadline.timestamp()
@@ -105,6 +110,8 @@ class Promises:
         resource = next((each for each in OBSERVED if storage.changed(each) == storage.version), None)
         for name, workload in self._workloads.items() if resource in RESOURCES.values() else ():
             before, after = self._looks[name], self._look(workload)
+            if name in self._unready and self._is_ready(workload):
+                self._unready.discard(name)
             if before != after:
                 self._looks[name] = after
                 self._changed(name, before, after)
@@ -115,6 +122,8 @@ class Promises:
                 self._recorded(target, before_record, after_record)
 
     def _changed(self, name: str, before: Looks | None, after: Looks | None) -> None:
+        if before is None or after is None or before.template != after.template:
+            self._templates[name] = self.place.clock.now()
         if self.writer is None:
             if before is None or after is None or before[:2] != after[:2]:  # another template gets in nobody's way
                 self._meddle(name, after)
@@ -136,6 +145,7 @@ class Promises:
 
     def _meddle(self, name: str, after: Looks | None) -> None:
         """Note what somebody else did."""
+        self._unready.discard(name)
         for command in self.commands:
             if not command.over:
                 self.meddled[command.pid].add(name)
@@ -156,6 +166,12 @@ class Promises:
             policy = self._spec(name).get("persistentVolumeClaimRetentionPolicy", {})
             lost = policy.get("whenScaled") == "Delete"
             assert command.order.accept or not lost, f"promise 8: {command.what} deletes the volumes of {name}"
+            known = self._templates.get(name, command.began) < command.began and command.order.verb == "restart"
+            broken = self._spec(name)["template"]["spec"]["containers"][0]["image"] == BROKEN
+            assert command.order.accept or not (known and broken), (
+                f"promise 8: {command.what} takes the last {name} that works, and its new template crashes"
+            )
+            self._unready.add(name)
         else:
             assert (before, after) == (0, recorded), f"promise 3: {name} from {before} to {after}, not to {recorded}"
             assert run["step"] != "restarting", f"promise 2: {name} is put back while the restart goes on"
@@ -200,6 +216,7 @@ class Promises:
             back = looks is not None and looks.replicas == run["workers"].get(name)
             excused = looks is None or looks.replicas in self.acceptable[name]
             assert back or excused, f"promise 3: {outcome}, and {name} is at {looks and looks.replicas}"
+            assert name not in self._unready, f"promise 3: {outcome}, and {name} never got Ready again"
             if looks is not None:
                 self.acceptable[name] = {looks.replicas}
         for workload in (target.workload, *target.workers):
@@ -240,6 +257,12 @@ class Promises:
     def _look(self, workload: Workload) -> Looks | None:
         found = self.place.get(RESOURCES[workload.type], workload.name)
         return None if found is None else Looks(uid_of(found), found["spec"]["replicas"], found["spec"]["template"])
+
+    def _is_ready(self, workload: Workload) -> bool:
+        """Tell whether as many pods of a worker are Ready as are wanted, and some are."""
+        found = self.place.get(RESOURCES[workload.type], workload.name)
+        wanted = found["spec"]["replicas"] if found else 0
+        return found is not None and bool(wanted) and found["status"].get("readyReplicas", 0) >= wanted
 
     def _fence(self, name: str) -> str | None:
         workload = self._workloads[name]

@@ -163,9 +163,9 @@ class Acquaintance:
     heartbeats: dict[str, tuple[object, datetime | None]] = field(default_factory=dict)
     """What each Lease says, and when that was seen to change: the first that is seen of it is no change."""
 
-    def look(self, ledger: Ledger) -> None:
-        """See what there is to see at this instant, and shake hands with whoever answers."""
-        for pod in self.place.everything(PODS):
+    def look(self, ledger: Ledger, *, reaches: bool = True) -> None:
+        """See what there is to see at this instant, and shake hands with whoever answers, if any is reached."""
+        for pod in self.place.everything(PODS) if reaches else ():
             for container in running(pod):
                 self.meet(container["containerID"], pod["status"].get("podIP", ""))
         for certificate in self.place.everything(CERTIFICATES):

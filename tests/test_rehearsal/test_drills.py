@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from rehearsal.drills.catalogue import BY_NAME, DRILLS
+from rehearsal.drills.deeds import FREEZE_SAYS
 from rehearsal.drills.drill import Drill, Typed
 from tests.bench import waiting
 from tests.pseudo_terminal import PseudoTerminal
@@ -92,6 +93,15 @@ def test_the_steps_and_their_times_are_those_of_the_cluster_not_of_the_wall(tmp_
     text = rehearse(tmp_path, "--fault", "stuck-worker").text
     assert "workers finished" in text
     assert re.search(r"build-service  drain_timed_out  1h", text), text
+
+
+def test_a_policy_that_denies_is_quoted_before_any_worker_is_asked_to_end(tmp_path: Path) -> None:
+    played = rehearse(tmp_path, "--fault", "denied")
+    refused, _, accepted = played.text.partition("exit code 3: ")
+    assert f"denied request: {FREEZE_SAYS}" in refused
+    assert "let workers finish" not in refused, "a worker was touched"
+    assert "let workers finish" in accepted
+    assert FREEZE_SAYS not in accepted
 
 
 def test_a_wrong_name_gets_the_nearest_and_starts_nothing(tmp_path: Path) -> None:

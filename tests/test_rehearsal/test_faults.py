@@ -47,6 +47,17 @@ def test_a_crash_loop_is_never_ready_and_ends_when_healed() -> None:
     assert at.presented() == at.issued()
 
 
+def test_between_two_starts_of_a_container_that_crashes_for_a_day_there_are_never_more_than_five_minutes() -> None:
+    at = place()
+    at.cluster.faults.crashing.add(SERVICE)
+    at.restart(SERVICE)
+    at.pass_time(days=1)
+    (crashing,) = [pod for pod in at.pods(SERVICE) if (condition(pod, "Ready") or {})["status"] != "True"]
+    (status,) = crashing["status"]["containerStatuses"]
+    assert "back-off 5m0s restarting failed container" in status["state"]["waiting"]["message"]
+    assert status["restartCount"] > 24 * 60 / 5 - 10
+
+
 def test_pods_of_a_dead_node_end_and_never_go_until_it_returns() -> None:
     at = place()
     node = at.pod(SERVICE)["spec"]["nodeName"]

@@ -67,17 +67,17 @@ BUGS = (
         "promise 2: restarted while",
     ),
     Bug(
-        "fence: nobody looks whether it still stands",
-        "runbook/fence.py",
-        "if fence is not None and view.fence != fence:",
-        "if False:",
+        "fence: whoever takes a run over marks it as the one before did",
+        "runbook/record.py",
+        'return f"{self.id}/{self.epoch}"',
+        'return f"{self.id}/1"',
         "promise 4:",
     ),
     Bug(
         "verification: the old certificate will do while it is valid",
         "runbook/sight.py",
-        "Verdict.CURRENT in seen and seen <= {Verdict.CURRENT, Verdict.UNPROBED} for seen",
-        "seen <= {*_VALID_BUT_OLD, Verdict.UNPROBED} for seen",
+        "        return believed and (self.streak is None or self.streak >= CONFIRMATIONS)\n",
+        "        return believed or self.verdict is Verdict.STALE\n",
         "promise 5:",
     ),
     Bug(
@@ -87,6 +87,13 @@ BUGS = (
                 yield from self._unpause_all""",
         """            if True:
                 yield from self._unpause_all""",
+        "promise 3:",
+    ),
+    Bug(
+        "restore: workers that were scaled up are back, Ready or not",
+        "runbook/phases.py",
+        "        yield from _rolled_out(hold, Phase.RESTORING, uids, Wanted.READY)\n",
+        "        yield from observe(uids)\n",
         "promise 3:",
     ),
     Bug(
