@@ -67,10 +67,10 @@ BUGS = (
         "promise 2: restarted while",
     ),
     Bug(
-        "fence: whoever takes a run over marks it as the one before did",
-        "runbook/record.py",
-        'return f"{self.id}/{self.epoch}"',
-        'return f"{self.id}/1"',
+        "fence: whoever takes a run over does not say so in its record",
+        "runbook/hold.py",
+        "                operator=self.orders.operator,\n                workload_uid=uid,\n",
+        "                workload_uid=uid,\n",
         "promise 4:",
     ),
     Bug(
