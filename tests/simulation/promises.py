@@ -99,7 +99,7 @@ class Promises:
         expected = [(each.needs_restart, each.state, each.deadline) for each in right]
         deadline = None if sight.deadline is None else sight.deadline.timestamp()
         seen = (sight.needs_restart, sight.state, deadline)
-        assert seen in expected, f"{command.what} sees {seen}, and {expected} is so"
+        assert seen in expected, f"gauges of {target.name}: {command.what} sees {seen}, and {expected} is so"
         self.checked += 1
 
     # --- every write ----------------------------------------------------------------------------------------
