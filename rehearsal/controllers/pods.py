@@ -86,7 +86,11 @@ def warn(api: Verbs, about: Document, now: datetime, *, reason: str, message: st
     """Create an Event of type Warning; one that says the same of the same object is counted on."""
     at, namespace = timestamp(now), namespace_of(about)
     for key, event in api.storage.all(EVENTS).items():
-        same = (event["involvedObject"]["uid"], event["reason"], event["message"]) == (uid_of(about), reason, message)
+        same = (event["involvedObject"].get("uid"), event.get("reason"), event.get("message")) == (
+            uid_of(about),
+            reason,
+            message,
+        )
         if same:
             api.patch(EVENTS, key, {"count": event["count"] + 1, "lastTimestamp": at}, MERGE_PATCH, source)
             return
