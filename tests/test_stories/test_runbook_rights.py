@@ -27,7 +27,11 @@ ACCOUNT = "certlag-runbook"
 RBAC = "/apis/rbac.authorization.k8s.io/v1"
 UPGRADED = ("", "pods", "portforward", "", "create")
 """Asked for within a port-forward by WebSocket, which the audit log shows as `get` (kubernetes/enhancements#5524)."""
-OPTIONAL = {("policy", "poddisruptionbudgets", "", "", "list"), ("", "events", "", "", "list")}
+OPTIONAL = {
+    ("policy", "poddisruptionbudgets", "", "", "list"),
+    ("", "resourcequotas", "", "", "list"),
+    ("", "events", "", "", "list"),
+}
 """What a run asks for and goes without."""
 
 
