@@ -112,6 +112,17 @@ def stalls(ran: Ran, phase: str) -> list[str]:
 
 
 @pytest.mark.field_case("G7")
+def test_a_quota_without_room_is_refused_before_the_drain(ground: Ground) -> None:
+    """Three pods run. Without the workers there is room for the target's two, and then not for the workers."""
+    with drained_ground(ground) as drained:
+        before = pods(ground)
+        admission.quota(ground.cluster, ground.namespace, pods="2")
+        ran = drained.run("restart")
+        assert_refused(drained, ran, "ResourceQuota small")
+        assert pods(ground) == before
+
+
+@pytest.mark.field_case("G7")
 @pytest.mark.parametrize("kind", ["Deployment", "StatefulSet", "DaemonSet"])
 def test_a_quota_that_leaves_no_room_for_the_restarted_pod_is_shown(ground: Ground, kind: str) -> None:
     """The Deployment's new pod comes beside the old one; the others' in its place."""
