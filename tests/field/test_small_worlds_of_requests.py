@@ -231,14 +231,14 @@ def _may_be_ahead(world: World) -> bool:
 
 
 def _while_ahead(world: World, loaded: Leaf, ahead: Leaf) -> set[Verdict]:
-    """What was issued is older than the dates. Only who saw it knows it; for others there is hearsay."""
+    """What was issued is older than the dates. Only who saw it knows it; for others there is what requests say."""
     memory = world.memory
     if loaded.dates == ahead.dates:
         return {CURRENT, UNKNOWN} | ({STALE} if loaded is memory.before else set())
     if loaded is memory.now:
         return {CURRENT, UNKNOWN}
     if memory.now is None:
-        return {STALE, UNKNOWN}
+        return {CURRENT, UNKNOWN} if loaded in world.owned(REVISION) else {STALE, UNKNOWN}
     return {STALE} if loaded.not_before < memory.now.not_before else {STALE, UNKNOWN}
 
 
