@@ -238,7 +238,10 @@ def _while_ahead(world: World, loaded: Leaf, ahead: Leaf) -> set[Verdict]:
     if loaded is memory.now:
         return {CURRENT, UNKNOWN}
     if memory.now is None:
-        return {CURRENT, UNKNOWN} if loaded in world.owned(REVISION) else {STALE, UNKNOWN}
+        known = world.owned(REVISION)
+        # Requests of both revisions may have the dates: then it is older than what the Secret has, in any case.
+        is_certain = loaded in known and not any(leaf.dates == ahead.dates for leaf in known)
+        return {UNKNOWN, CURRENT if is_certain else STALE} | ({CURRENT} if loaded in known else set())
     return {STALE} if loaded.not_before < memory.now.not_before else {STALE, UNKNOWN}
 
 
