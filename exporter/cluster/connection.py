@@ -327,25 +327,17 @@ def _not_upgraded(path: str, error: WebSocketBadStatusException) -> ClusterError
 
 def _refusal(path: str, status: int, body: bytes, retry_after: str) -> ClusterError:
     try:
-        told = documents.read(body, documents.Status).message
+        said = documents.read(body, documents.Status)
     except documents.MalformedError:  # it is somebody else's, or was cut
-        told = None
+        said = documents.Status()
+    told = (said.message or "")[:MAX_SHOWN]
     return ClusterError(
         _STATUS_REASONS.get(status, ClusterErrorReason.SERVER_ERROR),
-        f"{path}: HTTP {status}: {told or body.decode(errors='replace')}",
+        f"{path}: HTTP {status}: {told or body[:MAX_SHOWN].decode(errors='replace')}",
         status=status,
         retry_after=float(retry_after) if retry_after.isdecimal() else None,
-        message=_message(body),
+        message=told if said.kind == "Status" else "",  # a proxy refuses in its own words
     )
-
-
-def _message(body: bytes) -> str:
-    """Return the message of a Status object; empty if a refusal has none, as one of a proxy before the API server."""
-    with suppress(ValueError, RecursionError):
-        status = json.loads(body)
-        if isinstance(status, dict) and status.get("kind") == "Status" and isinstance(status.get("message"), str):
-            return str(status["message"])[:MAX_SHOWN]
-    return ""
 
 
 def _unreachable(path: str, error: HTTPError, *, status: int | None = None) -> ClusterError:

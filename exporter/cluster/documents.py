@@ -352,8 +352,9 @@ class Event(Struct):
 
 
 class Status(Struct):
-    """meta.k8s.io/v1 Status: an error within a watch."""
+    """meta.k8s.io/v1 Status: why a request or a watch failed."""
 
+    kind: str | None = None
     code: int | None = None
     reason: Text | None = None
     message: str | None = None
