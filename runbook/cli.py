@@ -23,7 +23,7 @@ from exporter.version import VERSION
 from runbook import answers
 from runbook.commands import ABORT, RESTART, RESUME, Way, perform
 from runbook.outcomes import EXIT_CODES, Outcome
-from runbook.preconditions import OVERRIDES
+from runbook.preconditions import OVERRIDES, RESUME_OVERRIDES
 from runbook.reach import Reach
 from runbook.reporters.answer import exit_code
 from runbook.reporters.check_text import check_parts
@@ -63,6 +63,14 @@ class Duration(click.ParamType[timedelta]):
 
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+def _accepting(name: str) -> Decorator:
+    """Return the option that accepts what would be refused."""
+    text = OVERRIDES[name]
+    option = f"accept_{name.replace('-', '_')}"
+    return click.option(f"--accept-{name}", option, is_flag=True, default=None, help=f"{text[0].upper()}{text[1:]}.")
+
 
 ACCESS: tuple[Decorator, ...] = (
     # Eager: the list of commands that --help shows follows from it.
@@ -156,22 +164,13 @@ RESTARTING: tuple[Decorator, ...] = (
         help="Follow the run that is open, wherever it runs, and end as it ends; begin none.",
     ),
     click.option("--in-job", metavar="NAME", hidden=True, help="The Job that this is a pod of."),
-    *(
-        click.option(
-            f"--accept-{name}",
-            f"accept_{name.replace('-', '_')}",
-            is_flag=True,
-            default=None,
-            help=f"{text[0].upper()}{text[1:]}.",
-        )
-        for name, text in OVERRIDES.items()
-    ),
+    *map(_accepting, OVERRIDES),
 )
 
 BY_VERB = {
     "check": ACCESS + REACHING,
     "restart": ACCESS + REACHING + RUNNING + DRAINING + SETTLING + WAITING + RESTARTING,
-    "resume": ACCESS + REACHING + RUNNING + DRAINING + SETTLING + WAITING,
+    "resume": ACCESS + REACHING + RUNNING + DRAINING + SETTLING + WAITING + tuple(map(_accepting, RESUME_OVERRIDES)),
     "abort": ACCESS + REACHING + RUNNING,
 }
 """The options of each command: those that have an effect in it."""

@@ -139,7 +139,12 @@ def _start(session: Session, target: Target, reporter: Reporter) -> Ending:
     ending = ending or _ask(plan, session.options, reporter)
     if ending is not None or job is None:
         return ending or Ending(Outcome.REFUSED, "there is no CronJob")
-    return in_cluster.start(session, target, job, reporter.tell)
+    try:
+        return in_cluster.start(session, target, job, reporter.tell)
+    except ClusterError as error:
+        if error.refused:
+            raise
+        return Ending(Outcome.NOT_BEGUN, f"whether the Job was created is not known: {error}")
 
 
 def _following(way: Way, session: Session, target: Target, ending: Ending) -> tuple[str, ...]:
@@ -237,8 +242,11 @@ def _facts(way: Way, session: Session, target: Target, user: str, *, keda: bool)
     autoscalers = gatherer.autoscalers(keda=keda)
     pausing = session.options.pause and not session.options.in_cluster
     more = [right for each in autoscalers if pausing for right in controllers.rights_to_pause(each)]
-    if any(view.volumes.named for view in views.values()):
+    if way.opens and any(view.volumes.named for view in views.values()):
         more.append(rights.to_read_claims(target))
+    record = gatherer.record()
+    run = None if way.opens or isinstance(record, RecordError) else record.run
+    more += [right for each in run.paused for right in rights.to_unpause(target, each.path)] if run else []
     denied = gatherer.denied(more)
     if denied:
         return _facts_of_rights(session, user, denied)
@@ -246,7 +254,7 @@ def _facts(way: Way, session: Session, target: Target, user: str, *, keda: bool)
     sight = session.looker(target, session.reader).look(probe=session.options.verify)
     return replace(
         _facts_of_rights(session, user, ()),
-        record=gatherer.record(),
+        record=record,
         views=views,
         replica_sets=gatherer.replica_sets(),
         pods=gatherer.pods(),

@@ -60,7 +60,7 @@ def drain_progress(
     owned = [replica_set for replica_set in replica_sets if replica_set.owner_uid == worker.uid]
     known = pods_of(worker, replica_sets, pods, others=others, ignored=ignored)
     recorded = set(initial) - {pod.uid for pod in known}
-    mine = (*known, *(pod for pod in pods if pod.uid in recorded))
+    mine = (*known, *(pod for pod in pods if pod.uid in recorded and pod.name not in ignored))
     live = tuple(pod for pod in mine if not pod.terminal)
     if why := _why_not_yet(worker, owned, live):
         return Draining(worker.workload, why, live)

@@ -75,6 +75,8 @@ class Engine:
         self._seen_old = False
         """Whether the old certificate was seen after the latest restart: only then there is a further one."""
         self._most_restarts = MAX_RESTARTS
+        self._settled_by: float | None = None
+        """Until when, on the clock's monotonic time, the target has to stay rolled out; None while it does."""
 
     # --- the commands ----------------------------------------------------------------------------------
 
@@ -275,7 +277,7 @@ class Engine:
         """Decide what follows when the operator asked to stop: what was begun is finished, or left, or undone."""
         run = self._hold.run
         if run.step in BEFORE_DRAIN and not _may_have_scaled(run):
-            raise _Halt(Outcome.INTERRUPTED, "interrupted before the drain: nothing was changed")
+            raise _Halt(Outcome.INTERRUPTED, "interrupted before the drain")
         if run.step in PUTTING_BACK or run.put_back is not None:
             text = "the workers are being put back, that goes on; Ctrl-C once more leaves it as it is"
             yield Tell(Remark(Level.WARNING, text))
@@ -339,7 +341,7 @@ class Engine:
         except LostError as lost:
             # What looked like a contest was the work of whoever has taken over.
             return Ending(Outcome.LOCKED, f"{lost}; nothing more was changed", hold.journal.record.run)
-        except (ClusterError, GivenUpError, Interrupted, fence.ContestedError) as error:
+        except (ClusterError, GivenUpError, Interrupted, RecordError, fence.ContestedError) as error:
             yield Tell(Remark(Level.WARNING, f"that could not be noted in the record: {error}"))
         return Ending(halt.outcome, halt.message, hold.journal.record.run)
 
@@ -407,7 +409,7 @@ class Engine:
 
         noting = {"attempts": run.attempts, "revision": run.revision}
         yield from hold.change(self._orders.target.workload, run.workload_uid, what, make, noting)
-        self._wanted, self._seen_old = Wanted.RESTART, False
+        self._wanted, self._seen_old, self._settled_by = Wanted.RESTART, False, None
         yield from hold.reach(Step.RESTARTING)
         yield from hold.announce("RestartAsked", f"run {run.id}: {what}")
 
@@ -443,6 +445,7 @@ class Engine:
         again = hold.run.attempts < self._most_restarts
         match seen:
             case None:
+                self._expect_to_stay_rolled_out()
                 yield from hold.note(step=Step.RESTARTING)
             case phases.Verification(Finding.ISSUED, proof):
                 yield from hold.reach(Step.VERIFIED)
@@ -458,6 +461,14 @@ class Engine:
                 yield from self._not_verified(why)
             case phases.Verification(_, why):
                 raise _Halt(Outcome.RESTART_FAILED, f"what is presented is not valid: {why}")
+
+    def _expect_to_stay_rolled_out(self) -> None:
+        """Give a target that is not rolled out any more as long as a restart and a verification may take, once."""
+        limits, now = self._orders.limits, self._clock.monotonic()
+        if self._settled_by is None:
+            self._settled_by = now + (limits.restart + limits.verify).total_seconds()
+        if now > self._settled_by:
+            raise _Halt(Outcome.RESTART_FAILED, "the target does not stay rolled out")
 
     def _not_verified(self, why: str) -> Steps[None]:
         """Decide what follows when what is presented could not be seen: at worst it is what was loaded before."""

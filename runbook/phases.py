@@ -378,7 +378,8 @@ def _until(
         left = deadline - hold.clock.monotonic()
         over_once = waiting_for is None
         every = min(POLL, 2 * every)
-        pause = APART if over_once else min(every, 0.2 * 2**failures if failures else every, max(left, APART))
+        again = 0.2 * 2 ** min(failures, 10) if failures else every
+        pause = APART if over_once else min(every, again, max(left, APART))
         pods = yield from hold.leases.wait(pause, early=not over_once and not failures)
         if on_pods is not None:
             yield from on_pods(pods)

@@ -16,6 +16,7 @@ from exporter.run_record import RecordError
 from runbook import controllers, quotas, unreachable
 from runbook.controllers import Autoscaler, Pause
 from runbook.dry_run import Tried
+from runbook.engine import PUTTING_BACK
 from runbook.facts import Facts
 from runbook.health import Trouble, symptoms
 from runbook.hold import Limits
@@ -118,6 +119,12 @@ def credential(facts: Facts, asked: Asked) -> Iterator[Check]:
         yield _refused("credential", f"{text}, before the run may have ended", remedy)
     else:
         yield _passed("credential", text)
+
+
+def credential_left(facts: Facts, asked: Asked) -> Iterator[Check]:
+    """As `credential`, but a warning: a run that is open has to be ended."""
+    for each in credential(facts, asked):
+        yield _warned(each.name, each.text, each.remedy) if each.result is CheckResult.REFUSED else each
 
 
 def clock(facts: Facts, _: Asked) -> Iterator[Check]:
@@ -253,6 +260,13 @@ def data(facts: Facts, asked: Asked) -> Iterator[Check]:
         if view.volumes.of_the_pod:
             text = f"new pods of {name} start without what is in {', '.join(view.volumes.of_the_pod)}"
             yield Check("data", CheckResult.NOTED, text)
+
+
+def data_left(facts: Facts, asked: Asked) -> Iterator[Check]:
+    """As `data`, where the open run may still scale a worker to 0."""
+    run = None if isinstance(facts.record, RecordError) else facts.record.run
+    if run is not None and run.put_back is None and run.step not in PUTTING_BACK:
+        yield from data(facts, asked)
 
 
 def owners(facts: Facts, asked: Asked) -> Iterator[Check]:
@@ -638,8 +652,10 @@ FOR_RESTART: tuple[Precondition, ...] = (
 )
 FOR_START = tuple(each for each in FOR_RESTART if each is not credential)
 """For a run in the cluster, whose credentials are not those of whoever starts it."""
-FOR_RESUME: tuple[Precondition, ...] = (rights, credential, clock, open_run, workloads, data)
-FOR_ABORT: tuple[Precondition, ...] = (rights, credential, clock, open_run)
+FOR_RESUME: tuple[Precondition, ...] = (rights, credential_left, clock, open_run, workloads, data_left)
+FOR_ABORT: tuple[Precondition, ...] = (rights, credential_left, clock, open_run)
+RESUME_OVERRIDES = ("data",)
+"""What `resume` may be told to accept; nothing that `abort` checks can be overridden, or has to be."""
 
 
 def _is_at_0(facts: Facts, asked: Asked) -> bool:

@@ -86,6 +86,14 @@ def to_see_budgets(target: Target) -> Right:
     return Right("list", "policy", "poddisruptionbudgets", target.workload.namespace, why="which of them cover it")
 
 
+def to_unpause(target: Target, path: str) -> Iterator[Right]:
+    """Yield what it takes to end the pause of a ScaledObject at this path; nothing for other objects."""
+    if "/scaledobjects/" in path:
+        for verb in ("get", "patch"):
+            name = path.rpartition("/")[2]
+            yield Right(verb, "keda.sh", "scaledobjects", target.workload.namespace, name, why="ending its pause")
+
+
 def to_see_quotas(target: Target) -> Right:
     """Return what it takes to see whether ResourceQuotas leave room for new pods; a run goes without."""
     return Right("list", "", "resourcequotas", target.workload.namespace, why="whether there is room for new pods")

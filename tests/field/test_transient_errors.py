@@ -11,6 +11,7 @@ from rehearsal.api.server import Request
 from tests.field import runbook
 from tests.field.record import case
 from tests.field.runbook import Cluster
+from tests.field.test_admission import CRON_JOB
 from tests.field.workloads import SERVICE, WORKERS
 
 Refuse = Callable[[Request], Refusal | None]
@@ -114,3 +115,23 @@ def test_the_lock_is_renewed_during_the_routing_delay() -> None:
         assert ran.code == 0, ran
         assert renewed[-1] - renewed[0] > 300
         assert max(after - before for before, after in itertools.pairwise(renewed)) <= 21
+
+
+@case(
+    "D6",
+    situation="the API server does not answer whether it has created the Job of a run in the cluster",
+    says="that this is not known, and the command that looks; not that nothing was changed",
+    found_by="reader",
+)
+def test_a_job_that_may_have_been_created_is_not_said_to_be_missing() -> None:
+    def fault(request: Request) -> Refusal | None:
+        creates = request.method == "POST" and request.path.endswith("/jobs") and not request.dry_run
+        return Refusal(504, "Timeout", "the request did not complete") if creates else None
+
+    with runbook.cluster(SERVICE, WORKERS, CRON_JOB) as shop:
+        shop.refuse(fault)
+        ran = shop.run("restart-svc --yes --in-cluster")
+        assert ran.code == 1, ran
+        assert "whether the Job was created is not known" in ran.text
+        assert "nothing was changed" not in ran.text
+        assert "runbook restart-svc --attach" in ran.text

@@ -33,6 +33,7 @@ def judged(
     worker: Document | None = None,
     replica_sets: list[Document] | None = None,
     initial: tuple[str, ...] = (),
+    ignored: tuple[str, ...] = (),
 ) -> Drained | Draining | Contest:
     sets = [a_replica_set(WORKER, replicas=0)] if replica_sets is None else replica_sets
     return drain_progress(
@@ -41,6 +42,7 @@ def judged(
         [pod_state(pod) for pod in pods],
         uid=UID,
         initial=initial,
+        ignored=ignored,
     )
 
 
@@ -180,3 +182,9 @@ def test_drained_is_said_exactly_when_no_pod_of_it_has_anything_left_to_run(
         assert {pod.name for pod in progress.pods} == alive
     else:
         assert isinstance(progress, Drained)
+
+
+def test_a_pod_that_is_to_be_ignored_is_not_waited_for_although_it_was_recorded() -> None:
+    stray = a_pod("stray", "worker-new", **merged(WORKER_LABELS, {"metadata": {"ownerReferences": []}}))
+    assert isinstance(judged(stray, initial=("uid-of-stray",)), Draining)
+    assert isinstance(judged(stray, initial=("uid-of-stray",), ignored=("stray",)), Drained)

@@ -117,6 +117,11 @@ def test_a_webhook_that_knows_no_dry_run_says_nothing_of_the_real_write() -> Non
     assert unknown.sentence == "The API server accepted 1 writes; 1 could not be tried."
 
 
+def test_an_event_that_would_be_refused_stands_in_nobodys_way() -> None:
+    event = Change("event DryRun", Verb.CREATE, "/api/v1/namespaces/x/events", {})
+    assert tried([(event, refused(403, "exceeded quota"))]) == Tried(0, (), ((event.what, "exceeded quota"),))
+
+
 @pytest.mark.parametrize("status", [None, 401, 429, 500, 503])
 def test_an_api_server_that_does_not_say_has_accepted_nothing(status: int | None) -> None:
     with pytest.raises(ClusterError):

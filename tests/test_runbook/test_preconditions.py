@@ -5,12 +5,15 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from exporter.cluster.credential import Credential, CredentialKind
 from exporter.model import Certificate, ProbeFailure, Workload
 from exporter.run_record import RecordError, Step
+from runbook.cli import main
 from runbook.controllers import Autoscaler
 from runbook.facts import Facts
+from runbook.outcomes import Outcome
 from runbook.plan import Check, CheckResult
 from runbook.preconditions import FOR_ABORT, FOR_RESTART, FOR_RESUME, OVERRIDES, Precondition, check
 from runbook.quotas import Quota
@@ -364,3 +367,27 @@ def test_resume_never_asks_what_only_a_new_run_must_know() -> None:
     found = checks(facts(record=Record(RUN), worker=a_deployment(WORKER, 0), **graced(30)), FOR_RESUME)
     assert {each.result for each in found} == {CheckResult.PASSED}
     assert TARGET.workload == DEPLOYMENT
+
+
+@pytest.mark.parametrize(("verb", "preconditions"), [("resume", FOR_RESUME), ("abort", FOR_ABORT)])
+def test_what_going_on_refuses_can_be_accepted_by_an_option_of_that_verb(
+    verb: str, preconditions: tuple[Precondition, ...]
+) -> None:
+    shown = CliRunner().invoke(main, [f"{verb}-build-service", "--help"]).output
+    for case in REFUSED:
+        found = check(preconditions, replace(given(case), record=Record(RUN)), asked(**case.asked))
+        refused = {each.name for each in found if each.result is CheckResult.REFUSED and "--accept-" in each.remedy}
+        assert all(f"--accept-{name}" in shown for name in refused), (case.name, refused)
+
+
+@pytest.mark.parametrize("step", [Step.VERIFIED, Step.SCALED_UP, Step.UNPAUSED])
+def test_what_a_drain_would_delete_stands_in_the_way_only_while_one_may_come(step: Step) -> None:
+    losing = facts(record=Record(RUN), worker=a_deployment(WORKER, 2, **LOSING))
+
+    def results(run: Run) -> set[CheckResult]:
+        found = check(FOR_RESUME, replace(losing, record=Record(run)), asked())
+        return {each.result for each in found if each.name == "data"}
+
+    assert results(RUN) == {CheckResult.REFUSED}
+    assert results(replace(RUN, step=step)) == set()
+    assert results(replace(RUN, put_back=Outcome.ABORTED)) == set()
