@@ -200,7 +200,7 @@ def test_r15_a_keda_that_does_not_pause_when_it_is_told_to_drains_nothing(ground
         assert ran.code == REFUSED, str(ran)
         assert "does not say that it is" in ran.ended["message"]
         assert _annotations(drained, path) == {}
-        drained.assert_settled(worker=RECORDED)
+        assert (drained.replicas(), drained.open_run, drained.marks()) == (RECORDED, None, {})
 
 
 def _annotations(drained: DrainedGround, path: str) -> dict[str, str]:

@@ -26,7 +26,8 @@ def working(ground: Ground) -> Iterator[WorkingGround]:
 
 def changed(request: Request, part: str) -> dict[str, Any]:
     """What a request changes in a part of a workload; nothing if it is another request."""
-    patched = request.document if request.method == "PATCH" and "/apis/apps/" in request.path else {}
+    patches = request.is_write and request.method == "PATCH" and "/apis/apps/" in request.path
+    patched = request.document if patches else {}
     found: dict[str, Any] = patched.get(part, {})
     return found
 
