@@ -67,7 +67,7 @@ class ClusterError(Exception):
     def denied(self) -> bool:
         """Admission denied the object: a webhook, a ValidatingAdmissionPolicy, a quota, Pod Security, a LimitRange.
 
-        The same object would be denied again, whoever sends it. A webhook or a policy chooses its status (400 and 422
+        The same object would be denied again for every client. A webhook or a policy chooses its status (400 and 422
         by default); the others answer 403 as the authorizer does, whose words are always `User "…" cannot …`: that
         may change while we wait (k8s.io/apiserver, `responsewriters.Forbidden` and `webhook/errors.ToStatusErr`).
         """

@@ -3,7 +3,7 @@
 Stored documents are never changed in place: whoever changes one works on a `clone`.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -63,12 +63,6 @@ def controller_uid(document: Mapping[str, Any]) -> str | None:
     """Return the UID of the owner that controls it."""
     references = document["metadata"].get("ownerReferences") or ()
     return next((reference["uid"] for reference in references if reference.get("controller")), None)
-
-
-def controlled_by(owner: Mapping[str, Any], documents: Iterable[Document]) -> Iterator[Document]:
-    """Yield those of the documents that an owner controls."""
-    uid = uid_of(owner)
-    return (document for document in documents if controller_uid(document) == uid)
 
 
 def owner_reference(owner: Mapping[str, Any]) -> Document:

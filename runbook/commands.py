@@ -97,12 +97,9 @@ def _here(way: Way, session: Session, target: Target, reporter: Reporter) -> End
     orders = _orders(session, target, gathered)
     tries = session.options.dry_run or way is not ABORT  # what restores the workers is tried in any case
     tried = Tried() if not tries or _settled(way, checks) else _try_writes(way, session, orders, gathered)
-    plan = _plan(way, session, target, gathered, (*checks, *(preconditions.admission(tried) if tried.any else ())))
+    plan = _plan(way, session, target, gathered, (*checks, *preconditions.admission(tried)))
     reporter.plan(plan)
-    ending = _stopped(way, gathered, plan)
-    if ending is None and session.options.dry_run:
-        ending = _dry_run_ended(tried)
-    ending = ending or _ask(plan, session.options, reporter)
+    ending = _ended_by_plan(way, session, gathered, plan, tried) or _ask(plan, session.options, reporter)
     return ending or _run(way, session, orders, gathered, reporter)
 
 
@@ -127,16 +124,12 @@ def _start(session: Session, target: Target, reporter: Reporter) -> Ending:
     tried = Tried()
     if job is not None and not _settled(START, checks):
         tried = session.gatherer(target).try_writes([job])
-    found = (*checks, *(preconditions.admission(tried) if tried.any else ()))
-    plan = _plan(START, planning_with, target, gathered, found)
+    plan = _plan(START, planning_with, target, gathered, (*checks, *preconditions.admission(tried)))
     reporter.plan(plan)
     run = _open_run(gathered.facts)
     if run is not None and run.ended is None:
         return Ending(Outcome.LOCKED, f"run {run.id} of {run.operator.user} is at {run.step}")
-    ending = _stopped(START, gathered, plan)
-    if ending is None and session.options.dry_run:
-        ending = _dry_run_ended(tried)
-    ending = ending or _ask(plan, session.options, reporter)
+    ending = _ended_by_plan(START, session, gathered, plan, tried) or _ask(plan, session.options, reporter)
     if ending is not None or job is None:
         return ending or Ending(Outcome.REFUSED, "there is no CronJob")
     try:
@@ -316,10 +309,6 @@ def _try_writes(way: Way, session: Session, orders: Orders, gathered: Gathered) 
     return gatherer.try_writes(changes)
 
 
-def _dry_run_ended(tried: Tried) -> Ending:
-    return Ending(Outcome.DRY_RUN, f"Dry run: nothing was changed. {tried.sentence}")
-
-
 def _plan(way: Way, session: Session, target: Target, gathered: Gathered, checks: tuple[Check, ...]) -> Plan:
     facts = gathered.facts
     run = _open_run(facts)
@@ -346,12 +335,14 @@ def _plan(way: Way, session: Session, target: Target, gathered: Gathered, checks
     )
 
 
-def _stopped(way: Way, gathered: Gathered, plan: Plan) -> Ending | None:
-    """End here if something stands in the way, or there is nothing to do."""
+def _ended_by_plan(way: Way, session: Session, gathered: Gathered, plan: Plan, tried: Tried) -> Ending | None:
+    """End here if something stands in the way, there is nothing to do, or only the plan was asked for."""
     if plan.refused:
         return Ending(Outcome.REFUSED, "; ".join(check.text for check in plan.refused), _open_run(gathered.facts))
     if way.opens and plan.nothing_to_do:
         return Ending(Outcome.NOTHING_TO_DO, plan.nothing_to_do)
+    if session.options.dry_run:
+        return Ending(Outcome.DRY_RUN, f"Dry run: nothing was changed. {tried.sentence}")
     return None
 
 

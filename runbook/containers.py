@@ -1,6 +1,6 @@
 """Which of a pod's containers do the work that a drain waits for, and how they ended. Pure.
 
-Sidecars are told apart because they are often killed at the end of a grace period without any work of their own
+Sidecars are distinguished because they are often killed at the end of a grace period without any work of their own
 (openshift/origin#17101: a proxy that ends with 137 at each drain). Those that Kubernetes knows, init containers with
 `restartPolicy: Always`, have statuses of their own (`initContainerStatuses`) and are never looked at here.
 """

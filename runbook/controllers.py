@@ -18,7 +18,7 @@ from runbook.workloads import KINDS, WorkloadView
 KEDA_PAUSED_REPLICAS = "autoscaling.keda.sh/paused-replicas"
 KEDA_PAUSED = "autoscaling.keda.sh/paused"
 KEDA_ONE_WAY = ("autoscaling.keda.sh/paused-scale-in", "autoscaling.keda.sh/paused-scale-out")
-"""Pauses of one direction (KEDA 2.18): the other one goes on, and the condition Paused is True all the same."""
+"""Pauses of one direction (KEDA 2.18): the other one goes on, and the condition Paused is True anyway."""
 FLUX_RECONCILE = "kustomize.toolkit.fluxcd.io/reconcile"
 FLUX_LABELS = ("kustomize.toolkit.fluxcd.io/name", "helm.toolkit.fluxcd.io/name")
 ARGO_TRACKING = "argocd.argoproj.io/tracking-id"
@@ -153,7 +153,7 @@ def reports_paused(document: Mapping[str, Any]) -> bool | None:
 
 
 def pause(autoscaler: Autoscaler, replicas: int) -> Pause:
-    """Judge what pauses a ScaledObject of a workload of so many replicas.
+    """Judge what pauses a ScaledObject of a workload with that many replicas.
 
     HELD is one that somebody else holds at just that number (`paused-replicas`). CONTRADICTORY is what KEDA may act on
     at any reconcile, or what it wrongly takes for paused already, so that pausing it would change nothing (keda#6982,
@@ -176,7 +176,7 @@ def pause_of(autoscaler: Autoscaler) -> Paused:
     """Return how KEDA is kept away: paused at whatever number of replicas there is, which only we change then.
 
     `paused-replicas` is none of it, and is taken off: to KEDA it is a number to scale to, at any reconcile (after a
-    restart of the operator, or an apply), whoever has scaled the workload meanwhile (keda#7663, keda#7231).
+    restart of the operator, or an apply), regardless of who scaled the workload (keda#7663, keda#7231).
     """
     during = {KEDA_PAUSED: "true", KEDA_PAUSED_REPLICAS: None}
     return Paused(autoscaler.path, during, {key: autoscaler.annotations.get(key) for key in during})
@@ -258,7 +258,7 @@ def restarter(view: WorkloadView) -> str | None:
 
 
 def other_scaler(view: WorkloadView) -> str | None:
-    """Return who else seems to scale a workload: kube-downscaler, or whoever wrote its replicas through `scale`.
+    """Return what else seems to scale a workload: kube-downscaler, or a client that wrote its replicas through `scale`.
 
     Autoscalers of any kind write there; so do people, whose field managers are known.
     """

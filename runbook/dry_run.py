@@ -19,7 +19,7 @@ from runbook.hold import Orders, opened
 from runbook.journal import record_change
 from runbook.leases import LeaseView, creation, seizure
 from runbook.record import Record, Run
-from runbook.workloads import REPLICAS_ANNOTATION, RUN_ANNOTATION, WorkloadView, reference
+from runbook.workloads import REPLICAS_ANNOTATION, RUN_ANNOTATION, WorkloadView, counted, reference
 
 NO_DRY_RUN = "does not support dry run"
 """What the API server says where a webhook has side effects: it cannot be asked, and says nothing of the real write."""
@@ -29,7 +29,7 @@ NO_DRY_RUN = "does not support dry run"
 class Tried:
     """What came of a run's writes as dry runs: how many were accepted, and for the others why not.
 
-    `denied` are those that would be refused, `unknown` those of which that cannot be told.
+    `denied` are those that would be refused, `unknown` those of which that is unknown.
     """
 
     accepted: int = 0
@@ -45,7 +45,7 @@ class Tried:
     def sentence(self) -> str:
         """How many were accepted, as a sentence."""
         if self.unknown:
-            return f"The API server accepted {self.accepted} writes; {len(self.unknown)} could not be tried."
+            return f"The API server accepted {counted(self.accepted, 'write')}; {len(self.unknown)} could not be tried."
         count = "the only write" if self.accepted == 1 else f"all {self.accepted} writes"
         return f"The API server accepted {count}."
 
@@ -85,7 +85,7 @@ def intended(
     """Yield what a run would write from here to its end, against the cluster as it is now.
 
     Args:
-        orders: what the command was told.
+        orders: the options of the command.
         views: those of its workloads that exist; all of them if it opens a run.
         leases: the Leases that it takes by their path, None for one that does not exist.
         record: as it was read.

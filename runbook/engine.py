@@ -75,7 +75,7 @@ class Engine:
         self._seen_old = False
         """Whether the old certificate was seen after the latest restart: only then there is a further one."""
         self._most_restarts = MAX_RESTARTS
-        self._settled_by: float | None = None
+        self._stable_by: float | None = None
         """Until when, on the clock's monotonic time, the target has to stay rolled out; None while it does."""
 
     # --- the commands ----------------------------------------------------------------------------------
@@ -113,7 +113,7 @@ class Engine:
         ended = (yield from self._open_run()).ended
         self._after_contest = ended is Outcome.CONTESTED
         if ended in (Outcome.CONTESTED, Outcome.RESTART_FAILED):
-            # Somebody was told, and has repaired the template, or deployed another: whether it serves is what counts.
+            # Somebody may have repaired the template, or deployed another: what counts is whether it serves.
             self._wanted = Wanted.PRESENT
         yield from self._hold.take_over()
         run = self._hold.run
@@ -409,7 +409,7 @@ class Engine:
 
         noting = {"attempts": run.attempts, "revision": run.revision}
         yield from hold.change(self._orders.target.workload, run.workload_uid, what, make, noting)
-        self._wanted, self._seen_old, self._settled_by = Wanted.RESTART, False, None
+        self._wanted, self._seen_old, self._stable_by = Wanted.RESTART, False, None
         yield from hold.reach(Step.RESTARTING)
         yield from hold.announce("RestartAsked", f"run {run.id}: {what}")
 
@@ -465,9 +465,9 @@ class Engine:
     def _expect_to_stay_rolled_out(self) -> None:
         """Give a target that is not rolled out any more as long as a restart and a verification may take, once."""
         limits, now = self._orders.limits, self._clock.monotonic()
-        if self._settled_by is None:
-            self._settled_by = now + (limits.restart + limits.verify).total_seconds()
-        if now > self._settled_by:
+        if self._stable_by is None:
+            self._stable_by = now + (limits.restart + limits.verify).total_seconds()
+        if now > self._stable_by:
             raise _Halt(Outcome.RESTART_FAILED, "the target does not stay rolled out")
 
     def _not_verified(self, why: str) -> Steps[None]:

@@ -384,7 +384,7 @@ def opened(
     """Return a new run, with all that is needed to undo it.
 
     Args:
-        orders: what the command was told.
+        orders: the options of the command.
         views: the target and its workers, as they are.
         pods: the UIDs of the workers' pods.
         now: when it begins.

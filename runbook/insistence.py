@@ -1,7 +1,7 @@
 """Retries of API requests: which errors, how often, which are final. Pure.
 
 An error is never an answer: "forbidden" or "no connection" does not mean that there are no pods. What the server
-refuses for a reason that time does not mend (a malformed request, an object that is gone, one that admission denies)
+refuses for a reason that time does not fix (a malformed request, an object that is gone, one that admission denies)
 is raised at once.
 
 A run retries by `insist`, which keeps the lock. What is read before a run is begun goes through
@@ -33,14 +33,14 @@ class GivenUpError(Exception):
 
 
 class Keeper(Protocol):
-    """What keeps the lock meanwhile: `runbook.leases.Leases`."""
+    """What keeps the lock: `runbook.leases.Leases`."""
 
     def hold(self) -> Steps[None]:
         """Return only while the lock is ours."""
         ...
 
     def wait(self, seconds: float) -> Steps[object]:
-        """Wait so long, and keep the lock meanwhile."""
+        """Wait, and keep the lock."""
         ...
 
 

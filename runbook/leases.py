@@ -132,7 +132,7 @@ class Leases:
             early: whether a change ends the wait; then it may last `PIECE` at most.
 
         Returns:
-            The pods that a watch has shown meanwhile.
+            The pods that a watch has shown in that time.
 
         Raises:
             LostError: the lock is another's now.

@@ -20,7 +20,7 @@ DEPLOYMENT_DEFAULT = "25%"
 
 @dataclass(frozen=True, slots=True)
 class Turns:
-    """How pods are replaced: so many turns, one after another, each of up to `size` pods.
+    """How pods are replaced: `count` turns, one after another, each of up to `size` pods.
 
     `unavailable` is how many of them are away at the same time; `overlapping`: new pods start while old ones end.
     """
@@ -109,7 +109,7 @@ def exact(length: timedelta) -> str:
 
 
 def in_words(turns: Turns, pods: int) -> str:
-    """Say how so many pods are replaced: `one after another`, `all at once`; empty for a single one."""
+    """Say how that many pods are replaced: `one after another`, `all at once`; empty for a single one."""
     if pods < 2:
         return ""
     if turns.size >= pods:

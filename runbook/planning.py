@@ -15,7 +15,7 @@ from runbook.hold import Limits
 from runbook.pace import drain_span, in_words, turns_of
 from runbook.plan import Busy, Check, CheckResult, Plan, PlannedChange
 from runbook.record import Paused, Run
-from runbook.workloads import reference
+from runbook.workloads import counted, reference
 
 END_MARGIN = timedelta(seconds=30)
 """What a kubelet may need beyond a grace period to report a pod's end."""
@@ -43,7 +43,7 @@ def limits(target: Target, facts: Facts, *, drain: timedelta | None, restart: ti
 
 
 def pauses(target: Target, facts: Facts) -> Iterator[Paused]:
-    """Yield what is to be kept away meanwhile: KEDA, where it is not paused already, and Flux."""
+    """Yield what is paused during the run: KEDA, where it is not paused already, and Flux."""
     for autoscaler in facts.autoscalers:
         view = facts.views.get(autoscaler.workload)
         if view is not None and controllers.pause(autoscaler, view.replicas) in (Pause.NONE, Pause.HELD):
@@ -86,11 +86,11 @@ def restart_changes(
         if worker in facts.views:
             view = facts.views[worker]
             turn = " (one after another)" if view.pace.in_order and view.replicas > 1 else ""
-            after = f"0 until restarted, then {_replicas(view.replicas)}{turn}"
-            yield PlannedChange(reference(worker), _replicas(view.replicas), after)
+            after = f"0 until restarted, then {counted(view.replicas, 'replica')}{turn}"
+            yield PlannedChange(reference(worker), counted(view.replicas, "replica"), after)
     if target.workload in facts.views:
         view = facts.views[target.workload]
-        pods, turns = _pods(view.replicas), in_words(turns_of(view), view.replicas)
+        pods, turns = counted(view.replicas, "pod"), in_words(turns_of(view), view.replicas)
         after = " ".join(filter(None, (f"{pods}, restarted", turns)))
         yield PlannedChange(reference(target.workload), f"{pods} as they run", after)
 
@@ -102,8 +102,8 @@ def remaining_changes(target: Target, facts: Facts, run: Run, *, abort: bool) ->
     views = {reference(workload): view for workload, view in facts.views.items()}
     onward = not abort and run.put_back is None and run.step not in PUTTING_BACK
     for name, worker in run.workers.items():
-        now = _replicas(views[name].replicas) if name in views else "gone"
-        then = _replicas(worker.replicas)
+        now = counted(views[name].replicas, "replica") if name in views else "gone"
+        then = counted(worker.replicas, "replica")
         yield PlannedChange(name, now, f"0 until restarted, then {then}" if onward else then)
     if onward and run.step in BEFORE_RESTART:
         yield PlannedChange(reference(target.workload), "as it runs", "restarted")
@@ -141,10 +141,11 @@ def make_plan(
         ),
         limits=(("drain", limits.drain), ("restart", limits.restart), ("verification", limits.verify)),
         on_failure=(
-            "workers not finished in time: no restart, workers put back (exit code 5)",
+            "workers not finished in time: no restart, workers restored (exit code 5)",
             "not rolled out in time: workers stay at 0, the record says so (6)",
-            "the old certificate again: one more restart, then workers put back (8)",
+            "the old certificate again: one more restart, then workers restored (8)",
             "somebody else changes what this works on: it stops there (9)",
+            "the certificate cannot be probed: workers restored if the old one is still accepted (10), else at 0 (6)",
         ),
         nothing_to_do=nothing_to_do(checks),
         phases=phases,
@@ -167,11 +168,3 @@ def why_restart(facts: Facts) -> str:
         return "restart as asked"
     until = f"; after {sight.deadline:%Y-%m-%d %H:%M}Z clients refuse it" if sight.deadline else ""
     return f"a newer certificate was issued than the one that is presented{until}"
-
-
-def _replicas(count: int) -> str:
-    return f"{count} replica" if count == 1 else f"{count} replicas"
-
-
-def _pods(count: int) -> str:
-    return f"{count} pod" if count == 1 else f"{count} pods"

@@ -381,7 +381,7 @@ def reach(facts: Facts, asked: Asked) -> Iterator[Check]:
         text = f"pod {pod.name} cannot be asked what it presents ({pod.failure or pod.reason})"
         yield _warned("reach", text, "--no-verify restarts without looking")
     if sight.pods and len(unseen) == len(sight.pods) and not asked.force:
-        text = f"no pod can be asked what it presents, so success could not be told: {unreachable.why(unseen[0])}"
+        text = f"no pod can be probed, so success could not be verified: {unreachable.why(unseen[0])}"
         yield _refused("reach", text, f"{unreachable.remedy(unseen[0], asked.target)}, or --no-verify")
 
 
@@ -457,7 +457,9 @@ def health(facts: Facts, asked: Asked) -> Iterator[Check]:
             if its := ", ".join(str(symptom) for symptom in found if symptom.trouble is trouble):
                 yield _refused(trouble, f"{name}: {its}: {CONSEQUENCES[trouble, scaled]}", remedy)
         if view.replicas and not found:
-            yield _passed("health", f"{name}: all {view.replicas} pods of its present template are ready")
+            yield _passed(
+                "health", f"{name}: {view.ready} of {view.replicas} pods are Ready, all of its present template"
+            )
 
 
 def drain_timeout(facts: Facts, asked: Asked) -> Iterator[Check]:
@@ -485,7 +487,7 @@ def restart_timeout(facts: Facts, asked: Asked) -> Iterator[Check]:
 
 def _outlasts(name: str, text: str, span: Span, limit: timedelta) -> Iterator[Check]:
     if span.length > limit:
-        said = f"{text.format(exact(span.length))} ({span}), and is given up after {exact(limit)}"
+        said = f"{text.format(exact(span.length))} ({span}), and times out after {exact(limit)}"
         yield _refused(name, said, f"--{name} {int(span.length.total_seconds())}s")
 
 
@@ -554,17 +556,18 @@ def autoscalers(facts: Facts, asked: Asked) -> Iterator[Check]:
         view = facts.views.get(each.workload)
         if view is not None:
             is_target = each.workload == asked.target.workload
-            judge = _scaled_object if each.kind == "ScaledObject" else _horizontal
-            yield judge(each, asked, replicas=view.replicas, is_target=is_target)
+            if each.kind == "ScaledObject":
+                yield _scaled_object(each, asked, replicas=view.replicas, is_target=is_target)
+            else:
+                yield _horizontal(each, is_target=is_target)
     for view in _views(facts, asked):
         if view.workload not in known and (found := controllers.other_scaler(view)) is not None:
             text = f"{found} scales {reference(view.workload)}, and may do so during the run"
-            yield _warned("autoscaler", text, "if it does so by itself, stop it meanwhile")
+            yield _warned("autoscaler", text, "if it does so by itself, stop it during the run")
 
 
-def _horizontal(autoscaler: Autoscaler, _: Asked, *, replicas: int, is_target: bool) -> Check:
-    del replicas
-    least, remedy = autoscaler.min_replicas, "minReplicas 1 meanwhile"
+def _horizontal(autoscaler: Autoscaler, *, is_target: bool) -> Check:
+    least, remedy = autoscaler.min_replicas, "minReplicas 1 during the run"
     if least >= 1:
         then = f"never below {least}" if is_target else "and rests while it is at 0"
         return _passed("autoscaler", f"{autoscaler.description}, {then}")
@@ -579,7 +582,7 @@ def _scaled_object(autoscaler: Autoscaler, asked: Asked, *, replicas: int, is_ta
     if found is Pause.PAUSED:
         return _passed("autoscaler", f"{autoscaler.description}, and is paused")
     if asked.pause and found in (Pause.NONE, Pause.HELD):
-        return Check("autoscaler", CheckResult.NOTED, f"{autoscaler.description}, and is paused meanwhile")
+        return Check("autoscaler", CheckResult.NOTED, f"{autoscaler.description}, and is paused during the run")
     if is_target and found is Pause.HELD:
         return _passed("autoscaler", f"{autoscaler.description}, and is held at {replicas}")
     if is_target and found is not Pause.CONTRADICTORY and autoscaler.min_replicas >= 1:
@@ -611,7 +614,7 @@ def alerts(facts: Facts, asked: Asked) -> Iterator[Check]:
 
 
 def admission(tried: Tried) -> Iterator[Check]:
-    """Every write of the run was tried as a dry run: a policy that denies one is told before the drain."""
+    """Every write of the run was tried as a dry run: a policy that denies one is reported before the drain."""
     for what, why in tried.denied[:MAX_DENIALS]:
         yield _refused("admission", f"the API server refuses to {what}: {why}", "ask for an exception from that policy")
     if more := len(tried.denied) - MAX_DENIALS if len(tried.denied) > MAX_DENIALS else 0:
@@ -619,7 +622,7 @@ def admission(tried: Tried) -> Iterator[Check]:
     if tried.unknown:
         what, why = tried.unknown[0]
         yield _warned("admission", f"{len(tried.unknown)} writes cannot be tried beforehand, as {what}: {why}")
-    if not tried.denied:
+    if tried.any and not tried.denied:
         text = f"{tried.sentence.removesuffix('.')} in a dry run; new pods are admitted when they are made"
         yield _passed("admission", text)
 

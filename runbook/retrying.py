@@ -33,7 +33,7 @@ class Pace:
 BEFORE_RUN = Pace((0.2, 0.5, 1.0, 2.0, 5.0), longest_wish=30.0, unanswered=True)
 """Nothing was changed yet, and a person waits for the plan."""
 IN_RUN = Pace((0.2, 0.5, 1.0), longest_wish=1.0, unanswered=False)
-"""The lock is not renewed meanwhile, so it is short."""
+"""The lock is not renewed in that time, so it is short."""
 
 Result = TypeVar("Result")
 
@@ -41,7 +41,7 @@ Result = TypeVar("Result")
 class RetryingClient(ClusterClient):
     """A client whose requests are made again where their failure may pass; from any thread.
 
-    A refusal of permission is told at once, as is a server that was never reached: nobody waits for a wrong address.
+    A refusal of permission is reported at once, and so is a server that was never reached: its address may be wrong.
     """
 
     def __init__(
@@ -55,8 +55,8 @@ class RetryingClient(ClusterClient):
 
         Args:
             connection: to the API server.
-            pause: waits so many seconds.
-            warn: is told that a request is made a third time, and what the second got.
+            pause: waits this many seconds.
+            warn: gets a warning before the third try: what the second one got.
             pace: how often, and how long it may take.
         """
         super().__init__(connection)

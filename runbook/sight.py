@@ -81,7 +81,7 @@ class TargetSight:
 
     @property
     def by_start(self) -> bool:
-        """Whether it is only told from when containers started, and nothing was asked what it presents."""
+        """Whether it is only known from when containers started, and nothing was probed."""
         return bool(self.uses) and all(use.evidence is Evidence.START_TIME for _, use in self.uses)
 
     @property

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 _OF_THE_POD = ("emptyDir", "ephemeral")
-"""Sources of volumes that begin empty with each pod. Those that are filled anew (Secrets, CSI inline) hold no data."""
+"""Sources of volumes that begin empty with each pod. Those that are filled again (Secrets, CSI inline) hold no data."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -229,6 +229,11 @@ class PodState:
         return self.deleted_by - self.deletion_grace if self.deleted_by is not None else None
 
 
+def counted(count: int, noun: str) -> str:
+    """Say how many: `1 pod`, `3 pods`."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 def reference(workload: Workload) -> str:
     """Return `type/name`, as the configuration and the record write it."""
     return f"{workload.type}/{workload.name}"

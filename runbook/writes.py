@@ -31,7 +31,7 @@ def write(connection: Connection, change: Change, *, dry_run: bool = False) -> A
     if change.verb is Verb.PATCH and not body.get("metadata", {}).get("resourceVersion"):
         raise AssertionError(f"{change.what}: a patch without a resourceVersion may undo what somebody else did")
     if change.verb is Verb.PATCH and dry_run:
-        # What others write meanwhile does not matter: nothing is kept.
+        # What others write in that time does not matter: nothing is kept.
         body["metadata"] = {key: value for key, value in body["metadata"].items() if key != "resourceVersion"}
     method, content_type = _METHODS[change.verb]
     parameters = {"fieldManager": FIELD_MANAGER} | ({"dryRun": "All"} if dry_run else {})

@@ -201,7 +201,7 @@ CHAPTERS = (
             Fault("R12", "two operators at once", "one acts; the other names it, 4"),
             Fault("R13", "an old holder wakes up after a take-over", "its next write is refused"),
             Fault("R14", "a HorizontalPodAutoscaler", "rests at 0; one that scales from 0 is refused"),
-            Fault("R15", "KEDA", "paused at no number and seen to be, put back last; refused before 2.11"),
+            Fault("R15", "KEDA", "paused at no number and seen to be, restored last; refused before 2.11"),
             Fault("R16", "Argo CD and Flux", "refused if seen, contested if not"),
             Fault("R17", "the restart is reverted", "contested, 9"),
             Fault("R18", "available without a new pod", "not rolled out"),

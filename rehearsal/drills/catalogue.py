@@ -97,7 +97,7 @@ DRILLS = (
             Typed(RESTART, 3, "It is refused with the policy's message, before anything is changed."),
             Elsewhere(
                 f"kubectl delete validatingadmissionpolicybinding {deeds.FREEZE}",
-                "Ask whoever keeps the policy that the message names.",
+                "Ask the owner of the policy that the message names.",
                 deeds.end_freeze,
             ),
             _again("Every write of the run is accepted as a dry run."),
@@ -105,7 +105,7 @@ DRILLS = (
         (
             "The write that is denied, the policy and its message, as the API server said them.",
             "Every write of a run is sent as a dry run first; --dry-run does only that, so it can be tried by day.",
-            "Denied after the drain all the same, the run stops at once and restores the workers: exit code 3.",
+            "If it is denied after the drain anyway, the run stops at once and restores the workers: exit code 3.",
         ),
         before=deeds.freeze_templates,
     ),

@@ -72,7 +72,7 @@ class LiveCluster:
         self._working = self._loop.create_task(self._work())
 
     async def close(self) -> None:
-        """End everything; raise what a controller has raised meanwhile."""
+        """End everything; raise what a controller raised."""
         await self.http.close()
         await self._network.end()
         if self._working is not None:

@@ -16,7 +16,7 @@ from exporter.model import Endpoint, Presented, Probe, ProbeFailure, Unanswered
 from rehearsal.pki import der_of
 
 SHARE = 10
-"""Of so many connections one is taken by an old process, where there is one."""
+"""One connection in this many is taken by an old process, where there is one."""
 
 
 @dataclass(frozen=True, slots=True)

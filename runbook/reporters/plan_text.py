@@ -8,7 +8,8 @@ from rich.text import Text
 from runbook.plan import Busy, Check, CheckResult, Plan
 from runbook.reporters.layout import Cell, Form, Part, Signs, cell, grid, item, pairs, section, table, title
 from runbook.reporters.pod_table import pod_table
-from runbook.reporters.wording import counted, length
+from runbook.reporters.wording import length
+from runbook.workloads import counted
 
 RESULTS = {
     CheckResult.PASSED: ("done", "good"),

@@ -16,7 +16,8 @@ from runbook.events import PodLine, Progress
 from runbook.reporters.layout import INDENT, Cell, Form, cell, grid, item
 from runbook.reporters.picture import Picture, Stage
 from runbook.reporters.pod_table import pod_table
-from runbook.reporters.wording import PHASES, counted, length, ticking
+from runbook.reporters.wording import PHASES, length, ticking
+from runbook.workloads import counted
 
 FEWER = (1000, 40, 20, 10, 5, 2, 0)
 """How many pods of a workload are shown, until all fits."""

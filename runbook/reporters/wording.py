@@ -9,6 +9,7 @@ from exporter.judgement import Reason, WindowState
 from exporter.model import IssuedEvidence
 from exporter.run_record import Step
 from runbook.events import Phase
+from runbook.workloads import counted
 
 LONGEST = 1000
 """Characters of one piece of foreign text that are shown: an error page of a proxy is not a message."""
@@ -70,11 +71,6 @@ def distance(at: datetime, now: datetime) -> str:
             amount = counted(count, unit)
             return f"in {amount}" if seconds > 0 else f"{amount} ago"
     return "now"
-
-
-def counted(count: int, noun: str) -> str:
-    """Say how many: `1 pod`, `3 pods`."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def sentence(text: str) -> str:

@@ -88,7 +88,7 @@ def _crashed(ground: Ground, count: int) -> list[Object] | None:
 
 
 @pytest.mark.field_case("G1")
-def test_the_replica_set_of_the_present_template_is_told_by_the_template(ground: Ground) -> None:
+def test_the_replica_set_of_the_present_template_is_known_by_its_template(ground: Ground) -> None:
     """Two ReplicaSets have the annotation of a restart when somebody changed something else in the template since."""
     ground.workload("deployments", grace=1)
     ground.wait_rolled_out()

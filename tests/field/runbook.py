@@ -105,7 +105,7 @@ class Write:
 
 @dataclass(frozen=True)
 class Ran:
-    """How a command ended, and what it wrote: to whoever reads it, and to the API server (`dry_runs` apart)."""
+    """How a command ended, and what it wrote: to its reader, and to the API server (`dry_runs` apart)."""
 
     code: int
     stdout: str

@@ -180,39 +180,40 @@ def test_a_job_that_is_denied_is_refused_in_the_plan() -> None:
 # --- what no dry run can tell: a quota is asked when a controller makes a pod ----------------------------------------
 
 QUOTA = "{apiVersion: v1, kind: ResourceQuota, metadata: {name: small}, spec: {hard: {pods: '%s'}}}"
+ALONE = runbook.CONFIGURATION.replace("    workers: [deployment/worker]\n", "")
 
 
 @case(
     "G7",
-    situation="a ResourceQuota leaves no room for the target's new pod beside its old one",
+    situation="a ResourceQuota has no room for the target's new pod, or less than the drained workers need",
     says="refused before the drain: the quota, what is used and what is allowed; `--accept-quota` goes on",
     reference="kubernetes/kubernetes#98656",
 )
-def test_a_quota_without_room_for_a_new_pod_is_found_beforehand() -> None:
-    alone = runbook.CONFIGURATION.replace("    workers: [deployment/worker]\n", "")
-    with runbook.cluster(SERVICE) as shop:
-        shop.apply(QUOTA % 1)
-        ran = shop.run("restart-svc --yes", configuration=alone)
+@pytest.mark.parametrize(
+    ("applied", "configuration", "hard", "says"),
+    [
+        ((SERVICE,), ALONE, 1, "deployment/svc: ResourceQuota small leaves no room for a new pod (pods: 1 used of 1)"),
+        (
+            (SERVICE, WORKERS),
+            runbook.CONFIGURATION,
+            2,
+            "deployment/worker: ResourceQuota small leaves no room for a new pod (pods: 4 used of 2)",
+        ),
+    ],
+    ids=["target", "workers"],
+)
+def test_a_quota_without_room_is_found_beforehand(
+    applied: tuple[str, ...], configuration: str, hard: int, says: str
+) -> None:
+    with runbook.cluster(*applied) as shop:
+        shop.apply(QUOTA % hard)
+        ran = shop.run("restart-svc --yes", configuration=configuration)
         assert ran.code == 3, ran
-        assert "deployment/svc: ResourceQuota small leaves no room for a new pod (pods: 1 used of 1)" in ran.text
+        assert says in ran.text
         assert "--accept-quota" in ran.text
         assert ran.writes == ()
-        assert "exceeded quota: small" in shop.run("restart-svc --yes --accept-quota", configuration=alone).text
-
-
-@case(
-    "G7",
-    situation="a ResourceQuota was made smaller than what is used: drained workers would not come back",
-    says="refused before the drain, and no worker is touched",
-    reference="kubernetes/kubernetes#98656",
-)
-def test_a_quota_that_the_workers_exceed_already_is_found_beforehand() -> None:
-    with runbook.cluster(SERVICE, WORKERS) as shop:
-        shop.apply(QUOTA % 2)
-        ran = shop.run("restart-svc --yes")
-        assert ran.code == 3, ran
-        assert "deployment/worker: ResourceQuota small leaves no room for a new pod (pods: 4 used of 2)" in ran.text
-        assert ran.writes == ()
+        accepted = shop.run("restart-svc --yes --accept-quota", configuration=configuration)
+        assert "exceeded quota: small" in accepted.text
 
 
 @case(
@@ -231,7 +232,7 @@ def test_a_full_quota_has_room_once_the_workers_are_drained() -> None:
 
 @case(
     "G7",
-    situation="whoever restarts may not list ResourceQuotas",
+    situation="the operator may not list ResourceQuotas",
     says="the plan says that it cannot be seen, and which right is missing; it is no refusal",
     found_by="test",
 )

@@ -101,7 +101,7 @@ def test_a_target_that_may_take_longer_than_the_restart_timeout_is_refused(
         assert ran.code == 3, ran
         assert f"{workload}/svc may take " in ran.text
         assert takes in ran.text
-        assert f"is given up after 5m → --restart-timeout {seconds}s, or --accept-restart-timeout" in ran.text
+        assert f"times out after 5m → --restart-timeout {seconds}s, or --accept-restart-timeout" in ran.text
         assert ran.writes == ()
         ran = shop.run(f"restart-svc --dry-run --restart-timeout {seconds}s", configuration=configuration)
         assert ran.code == 0, ran

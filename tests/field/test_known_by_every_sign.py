@@ -1,4 +1,4 @@
-"""What acts on a workload is known by every sign that it leaves, and told of only where it acts."""
+"""What acts on a workload is known by every sign that it leaves, and reported only where it acts."""
 
 import pytest
 
@@ -96,7 +96,7 @@ def test_other_restarters_are_known_too(annotation: str) -> None:
     ["reloader.stakater.com/auto: 'false'", "reloader.stakater.com/ignore: 'true'", "wave.example.com/x: y"],
 )
 @pytest.mark.field_case("D13")
-def test_a_restarter_that_was_told_to_leave_it_alone_is_not_warned_of(annotation: str) -> None:
+def test_a_restarter_with_orders_to_leave_it_alone_is_not_warned_of(annotation: str) -> None:
     with cluster(on_workload(SERVICE, annotation), WORKER) as shop:
         ran = shop.run("restart-svc --yes --dry-run")
         assert "without draining" not in ran.text, ran
@@ -122,7 +122,7 @@ def test_a_restarter_that_was_told_to_leave_it_alone_is_not_warned_of(annotation
         ("strategy: {type: Recreate}", False),
     ],
 )
-def test_a_volume_of_one_node_is_warned_of_only_where_the_rollout_surges(strategy: str, warned: bool) -> None:  # noqa: FBT001
+def test_a_volume_of_one_node_is_warned_of_only_where_the_rollout_surges(strategy: str, *, warned: bool) -> None:
     service = workloads.deployment("svc", spec=strategy).replace("volumes: [", f"volumes: [{MOUNTED[2:]}, ")
     with cluster(CLAIM, service, WORKER) as shop:
         ran = shop.run("restart-svc --yes --dry-run")

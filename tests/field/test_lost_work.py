@@ -1,4 +1,4 @@
-"""Lost work is told of the containers that work
+"""Lost work is reported for the containers that work
 
 A worker pod has sidecars; one that is killed at the end of the grace period has cut nothing off.
 """

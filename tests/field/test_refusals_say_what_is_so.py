@@ -1,7 +1,7 @@
 """What a refusal says is so, and what it advises would help.
 
 A remedy that passes every check and then breaks something, a question whose answer is in the configuration, a
-consequence that this workload does not have: whoever is woken at night believes them.
+consequence that this workload does not have: the on-call engineer believes them.
 """
 
 import pytest

@@ -1,7 +1,7 @@
 """A template that was repaired, or deployed again, while a run is open
 
 After exit code 6 somebody repairs the target, and `resume` has to reach the end: what counts is the present template,
-whoever wrote it, and that its pods serve the issued certificate.
+regardless of who wrote it, and that its pods serve the issued certificate.
 """
 
 from datetime import timedelta
@@ -95,7 +95,7 @@ def test_a_template_that_was_deployed_again_and_serves_the_old_certificate_is_re
 
 
 @pytest.mark.field_case("G1")
-def test_a_template_that_is_still_broken_is_told_again_and_can_be_repaired_later() -> None:
+def test_a_template_that_is_still_broken_is_reported_again_and_can_be_repaired_later() -> None:
     with cluster(workloads.SERVICE, workloads.WORKERS) as shop:
         fail_once(shop, "Deployment")
         shop.apply(REPAIRED % "Deployment")
@@ -125,7 +125,7 @@ def test_a_template_that_is_repaired_while_the_run_waits_is_taken_at_once() -> N
 
 @pytest.mark.field_case("G1")
 def test_after_a_contest_a_template_that_serves_the_issued_certificate_is_not_restarted_again() -> None:
-    """Somebody deploys their own template while the restart rolls out: told as contested, then accepted by resume."""
+    """Somebody deploys another template during the rollout: reported as contested, then accepted by resume."""
     with cluster(workloads.SERVICE, workloads.WORKERS) as shop:
 
         def is_restarted(now: Cluster) -> bool:

@@ -99,7 +99,7 @@ def annotations(shop: Cluster, name: str) -> dict[str, str]:
 @case(
     "D8",
     situation="a routing delay of five minutes between the rollout and the workers' return",
-    says="the lock is renewed meanwhile: nobody can take it over, and the alert that a run is dead keeps silent",
+    says="the lock is renewed: nobody can take it over, and the alert that a run is dead keeps silent",
     found_by="reader",
 )
 def test_the_lock_is_renewed_during_the_routing_delay() -> None:

@@ -1,4 +1,4 @@
-"""Whoever else scales what a run touches is kept away from all of it, and never longer than the workers are away.
+"""Other controllers that scale what a run touches are paused, and never longer than the workers are away.
 
 KEDA acts on a ScaledObject whenever it reconciles it: after a change, an apply, or a restart of its operator. So what
 stands on it must be right at every instant, not only at the end.
@@ -78,7 +78,7 @@ def written(ran: Ran) -> list[Any]:
 @case(
     "D9",
     situation="KEDA scales the workers; its operator is restarted while they come back",
-    says="it was paused at no number, so it takes them nowhere; its annotations are put back last",
+    says="it was paused at no number, so it takes them nowhere; its annotations are restored last",
     reference="kedacore/keda#7663, kedacore/keda#7664, kedacore/keda#5490",
 )
 def test_a_reconcile_of_keda_while_the_workers_come_back_does_not_take_them_to_0() -> None:
@@ -102,8 +102,8 @@ def test_a_reconcile_of_keda_while_the_workers_come_back_does_not_take_them_to_0
 
 @case(
     "G4",
-    situation="KEDA scales the workers, which do not become Ready when they are put back",
-    says="exit code 7, and KEDA's pause is taken off all the same",
+    situation="KEDA scales the workers, which do not become Ready when they are restored",
+    says="exit code 7, and KEDA's pause is taken off anyway",
     reference="kedacore/keda#7663, kedacore/keda#7231, kedacore/keda#6982",
 )
 def test_the_pause_does_not_outlive_the_workers_where_they_do_not_become_ready() -> None:
@@ -139,10 +139,10 @@ def test_a_pause_that_keda_does_not_confirm_drains_nothing() -> None:
 @case(
     "D9",
     situation="somebody else has KEDA hold the workers at just their number (`paused-replicas`)",
-    says="that is taken off while they are drained, and put back last",
+    says="that is taken off while they are drained, and restored last",
     reference="kedacore/keda#7663",
 )
-def test_a_number_at_which_somebody_holds_the_workers_is_put_back_when_they_are_there() -> None:
+def test_a_number_at_which_somebody_holds_the_workers_is_restored_when_they_are_there() -> None:
     held = f"{PAUSED_REPLICAS}: '3'"
     with cluster(SERVICE, WORKER, scaled_object("worker", held), keda=True) as shop:
         shop.when(lambda shop: replicas(shop, "worker") == 0, restart_keda)

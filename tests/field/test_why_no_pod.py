@@ -125,11 +125,11 @@ def test_a_job_without_pods_is_explained_and_not_followed_for_ever(held_back: st
 
 @case(
     "G9",
-    situation="the Job of a run has no pod, and whoever follows it may not list events",
+    situation="the Job of a run has no pod, and the follower may not list events",
     says="there is no pod yet, and the right that it takes to see more",
     found_by="test",
 )
-def test_whoever_may_not_see_events_is_told_so() -> None:
+def test_a_follower_who_may_not_list_events_learns_so() -> None:
     def forbid(request: Request) -> Refusal | None:
         if request.method == "GET" and request.path.endswith("/events"):
             return Refusal(403, "Forbidden", 'events is forbidden: User "somebody" cannot list resource "events"')

@@ -149,8 +149,8 @@ class Promises:
         for command in self.commands:
             if not command.over:
                 self.meddled[command.pid].add(name)
-        was_told_to = after is not None and after.replicas == 0 and self._scaled_by(name) == KEDA
-        assert not was_told_to, f"promise 3: KEDA, which never goes below 1, was told to take {name} to 0"
+        was_ordered_to = after is not None and after.replicas == 0 and self._scaled_by(name) == KEDA
+        assert not was_ordered_to, f"promise 3: KEDA, which never goes below 1, was ordered to take {name} to 0"
         if name in self.acceptable and after is not None:
             is_open = any(
                 name in (record.get("run") or {"workers": ()})["workers"] for record in self._records.values()

@@ -164,7 +164,7 @@ class Acquaintance:
     """What each Lease says, and when that was seen to change: the first that is seen of it is no change."""
 
     def look(self, ledger: Ledger, *, reaches: bool = True) -> None:
-        """See what there is to see at this instant, and shake hands with whoever answers, if any is reached."""
+        """See what there is to see at this instant, and probe every endpoint that answers."""
         for pod in self.place.everything(PODS) if reaches else ():
             for container in running(pod):
                 self.meet(container["containerID"], pod["status"].get("podIP", ""))

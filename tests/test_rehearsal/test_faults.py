@@ -174,7 +174,7 @@ def test_keda_scales_back_at_once_unless_it_is_paused() -> None:
 
 
 def test_keda_scales_to_the_number_at_which_it_is_paused_whenever_it_reconciles() -> None:
-    """keda#7664: after an apply, or a restart of its operator, whoever has scaled the workload meanwhile."""
+    """keda#7664: after an apply, or a restart of its operator, regardless of who scaled the workload."""
     at = with_keda()
     annotate(at, paused_replicas="0", paused="true")
     assert (replicas(at), is_paused(at)) == (0, "True")

@@ -102,7 +102,7 @@ def test_r15_what_pauses_keda_is_what_stands_there_and_what_it_says(
     assert controllers.pause(keda(paused, annotations), 3) is pause
 
 
-def test_r15_it_is_paused_at_no_number_and_what_stood_there_before_is_put_back() -> None:
+def test_r15_it_is_paused_at_no_number_and_what_stood_there_before_is_restored() -> None:
     pause = controllers.pause_of(keda(annotations={PAUSED_REPLICAS: "5"}))
     assert pause.during == {PAUSED_REPLICAS: None, PAUSED: "true"}
     assert pause.before == {PAUSED_REPLICAS: "5", PAUSED: None}

@@ -114,7 +114,7 @@ def test_a_webhook_that_knows_no_dry_run_says_nothing_of_the_real_write() -> Non
     message = 'admission webhook "audit.example.com" does not support dry run'
     unknown = tried([(CHANGE, None), (CHANGE, refused(400, message))])
     assert unknown == Tried(1, (), ((CHANGE.what, message),))
-    assert unknown.sentence == "The API server accepted 1 writes; 1 could not be tried."
+    assert unknown.sentence == "The API server accepted 1 write; 1 could not be tried."
 
 
 def test_an_event_that_would_be_refused_stands_in_nobodys_way() -> None:

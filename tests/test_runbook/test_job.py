@@ -158,7 +158,7 @@ def test_a_last_line_that_is_none_of_ours_says_nothing(message: str) -> None:
 IDLE = JobView("run", over=False, uid="job-uid")
 
 
-def test_why_no_pod_of_a_job_runs_is_told_by_the_pod_itself() -> None:
+def test_why_no_pod_of_a_job_runs_is_read_from_the_pod_itself() -> None:
     pulling = {
         "phase": "Pending",
         "containerStatuses": [{"name": "main", "state": {"waiting": {"reason": "ErrImagePull"}}}],
@@ -173,7 +173,7 @@ def test_why_no_pod_of_a_job_runs_is_told_by_the_pod_itself() -> None:
     )
 
 
-def test_why_a_job_has_no_pod_is_told_by_its_events_or_that_it_is_suspended() -> None:
+def test_why_a_job_has_no_pod_is_read_from_its_events_or_that_it_is_suspended() -> None:
     refused = WarningEvent("job-uid", "FailedCreate", "Error creating: exceeded quota", "2026-01-01T00:00:00Z")
     assert why_idle(IDLE, [], [refused]) == "no pod is made: Error creating: exceeded quota"
     assert why_idle(IDLE, [], []) == "Job run has no pod yet"

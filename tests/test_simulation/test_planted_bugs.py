@@ -67,7 +67,7 @@ BUGS = (
         "promise 2: restarted while",
     ),
     Bug(
-        "fence: whoever takes a run over does not say so in its record",
+        "fence: a take-over is not written into the record",
         "runbook/hold.py",
         "                operator=self.orders.operator,\n                workload_uid=uid,\n",
         "                workload_uid=uid,\n",

@@ -194,7 +194,7 @@ def test_r15_a_keda_that_reports_no_pause_is_refused(ground: Ground) -> None:
 
 
 @pytest.mark.serial
-def test_r15_a_keda_that_does_not_pause_when_it_is_told_to_drains_nothing(ground: Ground) -> None:
+def test_r15_a_keda_that_does_not_pause_on_request_drains_nothing(ground: Ground) -> None:
     with drained_ground(ground) as drained, keda(drained, scaled_object(paused="False", annotations={})) as path:
         ran = drained.run("restart", "--pause-controllers")
         assert ran.code == REFUSED, str(ran)
