@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tests import fault_matrix, figures
+from tests.catalogue import TestFunction
 
 FILE = Path(__file__).parent / "figures.json"
 MOST = 8
@@ -43,7 +44,7 @@ def runs(folder: Path) -> Iterator[Mapping[str, Any]]:
     yield from sorted((run for run in left if run["python"] == PYTHON), key=lambda run: run["at"])
 
 
-def shown() -> Iterator[fault_matrix.Shown]:
+def shown() -> Iterator[TestFunction]:
     """Give every test that shows a fault."""
     for tests in fault_matrix.shown_by().values():
         yield from tests

@@ -1,20 +1,17 @@
 """Which test shows which fault, read from the text of the tests, none of which is run; and a table of it."""
 
-import ast
 import html
 import json
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import chain, islice, zip_longest
-from pathlib import Path
 from typing import Any
 
+from tests.catalogue import CASES_OF_A_RUN, TESTS, TestFunction, every_test
 from tests.faults import CHAPTERS, FAULTS, Fault
 from tests.figures import IN_FULL
 
-TESTS = Path(__file__).parent
 FIGURES = TESTS.parent / "docs/figures.json"
 """What tests measured, as `make figures` took it."""
 MOST_FIGURES, LONGEST_FIGURE = 2, 120
@@ -42,57 +39,22 @@ FULL: Mapping[str, str] = {
     ),
 }
 """What is shown at length, and under which name its figures stand."""
-CASES_OF_A_RUN = re.compile(r"test_((?:r\d+_)+)")
 
 
-@dataclass(frozen=True, order=True)
-class Shown:
-    """One test that shows a fault."""
-
-    file: str
-    test: str
-
-    def __str__(self) -> str:
-        """As pytest names it."""
-        return f"{self.file}::{self.test}"
-
-    @property
-    def sentence(self) -> str:
-        """The test's name as the sentence that it is."""
-        return CASES_OF_A_RUN.sub("test_", self.test).removeprefix("test_").replace("_", " ")
-
-
-def shown_by() -> Mapping[str, Sequence[Shown]]:
+def shown_by() -> Mapping[str, Sequence[TestFunction]]:
     """Return the tests of each number that any test names, known or not."""
-    found: dict[str, list[Shown]] = defaultdict(list)
-    for file in sorted(TESTS.rglob("test_*.py")):
-        for test in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-            if isinstance(test, ast.FunctionDef) and test.name.startswith("test_"):
-                for number in numbers(test):
-                    found[number].append(Shown(file.relative_to(TESTS.parent).as_posix(), test.name))
-    return {number: sorted(tests) for number, tests in found.items()}
+    found: dict[str, list[TestFunction]] = defaultdict(list)
+    for test in every_test():
+        for number in numbers(test):
+            found[number].append(test)
+    return {number: sorted(tests, key=str) for number, tests in found.items()}
 
 
-def numbers(test: ast.FunctionDef) -> Iterator[str]:
+def numbers(test: TestFunction) -> Iterator[str]:
     """Give the numbers in a test's `@pytest.mark.fault(…)`, or in that of one of its parameters, and in its name."""
-    for mark in chain.from_iterable(map(marks, test.decorator_list)):
-        yield from (str(ast.literal_eval(argument)) for argument in mark.args)
+    yield from test.arguments("fault")
     if cases := CASES_OF_A_RUN.match(test.name):
         yield from (case.upper() for case in cases[1].strip("_").split("_"))
-
-
-def marks(code: ast.AST) -> Iterator[ast.Call]:
-    """Give each `pytest.mark.fault(…)` in a piece of code."""
-    for part in ast.walk(code):
-        if isinstance(part, ast.Call) and ast.unparse(part.func) == "pytest.mark.fault":
-            yield part
-
-
-def unread(file: ast.Module) -> Iterator[int]:
-    """Give the lines of a file's marks that `numbers` reads of none of its tests."""
-    tests = [part for part in ast.walk(file) if isinstance(part, ast.FunctionDef) and part.name.startswith("test_")]
-    read = {mark for test in tests for decorator in test.decorator_list for mark in marks(decorator)}
-    yield from sorted(mark.lineno for mark in marks(file) if mark not in read)
 
 
 def committed_figures() -> Mapping[str, Any]:
@@ -120,8 +82,8 @@ def table() -> Iterator[str]:
         yield f"| {what} | {'<br>'.join(map(_escaped, measured['figures'])) or '—'} | {measured['measured']} |\n"
 
 
-def _line(fault: Fault, tests: Sequence[Shown], figures: Mapping[str, Any]) -> str:
-    links = "<br>".join(f"[{test.sentence}](../{test.file})" for test in tests)
+def _line(fault: Fault, tests: Sequence[TestFunction], figures: Mapping[str, Any]) -> str:
+    links = "<br>".join(test.link for test in tests)
     names = [BY_COMMANDS[fault.number]] if fault.number in BY_COMMANDS else []
     names += [name for test in tests for name in (str(test), str(test) + IN_FULL)]
     stated = figure_cell([figures[name]["figures"] for name in names if name in figures])

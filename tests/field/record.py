@@ -5,16 +5,19 @@ the tests, none of which is run. A further test that holds the same case has `@p
 """
 
 import ast
-from collections import defaultdict
+import re
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from functools import cache
 from typing import TypeVar
 
 import pytest
 
-TESTS = Path(__file__).parents[1]
+from tests.catalogue import TestFunction, every_test, modules
+
 Test = TypeVar("Test", bound=Callable[..., object])
+HOLDS = pytest.mark.field_case
 
 
 @dataclass(frozen=True)
@@ -28,8 +31,7 @@ class Case:
     found_by: str
     since: str
     kind: str
-    file: str
-    test: str
+    test: TestFunction
 
 
 def case(
@@ -54,23 +56,38 @@ def case(
         kind: the kind, where the file is not about one.
     """
     del situation, says, reference, found_by, since, kind  # read from the text
-    return pytest.mark.field_case(number)
+    return HOLDS(number)
 
 
+@cache
 def cases() -> Sequence[Case]:
     """Return every case, by kind and number."""
-    return sorted(_cases(), key=lambda found: (found.kind, found.number[0], int(found.number[1:]), found.test))
+    return sorted(_cases(), key=lambda found: (found.kind, found.number[0], int(found.number[1:]), str(found.test)))
 
 
-def further_tests() -> dict[str, list[str]]:
-    """Return, by number, the tests (`file::name`) that hold a case which another test describes."""
-    found: dict[str, list[str]] = defaultdict(list)
-    for file, test in _tests():
-        for decorator in test.decorator_list:
-            if isinstance(decorator, ast.Call) and ast.unparse(decorator.func) == "pytest.mark.field_case":
-                for number in decorator.args:
-                    found[str(ast.literal_eval(number))].append(f"{file}::{test.name}")
+def further_tests() -> dict[str, list[TestFunction]]:
+    """Return, by number, the tests that hold a case which another test describes."""
+    found: dict[str, list[TestFunction]] = defaultdict(list)
+    for test in every_test():
+        for number in test.arguments("field_case"):
+            found[number].append(test)
     return found
+
+
+def lost(page: str) -> Sequence[str]:
+    """Return the rows of a committed docs/field-cases.md (number and situation) of which there are fewer tests now.
+
+    A case is given up by deleting its row there first, so that a reader of the change sees it.
+    """
+    now = Counter(found.number for found in cases())
+    before = Counter(number for number, _ in _rows(page))
+    fewer = {number for number, count in before.items() if now[number] < count}
+    situations = {(found.number, _cell(found.situation)) for found in cases()}
+    return [
+        f"{number}: {situation}"
+        for number, situation in _rows(page)
+        if number in fewer and (number, situation) not in situations
+    ]
 
 
 def table() -> Iterator[str]:
@@ -84,15 +101,14 @@ def table() -> Iterator[str]:
         yield f"\n### {kind.rstrip('.')}\n\n| | situation | certlag says | reference | found | test |\n"
         yield "| --- | --- | --- | --- | --- | --- |\n"
         for one in of_kind:
-            tests = [f"{one.file}::{one.test}", *further.get(one.number, ())]
-            links = "<br>".join(_link(test) for test in tests)
+            links = "<br>".join(test.link for test in (one.test, *further.get(one.number, ())))
             row = (one.number, one.situation, one.says, one.reference or "—", f"{one.found_by}, {one.since}", links)
-            yield f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |\n"
+            yield f"| {' | '.join(map(_cell, row))} |\n"
 
 
 def _cases() -> Iterator[Case]:
-    for file, test in _tests():
-        for decorator in test.decorator_list:
+    for test in every_test():
+        for decorator in test.code.decorator_list:
             if isinstance(decorator, ast.Call) and ast.unparse(decorator.func) in {"case", "record.case"}:
                 said = {str(part.arg): str(ast.literal_eval(part.value)) for part in decorator.keywords}
                 yield Case(
@@ -102,26 +118,18 @@ def _cases() -> Iterator[Case]:
                     reference=said.get("reference", ""),
                     found_by=said.get("found_by", "public report"),
                     since=said.get("since", "2026-11-28"),
-                    kind=said.get("kind") or _first_line(file),
-                    file=file,
-                    test=test.name,
+                    kind=said.get("kind") or _first_line(test.file),
+                    test=test,
                 )
 
 
-def _tests() -> Iterator[tuple[str, ast.FunctionDef]]:
-    for file in sorted(TESTS.rglob("test_*.py")):
-        text = file.read_text(encoding="utf-8")
-        if "case(" in text:
-            for part in ast.walk(ast.parse(text)):
-                if isinstance(part, ast.FunctionDef) and part.name.startswith("test_"):
-                    yield file.relative_to(TESTS.parent).as_posix(), part
-
-
 def _first_line(file: str) -> str:
-    module = ast.parse((TESTS.parent / file).read_text(encoding="utf-8"))
-    return (ast.get_docstring(module) or file).partition("\n")[0]
+    return (ast.get_docstring(modules()[file]) or file).partition("\n")[0]
 
 
-def _link(test: str) -> str:
-    file, _, name = test.partition("::")
-    return f"[{name.removeprefix('test_').replace('_', ' ')}](../{file})"
+def _cell(text: str) -> str:
+    return text.replace("|", r"\|")
+
+
+def _rows(page: str) -> Iterator[tuple[str, str]]:
+    yield from re.findall(r"^\| ([A-Z]\d+) \| (.*?) (?<!\\)\|", page, re.MULTILINE)

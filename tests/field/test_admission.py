@@ -45,6 +45,7 @@ DENIED = {
     reference="frsca/frsca#425, IBM/portieris#508",
 )
 @pytest.mark.parametrize("denied", DENIED.values(), ids=DENIED)
+@pytest.mark.promise("P8")
 def test_what_a_policy_denies_is_refused_before_the_drain(denied: str) -> None:
     with runbook.cluster(SERVICE, WORKERS) as shop:
         shop.apply(denied)
@@ -87,6 +88,7 @@ def test_what_is_denied_after_the_drain_is_final_and_the_workers_are_restored(co
     says="asked for once, exit code 7 with the policy's message, the record is kept",
     reference="IBM/portieris#508",
 )
+@pytest.mark.promise("P3")
 def test_workers_whose_return_is_denied_are_said_to_be_missing_at_once() -> None:
     grows = policy("object.spec.replicas <= oldObject.spec.replicas", message="no capacity")
     with runbook.cluster(SERVICE, WORKERS) as shop:

@@ -77,6 +77,7 @@ def test_an_option_without_an_effect_is_refused() -> None:
     says="Dry run: nothing was changed. The API server accepted all N writes. In JSON the outcome is dry_run",
     found_by="reader",
 )
+@pytest.mark.promise("P9")
 def test_a_dry_run_never_reads_like_a_run() -> None:
     with runbook.cluster(SERVICE, WORKERS) as shop:
         before = shop.get("Deployment", "svc"), shop.get("Deployment", "worker")

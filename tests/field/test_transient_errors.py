@@ -123,6 +123,7 @@ def test_the_lock_is_renewed_during_the_routing_delay() -> None:
     says="that this is not known, and the command that looks; not that nothing was changed",
     found_by="reader",
 )
+@pytest.mark.promise("P9")
 def test_a_job_that_may_have_been_created_is_not_said_to_be_missing() -> None:
     def fault(request: Request) -> Refusal | None:
         creates = request.method == "POST" and request.path.endswith("/jobs") and not request.dry_run

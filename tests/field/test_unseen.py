@@ -48,6 +48,7 @@ def no_port_forward(shop: Cluster, code: int = 503) -> Callable[[Request], Refus
     found_by="reader",
 )
 @pytest.mark.parametrize("code", [403, 503])
+@pytest.mark.promise("P5", "verifying: not known")
 def test_pods_that_cannot_be_reached_after_the_restart_are_not_restarted_again(code: int) -> None:
     with runbook.cluster(SERVICE, WORKERS) as shop:
         shop.refuse(no_port_forward(shop, code))

@@ -32,6 +32,7 @@ def a_worker(spec: str = "", pod: str = "") -> str:
     says="refused, with the names of the claims; `--accept-data` goes on",
     reference="kubernetes/enhancements#1847",
 )
+@pytest.mark.promise("P8")
 def test_scaling_a_worker_to_0_that_deletes_its_volumes_is_refused_and_they_stand() -> None:
     with cluster(workloads.deployment("svc"), a_worker(WHEN_SCALED)) as shop:
         ran = shop.run("restart-svc --yes", configuration=STATEFUL)

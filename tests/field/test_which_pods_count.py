@@ -63,6 +63,7 @@ def stray(owner: str, *, ending: str = "") -> str:
     reference="kubernetes/kubernetes#32567",
     found_by="reader",
 )
+@pytest.mark.promise("P2")
 def test_the_restart_waits_for_old_worker_pods_whose_replica_set_is_gone() -> None:
     worker = workloads.deployment("worker", replicas=2, image="slow", grace=3600, spec=NO_HISTORY)
     restarts = Restarts("worker")

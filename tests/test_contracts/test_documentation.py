@@ -22,9 +22,9 @@ LINK = re.compile(r"\]\((?!\w+:)([^)\s#]*)#?([^)\s]*)\)")
 """A link within the tree: a path, and a heading in it. Either may be empty."""
 
 
-@pytest.mark.parametrize("file", generate.generated(), ids=lambda file: file.name)
-def test_what_is_generated_is_up_to_date(file: Path) -> None:
-    assert file.read_text(encoding="utf-8") == generate.generated()[file], "run `make docs`"
+def test_what_is_generated_is_up_to_date() -> None:
+    outdated = [file.name for file, text in generate.generated().items() if file.read_text(encoding="utf-8") != text]
+    assert outdated == [], "run `make docs`"
 
 
 def test_metric_names_follow_the_conventions() -> None:

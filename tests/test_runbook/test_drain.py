@@ -62,6 +62,7 @@ def test_r1_a_terminating_pod_is_not_drained_although_every_count_is_zero() -> N
 
 
 @pytest.mark.parametrize("phase", ["Pending", "Running", "Unknown"])
+@pytest.mark.promise("P2")
 def test_r1_r5_whatever_has_not_ended_counts_as_running(phase: str) -> None:
     assert isinstance(judged(a_worker_pod(phase=phase, **ENDING)), Draining)
 

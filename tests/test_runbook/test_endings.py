@@ -8,7 +8,7 @@ import pytest
 from exporter.model import Evidence, Leaf, ProbeFailure, Workload
 from exporter.run_record import Step
 from runbook import phases
-from runbook.effects import Change, Effect, EndSilence, Look, Silence, Wait
+from runbook.effects import Change, Effect, EndSilence, List, Look, Silence, Wait
 from runbook.engine import Ending
 from runbook.events import LostWork, Progress, Remark
 from runbook.fence import workload_path
@@ -51,6 +51,7 @@ from tests.memory_cluster import (
 # --- too long, or the old certificate ---------------------------------------------------------------------------
 
 
+@pytest.mark.promise("P3", "draining: timeout")
 def test_r25_a_drain_that_is_not_over_in_time_puts_the_workers_back_without_a_restart() -> None:
     cluster = MemoryCluster(never_ending=True)
     ending = restart(cluster)
@@ -68,6 +69,7 @@ def test_r5_a_pod_that_never_ends_is_not_deleted_by_us_nor_counted_as_gone() -> 
 
 
 @pytest.mark.fault("F40")
+@pytest.mark.promise("P3", "restarting: timeout")
 def test_r25_a_restart_that_is_not_over_in_time_leaves_the_workers_drained_under_the_record() -> None:
     cluster = MemoryCluster(never_ready=frozenset({"build-service"}))
     ending = restart(cluster)
@@ -106,6 +108,7 @@ def test_r20_two_restarts_at_one_instant_are_told_apart() -> None:
     assert cluster.restarts == 2
 
 
+@pytest.mark.promise("verifying: timeout")
 def test_r22_the_old_certificate_after_one_more_restart_puts_the_workers_back() -> None:
     cluster = MemoryCluster(old_mounts=9)
     ending = restart(cluster)
@@ -115,6 +118,7 @@ def test_r22_the_old_certificate_after_one_more_restart_puts_the_workers_back() 
     assert_clean(cluster)
 
 
+@pytest.mark.promise("P5", "verifying: timeout")
 def test_what_is_not_valid_after_one_more_restart_leaves_the_workers_drained() -> None:
     cluster = MemoryCluster(old_mounts=9)
     cluster.clock.set(a_leaf("first").not_after + timedelta(days=1))
@@ -128,6 +132,7 @@ def test_what_is_not_valid_after_one_more_restart_leaves_the_workers_drained() -
 
 
 @pytest.mark.fault("F42")
+@pytest.mark.promise("P3", "restoring: timeout")
 def test_workers_that_do_not_come_back_in_time_are_said_to_be_missing() -> None:
     cluster = MemoryCluster(never_ready=frozenset({"worker-a"}))
     ending = restart(cluster)
@@ -299,6 +304,7 @@ def unseen(cluster: MemoryCluster) -> dict[int, Fault]:
     return dict.fromkeys(range(100_000), fault)
 
 
+@pytest.mark.promise("P5", "verifying: not known")
 def test_what_cannot_be_seen_is_looked_at_until_the_timeout_and_the_workers_are_restored() -> None:
     cluster = MemoryCluster()
     driver = Driver(cluster, unseen(cluster))
@@ -312,6 +318,7 @@ def test_what_cannot_be_seen_is_looked_at_until_the_timeout_and_the_workers_are_
     assert_clean(cluster)
 
 
+@pytest.mark.promise("verifying: not known")
 def test_what_cannot_be_seen_leaves_the_workers_drained_when_the_old_certificate_is_no_longer_accepted() -> None:
     for until in (None, a_leaf("first").not_before):
         cluster = MemoryCluster()
@@ -322,6 +329,38 @@ def test_what_cannot_be_seen_leaves_the_workers_drained_when_the_old_certificate
         assert_told(cluster, ending)
         assert_done(cluster, finish(cluster))
         assert cluster.restarts == 1, "nobody has seen an old certificate"
+
+
+@pytest.mark.promise("before the drain: not known")
+def test_an_api_server_that_stores_no_record_before_the_drain_leaves_nothing_behind() -> None:
+    cluster = MemoryCluster()
+    ending = Driver(cluster, refused_for_ever(500, "write the record", "create the record")).drive(
+        engine(cluster).restart()
+    )
+    assert ending.outcome is Outcome.UNEXPECTED, ending
+    assert_clean(cluster)
+
+
+@pytest.mark.promise("restarting: not known", "restoring: not known")
+@pytest.mark.parametrize(
+    ("since", "outcome"),
+    [(Step.RESTARTING, Outcome.RESTART_FAILED), (Step.SCALED_UP, Outcome.RESTORE_INCOMPLETE)],
+)
+def test_pods_that_cannot_be_listed_are_looked_for_until_the_timeout(since: Step, outcome: Outcome) -> None:
+    cluster = MemoryCluster()
+
+    def forbidden(perform: Perform, effect: Effect) -> Any:
+        run = cluster.record.run
+        if isinstance(effect, List) and effect.path == PODS and run is not None and run.step is since:
+            raise failure(403)
+        return perform(effect)
+
+    ending = Driver(cluster, dict.fromkeys(range(100_000), forbidden)).drive(engine(cluster).restart())
+    assert ending.outcome is outcome, ending
+    assert "not known: forbidden" in ending.message
+    assert_told(cluster, ending)
+    assert_done(cluster, finish(cluster))
+    assert cluster.restarts == 1
 
 
 def test_resuming_what_cannot_be_seen_does_not_restart_it_either() -> None:
@@ -389,6 +428,7 @@ def test_the_lock_is_renewed_during_every_wait() -> None:
     assert max(oldest) <= 20
 
 
+@pytest.mark.promise("P5")
 def test_without_verification_nothing_is_claimed() -> None:
     cluster = MemoryCluster(old_mounts=9)
     driver = Driver(cluster)
@@ -407,6 +447,7 @@ def test_a_target_without_workers_is_restarted_and_verified() -> None:
 # --- R10: an unfinished run ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.promise("P1")
 def test_r10_a_second_restart_never_overwrites_an_unfinished_run() -> None:
     cluster = MemoryCluster()
     with pytest.raises(Killed):
@@ -418,6 +459,7 @@ def test_r10_a_second_restart_never_overwrites_an_unfinished_run() -> None:
     assert cluster.api.documents[RECORD] == before
 
 
+@pytest.mark.promise("P1")
 def test_r10_a_lost_record_never_becomes_one_of_zero_replicas() -> None:
     """The annotation on the worker still says what it had: a new run refuses, and says so."""
     cluster = MemoryCluster()
@@ -516,6 +558,7 @@ def test_r6_a_worker_that_was_killed_is_reported_once_as_lost_work() -> None:
 
 
 @pytest.mark.field_case("D1")
+@pytest.mark.promise("P2")
 def test_old_worker_pods_whose_replica_set_is_gone_are_waited_for() -> None:
     """With `revisionHistoryLimit: 0` a rollout deletes the ReplicaSet of pods that have an hour left to end in."""
     cluster = MemoryCluster(without_history=frozenset({WORKERS[0].name}), never_ending=True)
@@ -550,6 +593,7 @@ def restart_silenced(cluster: MemoryCluster) -> Ending:
     return Driver(cluster).drive(engine(cluster, silence=True).restart())
 
 
+@pytest.mark.promise("P2")
 def test_r3_drained_is_believed_only_when_it_was_seen_twice() -> None:
     """A pod that is made between the two looks is waited for before the record says drained."""
     cluster = MemoryCluster()
@@ -582,6 +626,7 @@ def test_progress_names_each_worker_pod_that_is_waited_for() -> None:
     assert (first.workload, len(first.pods)) == ("deployment/worker-a", 2)
 
 
+@pytest.mark.promise("P1")
 def test_the_record_says_the_step_before_the_step_is_begun() -> None:
     """A crash at the restart finds a record that knows its id already."""
     cluster = MemoryCluster()

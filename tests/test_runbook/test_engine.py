@@ -125,6 +125,7 @@ def is_event(effect: Effect) -> bool:
 
 @pytest.mark.fault("F37")
 @pytest.mark.parametrize("crash", [killed_before, killed_after])
+@pytest.mark.promise("P1", "P7")
 def test_r11_after_a_crash_at_any_effect_going_on_reaches_the_same_end(crash: Fault, figures: Figures) -> None:
     for number in POINTS:
         with named(number):
@@ -162,6 +163,7 @@ def test_r11_a_resumed_run_that_crashes_too_is_resumed_again(figures: Figures) -
 
 @pytest.mark.fault("F37")
 @pytest.mark.parametrize("crash", [killed_before, killed_after])
+@pytest.mark.promise("P3")
 def test_after_a_crash_at_any_effect_abort_puts_the_workers_back(crash: Fault, figures: Figures) -> None:
     """The cluster itself checks that they are not put back while a restart goes on."""
     aborted = 0
@@ -202,6 +204,7 @@ def test_r7_a_request_that_fails_once_anywhere_costs_nothing_but_time(fails: Fau
 
 
 @pytest.mark.fault("F41")
+@pytest.mark.promise("P2")
 def test_r7_an_api_server_that_refuses_during_the_drain_is_never_no_pods() -> None:
     cluster = MemoryCluster()
     looking = point(lambda effect: isinstance(effect, Wait), after=1)
@@ -280,6 +283,7 @@ CONTESTS = [scaled_up, reverted, target_deleted, worker_deleted, worker_recreate
 @pytest.mark.fault("F39")
 @EVERYWHERE
 @pytest.mark.parametrize("contested", CONTESTS)
+@pytest.mark.promise("P6", "verifying: contested")
 def test_a_contest_at_any_effect_makes_nothing_worse(
     points: Sequence[int], contested: Callable[[MemoryCluster], None], figures: Figures
 ) -> None:
@@ -324,6 +328,7 @@ def test_after_a_contest_at_any_effect_whoever_resumes_knows_and_reaches_the_end
 
 @EVERYWHERE
 @pytest.mark.parametrize("contested", [scaled_up, reverted, unfenced, worker_recreated])
+@pytest.mark.promise("P3")
 def test_after_a_contest_at_any_effect_abort_brings_the_workers_back(
     points: Sequence[int],
     contested: Callable[[MemoryCluster], None],
@@ -339,6 +344,7 @@ def test_after_a_contest_at_any_effect_abort_brings_the_workers_back(
             assert all(count > 0 for count in cluster.replicas().values())
 
 
+@pytest.mark.promise("P6", "restarting: contested")
 def test_r17_a_reverted_restart_is_contested_with_who_and_when() -> None:
     cluster = MemoryCluster()
     rolling = writing("event RestartAsked") + 3
@@ -349,6 +355,7 @@ def test_r17_a_reverted_restart_is_contested_with_who_and_when() -> None:
     assert ending.run is not None
 
 
+@pytest.mark.promise("P6", "draining: contested")
 def test_r16_workers_scaled_up_during_the_drain_are_contested_with_who_and_when() -> None:
     cluster = MemoryCluster()
     draining = point(lambda effect: isinstance(effect, Wait))
@@ -364,6 +371,7 @@ def test_r16_workers_scaled_up_during_the_drain_are_contested_with_who_and_when(
 
 @pytest.mark.fault("F22", "R11")
 @EVERYWHERE
+@pytest.mark.promise("P7")
 def test_two_hours_of_suspend_at_any_effect_change_nothing(points: Sequence[int], figures: Figures) -> None:
     for number in points:
         with named(number):
@@ -382,6 +390,7 @@ def test_a_laptop_that_wakes_up_late_and_with_an_unsteady_network_looks_before_i
     assert_done(cluster, Driver(cluster, at).drive(engine(cluster).restart()))
 
 
+@pytest.mark.promise("draining: not known")
 def test_r7_a_drain_of_which_nothing_can_be_seen_is_given_up_at_its_deadline() -> None:
     cluster = MemoryCluster()
     forever = dict.fromkeys(range(10_000), unlisted_while_draining(cluster))
@@ -404,6 +413,7 @@ def take_over(cluster: MemoryCluster, way: str, left: dict[str, Any]) -> None:
 
 @EVERYWHERE
 @pytest.mark.parametrize("way", ["resume", "abort"])
+@pytest.mark.promise("P4")
 def test_r13_after_a_take_over_at_any_effect_the_old_holder_changes_nothing(
     points: Sequence[int], way: str, figures: Figures
 ) -> None:
@@ -437,6 +447,7 @@ def second_run(cluster: MemoryCluster, endings: list[Ending]) -> None:
 
 @pytest.mark.fault("F38")
 @EVERYWHERE
+@pytest.mark.promise("P4")
 def test_r12_a_second_run_is_refused_while_the_first_one_holds_the_lock(
     points: Sequence[int], figures: Figures
 ) -> None:
@@ -464,6 +475,7 @@ def test_r12_a_second_run_is_refused_while_the_first_one_holds_the_lock(
 @pytest.mark.fault("R11")
 @EVERYWHERE
 @pytest.mark.parametrize("says", [True, False, None], ids=["yes", "no", "nobody there"])
+@pytest.mark.promise("P3", "verifying: abort", "restoring: abort")
 def test_ctrl_c_at_any_effect_ends_as_the_table_says(
     points: Sequence[int],
     says: bool | None,  # noqa: FBT001 - an answer
@@ -496,6 +508,7 @@ def test_ctrl_c_while_the_lock_is_given_back_changes_no_ending(of: str) -> None:
     assert_done(cluster, restart(cluster, writing(f"release Lease {of}"), interrupted))
 
 
+@pytest.mark.promise("P9", "before the drain: abort")
 def test_ctrl_c_before_the_drain_leaves_nothing_behind() -> None:
     cluster = MemoryCluster()
     ending = restart(cluster, writing("pause "), interrupted)
@@ -504,6 +517,7 @@ def test_ctrl_c_before_the_drain_leaves_nothing_behind() -> None:
     assert_clean(cluster)
 
 
+@pytest.mark.promise("draining: abort")
 def test_ctrl_c_during_the_drain_asks_and_puts_the_workers_back_without_a_restart() -> None:
     cluster = MemoryCluster()
     driver = Driver(cluster, {point(lambda effect: isinstance(effect, Wait)): interrupted}, says=True)
@@ -517,6 +531,7 @@ def test_ctrl_c_during_the_drain_asks_and_puts_the_workers_back_without_a_restar
 
 
 @pytest.mark.parametrize("number", [writing("restart ") + 1, writing("event RestartAsked")])
+@pytest.mark.promise("restarting: abort")
 def test_ctrl_c_once_the_restart_was_asked_for_waits_for_it_and_then_puts_the_workers_back(number: int) -> None:
     cluster = MemoryCluster()
     driver = Driver(cluster, {number: interrupted}, says=True)

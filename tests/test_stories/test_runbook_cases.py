@@ -51,6 +51,7 @@ REFUSED = 3
 # --- the drain ------------------------------------------------------------------------------------
 
 
+@pytest.mark.promise("P2")
 def test_r1_pods_that_are_ending_hold_the_drain_although_the_status_counts_none(ground: Ground) -> None:
     with drained_ground(ground) as drained:
         busy = drained.fault(Fault.BUSY)
@@ -148,6 +149,7 @@ def test_r9_a_watch_that_ends_at_once_is_made_up_for_by_lists(ground: Ground) ->
         drained.assert_settled(worker=RECORDED)
 
 
+@pytest.mark.promise("P1")
 def test_r10_a_second_restart_over_an_unfinished_one_is_refused_and_offers_to_resume(ground: Ground) -> None:
     with drained_ground(ground) as drained:
         drained.fault(Fault.BUSY)

@@ -116,6 +116,7 @@ MATRIX = Matrix((Cell(deed, step, then) for deed, steps in STEPS.items() for ste
 )
 @pytest.mark.fault("F39")
 @pytest.mark.parametrize("cell", MATRIX.parameters)
+@pytest.mark.promise("P6")
 def test_somebody_elses_deed_during_a_run_is_contested_and_then_resumed_or_aborted(
     cell: Cell, ground: Ground, figures: Figures
 ) -> None:
@@ -196,6 +197,7 @@ def template_annotations(drained: DrainedGround) -> dict[str, str]:
     return annotations
 
 
+@pytest.mark.promise("P6", "before the drain: contested")
 def test_what_is_contested_before_the_drain_has_changed_nothing(ground: Ground) -> None:
     with drained_ground(ground) as drained:
         drained.once_at(Step.PAUSED_AUTOSCALER, lambda: drained.scale(SCALED))
@@ -212,6 +214,7 @@ def test_what_is_contested_before_the_drain_has_changed_nothing(ground: Ground) 
         drained.assert_settled(worker=SCALED)
 
 
+@pytest.mark.promise("restoring: contested")
 def test_workers_scaled_to_0_while_they_are_put_back_are_not_called_restored(ground: Ground) -> None:
     with drained_ground(ground) as drained:
         drained.once_at(Step.SCALED_UP, lambda: drained.scale(0))

@@ -36,6 +36,7 @@ def working(ground: Ground) -> Iterator[WorkingGround]:
 
 @pytest.mark.fault("F37")
 @pytest.mark.parametrize("shard", [None, *(pytest.param(each, marks=pytest.mark.proof) for each in range(SHARDS))])
+@pytest.mark.promise("P1", "P7")
 def test_r11_a_run_that_is_killed_at_any_write_comes_to_the_same_end_when_somebody_goes_on(
     shard: int | None, working: WorkingGround, figures: Figures
 ) -> None:

@@ -27,6 +27,7 @@ OPEN = ["resume-one", "abort-one"]
 CLOSED = ["check-one", "restart-one"]
 
 
+@pytest.mark.promise("draining: timeout")
 def test_r25_a_drain_that_takes_too_long_ends_with_5_not_restarted_and_workers_put_back(ground: Ground) -> None:
     with drained_ground(ground) as drained:
         busy = drained.fault(Fault.BUSY)
@@ -44,6 +45,7 @@ def test_r25_a_drain_that_takes_too_long_ends_with_5_not_restarted_and_workers_p
 
 
 @pytest.mark.parametrize("fault", [Fault.HANG, Fault.CRASH])
+@pytest.mark.promise("restarting: timeout")
 def test_r25_a_restart_that_does_not_come_up_ends_with_6_and_leaves_the_workers_drained(
     fault: Fault, ground: Ground
 ) -> None:
@@ -82,6 +84,7 @@ def test_r19_a_rollout_past_its_own_deadline_is_reported_as_stalled_and_waited_f
         drained.assert_settled(worker=RECORDED)
 
 
+@pytest.mark.promise("verifying: timeout")
 def test_the_old_certificate_after_one_more_restart_ends_with_8_and_the_workers_are_put_back(ground: Ground) -> None:
     with drained_ground(ground) as drained:
         old = drained.fault(Fault.SERVE_BEFORE)
@@ -133,6 +136,7 @@ def test_what_is_presented_and_not_valid_ends_with_6_and_leaves_the_workers_drai
 
 
 @pytest.mark.fault("F42")
+@pytest.mark.promise("P3", "restoring: timeout")
 def test_workers_that_do_not_come_back_in_time_end_with_7_and_the_record_is_kept(ground: Ground) -> None:
     with drained_ground(ground) as drained:
         # There is room for the target's pod, and for no other.
@@ -155,6 +159,7 @@ def test_workers_that_do_not_come_back_in_time_end_with_7_and_the_record_is_kept
 # --- abort, of a run that was killed at a step ----------------------------------------------------
 
 
+@pytest.mark.promise("draining: abort")
 def test_abort_in_the_drain_puts_the_workers_back_without_a_restart(ground: Ground) -> None:
     with drained_ground(ground) as drained:
         drained.fault(Fault.BUSY)
@@ -165,6 +170,7 @@ def test_abort_in_the_drain_puts_the_workers_back_without_a_restart(ground: Grou
         assert (drained.replicas(), drained.open_run, drained.marks()) == (RECORDED, None, {})
 
 
+@pytest.mark.promise("restarting: abort")
 def test_abort_after_the_restart_was_asked_for_waits_for_it_and_then_puts_the_workers_back(ground: Ground) -> None:
     with drained_ground(ground) as drained:
         hanging = drained.fault(Fault.HANG)
@@ -179,6 +185,7 @@ def test_abort_after_the_restart_was_asked_for_waits_for_it_and_then_puts_the_wo
         drained.assert_settled(worker=RECORDED)
 
 
+@pytest.mark.promise("restoring: abort")
 def test_abort_while_the_workers_are_put_back_goes_on(ground: Ground) -> None:
     with drained_ground(ground) as drained:
         drained.once_at(Step.VERIFIED, lambda: drained.kubectl("create", "quota", "full", "--hard=pods=1"))

@@ -33,6 +33,7 @@ def drained(ground: Ground) -> Iterator[DrainedGround]:
 
 @pytest.mark.fault("R11")
 @pytest.mark.parametrize("interrupted_by", SIGNALS)
+@pytest.mark.promise("P9", "before the drain: abort")
 def test_interrupted_before_the_drain_nothing_was_changed(interrupted_by: str, drained: DrainedGround) -> None:
     running: Future[RunbookProcess] = Future()
     before = [drained.get(name)["spec"] for name in (TARGET, WORKER)]
@@ -90,6 +91,7 @@ def test_interrupted_twice_it_leaves_at_once_and_the_printed_command_goes_on(dra
     drained.assert_settled(worker=2)
 
 
+@pytest.mark.promise("draining: abort")
 def test_interrupted_while_draining_and_asked_the_workers_are_put_back(drained: DrainedGround) -> None:
     busy = drained.fault(Fault.BUSY)
     with closing(

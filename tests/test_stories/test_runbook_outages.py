@@ -37,6 +37,7 @@ FAILURES: dict[str, Failure] = {
 
 @pytest.mark.fault("F41")
 @pytest.mark.parametrize("failure", FAILURES)
+@pytest.mark.promise("P2")
 def test_r7_reads_that_fail_during_the_drain_are_waited_out_and_never_taken_for_no_pods(
     failure: str, drained: DrainedGround
 ) -> None:
@@ -65,6 +66,7 @@ def test_r7_reads_that_fail_during_the_drain_are_waited_out_and_never_taken_for_
 
 @pytest.mark.fault("F41")
 @pytest.mark.parametrize("seconds", [45, pytest.param(90, marks=pytest.mark.proof)])
+@pytest.mark.promise("P7")
 def test_r11_a_network_that_is_lost_for_longer_than_the_lock_lasts_is_waited_out(
     seconds: int, drained: DrainedGround
 ) -> None:

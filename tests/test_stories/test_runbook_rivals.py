@@ -30,6 +30,7 @@ def working(ground: Ground) -> Iterator[WorkingGround]:
 
 @pytest.mark.fault("F38")
 @pytest.mark.parametrize("rounds", ROUNDS)
+@pytest.mark.promise("P4")
 def test_r12_of_two_runs_of_one_target_that_begin_at_once_one_acts_and_the_other_names_it(
     rounds: int, working: WorkingGround, figures: Figures
 ) -> None:

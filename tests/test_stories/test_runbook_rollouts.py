@@ -35,6 +35,7 @@ def replica_sets(ground: Ground, name: str) -> list[Object]:
 
 
 @pytest.mark.field_case("D1")
+@pytest.mark.promise("P2")
 def test_old_worker_pods_whose_replica_set_is_gone_hold_the_drain(ground: Ground) -> None:
     """The old pods are busy, the new ones end at once; what owned the old ones is deleted."""
     worker = working()

@@ -41,6 +41,7 @@ server and kubelets, is slower there too.
     since="2026-11-24",
 )
 @pytest.mark.parametrize("runs", [2, pytest.param(20, marks=pytest.mark.proof)])
+@pytest.mark.promise("P5")
 def test_runs_in_a_row_under_varied_timing_cut_off_no_build_and_load_what_was_issued(
     runs: int, opschain: Opschain, tmp_path: Path, figures: Figures
 ) -> None:

@@ -45,6 +45,7 @@ POINTS: dict[str, Callable[[Request], bool]] = {
 @pytest.mark.parametrize(
     "point", ["scale down", *(pytest.param(each, marks=pytest.mark.proof) for each in POINTS if each != "scale down")]
 )
+@pytest.mark.promise("P4")
 def test_r13_who_sleeps_before_a_write_and_was_taken_over_changes_nothing_and_says_so(
     point: str, working: WorkingGround, figures: Figures
 ) -> None:
