@@ -16,7 +16,7 @@ UV := $(or $(shell command -v uv),build/uv/bin/uv)
 COMPILE = $(UV) pip compile --universal --generate-hashes --python-version 3.11 --no-header --no-annotate --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo env test proof fuzz soak check format lock mutants docs figures pictures release wheel bench bench-build bench-missing test-pythons clean
+.PHONY: help demo env test test-thorough proof fuzz soak check format lock mutants docs figures pictures release wheel bench bench-build bench-missing test-pythons clean
 
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,11 +26,14 @@ demo: env ## Try it: an embedded cluster with a certificate that was never loade
 
 env: $(STAMP) ## Make the environment (.venv) from the lock
 
-test: env ## Run what this machine can: checks, then tests in tiers; lists what was left out
-	$(BIN)/python -m tests.tiers
+test: env ## Run checks and quick tests (2 minutes), then what the benches built here can; names what was left out
+	@$(BIN)/python -m tests.tiers
+
+test-thorough: env ## Run the longer tests that need only Python: whole commands, simulations, samples of matrices
+	@$(BIN)/python -m tests.tiers --only thorough
 
 proof: env ## Run the full matrices, of which make test runs a sample
-	$(BIN)/python -m tests.tiers --proof
+	@$(BIN)/python -m tests.tiers --proof
 
 fuzz: env ## Fuzz all that reads what others wrote (MINUTES=60); inputs that did something new are kept
 	$(BIN)/python -m tests.fuzz --minutes $(or $(MINUTES),60) --keep
@@ -39,7 +42,7 @@ soak: env ## Soak the exporter at size on a real API server under faults by chan
 	$(BIN)/python -m tests.soak --minutes $(or $(MINUTES),60)
 
 check: env ## Lint, format, types, imports and lock only
-	$(BIN)/python -m tests.tiers --only checks
+	@$(BIN)/python -m tests.tiers --only checks
 
 format: env ## Put the code into the project's form
 	$(BIN)/ruff format .
@@ -78,8 +81,8 @@ bench-build: env ## Build the real cluster's parts into the cache (about 22 minu
 bench-missing: env ## Say what the benches lack on this machine, and the remedy
 	$(BIN)/python -m tests.bench.parts missing
 
-test-pythons: env ## Run the tests that need only Python with every supported Python on this machine
-	$(BIN)/python -m tests.pythons
+test-pythons: env ## Run the quick tests with every other supported Python on this machine
+	@$(BIN)/python -m tests.pythons
 
 clean: ## Remove all that was made in the tree
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis

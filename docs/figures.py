@@ -6,11 +6,12 @@ taken, be it of `make test`, of `make proof` or of one file; of a test that was 
 
 import json
 import platform
+import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from tests import fault_matrix, figures
+from tests import fault_matrix, figures, tiers
 from tests.catalogue import TestFunction
 
 FILE = Path(__file__).parent / "figures.json"
@@ -20,11 +21,13 @@ PYTHON = ".".join(platform.python_version_tuple()[:2])
 
 
 def main() -> None:
-    """Write the file."""
+    """Write the file, and how long the tiers of `make test` took."""
     names = {name for test in shown() for name in (str(test), str(test) + figures.IN_FULL)}
     names |= {*fault_matrix.FULL.values()}
     taken = take(fault_matrix.committed_figures(), runs(FILE.parents[1] / figures.FOLDER), names)
     FILE.write_text(json.dumps(taken, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    if tiers.TAKEN_HERE.exists():
+        shutil.copy(tiers.TAKEN_HERE, tiers.TAKEN)
 
 
 def take(

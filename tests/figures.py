@@ -1,8 +1,8 @@
-"""Measured figures: a test states them, and they are printed together at the end of the run, also under xdist.
+"""Measured figures: a test states them, and they go into a file of the run in `build/figures`, also under xdist.
 
-Loaded as a pytest plugin. A figure travels with the test's report, so that it is shown whether the test passed. What
-is tallied is counted over all tests that passed. What tests that passed have stated is also written into a file of
-that run in `build/figures`, from which `make figures` takes it (docs/figures.py).
+Loaded as a pytest plugin. A figure travels with the test's report. What tests that passed have stated is written, and
+`make figures` takes it from there (docs/figures.py); what tests that failed have stated is printed. What is tallied is
+counted over all tests that passed.
 """
 
 import json
@@ -41,19 +41,17 @@ def tally(request: pytest.FixtureRequest) -> Tally:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print what was measured, and leave it for the documentation."""
+    """Leave what was measured in a file; print what tests that failed have measured, such as their seed."""
     passed, failed = (terminalreporter.stats.get(outcome, []) for outcome in ("passed", "failed"))
-    lines = [f"{nodeid.rpartition('::')[2]}: {text}" for nodeid, text in _stated([*passed, *failed], PROPERTY)]
-    counted = Counter(tuple(value) for _, value in _stated(passed, TALLIED))
-    totals = [f"{what}: {count}/{of}" for (what, of), count in counted.items()]
-    if lines or totals:
-        terminalreporter.section("measured")
-        for line in sorted(lines) + sorted(totals):
+    if lines := [f"{nodeid.rpartition('::')[2]}: {text}" for nodeid, text in _stated(failed, PROPERTY)]:
+        terminalreporter.section("measured by tests that failed")
+        for line in sorted(lines):
             terminalreporter.line(line)
     config = terminalreporter.config
     is_worker = hasattr(config, "workerinput")  # of xdist: each has a part of the tests
     if not is_worker and (figures := by_test(passed)):
-        leave(figures, config.rootpath / FOLDER)
+        file = leave(figures, config.rootpath / FOLDER)
+        terminalreporter.line(f"measured figures: {file.relative_to(config.rootpath)}")
 
 
 def by_test(passed: Sequence[pytest.TestReport]) -> Mapping[str, Sequence[str]]:
@@ -85,13 +83,14 @@ def _called(report: pytest.TestReport) -> bool:
     return report.when == "call"
 
 
-def leave(figures: Mapping[str, Sequence[str]], folder: Path) -> None:
+def leave(figures: Mapping[str, Sequence[str]], folder: Path) -> Path:
     """Write the figures of a run, by test or command, into a file of its own name: others may run at the same time."""
     now = datetime.now(UTC)
     run = {"at": now.isoformat(), "python": ".".join(platform.python_version_tuple()[:2]), "figures": figures}
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / f"{now:%Y%m%dT%H%M%S}-{secrets.token_hex(3)}.json"
     file.write_text(json.dumps(run, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    return file
 
 
 def distribution(what: str, seconds: Sequence[float]) -> str:

@@ -1,6 +1,7 @@
-"""`make test-pythons`: tier 0 with every supported Python that this machine has, each in an environment of its own.
+"""`make test-pythons`: the quick tests with every other supported Python, each in an environment of its own.
 
-A version that is not there is left out, with the remedy; with CERTLAG_REQUIRE=all that is a failure for those in
+What differs between Pythons (TLS, asyncio, argument parsers, the standard library's messages) is in them. A version
+that is not on this machine is left out, with the remedy; with CERTLAG_REQUIRE=all that is a failure for those in
 `REQUIRED`.
 """
 
@@ -10,7 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.tiers import PYTHON_ONLY, ROOT
+from tests.tiers import PYTHON_ONLY, ROOT, Tier, run
 
 LOCK = "requirements.lock"
 BUILD_LOCK = "image/build.lock"
@@ -23,35 +24,38 @@ IF_THERE = ("3.14",)
 
 def main() -> int:
     """Run them; 0 if all that there are passed."""
-    failed, left_out = [], []
+    failed = False
+    required = os.environ.get("CERTLAG_REQUIRE") == "all"
     for version in (*REQUIRED, *IF_THERE):
-        environment = ROOT / "build" / f"python-{version}"
-        if not _made(version, environment):
-            left_out.append(version)
-            continue
-        print(f"\n=== tier 0 with Python {version}", flush=True)
-        which = f"{PYTHON_ONLY} and not proof and not serial"  # how long something takes is measured once
-        argv = (environment / "bin/python", "-m", "pytest", "-q", "-n2", "-m", which)
-        if subprocess.run(argv, cwd=ROOT, check=False).returncode != 0:
-            failed.append(version)
-    for version in left_out:
-        print(f"left out: Python {version}: it is not on this machine; install it, with pyenv for instance")
-    if os.environ.get("CERTLAG_REQUIRE") == "all":
-        failed += [version for version in left_out if version in REQUIRED]
-    print(f"failed: {', '.join(failed) or 'none'}")
+        python = ROOT / "build" / f"python-{version}" / "bin/python"
+        if _made(version, python):
+            ended = run(quick(version, python), proof=False, required=required)
+            print(ended.failures, end="")
+            print(ended, flush=True)
+            failed |= bool(ended.failures)
+        else:
+            print(f"left out: Python {version}: it is not on this machine; install it, with pyenv for instance")
+            failed |= required and version in REQUIRED
     return 1 if failed else 0
 
 
-def _made(version: str, environment: Path) -> bool:
+def quick(version: str, python: Path) -> Tier:
+    """Return the quick tests with another Python; how long something takes is measured once, so without `serial`."""
+    expression = f"{PYTHON_ONLY} and not thorough and not proof and not serial"
+    command = (str(python), "-m", "pytest", "-q", "-n2", "-m", expression)
+    return Tier(f"py{version}", "the quick tests with another Python", commands=(command,))
+
+
+def _made(version: str, python: Path) -> bool:
     """Make an environment with this Python; False if there is none on this machine."""
     find = ("uv", "python", "find", "--no-python-downloads", version)
     found = subprocess.run(find, cwd=ROOT, capture_output=True, text=True, check=False, env=_with_all_of_pyenv())
     if found.returncode != 0:
         return False
-    python = environment / "bin/python"
     itself = ("--python", str(python), "--editable", ".")
+    environment = str(python.parents[1])
     for argv in (
-        ("uv", "venv", "--quiet", "--allow-existing", "--python", found.stdout.strip(), str(environment)),
+        ("uv", "venv", "--quiet", "--allow-existing", "--python", found.stdout.strip(), environment),
         ("uv", "pip", "sync", "--quiet", "--require-hashes", "--python", str(python), LOCK),
         (*("uv", "pip", "install", "--quiet", "--no-deps", "--build-constraints", BUILD_LOCK), *itself),
     ):

@@ -1,111 +1,187 @@
-"""`make test`: the checks, then the tests in tiers, as far as this machine goes; each part's minutes at the end.
+"""`make test`: the checks, then the tests in tiers, as far as this machine goes.
 
-Tier 0 needs Python only; tier 1 promtool, helm, Chromium and the small bench; tier 2 the whole cluster and root. What
-is left out is listed by pytest at the end of its tier, with reason and remedy; with CERTLAG_REQUIRE=all leaving out
-fails.
+`checks` and `quick` need only Python. `thorough` needs only Python too; it is left out unless all is required or it is
+asked for by name. `tools` needs promtool, helm, Chromium and the small bench, `cluster` the whole one and root. With
+CERTLAG_REQUIRE=all leaving anything out is a failure. What a tier says goes into a file; what failed is shown.
 """
 
 import argparse
+import json
 import os
-import shutil
+import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.bench import needs, parts
+from tests.bench.needs import Kind
+
 ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
-PYTEST = (sys.executable, "-m", "pytest", "-q")
-LOCKS = {
-    "requirements.lock": ("pyproject.toml", "--extra", "dev"),
-    "image/requirements.lock": ("pyproject.toml", "--constraint", "requirements.lock"),
-    "image/build.lock": ("image/build.in",),
-    "release/sbom.lock": ("release/sbom.in",),
-}
-"""Each with what `make lock` makes it from."""
+LOGS = ROOT / "build" / "test"
+"""What each tier said when it last ran."""
+TAKEN = ROOT / "docs" / "minutes.json"
+"""How long each tier takes on two idle cores, as `make figures` took it."""
+TAKEN_HERE = ROOT / "build" / "minutes.json"
+"""How long each took when it last ran on this machine."""
 PYTHON_ONLY = "not tools and not browser and not small_bench and not cluster"
-TIER_1 = "tools or browser or small_bench"
+MARKERS = {Kind.TOOLS: "tools", Kind.BROWSER: "browser", Kind.SMALL: "small_bench", Kind.WHOLE: "cluster"}
 NO_TESTS = 5
 """pytest's exit code if there was none to run: not every tier has a full matrix."""
+FAILURES = re.compile(r"^=+ (FAILURES|ERRORS) =+$", re.MULTILINE)
+OUTCOMES = re.compile(r"^(?:=+ )?((?:\d+ \w+(?:, )?)+) in [\d.]+s", re.MULTILINE)
+"""How pytest's last line counts, as in `3 failed, 712 passed`."""
 
 
 @dataclass(frozen=True)
-class Part:
-    """One command of a tier."""
+class Tier:
+    """One step of `make test`: commands, or the tests of an expression of markers, or those of benches."""
 
-    tier: str
+    name: str
     what: str
-    argv: tuple[str, ...]
-    may_be_empty: bool = False
+    commands: tuple[tuple[str, ...], ...] = ()
+    expression: str = ""
+    benches: tuple[Kind, ...] = ()
+    processes: int = 2
+    if_asked: bool = False
 
 
-CHECKS = (
-    Part("checks", "lint", (str(BIN / "ruff"), "check", ".")),
-    Part("checks", "format", (str(BIN / "ruff"), "format", "--check", ".")),
-    Part("checks", "types", (str(BIN / "mypy"),)),
-    Part("checks", "imports", (str(BIN / "lint-imports"),)),
-    Part("checks", "lock", (sys.executable, "-m", "tests.tiers", "--lock")),
+@dataclass(frozen=True)
+class Ended:
+    """How a tier ended: its tests by outcome, as in `712 passed`, and what is to be shown of a failure."""
+
+    tier: Tier
+    minutes: float
+    counts: str
+    failures: str
+
+    def __str__(self) -> str:
+        """One line for a person."""
+        how = ("FAILED", self.counts) if self.failures else (self.counts or "passed",)
+        return f"{self.tier.name:9} {self.minutes:5.1f} min  {' '.join(how).rstrip()}"
+
+
+CHECKS = Tier(
+    "checks",
+    "lint, format, types, imports, locks",
+    commands=(
+        (str(BIN / "ruff"), "check", "."),
+        (str(BIN / "ruff"), "format", "--check", "."),
+        (str(BIN / "mypy"),),
+        (str(BIN / "lint-imports"),),
+        (sys.executable, "-m", "tests.lock_check"),
+    ),
 )
-
-
-def tests(*, proof: bool) -> tuple[Part, ...]:
-    """The parts that run pytest; a sample of the full matrices unless `proof`."""
-    which = "proof" if proof else "not proof"
-    return (
-        Part("tier 0", "Python only", (*PYTEST, "-n2", "-m", f"{PYTHON_ONLY} and {which}"), proof),
-        Part("tier 1", "tools, browser, small bench", (*PYTEST, "-n2", "-m", f"({TIER_1}) and {which}"), proof),
-        Part("tier 2", "whole cluster", (*PYTEST, "-n4", "-m", f"cluster and {which}"), proof),
-    )
+TESTS = (
+    Tier("quick", "whatever takes a moment and needs only Python", expression=f"{PYTHON_ONLY} and not thorough"),
+    Tier(
+        "thorough",
+        "whole commands, simulations and samples of matrices that need only Python",
+        expression=f"{PYTHON_ONLY} and thorough",
+        if_asked=True,
+    ),
+    Tier(
+        "tools",
+        "promtool, helm, a browser, a real API server with cert-manager",
+        benches=(Kind.TOOLS, Kind.BROWSER, Kind.SMALL),
+    ),
+    Tier("cluster", "a whole Kubernetes", benches=(Kind.WHOLE,), processes=4),
+)
 
 
 def main() -> int:
     """Run what was asked for; 0 if all of it passed."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", help="a tier's name, as in 'checks' or 'tier 0'")
+    parser.add_argument("--only", choices=[tier.name for tier in (CHECKS, *TESTS)], help="one tier")
     parser.add_argument("--proof", action="store_true", help="the full matrices")
-    parser.add_argument("--lock", action="store_true", help="only say whether the locks fit pyproject.toml")
     asked = parser.parse_args()
-    if asked.lock:
-        return locks_fit()
-    parts = tests(proof=True) if asked.proof else (*CHECKS, *tests(proof=False))
+    required = os.environ.get("CERTLAG_REQUIRE") == "all"
+    tiers, left_out = chosen(everything=required or asked.proof, required=required)
     if asked.only:
-        parts = tuple(part for part in parts if part.tier == asked.only)
-    outcomes = list(run(parts))
-    print("\n=== minutes", flush=True)
-    for part, seconds, code in outcomes:
-        print(f"{seconds / 60:6.1f}  {'passed' if code == 0 else f'FAILED ({code})':10}  {part.tier}: {part.what}")
-    return 0 if all(code == 0 for _, _, code in outcomes) else 1
+        tiers, left_out = [tier for tier in (CHECKS, *TESTS) if tier.name == asked.only], []
+    elif asked.proof:
+        tiers.remove(CHECKS)
+    for line in announced(tiers, {} if asked.proof else minutes()):
+        print(line, flush=True)
+    ended = []
+    for tier in tiers:
+        ended.append(run(tier, proof=asked.proof, required=required))
+        print(ended[-1].failures, end="")
+        print(ended[-1], flush=True)
+    if not asked.proof:
+        remember(ended)
+    for line in left_out:
+        print(line)
+    return 1 if any(each.failures for each in ended) else 0
 
 
-def run(parts: tuple[Part, ...]) -> Iterator[tuple[Part, float, int]]:
-    """Run each part, also after one has failed: a run should say all that it can."""
-    for part in parts:
-        print(f"\n=== {part.tier}: {part.what}", flush=True)
-        started = time.monotonic()
-        code = subprocess.run(part.argv, cwd=ROOT, check=False).returncode
-        yield part, time.monotonic() - started, 0 if part.may_be_empty and code == NO_TESTS else code
+def chosen(*, everything: bool, required: bool) -> tuple[list[Tier], list[str]]:
+    """Return the tiers that are run here, and lines about what is left out, each with the remedy."""
+    tiers, left_out = [CHECKS], []
+    for tier in TESTS:
+        missing = {kind: lacking for kind in tier.benches if (lacking := parts.missing(kind)) and not required}
+        left_out += [f"left out: {MARKERS[kind]}: {needs.explain(lacking)}" for kind, lacking in missing.items()]
+        if tier.if_asked and not everything:
+            left_out.append(f"left out: {tier.name} ({tier.what}): make test-{tier.name}")
+        elif not tier.benches or len(missing) < len(tier.benches):
+            tiers.append(tier)
+    return tiers, left_out
 
 
-def locks_fit() -> int:
-    """Say whether each lock is what its source asks for: compiling it anew changes nothing."""
-    uv = shutil.which("uv") or str(ROOT / "build/uv/bin/uv")
-    outdated = [lock for lock, source in LOCKS.items() if _anew(uv, lock, source) != (ROOT / lock).read_bytes()]
-    for lock in outdated:
-        print(f"{lock} does not fit {LOCKS[lock][0]}; `make lock` writes it anew")
-    return 1 if outdated else 0
+def announced(tiers: Sequence[Tier], expected: Mapping[str, float]) -> Iterator[str]:
+    """Say what will run, and about how long it takes; `expected` are minutes by tier."""
+    for tier in tiers:
+        about = f"about {expected[tier.name]:.1f} min" if tier.name in expected else ""
+        yield f"{tier.name:9} {about:14}  {tier.what}"
+    if expected:
+        total = sum(expected.get(tier.name, 0.0) for tier in tiers)
+        yield f"about {total:.0f} minutes in all; what is said goes to {LOGS.relative_to(ROOT)}/\n"
 
 
-def _anew(uv: str, lock: str, source: tuple[str, ...]) -> bytes:
-    """Return what compiling a lock makes of it, which keeps the versions that fit."""
-    anew = ROOT / "build" / "locks" / lock
-    anew.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copy(ROOT / lock, anew)
-    options = ("--universal", "--generate-hashes", "--python-version", "3.11")
-    quiet = ("--no-header", "--no-annotate", "--quiet", "--output-file", str(anew))
-    subprocess.run((uv, "pip", "compile", *source, *options, *quiet), cwd=ROOT, check=True, env=os.environ)
-    return anew.read_bytes()
+def run(tier: Tier, *, proof: bool, required: bool, logs: Path = LOGS) -> Ended:
+    """Run a tier, each command also after another has failed: it should say all that it can."""
+    logs.mkdir(parents=True, exist_ok=True)
+    file = logs / f"{tier.name}.log"
+    started = time.monotonic()
+    commands = tier.commands or (pytest(tier, proof=proof, required=required),)
+    with file.open("w", encoding="utf-8") as log:
+        codes = [subprocess.run(each, cwd=ROOT, stdout=log, stderr=log, check=False).returncode for each in commands]
+    said = file.read_text(encoding="utf-8")
+    failed = any(code != 0 and not (proof and code == NO_TESTS) for code in codes)
+    counts = OUTCOMES.findall(said)
+    return Ended(
+        tier, (time.monotonic() - started) / 60, counts[-1] if counts else "", failures(said) if failed else ""
+    )
+
+
+def pytest(tier: Tier, *, proof: bool, required: bool) -> tuple[str, ...]:
+    """Return the command for the tests of a tier; of benches that this machine lacks only if they are required."""
+    benches = [MARKERS[kind] for kind in tier.benches if required or not parts.missing(kind)]
+    expression = f"({tier.expression or ' or '.join(benches)}) and {'proof' if proof else 'not proof'}"
+    return (sys.executable, "-m", "pytest", "-q", "--durations=20", f"-n{tier.processes}", "-m", expression)
+
+
+def failures(said: str) -> str:
+    """Return what a failed tier said of its failures: all of it if that was not pytest."""
+    began = FAILURES.search(said)
+    return said[began.start() if began else 0 :]
+
+
+def minutes() -> Mapping[str, float]:
+    """Return how long each tier took when it last ran, here or where the committed figures were taken."""
+    file = TAKEN_HERE if TAKEN_HERE.exists() else TAKEN
+    taken: Mapping[str, float] = json.loads(file.read_text(encoding="utf-8"))
+    return taken
+
+
+def remember(ended: Iterable[Ended]) -> None:
+    """Keep how long each took, for the next run's announcement."""
+    before = json.loads(TAKEN_HERE.read_text(encoding="utf-8")) if TAKEN_HERE.exists() else {}
+    taken = before | {each.tier.name: round(each.minutes, 1) for each in ended}
+    TAKEN_HERE.write_text(json.dumps(taken, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The grounds as fixtures: each test runs on the embedded cluster (tier 0) and on a real one (tier 1 or 2)."""
+"""The grounds as fixtures: each test runs on the embedded cluster and on a real one."""
 
 from collections.abc import Iterator
 

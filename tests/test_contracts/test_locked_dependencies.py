@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.lock_check import LOCKS
 from tests.locks import altered, hashes
-from tests.tiers import LOCKS
 
 ROOT = Path(__file__).parents[2]
 UV = shutil.which("uv") or str(ROOT / "build/uv/bin/uv")
