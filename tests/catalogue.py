@@ -42,6 +42,13 @@ class TestFunction:
         for mark in chain.from_iterable(marks(decorator, marker) for decorator in self.code.decorator_list):
             yield from (str(ast.literal_eval(argument)) for argument in mark.args)
 
+    @property
+    def always_runs(self) -> bool:
+        """Whether some of it is part of every `make test` for which a machine has the means."""
+        of_file = [part for part in modules()[self.file].body if isinstance(part, ast.Assign)]
+        matrix = any("pytestmark" in ast.unparse(part.targets[0]) and any(marks(part, "matrix")) for part in of_file)
+        return not matrix and "pytest.mark.proof" not in map(ast.unparse, self.code.decorator_list)
+
 
 @cache
 def modules() -> Mapping[str, ast.Module]:

@@ -21,6 +21,12 @@ def test_every_promise_and_ending_has_a_test_and_every_test_names_a_known_one() 
     assert set(promises.shown_by()) == set(promises.promised())
 
 
+def test_each_of_them_has_a_test_that_every_make_test_runs() -> None:
+    shown = {**fault_matrix.shown_by(), **promises.shown_by()}
+    shown |= {case.number: [case.test, *record.further_tests().get(case.number, ())] for case in record.cases()}
+    assert [name for name, tests in shown.items() if not any(test.always_runs for test in tests)] == []
+
+
 def test_every_further_test_of_a_case_names_one_that_is_described() -> None:
     assert set(record.further_tests()) <= {case.number for case in record.cases()}
 

@@ -30,7 +30,7 @@ from tests.test_stories.drained_ground import TARGET, DrainedGround, Fault, drai
 from tests.test_stories.ground import Ground, a_target
 from tests.test_stories.pod_process import process_of
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.matrix(4)]
 
 PATIENCE = 60.0
 """Seconds within which a page comes, or is taken back."""

@@ -14,7 +14,7 @@ from tests.bench.cluster import Object
 from tests.metrics import Metrics
 from tests.test_stories.ground import Ground, a_target
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.matrix(6)]
 
 STATE = "certlag_renewal_window_state"
 NEEDS_RESTART = "certlag_needs_restart"

@@ -149,6 +149,7 @@ def test_a_namespace_that_enforces_the_restricted_standard_admits_all_its_pods(
 
 
 @pytest.mark.parametrize("chosen", VALID, ids=lambda file: file.stem)
+@pytest.mark.matrix(3)
 def test_the_api_server_takes_what_every_choice_of_values_renders(
     chosen: Path, cluster: Cluster, namespace: str, monitoring: None
 ) -> None:

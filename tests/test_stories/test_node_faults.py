@@ -77,6 +77,7 @@ def test_with_a_full_disk_exporter_and_check_work_as_ever(ground: Ground) -> Non
 )
 @pytest.mark.fault("N5")
 @pytest.mark.parametrize("output", ["text", "json"])
+@pytest.mark.matrix(1)
 def test_an_answer_that_does_not_fit_onto_the_disk_keeps_its_exit_code(ground: Ground, output: str) -> None:
     one_fine_one_behind(ground)
     kubeconfig = accounts.administrators_kubeconfig(ground.cluster, ground.namespace, ground.folder)
@@ -88,6 +89,7 @@ def test_an_answer_that_does_not_fit_onto_the_disk_keeps_its_exit_code(ground: G
 
 @pytest.mark.fault("N5")
 @pytest.mark.parametrize(("program", "words"), [("exporter", ()), ("runbook", ("check-build-service",))])
+@pytest.mark.matrix(1)
 def test_an_authority_in_the_kubeconfig_itself_takes_a_file_and_one_message_says_so(
     ground: Ground, program: str, words: Sequence[str]
 ) -> None:
@@ -227,6 +229,7 @@ def since(deed: Callable[[], object]) -> float:
 @pytest.mark.fault("N8")
 @pytest.mark.serial
 @pytest.mark.parametrize("component", ["containerd", "kubelet"])
+@pytest.mark.matrix(1)
 def test_while_the_nodes_programs_are_dead_verdicts_stay_true_and_a_renewal_is_seen(
     ground: Ground, component: str, figures: Figures
 ) -> None:

@@ -19,7 +19,7 @@ from tests.test_stories.ground import Ground
 from tests.test_stories.test_runbook_cases import assert_refused, restart_id
 from tests.test_stories.test_runbook_in_cluster import laptop, pods_of_job
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.matrix(3)]
 
 RECORDED = 2
 REFUSED, STALLED, NOT_BACK = 3, 6, 7

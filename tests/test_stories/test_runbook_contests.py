@@ -18,11 +18,9 @@ from tests.api_proxy import Answer, Pass, Reaction, Request
 from tests.bench import waiting
 from tests.bench.cluster import Object
 from tests.field.record import case
-from tests.figures import Figures
 from tests.runbook_process import Ran
 from tests.test_stories.drained_ground import TARGET, WORKER, DrainedGround, Fault, drained_ground
 from tests.test_stories.ground import Ground
-from tests.test_stories.matrix import Matrix
 
 pytestmark = pytest.mark.cluster
 
@@ -103,7 +101,7 @@ class Cell:
         return f"{self.deed}-at-{self.step}-then-{self.then}"
 
 
-MATRIX = Matrix((Cell(deed, step, then) for deed, steps in STEPS.items() for step in steps for then in Next), sample=7)
+CELLS = [Cell(deed, step, then) for deed, steps in STEPS.items() for step in steps for then in Next]
 
 
 @case(
@@ -115,12 +113,10 @@ MATRIX = Matrix((Cell(deed, step, then) for deed, steps in STEPS.items() for ste
     since="2026-11-24",
 )
 @pytest.mark.fault("F39")
-@pytest.mark.parametrize("cell", MATRIX.parameters)
+@pytest.mark.parametrize("cell", CELLS, ids=str)
 @pytest.mark.promise("P6")
-def test_somebody_elses_deed_during_a_run_is_contested_and_then_resumed_or_aborted(
-    cell: Cell, ground: Ground, figures: Figures
-) -> None:
-    MATRIX.state(cell, figures)
+@pytest.mark.matrix(5)
+def test_somebody_elses_deed_during_a_run_is_contested_and_then_resumed_or_aborted(cell: Cell, ground: Ground) -> None:
     with drained_ground(ground) as drained:
         drained.once_at(cell.step, lambda: DOINGS[cell.deed](drained))
         ran = drained.run("restart")

@@ -20,7 +20,7 @@ from tests.test_stories.drained_ground import (
 )
 from tests.test_stories.ground import Ground
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.matrix(5)]
 
 RECORDED = 2
 OPEN = ["resume-one", "abort-one"]

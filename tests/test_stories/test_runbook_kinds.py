@@ -35,6 +35,7 @@ CASES = {
 
 @pytest.mark.fault("R27")
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+@pytest.mark.matrix(2)
 def test_a_target_of_any_kind_is_restarted_with_its_workers_drained(case: Case, ground: Ground) -> None:
     deployed = case.made()
     kinds = {each["metadata"]["name"]: each["kind"] for each in deployed}

@@ -135,6 +135,7 @@ def used_right(event: dict[str, Any]) -> Granted | None:
 
 
 @pytest.mark.parametrize("removed", granted(), ids=str)
+@pytest.mark.matrix(4)
 def test_without_any_one_of_its_rights_it_names_that_and_changes_nothing(
     removed: Granted, cluster: Cluster, namespace: str, tmp_path: Path
 ) -> None:

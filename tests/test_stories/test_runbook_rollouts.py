@@ -17,7 +17,7 @@ from tests.test_stories.drained_ground import (
 from tests.test_stories.ground import Ground
 from tests.test_stories.test_runbook_cases import assert_refused, check, restart_id
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.matrix(2)]
 
 RECORDED = 2
 NOWHERE = "/nowhere"

@@ -12,7 +12,7 @@ from tests.runbook_process import Ran, of
 from tests.test_stories.drained_ground import DrainedGround, Fault, drained_ground
 from tests.test_stories.ground import Ground
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.matrix(4)]
 
 REQUIRED, NEAR, UNKNOWN = "CertlagRestartRequired", "CertlagRestartDeadlineNear", "CertlagLoadedCertificateUnknown"
 BUILDS = "BuildsFail"

@@ -11,7 +11,7 @@ from tests.bench.cluster import Object
 from tests.test_stories.drained_ground import WORKER, DrainedGround, drained_ground, serving, working
 from tests.test_stories.ground import Ground
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.matrix(1)]
 
 CLAIMS = (f"cache-{WORKER}-0", f"cache-{WORKER}-1")
 STORAGE: Object = {"accessModes": ["ReadWriteOnce"], "storageClassName": ""}
