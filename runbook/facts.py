@@ -35,8 +35,11 @@ from runbook.workloads import (
     workload_view,
 )
 
-REVIEWERS = 8
+AT_ONCE = 8
+"""Requests that are made at the same time."""
 Seen = TypeVar("Seen")
+Question = TypeVar("Question")
+Answer = TypeVar("Answer")
 
 TIMEOUT = 10.0
 
@@ -124,21 +127,20 @@ class Gatherer:
             path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
             return bool(self._review(path, dict(right.review))["status"]["allowed"])
 
-        with ThreadPoolExecutor(REVIEWERS) as reviewers:
-            answers = tuple(reviewers.map(allowed, asked))
-        return tuple(right for right, is_allowed in zip(asked, answers, strict=True) if not is_allowed)
+        return tuple(right for right, is_allowed in zip(asked, at_once(allowed, asked), strict=True) if not is_allowed)
 
     def made(self) -> frozenset[ObjectKey]:
         """Return those of the record and the Leases that exist; one that we may not see, as if it did."""
         record = record_key(self._target)
         paths = {lease_key(workload): lease_path(workload) for workload in self._workloads()}
         paths[record] = f"/api/v1/namespaces/{self._namespace}/configmaps/{record.name}"
-        return frozenset(key for key, path in paths.items() if self._exists(path))
+        exist = at_once(self._exists, paths.values())
+        return frozenset(key for key, is_there in zip(paths, exist, strict=True) if is_there)
 
     def leases(self) -> dict[str, LeaseView | None]:
         """Return the Leases that a run takes, by their path; None for one that does not exist."""
         paths = sorted({lease_path(workload) for workload in self._workloads()})
-        documents = ((path, get(self._client, path)) for path in paths)
+        documents = zip(paths, at_once(self._get, paths), strict=True)
         return {path: None if document is None else lease_view(path, document) for path, document in documents}
 
     def try_writes(self, changes: Iterable[Change]) -> Tried:
@@ -155,8 +157,7 @@ class Gatherer:
                 return change, error
             return change, None
 
-        with ThreadPoolExecutor(REVIEWERS) as senders:
-            return tried(senders.map(attempt, changes))
+        return tried(at_once(attempt, changes))
 
     def record(self) -> Record | RecordError:
         """Return the record of runs, or why it cannot be read."""
@@ -170,7 +171,8 @@ class Gatherer:
 
     def views(self) -> dict[Workload, WorkloadView]:
         """Return those of the target's workload and workers that exist."""
-        documents = ((workload, get(self._client, workload_path(workload))) for workload in self._workloads())
+        workloads = self._workloads()
+        documents = zip(workloads, at_once(self._get, map(workload_path, workloads)), strict=True)
         return {workload: workload_view(workload, document) for workload, document in documents if document is not None}
 
     def replica_sets(self) -> tuple[ReplicaSetView, ...]:
@@ -237,6 +239,9 @@ class Gatherer:
         document = get(self._client, f"/api/v1/namespaces/{self._namespace}/persistentvolumeclaims/{name}")
         return None if document is None else claim(document)
 
+    def _get(self, path: str) -> Any:
+        return get(self._client, path)
+
     def _review(self, path: str, body: dict[str, Any]) -> Any:
         return self._client.retry(lambda: writes.review(self._connection, path, body))
 
@@ -248,11 +253,17 @@ class Gatherer:
 
     def _exists(self, path: str) -> bool:
         try:
-            return get(self._client, path) is not None
+            return self._get(path) is not None
         except ClusterError as error:
             if error.reason is ClusterErrorReason.FORBIDDEN:
                 return True  # the right to see it is missing, and that is told of
             raise
+
+
+def at_once(ask: Callable[[Question], Answer], questions: Iterable[Question]) -> tuple[Answer, ...]:
+    """Ask several things at the same time; return the answers in their order, or raise the first that failed."""
+    with ThreadPoolExecutor(AT_ONCE) as threads:
+        return tuple(threads.map(ask, questions))
 
 
 def _disruption_budget(document: Any) -> DisruptionBudget:

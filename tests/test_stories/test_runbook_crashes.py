@@ -17,7 +17,7 @@ from tests.test_stories.working_ground import WorkingGround, working_ground
 pytestmark = pytest.mark.cluster
 
 SHARDS = 6
-SAMPLE = 6
+SAMPLE = 4
 
 
 @dataclass(frozen=True)

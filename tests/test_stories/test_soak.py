@@ -1,4 +1,4 @@
-"""Five minutes of the soak at its full size; `make soak` takes an hour."""
+"""Three minutes of the soak at its full size; `make soak` takes an hour."""
 
 from pathlib import Path
 
@@ -11,9 +11,9 @@ from tests.sampling import Dice
 from tests.soak.deeds import DEEDS, ONCE
 from tests.soak.run import soak
 
-MINUTES = 5.0
+MINUTES = 3.0
 MOST_GROWTH = 0.25
-"""Of the memory when it had warmed up. In five minutes it still grows to its size; an hour tells a leak."""
+"""Of the memory when it had warmed up. In three minutes it still grows to its size; an hour tells a leak."""
 MOST_DESCRIPTORS = 60
 
 
