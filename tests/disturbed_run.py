@@ -3,8 +3,10 @@
 A run asks for some 200 effects. The engine does no I/O, so each fault can be tried at each of them.
 """
 
-from collections.abc import Callable, Iterator
+import itertools
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from runbook.effects import Change, Effect, Get, Interrupted, List, Wait
@@ -22,6 +24,7 @@ from tests.memory_cluster import (
     Perform,
     engine,
 )
+from tests.sampling import Dice
 
 # --- what is done and what must hold ------------------------------------------------------------------
 
@@ -46,13 +49,32 @@ def writing(what: str) -> int:
     return point(lambda effect: isinstance(effect, Change) and effect.what.startswith(what))
 
 
+DICE = Dice()
+
+
+@dataclass(frozen=True)
+class Share:
+    """How many cells of a matrix are tried: some, drawn anew in each run, or all."""
+
+    size: int | None = None
+
+    def of(self, *sides: Iterable[Any]) -> list[tuple[Any, ...]]:
+        """Return the cells of the matrix with these sides that are tried."""
+        cells = list(itertools.product(*sides))
+        return cells if self.size is None else DICE.sample(cells, self.size)
+
+    def __str__(self) -> str:
+        return "all" if self.size is None else str(DICE)
+
+
 @contextmanager
-def named(number: int) -> Iterator[None]:
-    """Name the point in whatever fails there."""
+def named(number: int, what: object = "") -> Iterator[None]:
+    """Name the point in whatever fails there, what was done there, and how it is drawn again."""
     try:
         yield
     except BaseException as error:
         error.add_note(f"at effect {number}: {EFFECTS[number] if number in POINTS else 'after the end'}")
+        error.add_note(f"{getattr(what, '__name__', what)}; CERTLAG_SEED={DICE.seed} draws it again")
         raise
 
 

@@ -5,13 +5,11 @@ After each, what is so in the cluster is held against the promises, and what an 
 same end.
 """
 
-import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from exporter.model import Workload
 from runbook.effects import Ask, Change, Effect, Wait
 from runbook.engine import Ending
 from runbook.events import Remark
@@ -21,6 +19,7 @@ from runbook.workloads import RESTART_ANNOTATION
 from tests.disturbed_run import (
     EFFECTS,
     POINTS,
+    Share,
     after,
     assert_clean,
     assert_done,
@@ -54,12 +53,14 @@ from tests.memory_cluster import (
     finish,
 )
 
-SEED = 20230113
-SOME = sorted(random.Random(SEED).sample(POINTS, len(POINTS) // 4))  # noqa: S311
+SAMPLE = Share(20)
 EVERYWHERE = pytest.mark.parametrize(
-    "points", [pytest.param(SOME, id="sample"), pytest.param(POINTS, id="all", marks=pytest.mark.proof)]
+    "share", [pytest.param(SAMPLE, id="sample"), pytest.param(Share(), id="all", marks=pytest.mark.proof)]
 )
-"""Crashes and failing requests are tried at every effect; what is dearer at a sample, at all in `make proof`."""
+"""A few points of the matrix, drawn, and all of them in `make proof`; going on after a crash is in each CI run tried
+at every effect.
+"""
+CRASHES = (killed_before, killed_after)
 UNCHANGED = {Outcome.UNEXPECTED, Outcome.INTERRUPTED, Outcome.CONTESTED}
 """How a run can end that was disturbed before it changed anything that matters."""
 
@@ -123,22 +124,36 @@ def is_event(effect: Effect) -> bool:
 # --- R11: a crash before and after every effect -----------------------------------------------------------
 
 
+@pytest.mark.promise("P1", "P7")
+def test_r11_after_a_crash_going_on_reaches_the_same_end(figures: Figures) -> None:
+    chosen = SAMPLE.of(POINTS, CRASHES)
+    for number, crash in chosen:
+        crash_and_go_on(number, crash)
+    figures(f"{len(chosen)} of {len(CRASHES) * len(POINTS)} crash points ({SAMPLE})")
+
+
+@pytest.mark.thorough
 @pytest.mark.fault("F37")
-@pytest.mark.parametrize("crash", [killed_before, killed_after])
+@pytest.mark.parametrize("crash", CRASHES)
 @pytest.mark.promise("P1", "P7")
 def test_r11_after_a_crash_at_any_effect_going_on_reaches_the_same_end(crash: Fault, figures: Figures) -> None:
     for number in POINTS:
-        with named(number):
-            cluster = MemoryCluster()
-            with pytest.raises(Killed):
-                restart(cluster, number, crash)
-            was_done = bool(cluster.record.finished)
-            cluster.sleep(60)  # until somebody has seen it; what was asked for goes on meanwhile
-            assert_done(cluster, finish(cluster))
-            assert cluster.restarts == 1 + was_done, "restarted twice"
+        crash_and_go_on(number, crash)
     figures(f"{len(POINTS)} crash points, {crash.__name__}: replica counts lost: 0")
 
 
+def crash_and_go_on(number: int, crash: Fault) -> None:
+    with named(number, crash):
+        cluster = MemoryCluster()
+        with pytest.raises(Killed):
+            restart(cluster, number, crash)
+        was_done = bool(cluster.record.finished)
+        cluster.sleep(60)  # until somebody has seen it; what was asked for goes on meanwhile
+        assert_done(cluster, finish(cluster))
+        assert cluster.restarts == 1 + was_done, "restarted twice"
+
+
+@pytest.mark.thorough
 def test_r11_a_resumed_run_that_crashes_too_is_resumed_again(figures: Figures) -> None:
     pairs = [(first, second) for first in POINTS[::13] for second in range(0, 120, 11)]
     for first, second in pairs:
@@ -162,13 +177,13 @@ def test_r11_a_resumed_run_that_crashes_too_is_resumed_again(figures: Figures) -
 
 
 @pytest.mark.fault("F37")
-@pytest.mark.parametrize("crash", [killed_before, killed_after])
+@EVERYWHERE
 @pytest.mark.promise("P3")
-def test_after_a_crash_at_any_effect_abort_puts_the_workers_back(crash: Fault, figures: Figures) -> None:
+def test_after_a_crash_at_any_effect_abort_puts_the_workers_back(share: Share, figures: Figures) -> None:
     """The cluster itself checks that they are not put back while a restart goes on."""
     aborted = 0
-    for number in POINTS:
-        with named(number):
+    for number, crash in share.of(POINTS, CRASHES):
+        with named(number, crash):
             cluster = MemoryCluster()
             with pytest.raises(Killed):
                 restart(cluster, number, crash)
@@ -178,21 +193,20 @@ def test_after_a_crash_at_any_effect_abort_puts_the_workers_back(crash: Fault, f
             assert ending.outcome in (Outcome.ABORTED, Outcome.DONE)
             assert_clean(cluster)
             aborted += 1
-    figures(f"{aborted} crash points, then abort")
+    assert aborted > 0
+    figures(f"{aborted} crash points, then abort ({share})")
 
 
 # --- R7, R9: requests that fail ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("fails", [lost_answer, lost_request, unavailable, forbidden])
-def test_r7_a_request_that_fails_once_anywhere_costs_nothing_but_time(fails: Fault, figures: Figures) -> None:
+@EVERYWHERE
+def test_r7_a_request_that_fails_once_anywhere_costs_nothing_but_time(share: Share, figures: Figures) -> None:
     """Reads and writes alike, from the lock on."""
-    tried = 0
-    for number in POINTS:
-        if isinstance(EFFECTS[number], Wait):
-            continue
-        tried += 1
-        with named(number):
+    requests = [number for number in POINTS if not isinstance(EFFECTS[number], Wait)]
+    chosen = share.of(requests, (lost_answer, lost_request, unavailable, forbidden))
+    for number, fails in chosen:
+        with named(number, fails):
             cluster = MemoryCluster()
             ending = restart(cluster, number, fails)
             assert ending.outcome is Outcome.DONE
@@ -200,7 +214,7 @@ def test_r7_a_request_that_fails_once_anywhere_costs_nothing_but_time(fails: Fau
             assert cluster.sight().verified
             assert cluster.replicas() == REPLICAS
             assert cluster.record.run is None
-    figures(f"{tried} requests, {fails.__name__}")
+    figures(f"{len(chosen)} requests that failed in one of four ways ({share})")
 
 
 @pytest.mark.fault("F41")
@@ -218,24 +232,22 @@ def test_r7_an_api_server_that_refuses_during_the_drain_is_never_no_pods() -> No
 
 
 @EVERYWHERE
-@pytest.mark.parametrize("workload", [TARGET.workload, WORKERS[0]], ids=lambda workload: workload.name)
-def test_a_harmless_write_of_others_between_any_two_requests_changes_nothing(
-    points: Sequence[int], workload: Workload, figures: Figures
-) -> None:
-    for number in points:
-        with named(number):
+def test_a_harmless_write_of_others_between_any_two_requests_changes_nothing(share: Share, figures: Figures) -> None:
+    chosen = share.of(POINTS, (TARGET.workload, WORKERS[0]))
+    for number, workload in chosen:
+        with named(number, workload.name):
             cluster = MemoryCluster()
             label = {"metadata": {"labels": {"seen-by": "somebody"}}}
             ending = restart(cluster, number, after(cluster.api.edit, workload_path(workload), label))
             assert_done(cluster, ending)
             assert cluster.restarts == 1
             assert cluster.workload(workload)["metadata"]["labels"] == {"seen-by": "somebody"}
-    figures(f"{len(points)} of {len(POINTS)} foreign writes on {workload.name}")
+    figures(f"{len(chosen)} foreign writes on the target or a worker ({share})")
 
 
 @EVERYWHERE
-def test_a_write_to_the_paused_autoscaler_at_any_time_is_kept(points: Sequence[int]) -> None:
-    for number in points:
+def test_a_write_to_the_paused_autoscaler_at_any_time_is_kept(share: Share) -> None:
+    for (number,) in share.of(POINTS):
         with named(number):
             cluster = MemoryCluster()
             theirs = {"metadata": {"annotations": {"theirs": "stays"}}}
@@ -282,15 +294,13 @@ CONTESTS = [scaled_up, reverted, target_deleted, worker_deleted, worker_recreate
 
 @pytest.mark.fault("F39")
 @EVERYWHERE
-@pytest.mark.parametrize("contested", CONTESTS)
 @pytest.mark.promise("P6", "verifying: contested")
-def test_a_contest_at_any_effect_makes_nothing_worse(
-    points: Sequence[int], contested: Callable[[MemoryCluster], None], figures: Figures
-) -> None:
+def test_a_contest_at_any_effect_makes_nothing_worse(share: Share, figures: Figures) -> None:
     """Never restarted with a worker alive (the cluster checks), and whatever is left is said."""
-    stopped = 0
-    for number in points:
-        with named(number):
+    stopped = dict.fromkeys(CONTESTS, 0)
+    chosen = share.of(POINTS, CONTESTS)
+    for number, contested in chosen:
+        with named(number, contested):
             cluster = MemoryCluster()
             ending = restart(cluster, number, after(contested, cluster))
             there = {worker: count for worker, count in REPLICAS.items() if worker in cluster.replicas()}
@@ -299,23 +309,19 @@ def test_a_contest_at_any_effect_makes_nothing_worse(
             elif ending.run is not None:
                 assert cluster.record.run is not None
                 assert cluster.record.run.ended is ending.outcome
-                stopped += ending.outcome is Outcome.CONTESTED
+                stopped[contested] += ending.outcome is Outcome.CONTESTED
             else:
                 assert ending.outcome in {*UNCHANGED, Outcome.REFUSED}
                 found = cluster.replicas()
                 assert all(found[worker] in (count, 5) for worker, count in there.items()), "left drained, unsaid"
-    assert stopped > 0
-    figures(f"{len(points)} of {len(POINTS)} times {contested.__name__}, stopped as contested {stopped} times")
+    assert share.size or all(stopped.values()), stopped
+    figures(f"{len(chosen)} contests ({share}), stopped as contested {sum(stopped.values())} times")
 
 
 @EVERYWHERE
-@pytest.mark.parametrize("contested", [scaled_up, reverted, unfenced])
-def test_after_a_contest_at_any_effect_whoever_resumes_knows_and_reaches_the_end(
-    points: Sequence[int],
-    contested: Callable[[MemoryCluster], None],
-) -> None:
-    for number in points:
-        with named(number):
+def test_after_a_contest_at_any_effect_whoever_resumes_knows_and_reaches_the_end(share: Share) -> None:
+    for number, contested in share.of(POINTS, (scaled_up, reverted, unfenced)):
+        with named(number, contested):
             cluster = MemoryCluster()
             if restart(cluster, number, after(contested, cluster)).run is None:
                 continue
@@ -327,14 +333,10 @@ def test_after_a_contest_at_any_effect_whoever_resumes_knows_and_reaches_the_end
 
 
 @EVERYWHERE
-@pytest.mark.parametrize("contested", [scaled_up, reverted, unfenced, worker_recreated])
 @pytest.mark.promise("P3")
-def test_after_a_contest_at_any_effect_abort_brings_the_workers_back(
-    points: Sequence[int],
-    contested: Callable[[MemoryCluster], None],
-) -> None:
-    for number in points:
-        with named(number):
+def test_after_a_contest_at_any_effect_abort_brings_the_workers_back(share: Share) -> None:
+    for number, contested in share.of(POINTS, (scaled_up, reverted, unfenced, worker_recreated)):
+        with named(number, contested):
             cluster = MemoryCluster()
             if restart(cluster, number, after(contested, cluster)).run is None:
                 continue
@@ -372,13 +374,14 @@ def test_r16_workers_scaled_up_during_the_drain_are_contested_with_who_and_when(
 @pytest.mark.fault("F22", "R11")
 @EVERYWHERE
 @pytest.mark.promise("P7")
-def test_two_hours_of_suspend_at_any_effect_change_nothing(points: Sequence[int], figures: Figures) -> None:
-    for number in points:
+def test_two_hours_of_suspend_at_any_effect_change_nothing(share: Share, figures: Figures) -> None:
+    chosen = share.of(POINTS)
+    for (number,) in chosen:
         with named(number):
             cluster = MemoryCluster()
             assert_done(cluster, restart(cluster, number, after(cluster.sleep, 7200)))
             assert cluster.restarts == 1
-    figures(f"{len(points)} of {len(POINTS)} points at which the laptop slept for two hours")
+    figures(f"{len(chosen)} of {len(POINTS)} points at which the laptop slept for two hours ({share})")
 
 
 def test_a_laptop_that_wakes_up_late_and_with_an_unsteady_network_looks_before_it_gives_up() -> None:
@@ -412,15 +415,12 @@ def take_over(cluster: MemoryCluster, way: str, left: dict[str, Any]) -> None:
 
 
 @EVERYWHERE
-@pytest.mark.parametrize("way", ["resume", "abort"])
 @pytest.mark.promise("P4")
-def test_r13_after_a_take_over_at_any_effect_the_old_holder_changes_nothing(
-    points: Sequence[int], way: str, figures: Figures
-) -> None:
+def test_r13_after_a_take_over_at_any_effect_the_old_holder_changes_nothing(share: Share, figures: Figures) -> None:
     """It is stopped, another takes over and goes on to its end; then it wakes up, and its next request is sent."""
     taken = 0
-    for number in points:
-        with named(number):
+    for number, way in share.of(POINTS, ("resume", "abort")):
+        with named(number, way):
             cluster = MemoryCluster()
             left: dict[str, Any] = {}
             ending = restart(cluster, number, after(take_over, cluster, way, left))
@@ -436,7 +436,8 @@ def test_r13_after_a_take_over_at_any_effect_the_old_holder_changes_nothing(
             assert cluster.replicas() == REPLICAS
             if ending.outcome is not Outcome.DONE:
                 assert ending.outcome is Outcome.LOCKED, ending
-    figures(f"{taken} take-overs by {way}")
+    assert taken > 0
+    figures(f"{taken} take-overs by resume or abort ({share})")
 
 
 def second_run(cluster: MemoryCluster, endings: list[Ending]) -> None:
@@ -448,12 +449,10 @@ def second_run(cluster: MemoryCluster, endings: list[Ending]) -> None:
 @pytest.mark.fault("F38")
 @EVERYWHERE
 @pytest.mark.promise("P4")
-def test_r12_a_second_run_is_refused_while_the_first_one_holds_the_lock(
-    points: Sequence[int], figures: Figures
-) -> None:
+def test_r12_a_second_run_is_refused_while_the_first_one_holds_the_lock(share: Share, figures: Figures) -> None:
     """Whoever renews is seen to be alive: the second watches for up to 60 s, the first goes on."""
-    refused = 0
-    for number in points:
+    refused, chosen = 0, share.of(POINTS)
+    for (number,) in chosen:
         with named(number):
             cluster = MemoryCluster()
             endings: list[Ending] = []
@@ -466,7 +465,7 @@ def test_r12_a_second_run_is_refused_while_the_first_one_holds_the_lock(
             assert cluster.replicas() == REPLICAS
             assert cluster.record.run is None
     assert refused > 0
-    figures(f"{len(points)} of {len(POINTS)} points at which a second run was started, refused {refused} times")
+    figures(f"a second run at {len(chosen)} of {len(POINTS)} points ({share}), refused {refused} times")
 
 
 # --- Ctrl-C ----------------------------------------------------------------------------------------------------
@@ -474,16 +473,12 @@ def test_r12_a_second_run_is_refused_while_the_first_one_holds_the_lock(
 
 @pytest.mark.fault("R11")
 @EVERYWHERE
-@pytest.mark.parametrize("says", [True, False, None], ids=["yes", "no", "nobody there"])
 @pytest.mark.promise("P3", "verifying: abort", "restoring: abort")
-def test_ctrl_c_at_any_effect_ends_as_the_table_says(
-    points: Sequence[int],
-    says: bool | None,  # noqa: FBT001 - an answer
-    figures: Figures,
-) -> None:
+def test_ctrl_c_at_any_effect_ends_as_the_table_says(share: Share, figures: Figures) -> None:
+    """Asked what to do, somebody says yes or no, or nobody is there."""
     outcomes: dict[Outcome, int] = {}
-    for number in points:
-        with named(number):
+    for number, says in share.of(POINTS, (True, False, None)):
+        with named(number, says):
             cluster = MemoryCluster()
             ending = restart(cluster, number, interrupted, says=says)
             outcomes[ending.outcome] = outcomes.get(ending.outcome, 0) + 1
@@ -499,7 +494,7 @@ def test_ctrl_c_at_any_effect_ends_as_the_table_says(
                 assert ending.outcome is Outcome.DONE, "restoring goes on"
             if ending.run is not None:
                 assert_done(cluster, finish(cluster))
-    figures(f"answer {says}: " + ", ".join(f"{outcome} {count}" for outcome, count in sorted(outcomes.items())))
+    figures(f"{share}: " + ", ".join(f"{outcome} {count}" for outcome, count in sorted(outcomes.items())))
 
 
 @pytest.mark.parametrize("of", ["certlag-deployment-build-service", "certlag-deployment-worker-b"])
