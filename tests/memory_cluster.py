@@ -317,7 +317,7 @@ def orders(cluster: MemoryCluster, run_id: str = "run-1", **changes: Any) -> Ord
         operator=Operator("ann", "laptop", 7, "1.0"),
         holder=f"ann@laptop/machine/{run_id}",
         run_id=run_id,
-        limits=Limits(timedelta(hours=1), timedelta(minutes=5), settle=timedelta(0)),
+        limits=Limits(timedelta(minutes=10), timedelta(minutes=5), settle=timedelta(0)),
         pause=(PAUSED,),
         accepted_until=a_leaf("first").not_after,
     )

@@ -114,7 +114,7 @@ def test_a_target_that_may_take_longer_than_the_restart_timeout_is_refused(
     found_by="reader",
 )
 def test_with_the_time_that_the_refusal_names_the_restart_succeeds() -> None:
-    slow = {"slow server": Program(serves_tls=True, ends_after=timedelta(minutes=29))}
+    slow = {"slow server": Program(serves_tls=True, ends_after=timedelta(minutes=6))}
     service = workloads.deployment("svc", image="slow server", grace=1800)
     with cluster(service, workloads.WORKERS, programs=slow) as shop:
         assert shop.run("restart-svc --yes").code == 3

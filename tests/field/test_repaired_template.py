@@ -38,7 +38,7 @@ def configuration(kind: str) -> str:
 def fail_once(shop: Cluster, kind: str) -> None:
     """Run a restart whose new pods crash: the configuration that they read is broken."""
     shop.fault(lambda faults: faults.crashing.add("svc"))
-    ran = shop.run("restart-svc --yes", configuration=configuration(kind))
+    ran = shop.run("restart-svc --yes --restart-timeout 2m", configuration=configuration(kind))
     assert ran.code == 6, ran
 
 
@@ -46,7 +46,7 @@ def repair(shop: Cluster, document: str) -> None:
     """Heal what made the new pods crash, and change the template."""
     shop.fault(lambda faults: faults.crashing.discard("svc"))
     shop.apply(document)
-    shop.wait(600)
+    shop.wait(300)
 
 
 @pytest.mark.parametrize("kind", OF_KIND)
@@ -99,7 +99,7 @@ def test_a_template_that_is_still_broken_is_reported_again_and_can_be_repaired_l
     with cluster(workloads.SERVICE, workloads.WORKERS) as shop:
         fail_once(shop, "Deployment")
         shop.apply(REPAIRED % "Deployment")
-        ran = shop.run("resume-svc --yes")
+        ran = shop.run("resume-svc --yes --restart-timeout 2m")
         assert ran.code == 6, ran
         assert shop.get("Deployment", "worker")["spec"]["replicas"] == 0
         repair(shop, (REPAIRED % "Deployment").replace("repaired", "repaired-again"))

@@ -52,7 +52,7 @@ def no_port_forward(shop: Cluster, code: int = 503) -> Callable[[Request], Refus
 def test_pods_that_cannot_be_reached_after_the_restart_are_not_restarted_again(code: int) -> None:
     with runbook.cluster(SERVICE, WORKERS) as shop:
         shop.refuse(no_port_forward(shop, code))
-        ran = shop.run("restart-svc --yes")
+        ran = shop.run("restart-svc --yes --restart-timeout 2m")
         assert ran.code == 10, ran
         assert "Restarted, not verified: workers restored (exit code 10)" in ran.text
         assert "could not be seen" in ran.text
@@ -72,11 +72,11 @@ def test_where_the_old_certificate_is_no_longer_accepted_the_workers_are_left_dr
     with runbook.cluster(SERVICE, WORKERS) as shop:
         shop.wait(timedelta(days=21).total_seconds())
         shop.refuse(no_port_forward(shop))
-        ran = shop.run("restart-svc --yes")
+        ran = shop.run("restart-svc --yes --restart-timeout 2m")
         assert ran.code == 6, ran
         assert "could not be seen" in ran.text
         assert replicas(shop) == 0
-        again = shop.run("resume-svc --yes")
+        again = shop.run("resume-svc --yes --restart-timeout 2m")
         assert again.code == 6, again
         shop.refuse(lambda _: None)
         ended = shop.run("resume-svc --yes")

@@ -420,11 +420,12 @@ def test_without_a_known_authority_the_deadline_is_the_leafs() -> None:
     reference="cert-manager/cert-manager#8258, cert-manager/cert-manager#9032",
 )
 def test_a_certificate_that_is_never_renewed_says_so() -> None:
-    disabled = certificate(CURRENT, revision=2, spec="renewal: {policy: Disabled}")
-    one = exporter(CURRENT, disabled, request(CURRENT, name="svc-2", revision=2, authority=ROOT))
+    last = leaf(NOW - 10 * DAY, days=12)
+    disabled = certificate(last, revision=2, spec="renewal: {policy: Disabled}")
+    one = exporter(last, disabled, request(last, name="svc-2", revision=2, authority=ROOT))
     assert (state(one), needs_restart(one)) == ("renewal_disabled", 0)
     assert one.scrape().value("certlag_certificate_renewal_timestamp_seconds", certificate="svc") is None
-    one.wait(80 * 86400 + 1)
+    one.wait(2 * 86400 + 1)
     assert state(one) == "expired"
-    one = exporter(OLD, disabled, request(CURRENT, name="svc-2", revision=2, authority=ROOT))
+    one = exporter(OLD, disabled, request(last, name="svc-2", revision=2, authority=ROOT))
     assert (state(one), needs_restart(one)) == ("needs_restart", 1)

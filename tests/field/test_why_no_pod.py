@@ -35,7 +35,7 @@ def test_a_quota_that_refuses_the_new_pod_is_named(kind: str) -> None:
     configuration = runbook.CONFIGURATION.replace("deployment/svc", f"{kind}/svc")
     with runbook.cluster(KINDS[kind]("svc"), WORKERS) as shop:
         shop.when(is_drained, lambda shop: shop.apply(small(0)))
-        ran = shop.run("restart-svc --yes", configuration=configuration)
+        ran = shop.run("restart-svc --yes --restart-timeout 2m", configuration=configuration)
         assert ran.code == 6, ran
         assert ran.text.count("exceeded quota: small, requested: pods=1") >= 2
 
@@ -49,7 +49,7 @@ def test_a_quota_that_refuses_the_new_pod_is_named(kind: str) -> None:
 def test_a_quota_that_refuses_the_workers_is_named() -> None:
     with runbook.cluster(SERVICE, WORKERS) as shop:
         shop.when(is_drained, lambda shop: shop.apply(small(2)))
-        ran = shop.run("restart-svc --yes")
+        ran = shop.run("restart-svc --yes --restart-timeout 2m")
         assert ran.code == 7, ran
         assert ran.text.count("exceeded quota: small") >= 2
         shop.delete("ResourceQuota", "small")
@@ -65,7 +65,7 @@ def test_a_quota_that_refuses_the_workers_is_named() -> None:
 def test_a_crash_loop_names_the_container_and_where_its_log_is() -> None:
     with runbook.cluster(SERVICE, WORKERS) as shop:
         shop.fault(lambda faults: faults.crashing.add("svc"))
-        ran = shop.run("restart-svc --yes")
+        ran = shop.run("restart-svc --yes --restart-timeout 2m")
         assert ran.code == 6, ran
         (pod,) = (pod["metadata"]["name"] for pod in shop.pods("svc") if not is_true(pod, "Ready"))
         assert f"pod {pod}: container svc ends again and again: exit code 1 (Error)" in ran.text
@@ -97,7 +97,7 @@ def test_what_keeps_the_pod_from_starting_is_named(what: str) -> None:
     recreated = workloads.deployment("svc", spec="strategy: {type: Recreate}")
     with runbook.cluster(recreated, WORKERS) as shop:
         shop.when(is_drained, strike)
-        ran = shop.run("restart-svc --yes")
+        ran = shop.run("restart-svc --yes --restart-timeout 2m")
         assert ran.code == 6, ran
         assert says[what] in ran.text
 

@@ -8,6 +8,7 @@ import pytest
 
 from exporter import exposition
 from exporter.text_format import Sample, render
+from tests import catalogue
 from tests.metrics import Metrics
 
 TESTS = Path(__file__).parents[1]
@@ -100,9 +101,7 @@ def imported(tree: ast.AST) -> Iterator[str]:
 
 
 def test_who_reads_an_exposition_reads_it_by_the_one_parser() -> None:
-    trees = {
-        file.relative_to(TESTS).as_posix(): ast.parse(file.read_text(encoding="utf-8")) for file in TESTS.rglob("*.py")
-    }
+    trees = {file.removeprefix("tests/"): tree for file, tree in catalogue.modules().items()}
     asking = {file for file, tree in trees.items() if asks_for_an_exposition(tree)}
     others = {file for file in asking if "tests.metrics" not in imported(trees[file])}
     assert others - {Path(__file__).relative_to(TESTS).as_posix()} == set(READS_NO_SAMPLE)

@@ -48,11 +48,9 @@ def measure(folder: Path, *options: str) -> Mapping[str, Any]:
     return run
 
 
-@pytest.mark.parametrize("options", [("-pno:xdist",), ("-n2",)], ids=["one process", "xdist"])
-def test_each_run_leaves_the_figures_of_tests_that_passed_in_a_file_of_its_own(
-    tmp_path: Path, options: tuple[str, ...]
-) -> None:
-    for run in (measure(tmp_path, *options), measure(tmp_path, *options)):
+def test_each_run_leaves_the_figures_of_tests_that_passed_in_a_file_of_its_own(tmp_path: Path) -> None:
+    """In one process and under xdist alike."""
+    for run in (measure(tmp_path, "-pno:xdist"), measure(tmp_path, "-n2")):
         assert run["figures"] == {
             "test_it.py::test_all": ["size 3"],
             "test_it.py::test_all (make proof)": ["size 300"],

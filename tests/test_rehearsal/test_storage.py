@@ -3,7 +3,7 @@
 import json
 
 from rehearsal.api.resources import DEPLOYMENTS, PODS
-from rehearsal.api.storage import HISTORY
+from rehearsal.api.storage import HISTORY, Storage
 from tests.test_rehearsal.places import SERVICE, WORKER, Place, place
 
 
@@ -30,19 +30,11 @@ def test_a_document_that_was_handed_out_stays_as_it_was() -> None:
 
 
 def test_the_past_is_remembered_within_bounds() -> None:
-    at = place()
-    first = at.cluster.api.storage.version
+    storage = Storage()
+    first = storage.version
     for number in range(HISTORY + 1):
-        at.cluster.api.objects.create(DEPLOYMENTS, "default", empty(f"d{number}"), "tester")
-    storage = at.cluster.api.storage
+        storage.put(DEPLOYMENTS, {"metadata": {"namespace": "default", "name": f"d{number}"}})
     assert storage.since(first, DEPLOYMENTS) is None
     recent = storage.since(storage.version - HISTORY // 2 + 1, DEPLOYMENTS)
     assert recent is not None
     assert [event.version for event in recent][-1] == storage.version
-
-
-def empty(name: str) -> dict[str, object]:
-    labels = {"app": name}
-    template = {"metadata": {"labels": labels}, "spec": {"containers": []}}
-    spec = {"replicas": 0, "selector": {"matchLabels": labels}, "template": template}
-    return {"metadata": {"name": name}, "spec": spec}

@@ -560,7 +560,7 @@ def test_r6_a_worker_that_was_killed_is_reported_once_as_lost_work() -> None:
 @pytest.mark.field_case("D1")
 @pytest.mark.promise("P2")
 def test_old_worker_pods_whose_replica_set_is_gone_are_waited_for() -> None:
-    """With `revisionHistoryLimit: 0` a rollout deletes the ReplicaSet of pods that have an hour left to end in."""
+    """With `revisionHistoryLimit: 0` a rollout deletes the ReplicaSet of pods that outlast the drain."""
     cluster = MemoryCluster(without_history=frozenset({WORKERS[0].name}), never_ending=True)
     cluster.api.edit(workload_path(WORKERS[0]), {"spec": {"template": {"metadata": {"annotations": {"v": "2"}}}}})
     for _ in range(4):

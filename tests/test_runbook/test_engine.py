@@ -5,7 +5,6 @@ After each, what is so in the cluster is held against the promises, and what an 
 same end.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest

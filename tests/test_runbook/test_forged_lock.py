@@ -35,7 +35,6 @@ from tests.test_runbook.test_interleavings import FINISHED, MOST, SECONDS, Begin
 OWN = {workload_path(each) for each in (TARGET.workload, *TARGET.workers)}
 ME, STRANGER = "run-2", "bob@desk/machine/9/run-9"
 MY_HOLDER = orders(MemoryCluster(), ME).holder
-SAMPLE = 40
 POINTS = 200
 """Of a run, at any of which somebody may write."""
 
@@ -103,10 +102,13 @@ def test_who_goes_on_over_forged_leases_writes_nowhere_else_and_waits_ten_minute
 
 
 @pytest.mark.fault("H7")
+@pytest.mark.parametrize("of", [3, pytest.param(20, marks=pytest.mark.proof)])
 @pytest.mark.parametrize("forged", TAMPERED.values(), ids=TAMPERED)
-def test_forged_while_a_run_goes_on_it_goes_on_or_stops_and_can_be_resumed(forged: dict[str, Any] | None) -> None:
+def test_forged_while_a_run_goes_on_it_goes_on_or_stops_and_can_be_resumed(
+    forged: dict[str, Any] | None, of: int
+) -> None:
     dice = Dice()
-    for at in dice.sample(range(1, POINTS), 12):
+    for at in dice.sample(range(1, POINTS), of):
         cluster = MemoryCluster()
         written = Written(cluster)
         cluster.api.witnesses.append(written)
@@ -120,12 +122,15 @@ def test_forged_while_a_run_goes_on_it_goes_on_or_stops_and_can_be_resumed(forge
 
 @pytest.mark.fault("H7")
 @pytest.mark.parametrize("second", SECONDS)
+@pytest.mark.parametrize(
+    "of", [1, pytest.param(10, marks=pytest.mark.thorough), pytest.param(80, marks=pytest.mark.proof)]
+)
 def test_where_the_lock_always_names_who_asks_each_write_still_has_its_own_fence(
-    second: Begin, figures: Figures
+    second: Begin, of: int, figures: Figures
 ) -> None:
     """The lock is worth nothing: before each effect of either command somebody makes it that command's."""
     dice = Dice()
-    chosen = dice.sample(list(schedules(second)), SAMPLE)
+    chosen = dice.sample(list(schedules(second)), of)
     counted = sum(_without_a_lock(second, i, j) for i, j in chosen)
     figures(f"{len(chosen)} schedules of two commands whose lock names both ({dice}): {counted} writes, unfenced: 0")
 

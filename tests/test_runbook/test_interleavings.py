@@ -21,7 +21,6 @@ from tests.figures import Figures
 from tests.memory_cluster import REPLICAS, Driver, MemoryCluster, engine, finish
 from tests.sampling import Dice
 
-SAMPLE = 500
 MOST = 400
 """More effects than any command has here."""
 
@@ -149,9 +148,12 @@ SECONDS = [pytest.param(a_take_over, id="take-over"), pytest.param(an_abort, id=
     since="2026-11-24",
 )
 @pytest.mark.parametrize("second", SECONDS)
-def test_of_two_commands_that_overlap_anywhere_only_the_later_epoch_writes(second: Begin, figures: Figures) -> None:
+@pytest.mark.parametrize("of", [8, pytest.param(100, marks=pytest.mark.thorough)])
+def test_of_two_commands_that_overlap_anywhere_only_the_later_epoch_writes(
+    second: Begin, of: int, figures: Figures
+) -> None:
     dice = Dice()
-    _explore(second, dice.sample(list(schedules(second)), SAMPLE), str(dice), figures)
+    _explore(second, dice.sample(list(schedules(second)), of), str(dice), figures)
 
 
 @case(

@@ -90,7 +90,7 @@ class Machine:
 def machine() -> Machine:
     """Both certificates were renewed; `service` still presents the old one, `registry` was restarted."""
     made = Machine.beside(found(seed=1))
-    made.live(RENEWED, every=timedelta(hours=1))
+    made.live(RENEWED, every=timedelta(hours=12))
     made.restart(RESOURCES["statefulset"], "registry")
     shown = made.look()
     assert (shown["build-service"].state, shown["registry"].state) == ("needs_restart", "settled")
