@@ -8,6 +8,7 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
 from cryptography import x509
 
 from exporter.cluster import decode
@@ -180,6 +181,7 @@ def test_a_renewal_makes_another_leaf_of_the_same_authority(control_plane: Groun
     assert requests(control_plane)[-1]["metadata"]["name"] in (f"{NAME}-2", f"{NAME}-3")
 
 
+@pytest.mark.thorough
 def test_time_alone_renews_a_certificate(control_plane: Ground) -> None:
     certify(control_plane, duration="1h", renewBefore="59m56s")
     wait_issued(control_plane, 2)

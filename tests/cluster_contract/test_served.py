@@ -3,6 +3,7 @@
 import ssl
 from datetime import timedelta
 
+import pytest
 from cryptography import x509
 
 from exporter.clock import SystemClock
@@ -14,6 +15,8 @@ from tests.bench.cluster import Object
 from tests.cluster_contract.grounds import PORT, Ground
 from tests.cluster_contract.test_certificates import leaf, wait_issued
 from tests.cluster_contract.test_workloads import RESTART
+
+pytestmark = pytest.mark.thorough
 
 NAME = "served"
 

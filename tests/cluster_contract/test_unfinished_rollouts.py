@@ -12,6 +12,8 @@ from tests.bench.cluster import Object
 from tests.cluster_contract.grounds import Ground, condition
 from tests.cluster_contract.test_workloads import RESTART, ready, sorted_by_name, uids
 
+pytestmark = pytest.mark.thorough
+
 COUNTS = ("updatedReplicas", "readyReplicas")
 
 

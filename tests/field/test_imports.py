@@ -12,6 +12,8 @@ import pytest
 
 from tests.field.record import case
 
+pytestmark = pytest.mark.thorough
+
 IMPORT_ALL = """
 import importlib, pkgutil, sys
 for package in map(importlib.import_module, ("exporter", "runbook", "rehearsal")):

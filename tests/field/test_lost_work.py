@@ -9,6 +9,8 @@ from tests.field import workloads
 from tests.field.record import case
 from tests.field.runbook import Ran, cluster
 
+pytestmark = pytest.mark.thorough
+
 KILLED = "ended with 137, it was killed: what it worked on may be cut off"
 
 

@@ -13,6 +13,8 @@ from tests.field import workloads
 from tests.field.record import case
 from tests.field.runbook import CONFIGURATION, Cluster, cluster
 
+pytestmark = pytest.mark.thorough
+
 BROKEN = {"broken": Program(serves_tls=True, crashes_after=timedelta(seconds=2), ready_after=timedelta(days=1))}
 OF_KIND = {
     "Deployment": workloads.deployment("svc", replicas=2),

@@ -14,6 +14,8 @@ from tests.field.record import case
 from tests.field.runbook import Cluster, Ran
 from tests.field.workloads import SERVICE, WORKERS
 
+pytestmark = pytest.mark.thorough
+
 
 def is_restarted(shop: Cluster) -> bool:
     template = shop.get("Deployment", "svc")["spec"]["template"]["metadata"]

@@ -14,6 +14,8 @@ from tests.field import workloads
 from tests.field.record import case
 from tests.field.runbook import Cluster, cluster
 
+pytestmark = pytest.mark.thorough
+
 SLOW = {
     "slow": Program(ends_after=timedelta(minutes=4)),
     "slow server": Program(serves_tls=True, ends_after=timedelta(minutes=2)),

@@ -11,6 +11,8 @@ from tests.field.runbook import Cluster
 from tests.field.test_admission import CRON_JOB
 from tests.field.workloads import SERVICE, WORKERS
 
+pytestmark = pytest.mark.thorough
+
 KINDS = {"deployment": workloads.deployment, "statefulset": workloads.stateful_set, "daemonset": workloads.daemon_set}
 ON_NO_NODE = "{kind: Deployment, metadata: {name: svc}, spec: {template: {spec: {nodeSelector: {gpu: big}}}}}"
 QUOTA = "{apiVersion: v1, kind: ResourceQuota, metadata: {name: small}, spec: {hard: {pods: '%s'}}}"

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.thorough
+
 ROOT = Path(__file__).parents[2]
 UV = shutil.which("uv") or str(ROOT / "build/uv/bin/uv")
 

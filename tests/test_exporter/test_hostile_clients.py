@@ -32,6 +32,8 @@ from tests.page_server import GZIPPED, PATH, PLAIN
 from tests.tls_servers import HOST
 from tests.web_server import PASSWORD, a_leaf, authorization, client, write, write_pair
 
+pytestmark = pytest.mark.thorough
+
 SCRAPES = 200
 EVERY = 0.01
 """Seconds between two scrapes."""

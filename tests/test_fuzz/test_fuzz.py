@@ -12,6 +12,8 @@ from tests.fuzz.campaign import Result
 from tests.fuzz.subjects import SUBJECTS, Subject
 from tests.sampling import Dice
 
+pytestmark = pytest.mark.thorough
+
 SECONDS = 4.0
 """For each subject: half a minute together. `make fuzz` takes an hour."""
 

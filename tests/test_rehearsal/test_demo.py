@@ -17,6 +17,8 @@ from tests.bench import waiting
 from tests.demo_process import ROOT, Demo, running
 from tests.figures import Figures
 
+pytestmark = pytest.mark.thorough
+
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:

@@ -27,6 +27,8 @@ from tests.field.record import case
 from tests.figures import Figures
 from tests.scripted_api import page, scripted_api
 
+pytestmark = pytest.mark.thorough
+
 MIB = 1024 * 1024
 FAT_PODS = 16
 VARIABLES = 40_000

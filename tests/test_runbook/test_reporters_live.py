@@ -9,6 +9,8 @@ import pytest
 from tests.pseudo_terminal import PseudoTerminal
 from tests.scripted_run import NEW, PODS, SERVICE, WORKER
 
+pytestmark = pytest.mark.thorough
+
 
 class Steered(PseudoTerminal):
     """A reporter on a terminal, and the pipe that steers it."""

@@ -21,6 +21,8 @@ from tests.simulation.line import Line
 from tests.simulation.place import RESOURCES, Place, found
 from tests.simulation.stepped_exporter import INTERVAL, SteppedExporter
 
+pytestmark = pytest.mark.thorough
+
 HOURS, WEEKS = timedelta(hours=3), timedelta(days=40)
 EVERY_JUMP = pytest.mark.parametrize(
     "jump",

@@ -14,6 +14,8 @@ import pytest
 
 from tests.figures import Figures
 
+pytestmark = pytest.mark.thorough
+
 TREE = Path(__file__).parents[2]
 PARTS = ("exporter", "runbook", "rehearsal", "tests")
 SEED = 1
@@ -130,11 +132,13 @@ def walk(tree: Path, most: int) -> Walked:
     return Walked(ended.stdout.count("seed "), ended.returncode == 1, ended.stderr)
 
 
+@pytest.mark.proof
 def test_without_a_bug_the_walk_in_a_copy_passes(tmp_path: Path) -> None:
     walked = walk(copy(tmp_path), 1)
     assert (walked.walks, walked.failed) == (1, False), walked.text
 
 
+@pytest.mark.matrix(1)
 @pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.name.partition(":")[0])
 def test_a_planted_bug_is_found_and_its_promise_is_named(bug: Bug, tmp_path: Path, figures: Figures) -> None:
     module = copy(tmp_path) / bug.module
