@@ -46,6 +46,7 @@ DENIED = {
 )
 @pytest.mark.parametrize("denied", DENIED.values(), ids=DENIED)
 @pytest.mark.promise("P8")
+@pytest.mark.thorough
 def test_what_a_policy_denies_is_refused_before_the_drain(denied: str) -> None:
     with runbook.cluster(SERVICE, WORKERS) as shop:
         shop.apply(denied)
@@ -64,6 +65,7 @@ def test_what_a_policy_denies_is_refused_before_the_drain(denied: str) -> None:
     reference="frsca/frsca#425, IBM/portieris#508",
 )
 @pytest.mark.parametrize("code", [400, 403, 409, 500])
+@pytest.mark.thorough
 def test_what_is_denied_after_the_drain_is_final_and_the_workers_are_restored(code: int) -> None:
     def deny(request: Request) -> Refusal | None:
         restart = "template" in ((request.body or {}).get("spec") or {}) if request.method == "PATCH" else False
@@ -89,6 +91,7 @@ def test_what_is_denied_after_the_drain_is_final_and_the_workers_are_restored(co
     reference="IBM/portieris#508",
 )
 @pytest.mark.promise("P3")
+@pytest.mark.thorough
 def test_workers_whose_return_is_denied_are_said_to_be_missing_at_once() -> None:
     grows = policy("object.spec.replicas <= oldObject.spec.replicas", message="no capacity")
     with runbook.cluster(SERVICE, WORKERS) as shop:
@@ -109,6 +112,7 @@ def test_workers_whose_return_is_denied_are_said_to_be_missing_at_once() -> None
     says="each goes to the API server as a dry run before the first real one; the plan says so in one line",
     reference="frsca/frsca#425",
 )
+@pytest.mark.thorough
 def test_every_write_is_tried_before_the_first() -> None:
     with runbook.cluster(SERVICE, WORKERS) as shop:
         order: list[bool] = []
@@ -134,6 +138,7 @@ def test_every_write_is_tried_before_the_first() -> None:
     situation="a webhook with side effects, which the API server does not call for dry runs",
     says="a warning that those writes cannot be tried; it is no refusal",
 )
+@pytest.mark.thorough
 def test_a_webhook_that_knows_no_dry_run_is_no_refusal() -> None:
     def unsupported(request: Request) -> Refusal | None:
         if request.dry_run and request.path.endswith("/deployments/worker"):
@@ -204,6 +209,7 @@ ALONE = runbook.CONFIGURATION.replace("    workers: [deployment/worker]\n", "")
     ],
     ids=["target", "workers"],
 )
+@pytest.mark.thorough
 def test_a_quota_without_room_is_found_beforehand(
     applied: tuple[str, ...], configuration: str, hard: int, says: str
 ) -> None:
@@ -224,6 +230,7 @@ def test_a_quota_without_room_is_found_beforehand(
     says="the run goes on and ends with 0",
     found_by="test",
 )
+@pytest.mark.thorough
 def test_a_full_quota_has_room_once_the_workers_are_drained() -> None:
     with runbook.cluster(SERVICE, WORKERS) as shop:
         shop.apply(QUOTA % 4)
@@ -238,6 +245,7 @@ def test_a_full_quota_has_room_once_the_workers_are_drained() -> None:
     says="the plan says that it cannot be seen, and which right is missing; it is no refusal",
     found_by="test",
 )
+@pytest.mark.thorough
 def test_quotas_that_may_not_be_listed_are_said_to_be_unseen() -> None:
     def forbid(request: Request) -> Refusal | None:
         return Refusal(403, "Forbidden", "no") if request.path.endswith("/resourcequotas") else None

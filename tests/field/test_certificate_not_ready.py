@@ -33,6 +33,7 @@ def freeze_not_ready(shop: Cluster, more: str = "") -> None:
     says="refused; `--accept-certificate-not-ready` is offered if pods are stale against a signed request of its dates",
     reference="cert-manager/cert-manager#9146, cert-manager/cert-manager#5183",
 )
+@pytest.mark.thorough
 def test_pods_that_are_stale_against_a_signed_request_can_be_restarted_though_it_is_not_ready() -> None:
     with cluster(workloads.deployment("svc"), WORKER) as shop:
         freeze_not_ready(shop)
@@ -75,6 +76,7 @@ def test_a_certificate_that_is_not_ready_and_has_expired_cannot_be_loaded_to_any
 
 
 @pytest.mark.field_case("D3")
+@pytest.mark.thorough
 def test_pods_that_present_it_already_need_no_restart_whether_it_is_ready_or_not() -> None:
     with cluster(workloads.deployment("svc"), WORKER) as shop:
         assert shop.run("restart-svc --yes").code == 0

@@ -92,6 +92,7 @@ PARALLEL = "podManagementPolicy: Parallel"
     says="Refused with the object, each field with its value, and the option or the flag; with that option it passes.",
     reference="kubernetes/kubernetes#129959, fluxcd/flagger#523",
 )
+@pytest.mark.thorough
 def test_a_target_that_may_take_longer_than_the_restart_timeout_is_refused(
     workload: str, document: str, takes: str, seconds: int
 ) -> None:
@@ -113,6 +114,7 @@ def test_a_target_that_may_take_longer_than_the_restart_timeout_is_refused(
     says="Refused beforehand; with `--restart-timeout 1800s` the run waits for the old pod and ends with 0.",
     found_by="reader",
 )
+@pytest.mark.thorough
 def test_with_the_time_that_the_refusal_names_the_restart_succeeds() -> None:
     slow = {"slow server": Program(serves_tls=True, ends_after=timedelta(minutes=6))}
     service = workloads.deployment("svc", image="slow server", grace=1800)
@@ -143,6 +145,7 @@ def test_live_pods_count_and_not_the_template() -> None:
 
 
 @pytest.mark.field_case("G8")
+@pytest.mark.thorough
 def test_workers_that_end_one_after_another_need_the_sum_of_their_graces() -> None:
     worker = workloads.stateful_set("worker", replicas=3, image="worker", grace=3600)
     configuration = CONFIGURATION.replace("deployment/worker", "statefulset/worker")
@@ -173,6 +176,7 @@ def test_workers_that_may_take_longer_to_come_back_are_refused_too() -> None:
 
 
 @pytest.mark.field_case("G8")
+@pytest.mark.thorough
 def test_a_progress_deadline_that_is_shorter_than_a_start_may_take_is_warned_of() -> None:
     """Its controller then says that the rollout failed, and goes on: we wait by our own timeout."""
     service = workloads.deployment("svc", grace=30, spec="progressDeadlineSeconds: 60", pod=STARTUP)

@@ -44,6 +44,7 @@ def break_rollout(shop: Cluster, kind: str, name: str) -> None:
     says="Refused with the counts and the controller's reason: scaled to 0 and back, none of them would work.",
     reference="kubernetes/kubernetes#105395, kubernetes/kubernetes#120157",
 )
+@pytest.mark.thorough
 def test_workers_whose_last_rollout_never_finished_are_not_drained() -> None:
     with cluster(workloads.SERVICE, workloads.WORKERS) as shop:
         break_rollout(shop, "Deployment", "worker")
@@ -65,6 +66,7 @@ def test_workers_whose_last_rollout_never_finished_are_not_drained() -> None:
     says="Refused; with `--accept-unfinished-rollout` and `--accept-not-ready` the run goes on.",
     reference="kubernetes/kubernetes#105395, kubernetes/kubernetes#120157",
 )
+@pytest.mark.thorough
 def test_a_target_whose_last_rollout_never_finished_is_not_restarted() -> None:
     with cluster(workloads.deployment("svc", replicas=2), workloads.WORKERS) as shop:
         break_rollout(shop, "Deployment", "svc")
@@ -110,6 +112,7 @@ STUCK = "{conditions: [{type: Progressing, status: 'False', reason: ProgressDead
 )
 @pytest.mark.field_case("G2")
 @pytest.mark.promise("P8")
+@pytest.mark.thorough
 def test_whatever_a_deployment_says_against_itself_is_refused_and_overridden_by_its_own_flag(
     name: str, flag: str, status: str, says: str
 ) -> None:
@@ -148,6 +151,7 @@ def break_pod(shop: Cluster, name: str) -> None:
     says="Refused before the drain: it would not be updated past that pod, and the workers would stay at 0.",
     reference="kubernetes/kubernetes#67250, kubernetes/kubernetes#60164",
 )
+@pytest.mark.thorough
 def test_a_stateful_set_that_would_be_blocked_is_not_restarted() -> None:
     with cluster(stateful(), workloads.WORKERS) as shop:
         break_pod(shop, "svc-1")
@@ -170,6 +174,7 @@ def test_a_quorum_with_a_member_down_is_not_restarted() -> None:
 
 
 @pytest.mark.field_case("G2")
+@pytest.mark.thorough
 def test_a_stateful_set_between_two_revisions_is_refused_as_worker_and_as_target() -> None:
     worker = workloads.stateful_set("worker", replicas=2, image="worker", grace=3600)
     with cluster(workloads.SERVICE, worker) as shop:
@@ -196,6 +201,7 @@ def test_workers_with_a_partition_are_refused_since_a_scale_to_zero_forgets_it()
 
 
 @pytest.mark.field_case("G2")
+@pytest.mark.thorough
 def test_workers_updated_on_delete_are_refused_while_some_are_old_and_not_once_all_are_new() -> None:
     """With OnDelete `status.currentRevision` stays behind for ever: only the count of updated pods says something."""
     worker = workloads.stateful_set(
@@ -276,6 +282,7 @@ ALONE = CONFIGURATION.replace("    workers: [deployment/worker]\n", "")
     situation="A PodDisruptionBudget covers the target, with workers or without.",
     says="The plan shows it with its rule, and warns where the restart takes more pods at once than it allows.",
 )
+@pytest.mark.thorough
 def test_disruption_budgets_of_the_target_are_shown(config: str) -> None:
     service = workloads.deployment("svc", replicas=3, spec=RECREATE)
     with cluster(service, workloads.WORKERS, BUDGET % ("members", "svc"), BUDGET % ("others", "elsewhere")) as shop:

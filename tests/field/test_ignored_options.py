@@ -99,6 +99,7 @@ def test_a_dry_run_never_reads_like_a_run() -> None:
     found_by="reader",
 )
 @pytest.mark.parametrize("verb", ["resume", "abort"])
+@pytest.mark.thorough
 def test_a_dry_run_of_resume_and_abort_tries_what_is_left(verb: str) -> None:
     with runbook.cluster(SERVICE, WORKERS) as shop:
         shop.fault(lambda faults: faults.stuck.add("worker"))

@@ -46,6 +46,7 @@ def on_template(document: str, annotation: str) -> str:
     reference="stakater/Reloader#579",
 )
 @pytest.mark.parametrize("place", [on_workload, on_template])
+@pytest.mark.thorough
 def test_reloader_is_known_by_all_its_annotations_wherever_they_stand(place: object) -> None:
     assert callable(place)
     with cluster(SERVICE, WORKER) as shop:
@@ -85,6 +86,7 @@ def test_reloader_is_known_by_what_it_has_left_behind() -> None:
     ],
 )
 @pytest.mark.field_case("D13")
+@pytest.mark.thorough
 def test_other_restarters_are_known_too(annotation: str) -> None:
     with cluster(on_template(SERVICE, annotation), WORKER) as shop:
         ran = shop.run("restart-svc --yes --dry-run")
@@ -122,6 +124,7 @@ def test_a_restarter_with_orders_to_leave_it_alone_is_not_warned_of(annotation: 
         ("strategy: {type: Recreate}", False),
     ],
 )
+@pytest.mark.thorough
 def test_a_volume_of_one_node_is_warned_of_only_where_the_rollout_surges(strategy: str, *, warned: bool) -> None:
     service = workloads.deployment("svc", spec=strategy).replace("volumes: [", f"volumes: [{MOUNTED[2:]}, ")
     with cluster(CLAIM, service, WORKER) as shop:

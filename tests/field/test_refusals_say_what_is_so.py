@@ -82,6 +82,7 @@ def test_the_certificate_of_a_target_without_pods_is_known_by_its_pod_template()
 
 
 @pytest.mark.field_case("G12")
+@pytest.mark.thorough
 def test_what_stands_in_the_way_of_a_restart_is_no_refusal_where_there_is_nothing_to_restart() -> None:
     short = workloads.deployment("worker", image="worker", grace=30)
     with cluster(TARGETS["deployment"], short) as shop:

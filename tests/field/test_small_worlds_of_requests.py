@@ -408,5 +408,6 @@ SIZES = pytest.mark.parametrize("size", [SAMPLE, pytest.param(None, marks=pytest
 @pytest.mark.field_case("A1")
 @pytest.mark.field_case("A2")
 @SIZES
+@pytest.mark.thorough
 def test_who_creates_requests_makes_nothing_stale_and_hides_nothing(size: int | None, figures: Figures) -> None:
     walk(size, figures, issuers=False)

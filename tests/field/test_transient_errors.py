@@ -38,6 +38,7 @@ def failing() -> Refuse:
     says="the command takes a little longer and ends as it would have",
     found_by="reader",
 )
+@pytest.mark.thorough
 def test_one_503_ends_no_command() -> None:
     with runbook.cluster(SERVICE, WORKERS) as shop:
         shop.refuse(failing())
@@ -56,6 +57,7 @@ def test_one_503_ends_no_command() -> None:
     found_by="reader",
 )
 @pytest.mark.parametrize("verb", ["resume", "abort"])
+@pytest.mark.thorough
 def test_one_503_ends_no_resume_and_no_abort(verb: str) -> None:
     with runbook.cluster(SERVICE, WORKERS) as shop:
         shop.when(
@@ -102,6 +104,7 @@ def annotations(shop: Cluster, name: str) -> dict[str, str]:
     says="the lock is renewed: nobody can take it over, and the alert that a run is dead keeps silent",
     found_by="reader",
 )
+@pytest.mark.thorough
 def test_the_lock_is_renewed_during_the_routing_delay() -> None:
     with runbook.cluster(SERVICE, WORKERS) as shop:
         renewed: list[float] = []

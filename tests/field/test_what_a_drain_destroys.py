@@ -51,6 +51,7 @@ def test_scaling_a_worker_to_0_that_deletes_its_volumes_is_refused_and_they_stan
     says="drained and restarted; the claims are deleted, and made again empty",
     reference="kubernetes/enhancements#1847",
 )
+@pytest.mark.thorough
 def test_what_is_lost_can_be_accepted() -> None:
     with cluster(workloads.deployment("svc"), a_worker(WHEN_SCALED)) as shop:
         before = {shop.get("PersistentVolumeClaim", claim)["metadata"]["uid"] for claim in CLAIMS}
@@ -62,6 +63,7 @@ def test_what_is_lost_can_be_accepted() -> None:
 
 @pytest.mark.parametrize("spec", [TEMPLATES, WHEN_DELETED, WHEN_SCALED.replace(TEMPLATES, "")])
 @pytest.mark.field_case("D2")
+@pytest.mark.thorough
 def test_volumes_that_outlive_a_scale_down_are_no_reason_to_refuse(spec: str) -> None:
     with cluster(workloads.deployment("svc"), a_worker(spec)) as shop:
         before = [shop.get("PersistentVolumeClaim", claim) for claim in CLAIMS]
@@ -71,6 +73,7 @@ def test_volumes_that_outlive_a_scale_down_are_no_reason_to_refuse(spec: str) ->
 
 
 @pytest.mark.field_case("D2")
+@pytest.mark.thorough
 def test_a_target_is_not_scaled_so_its_volumes_stand_whatever_its_policy_says() -> None:
     target = workloads.stateful_set("svc", spec=WHEN_SCALED)
     with cluster(target, workloads.deployment("worker", image="worker", grace=3600)) as shop:
@@ -108,6 +111,7 @@ def test_a_claim_that_a_pod_owns_goes_with_the_pod_and_is_refused(owned: str) ->
 
 
 @pytest.mark.field_case("D2")
+@pytest.mark.thorough
 def test_what_begins_empty_with_each_pod_by_design_is_said_and_not_refused() -> None:
     volumes = """
     volumes:

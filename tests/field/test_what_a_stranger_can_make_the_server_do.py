@@ -59,6 +59,7 @@ def answered(clients: list[socket.socket]) -> list[int]:
     found_by="reader",
 )
 @pytest.mark.parametrize("known", [True, False], ids=["scraped before", "the first scrape"])
+@pytest.mark.thorough
 def test_wrong_passwords_do_not_stand_before_a_right_one(tmp_path: Path, *, known: bool) -> None:
     with serving(write(tmp_path, basic_auth_users={"prometheus": hashed(10)})) as port:
         if known:
@@ -73,6 +74,7 @@ def test_wrong_passwords_do_not_stand_before_a_right_one(tmp_path: Path, *, know
 
 
 @pytest.mark.field_case("E2")
+@pytest.mark.thorough
 def test_more_clients_that_guess_than_there_is_room_for_keep_nobody_out(tmp_path: Path) -> None:
     """None of those that wait for bcrypt can be told to go, so few may wait."""
     with (
@@ -84,6 +86,7 @@ def test_more_clients_that_guess_than_there_is_room_for_keep_nobody_out(tmp_path
 
 
 @pytest.mark.field_case("E2")
+@pytest.mark.thorough
 def test_a_client_of_another_address_does_not_wait_for_those_of_one(tmp_path: Path) -> None:
     """Who sends more than can be checked stands in his own way: a scraper comes from an address of its own."""
     with (
@@ -101,6 +104,7 @@ def test_a_client_of_another_address_does_not_wait_for_those_of_one(tmp_path: Pa
 
 
 @pytest.mark.field_case("E2")
+@pytest.mark.thorough
 def test_clients_of_many_addresses_that_guess_are_bounded_as_those_of_one(tmp_path: Path) -> None:
     with (
         serving(write(tmp_path, basic_auth_users={"prometheus": hashed(8)})) as port,
@@ -131,6 +135,7 @@ def test_the_passwords_of_clients_that_went_are_not_checked(tmp_path: Path) -> N
     says="It takes as long for each name, whether there is such a user or not.",
     found_by="reader",
 )
+@pytest.mark.thorough
 def test_a_refusal_takes_as_long_for_every_name(tmp_path: Path) -> None:
     """In processor time, of which bcrypt's cost doubles what it takes: 64 times as much for 10 as for 4."""
     users = {"cheap": hashed(4), "prometheus": hashed(10), "middle": hashed(7)}

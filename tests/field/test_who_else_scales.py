@@ -81,6 +81,7 @@ def written(ran: Ran) -> list[Any]:
     says="it was paused at no number, so it takes them nowhere; its annotations are restored last",
     reference="kedacore/keda#7663, kedacore/keda#7664, kedacore/keda#5490",
 )
+@pytest.mark.thorough
 def test_a_reconcile_of_keda_while_the_workers_come_back_does_not_take_them_to_0() -> None:
     with cluster(SERVICE, WORKER, scaled_object("worker", minReplicaCount=1), keda=True) as shop:
         shop.when(lambda shop: replicas(shop, "worker") == 0, restart_keda)
@@ -106,6 +107,7 @@ def test_a_reconcile_of_keda_while_the_workers_come_back_does_not_take_them_to_0
     says="exit code 7, and KEDA's pause is taken off anyway",
     reference="kedacore/keda#7663, kedacore/keda#7231, kedacore/keda#6982",
 )
+@pytest.mark.thorough
 def test_the_pause_does_not_outlive_the_workers_where_they_do_not_become_ready() -> None:
     with cluster(SERVICE, WORKER, scaled_object("worker", minReplicaCount=1), keda=True) as shop:
         shop.when(lambda shop: replicas(shop, "worker") == 0, lambda shop: shop.fault(_crash("worker")))
@@ -142,6 +144,7 @@ def test_a_pause_that_keda_does_not_confirm_drains_nothing() -> None:
     says="that is taken off while they are drained, and restored last",
     reference="kedacore/keda#7663",
 )
+@pytest.mark.thorough
 def test_a_number_at_which_somebody_holds_the_workers_is_restored_when_they_are_there() -> None:
     held = f"{PAUSED_REPLICAS}: '3'"
     with cluster(SERVICE, WORKER, scaled_object("worker", held), keda=True) as shop:
@@ -201,6 +204,7 @@ def test_a_keda_that_reports_no_pause_is_named_by_the_version_that_it_is() -> No
     says="refused, or paused for the run with `--pause-controllers`",
     reference="pytorch/ci-infra#701, pytorch/ci-infra#723",
 )
+@pytest.mark.thorough
 def test_keda_on_the_target_is_paused_as_it_is_on_the_workers() -> None:
     with cluster(SERVICE, WORKER, scaled_object("svc"), scaled_object("worker"), keda=True) as shop:
         shop.when(
@@ -216,6 +220,7 @@ def test_keda_on_the_target_is_paused_as_it_is_on_the_workers() -> None:
 
 
 @pytest.mark.field_case("G5")
+@pytest.mark.thorough
 def test_keda_that_never_takes_the_target_to_0_is_no_reason_to_refuse() -> None:
     with cluster(SERVICE, WORKER, scaled_object("svc", minReplicaCount=1), keda=True) as shop:
         ran = shop.run("restart-svc --yes")
@@ -239,6 +244,7 @@ def test_an_idle_count_of_0_counts_and_not_the_minimum() -> None:
     found_by="reader",
 )
 @pytest.mark.parametrize(("minimum", "code"), [(0, 3), (1, 0)])
+@pytest.mark.thorough
 def test_an_autoscaler_of_the_target_is_judged_by_how_far_it_scales_down(minimum: int, code: int) -> None:
     with cluster(SERVICE, WORKER, autoscaler("svc", minimum)) as shop:
         ran = shop.run("restart-svc --yes")
@@ -253,6 +259,7 @@ def test_an_autoscaler_of_the_target_is_judged_by_how_far_it_scales_down(minimum
     reference="hjacobs/kube-downscaler#44",
     found_by="reader",
 )
+@pytest.mark.thorough
 def test_who_scales_by_an_annotation_is_warned_of() -> None:
     annotated = "\n---\n".join([WORKER.replace("labels:", "annotations: {downscaler/uptime: always}, labels:", 1)])
     with cluster(SERVICE, annotated) as shop:

@@ -4,6 +4,8 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 MAY_SEND = {"exporter/cluster/connection.py", "runbook/writes.py"}
 """The module that can, and the module that does."""
@@ -33,6 +35,7 @@ def test_nobody_else_sends() -> None:
     assert senders - MAY_SEND == set()
 
 
+@pytest.mark.thorough
 def test_the_exporter_asks_for_nothing_but_get() -> None:
     """Neither by a request of another method, nor by a word for one anywhere."""
     methods = {

@@ -100,6 +100,7 @@ def imported(tree: ast.AST) -> Iterator[str]:
             yield from (alias.name for alias in part.names)
 
 
+@pytest.mark.thorough
 def test_who_reads_an_exposition_reads_it_by_the_one_parser() -> None:
     trees = {file.removeprefix("tests/"): tree for file, tree in catalogue.modules().items()}
     asking = {file for file, tree in trees.items() if asks_for_an_exposition(tree)}

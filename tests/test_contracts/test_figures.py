@@ -48,6 +48,7 @@ def measure(folder: Path, *options: str) -> Mapping[str, Any]:
     return run
 
 
+@pytest.mark.thorough
 def test_each_run_leaves_the_figures_of_tests_that_passed_in_a_file_of_its_own(tmp_path: Path) -> None:
     """In one process and under xdist alike."""
     for run in (measure(tmp_path, "-pno:xdist"), measure(tmp_path, "-n2")):

@@ -69,6 +69,7 @@ def tree(tmp_path: Path) -> Path:
 
 @pytest.mark.fault("P5")
 @pytest.mark.parametrize(("lock", "name"), [("requirements.lock", "h11"), ("image/build.lock", "setuptools")])
+@pytest.mark.thorough
 def test_the_environment_is_not_made_of_a_dependency_of_another_content(lock: str, name: str, tree: Path) -> None:
     (tree / lock).write_text(altered((tree / lock).read_text(encoding="utf-8"), name))
     ran = made(tree)

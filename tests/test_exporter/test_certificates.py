@@ -351,6 +351,7 @@ def test_no_authorities_sign_nothing() -> None:
 
 
 @pytest.mark.fault("F43")
+@pytest.mark.thorough
 def test_of_what_daemons_have_loaded_over_the_years_so_much_is_kept_and_no_more() -> None:
     key = pki.ec_key()
 
@@ -389,6 +390,7 @@ def test_of_huge_certificates_that_were_presented_nothing_is_kept_once_nobody_ha
         tracemalloc.stop()
 
 
+@pytest.mark.thorough
 def test_a_chain_of_large_keys_is_remembered() -> None:
     key = pki.rsa_key(4096)
     root = pki.authority("root", key=key)
@@ -429,6 +431,7 @@ def test_arbitrary_bytes_are_refused_in_one_way_only(data: bytes) -> None:
 @pytest.mark.fault("H5")
 @settings(max_examples=1500)
 @given(st.integers(0, len(LEAF.der) - 1), st.integers(1, 255))
+@pytest.mark.thorough
 def test_a_certificate_with_one_changed_byte_is_read_or_refused_in_one_way_only(place: int, change: int) -> None:
     mutant = bytearray(LEAF.der)
     mutant[place] ^= change

@@ -307,6 +307,7 @@ NO_DATES = (
 @given(st.one_of(st.sampled_from(NO_DATES), st.text(), st.lists(st.sampled_from(WORDS_OF_DATES)).map("".join)))
 @example(NO_DATES[-1])
 @example(NO_DATES[-2])
+@pytest.mark.thorough
 def test_any_date_is_an_instant_or_none(date: str) -> None:
     said = instant(date)
     assert said is None or said + timedelta(days=365) > said

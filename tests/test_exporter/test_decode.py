@@ -572,6 +572,7 @@ anything = st.recursive(
 @pytest.mark.fault("F18", "F44")
 @settings(max_examples=150)
 @given(st.dictionaries(st.sampled_from(["metadata", "spec", "status", "data"]) | st.text(max_size=5), anything))
+@pytest.mark.thorough
 def test_any_json_object_is_read_or_refused_in_one_way(document: dict[str, Any]) -> None:
     for read, _ in KINDS.values():
         try:
@@ -583,6 +584,7 @@ def test_any_json_object_is_read_or_refused_in_one_way(document: dict[str, Any])
 @pytest.mark.fault("F18", "F44")
 @settings(max_examples=300)
 @given(st.sampled_from([(kind, path) for kind, (_, document) in KINDS.items() for path in paths(document)]), anything)
+@pytest.mark.thorough
 def test_a_good_object_with_anything_in_one_place_is_read_or_refused_in_one_way(
     place: tuple[str, Path], value: Any
 ) -> None:

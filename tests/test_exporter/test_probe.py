@@ -643,6 +643,7 @@ def open_files() -> int:
 
 
 @pytest.mark.fault("F29")
+@pytest.mark.thorough
 def test_two_hundred_probes_leave_no_file_descriptor_open(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port_of_nobody = closed.getsockname()[1]

@@ -99,6 +99,7 @@ def test_what_is_no_record_is_refused(text: str) -> None:
         ),
     )
 )
+@pytest.mark.thorough
 def test_no_json_makes_it_fail_otherwise(document: Any) -> None:
     for text in (json.dumps(document), json.dumps({"schema": 1, "run": document})):
         try:

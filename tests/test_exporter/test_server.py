@@ -467,6 +467,7 @@ HALF = b"GET / HTTP/1.1\r\nHost: a\r\n"
     [(500, b""), (500, HALF), (300, HALF.replace(b"/", b"/big", 1) + b"\r\n")],
     ids=["silent", "half a request", "never read"],
 )
+@pytest.mark.thorough
 def test_among_hundreds_that_say_or_take_nothing_scrapes_go_on(running: Running, clients: int, says: bytes) -> None:
     for _ in range(clients):
         running.client().send(says)

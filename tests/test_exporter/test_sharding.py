@@ -48,6 +48,7 @@ def test_of_a_configuration_a_shard_has_the_targets_and_namespaces_that_it_owns(
     assert all("*" in part.discovery.namespaces for part in parts), "what it finds is then asked for, one by one"
 
 
+@pytest.mark.thorough
 def test_every_series_is_in_exactly_one_shard() -> None:
     shards = [set(judged_samples(Shard(index, 3))) for index in range(3)]
     assert all(shards), "each has a share"

@@ -117,6 +117,7 @@ def test_problems_come_first_the_most_urgent_before_all() -> None:
     assert [card.is_problem for card in cards(shown, NOW)] == [True, True, True, True, False]
 
 
+@pytest.mark.thorough
 def test_more_workloads_than_anybody_reads_are_left_out_and_counted() -> None:
     shown = view(document(*many(MAX_CARDS + 5)))
     assert (len(shown.cards), shown.left_out) == (MAX_CARDS, 5)
@@ -346,6 +347,7 @@ def names(shown: Any, name: str) -> Iterator[Any]:
 
 @pytest.mark.fault("H2")
 @given(st.text(min_size=1, max_size=40).filter(lambda text: not set(text) & {"\r", "\x00"}))
+@pytest.mark.thorough
 def test_any_name_is_text(name: str) -> None:
     shown, plain = document(Scene()), document(Scene())
     for named in ("name", "namespace", "container"):

@@ -535,6 +535,7 @@ def test_a_watch_that_is_refused_is_asked_for_again_from_where_it_was(
 
 
 @pytest.mark.fault("F7")
+@pytest.mark.thorough
 def test_a_silent_watch_is_cut_and_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client_module, "READ_TIMEOUT", 1.0)
     with running(tmp_path, page([], "3"), watch(bookmark("4"), hold=True)) as run:

@@ -114,6 +114,7 @@ def test_a_configuration_that_was_broken_later_changes_nothing(tmp_path: Path) -
 )
 @pytest.mark.fault("F36")
 @pytest.mark.parametrize("first", ["basic_auth_users", "tls_server_config"])
+@pytest.mark.thorough
 def test_whoever_comes_while_it_is_written_is_asked_for_nothing_less(first: str, tmp_path: Path) -> None:
     section = write_pair(tmp_path, a_leaf())
     (tmp_path / "clients.pem").write_bytes(ROOT.pem)

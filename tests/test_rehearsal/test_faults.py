@@ -47,6 +47,7 @@ def test_a_crash_loop_is_never_ready_and_ends_when_healed() -> None:
     assert at.presented() == at.issued()
 
 
+@pytest.mark.thorough
 def test_between_two_starts_of_a_container_that_crashes_for_a_day_there_are_never_more_than_five_minutes() -> None:
     at = place()
     at.cluster.faults.crashing.add(SERVICE)

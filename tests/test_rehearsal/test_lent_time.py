@@ -54,6 +54,7 @@ def test_a_wait_takes_its_time_there_and_next_to_none_here(tmp_path: Path) -> No
         assert at.stage.now() == at.time.now()
 
 
+@pytest.mark.thorough
 def test_time_stands_still_while_nobody_waits(tmp_path: Path) -> None:
     with borrowed(tmp_path) as at:
         began = at.stage.now()
@@ -61,6 +62,7 @@ def test_time_stands_still_while_nobody_waits(tmp_path: Path) -> None:
         assert at.stage.now() == began
 
 
+@pytest.mark.thorough
 def test_it_passes_no_faster_than_it_is_told_to(tmp_path: Path) -> None:
     with borrowed(tmp_path, speed=60) as at:
         began = time.monotonic()
@@ -115,6 +117,7 @@ def drained(folder: Path, seed: int) -> tuple[list[tuple[str, str]], timedelta]:
         return changes, at.stage.now() - began
 
 
+@pytest.mark.thorough
 def test_a_seed_is_the_same_rehearsal_again_and_another_seed_another(tmp_path: Path) -> None:
     first, again, other = (drained(tmp_path / str(n), seed) for n, seed in enumerate((1, 1, 2)))
     assert first == again

@@ -244,6 +244,7 @@ def test_completion_is_a_script_for_the_shell(shell: str) -> None:
 
 
 @pytest.mark.parametrize(("shell", "answers"), [("bash", "plain,"), ("zsh", "plain\n"), ("fish", "plain,")])
+@pytest.mark.thorough
 def test_each_shell_is_given_the_commands_of_the_configured_targets(
     configuration: str, shell: str, answers: str
 ) -> None:
@@ -274,12 +275,14 @@ def python(program: str, *words: str, **environment: str) -> subprocess.Complete
     )
 
 
+@pytest.mark.thorough
 def test_as_a_kubectl_plugin_it_calls_itself_kubectl_certlag(tmp_path: Path, kubeconfig: str) -> None:
     ran = python("from runbook.cli import plugin; plugin()", "restart-nothing", "--yes", "--kubeconfig", kubeconfig)
     assert ran.returncode == 2
     assert ran.stderr.startswith("kubectl certlag: the configuration has no target 'nothing'")
 
 
+@pytest.mark.thorough
 def test_kubectl_completes_the_plugin(configuration: str) -> None:
     completing = "from runbook.cli import complete_plugin; complete_plugin()"
     ran = python(completing, "check-", CERTLAG_CONFIG=configuration)

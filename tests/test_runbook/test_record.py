@@ -87,6 +87,7 @@ PASTS = st.builds(
 
 @settings(suppress_health_check=[HealthCheck.too_slow])
 @given(run=st.none() | RUNS, ended=ENDED, finished=st.lists(PASTS, max_size=3).map(tuple))
+@pytest.mark.thorough
 def test_what_is_written_is_read_back_the_same(
     run: Run | None, ended: tuple[Outcome | None, datetime | None], finished: tuple[Past, ...]
 ) -> None:
@@ -97,6 +98,7 @@ def test_what_is_written_is_read_back_the_same(
 
 @settings(suppress_health_check=[HealthCheck.too_slow])
 @given(run=RUNS, ended=ENDED, finished=st.lists(PASTS, max_size=3).map(tuple))
+@pytest.mark.thorough
 def test_the_exporter_reads_every_record_to_the_same_state(
     run: Run, ended: tuple[Outcome | None, datetime | None], finished: tuple[Past, ...]
 ) -> None:

@@ -115,6 +115,7 @@ def test_nothing_said_for_a_minute_is_ended_by_a_line_that_says_what_is_waited_f
 
 
 @pytest.mark.fault("R26")
+@pytest.mark.thorough
 def test_the_minute_is_kept_even_if_the_engine_tells_nothing() -> None:
     waiting = Waiting()
     said = len(waiting.lines)
@@ -123,6 +124,7 @@ def test_the_minute_is_kept_even_if_the_engine_tells_nothing() -> None:
     waiting.reporter.close()
 
 
+@pytest.mark.thorough
 def test_no_heartbeat_comes_into_a_question() -> None:
     waiting = Waiting()
     waiting.reporter.pause()

@@ -59,6 +59,7 @@ def test_very_long_foreign_text_is_cut_and_says_so() -> None:
 @pytest.mark.fault("H3")
 @settings(max_examples=30)
 @given(text=st.text(max_size=300))
+@pytest.mark.thorough
 def test_no_foreign_text_reaches_a_terminal_as_a_command_or_as_markup(text: str) -> None:
     plan = a_plan(context=text, reason=text, changes=(PlannedChange(text, text, text),))
     on_terminal = shown(lambda form: plan_parts(plan, form, BEGUN), 120)

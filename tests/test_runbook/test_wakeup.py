@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from exporter.clock import SystemClock
 from exporter.cluster.client import ClusterClient
 from runbook.wakeup import Wakeup
@@ -44,6 +46,7 @@ def waking(directory: Path, listed: Answer, *watched: Answer) -> Iterator[tuple[
 EMPTY = page([], "5")
 
 
+@pytest.mark.thorough
 def test_a_wait_for_a_time_takes_that_time(tmp_path: Path) -> None:
     with waking(tmp_path, EMPTY) as (wakeup, _):
         began = time.monotonic()
@@ -51,6 +54,7 @@ def test_a_wait_for_a_time_takes_that_time(tmp_path: Path) -> None:
         assert time.monotonic() - began >= 0.2
 
 
+@pytest.mark.thorough
 def test_three_collections_are_watched_and_only_the_workload_by_its_name(tmp_path: Path) -> None:
     with waking(tmp_path, EMPTY) as (_, asked):
         pass
@@ -87,6 +91,7 @@ def test_an_object_that_cannot_be_read_is_passed_over(tmp_path: Path) -> None:
     assert [pod.name for pod in seen] == ["worker-1"]
 
 
+@pytest.mark.thorough
 def test_the_first_lists_alone_end_no_wait(tmp_path: Path) -> None:
     with waking(tmp_path, page([versioned(a_pod("worker-1"), "4")], "5")) as (wakeup, _):
         began = time.monotonic()
@@ -101,6 +106,7 @@ def test_r9_a_watch_that_may_not_be_costs_only_the_waiting(tmp_path: Path) -> No
         assert 0.3 <= time.monotonic() - began < LONG
 
 
+@pytest.mark.thorough
 def test_being_woken_from_a_signal_ends_the_wait(tmp_path: Path) -> None:
     with waking(tmp_path, EMPTY) as (wakeup, _):
         threading.Timer(0.05, wakeup.wake).start()
@@ -109,6 +115,7 @@ def test_being_woken_from_a_signal_ends_the_wait(tmp_path: Path) -> None:
         assert time.monotonic() - began < LONG
 
 
+@pytest.mark.thorough
 def test_closing_holds_nobody_up_whatever_its_watches_do(tmp_path: Path) -> None:
     held = watch(hold=True)
     with waking(tmp_path, EMPTY, held, held, held) as (wakeup, _):

@@ -1,4 +1,4 @@
-"""Months and, in `make proof`, years on a clock that is moved: after every event the gauges are true, and every write keeps the runbook's promises.
+"""Months and years on a clock that is moved: after every event the gauges are true, every write keeps the promises.
 
 Each walk has a seed of its own, drawn from the run's. One that fails tells its seed and what had happened before, and
 is walked again with `CERTLAG_SEED` and its test, or alone by `python -m tests.simulation`.
