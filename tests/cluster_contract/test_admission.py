@@ -179,7 +179,6 @@ def test_a_daemon_set_whose_pod_a_quota_refuses_has_an_event(ground: Ground) -> 
 
 @pytest.mark.field_case("G7")
 @pytest.mark.thorough
-@pytest.mark.thorough
 def test_a_replica_set_says_why_it_makes_no_pod_and_its_deployment_says_it_too(control_plane: Ground) -> None:
     path = full(control_plane)
     control_plane.workload("deployments")
@@ -224,7 +223,6 @@ def test_what_a_quota_counts_is_in_its_status(control_plane: Ground) -> None:
 
 
 @pytest.mark.field_case("G9")
-@pytest.mark.thorough
 @pytest.mark.thorough
 def test_a_job_that_a_quota_gives_no_pod_has_no_condition_and_gets_one_later(control_plane: Ground) -> None:
     path = full(control_plane)

@@ -182,7 +182,6 @@ def test_a_renewal_makes_another_leaf_of_the_same_authority(control_plane: Groun
 
 
 @pytest.mark.thorough
-@pytest.mark.thorough
 def test_time_alone_renews_a_certificate(control_plane: Ground) -> None:
     certify(control_plane, duration="1h", renewBefore="59m56s")
     wait_issued(control_plane, 2)

@@ -144,7 +144,6 @@ def test_an_owner_can_be_forged_and_is_believed(control_plane: Ground) -> None:
 
 @pytest.mark.field_case("A1")
 @pytest.mark.thorough
-@pytest.mark.thorough
 def test_a_forged_request_of_the_next_revision_is_deleted_when_that_is_issued(control_plane: Ground) -> None:
     certificate = certify(control_plane)
     before = leaf(control_plane)
@@ -157,7 +156,6 @@ def test_a_forged_request_of_the_next_revision_is_deleted_when_that_is_issued(co
 
 
 @pytest.mark.field_case("A1")
-@pytest.mark.thorough
 @pytest.mark.thorough
 def test_beside_a_forged_request_of_a_far_revision_none_of_cert_managers_own_stays(control_plane: Ground) -> None:
     """Each is deleted as the oldest, and made again, until one is stored before that."""
@@ -285,7 +283,6 @@ def test_a_temporary_certificate_is_replaced_by_revision_1(control_plane: Ground
 
 
 @pytest.mark.field_case("A1")
-@pytest.mark.thorough
 @pytest.mark.thorough
 def test_the_dates_are_those_of_a_secret_that_was_restored(control_plane: Ground) -> None:
     """Only the current request would tell that its key is another one, and that may be gone."""

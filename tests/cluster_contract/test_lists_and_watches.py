@@ -137,7 +137,6 @@ def test_metadata_alone_can_be_asked_for(control_plane: Ground) -> None:
 
 
 @pytest.mark.thorough
-@pytest.mark.thorough
 def test_a_watch_ends_when_its_time_is_over(control_plane: Ground) -> None:
     make(control_plane, "one")
     (only,) = control_plane.cluster.client.watch(f"{control_plane.path('configmaps')}?labelSelector=part", 1)

@@ -116,7 +116,6 @@ def test_a_running_pod_has_an_address_and_a_container_id(ground: Ground) -> None
 
 
 @pytest.mark.thorough
-@pytest.mark.thorough
 def test_a_restart_moves_to_a_new_replica_set_and_keeps_it_available(ground: Ground) -> None:
     ground.workload("deployments")
     ground.wait_rolled_out()
@@ -142,7 +141,6 @@ def test_a_restart_moves_to_a_new_replica_set_and_keeps_it_available(ground: Gro
 
 
 @pytest.mark.thorough
-@pytest.mark.thorough
 def test_recreate_ends_the_old_pods_before_it_starts_new_ones(ground: Ground) -> None:
     ground.workload("deployments", "finishing", replicas=2, strategy={"type": "Recreate"})
     ground.wait_rolled_out()
@@ -164,7 +162,6 @@ def has_ended(pod: Object) -> bool:
     return pod["status"]["phase"] in ("Succeeded", "Failed")
 
 
-@pytest.mark.thorough
 @pytest.mark.thorough
 def test_scaled_to_zero_pods_end_by_their_grace_period_and_are_counted_until_then(ground: Ground) -> None:
     ground.workload("deployments", "finishing late", replicas=2, grace=20)
@@ -202,7 +199,6 @@ def test_the_deletion_timestamp_is_when_the_grace_period_will_be_over(ground: Gr
 
 
 @pytest.mark.thorough
-@pytest.mark.thorough
 def test_a_worker_that_finishes_what_it_does_ends_with_0(ground: Ground) -> None:
     ground.workload("deployments", "finishing", grace=20)
     ground.wait_rolled_out()
@@ -222,7 +218,6 @@ def test_a_worker_that_finishes_what_it_does_ends_with_0(ground: Ground) -> None
     ]
 
 
-@pytest.mark.thorough
 @pytest.mark.thorough
 def test_a_worker_that_outlives_its_grace_period_is_killed_with_137(ground: Ground) -> None:
     ground.workload("deployments", "stubborn", grace=2)
@@ -262,7 +257,6 @@ def test_a_pod_that_is_ending_is_replaced_at_once(ground: Ground) -> None:
 
 
 @pytest.mark.thorough
-@pytest.mark.thorough
 def test_a_container_that_crashes_is_started_again_and_never_ready(ground: Ground) -> None:
     ground.workload("deployments", "crashing", progressDeadlineSeconds=2)
     found = ground.cluster.wait(
@@ -285,7 +279,6 @@ def test_a_container_that_crashes_is_started_again_and_never_ready(ground: Groun
 
 
 @pytest.mark.thorough
-@pytest.mark.thorough
 def test_a_paused_deployment_does_not_roll(ground: Ground) -> None:
     ground.workload("deployments")
     ground.wait_rolled_out()
@@ -301,7 +294,6 @@ def test_a_paused_deployment_does_not_roll(ground: Ground) -> None:
 
 
 @pytest.mark.thorough
-@pytest.mark.thorough
 def test_a_template_that_is_put_back_brings_the_old_replica_set_back(ground: Ground) -> None:
     ground.workload("deployments")
     ground.wait_rolled_out()
@@ -315,7 +307,6 @@ def test_a_template_that_is_put_back_brings_the_old_replica_set_back(ground: Gro
     assert sets[first["metadata"]["uid"]] == 1
 
 
-@pytest.mark.thorough
 @pytest.mark.thorough
 def test_scaled_up_again_pods_come_from_the_same_replica_set(ground: Ground) -> None:
     ground.workload("deployments", replicas=1)
@@ -335,7 +326,6 @@ def test_what_a_deployment_owned_goes_with_it(ground: Ground) -> None:
     waiting.until("nothing to be left", lambda: not ground.listed("replicasets") and not ground.pods())
 
 
-@pytest.mark.thorough
 @pytest.mark.thorough
 def test_a_stateful_set_is_updated_from_its_highest_ordinal_down(ground: Ground) -> None:
     ground.workload("statefulsets", replicas=2, grace=1)
@@ -364,7 +354,6 @@ def is_updated(seen: Object, generation: int, replicas: int) -> bool:
 
 
 @pytest.mark.thorough
-@pytest.mark.thorough
 def test_a_partition_keeps_the_lower_ordinals_as_they_are(ground: Ground) -> None:
     strategy = {"type": "RollingUpdate", "rollingUpdate": {"partition": 1}}
     ground.workload("statefulsets", replicas=2, grace=1, updateStrategy=strategy)
@@ -382,7 +371,6 @@ def test_a_partition_keeps_the_lower_ordinals_as_they_are(ground: Ground) -> Non
     assert revisions[0] != revisions[1]
 
 
-@pytest.mark.thorough
 @pytest.mark.thorough
 def test_a_stateful_set_scaled_to_zero_ends_one_pod_after_the_other(ground: Ground) -> None:
     ground.workload("statefulsets", "finishing", replicas=2, grace=10)

@@ -174,15 +174,8 @@ def test_who_leaves_in_the_middle_leaves_no_process_and_no_file(number: signal.S
 def test_a_long_path_of_temporary_files_is_no_hindrance(tmp_path: Path) -> None:
     files = tmp_path / ("long" * 30)
     files.mkdir()
-    ran = subprocess.run(
-        argv("--speed", AT_ONCE, "--fault", "locked"),
-        env=environment(files),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        check=False,
-    )
-    assert ran.returncode == 0, ran.stderr
-    assert list(files.iterdir()) == []
+    played = rehearse(files, "--fault", "locked")
+    assert (played.code, played.left) == (0, []), played.text
 
 
 def test_a_command_whose_rehearsal_was_killed_ends_too(tmp_path: Path) -> None:

@@ -123,7 +123,7 @@ def test_forged_while_a_run_goes_on_it_goes_on_or_stops_and_can_be_resumed(
 @pytest.mark.fault("H7")
 @pytest.mark.parametrize("second", SECONDS)
 @pytest.mark.parametrize(
-    "of", [1, pytest.param(10, marks=pytest.mark.thorough), pytest.param(80, marks=pytest.mark.proof)]
+    "of", [2, pytest.param(20, marks=pytest.mark.thorough), pytest.param(200, marks=pytest.mark.proof)]
 )
 def test_where_the_lock_always_names_who_asks_each_write_still_has_its_own_fence(
     second: Begin, of: int, figures: Figures

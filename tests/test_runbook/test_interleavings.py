@@ -7,6 +7,7 @@ take-over of it by one who wrongly believes it dead" that is every such schedule
 promises as it is done, and the end against what must be so at the end.
 """
 
+import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -99,8 +100,7 @@ def length(begin: Begin) -> int:
 
 def schedules(second: Begin) -> Iterator[tuple[int, int]]:
     """Every pair of points; the second's own length depends on where it begins, so its last points are its end."""
-    whole = length(a_run)
-    return ((i, j) for i in range(whole) for j in range(1, length(second) + 1))
+    return itertools.product(range(length(a_run)), range(1, length(second) + 1))
 
 
 def check(second: Begin, i: int, j: int) -> str:
@@ -148,7 +148,7 @@ SECONDS = [pytest.param(a_take_over, id="take-over"), pytest.param(an_abort, id=
     since="2026-11-24",
 )
 @pytest.mark.parametrize("second", SECONDS)
-@pytest.mark.parametrize("of", [8, pytest.param(100, marks=pytest.mark.thorough)])
+@pytest.mark.parametrize("of", [12, pytest.param(200, marks=pytest.mark.thorough)])
 def test_of_two_commands_that_overlap_anywhere_only_the_later_epoch_writes(
     second: Begin, of: int, figures: Figures
 ) -> None:
