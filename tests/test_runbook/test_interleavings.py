@@ -148,7 +148,7 @@ SECONDS = [pytest.param(a_take_over, id="take-over"), pytest.param(an_abort, id=
     since="2026-11-24",
 )
 @pytest.mark.parametrize("second", SECONDS)
-@pytest.mark.parametrize("of", [12, pytest.param(200, marks=pytest.mark.thorough)])
+@pytest.mark.parametrize("of", [12, pytest.param(100, marks=pytest.mark.thorough)])
 def test_of_two_commands_that_overlap_anywhere_only_the_later_epoch_writes(
     second: Begin, of: int, figures: Figures
 ) -> None:

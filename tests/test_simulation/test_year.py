@@ -17,7 +17,7 @@ from tests.simulation.incidents import DEEDS, MISFORTUNES
 from tests.simulation.walk import BUSY, CALM, Pace, Walk
 
 pytestmark = pytest.mark.thorough
-YEARS, MONTHS, WEEKS = timedelta(days=1080), timedelta(days=240), timedelta(days=10)
+YEARS, MONTHS, WEEKS = timedelta(days=1080), timedelta(days=180), timedelta(days=10)
 WALKS_OF_A_PROOF = 10
 
 
