@@ -45,9 +45,7 @@ class TestFunction:
     @property
     def always_runs(self) -> bool:
         """Whether some of it is part of every `make test` for which a machine has the means."""
-        of_file = [part for part in modules()[self.file].body if isinstance(part, ast.Assign)]
-        matrix = any("pytestmark" in ast.unparse(part.targets[0]) and any(marks(part, "matrix")) for part in of_file)
-        return not matrix and "pytest.mark.proof" not in map(ast.unparse, self.code.decorator_list)
+        return self.file not in matrices() and "pytest.mark.proof" not in map(ast.unparse, self.code.decorator_list)
 
 
 @cache
@@ -66,6 +64,18 @@ def every_test() -> tuple[TestFunction, ...]:
         if file.rpartition("/")[2].startswith("test_")
         for function in tests_of(file, module)
     )
+
+
+@cache
+def matrices() -> frozenset[str]:
+    """Return the files that are a matrix as a whole."""
+
+    def is_matrix(part: ast.stmt) -> bool:
+        return (
+            isinstance(part, ast.Assign) and ast.unparse(part.targets[0]) == "pytestmark" and any(marks(part, "matrix"))
+        )
+
+    return frozenset(file for file, module in modules().items() if any(map(is_matrix, module.body)))
 
 
 def tests_of(file: str, module: ast.Module) -> Iterator[TestFunction]:

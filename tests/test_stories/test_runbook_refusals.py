@@ -14,6 +14,8 @@ from rehearsal.drills.scene import WORKER, Scene
 from rehearsal.drills.stage import Stage
 from tests.staged_runbook import staged_cluster, typed
 
+pytestmark = pytest.mark.thorough
+
 HOSTILE = "only by \x1b[2Jmaria\u202e"
 """What the API server says: an admission webhook writes whatever it likes."""
 

@@ -34,6 +34,8 @@ from tests.bench import waiting
 from tests.figures import Figures
 from tests.runbook_process import ROOT, Runbook, operator
 
+pytestmark = pytest.mark.thorough
+
 ANN = "ann"
 DAY = timedelta(days=1)
 FAST = ("--no-settle", "--yes")
