@@ -102,8 +102,10 @@ class Facts:
 class Gatherer:
     """Reads the facts about one target."""
 
-    def __init__(self, target: Target, client: RetryingClient) -> None:
+    def __init__(self, target: Target, client: RetryingClient, *, at_once: int = AT_ONCE) -> None:
+        """Be ready to read; with so many requests at the same time, one for a rehearsed network that must repeat."""
         self._target = target
+        self._at_once = at_once
         self._connection = client.connection
         self._client = client
         self._namespace = target.workload.namespace
@@ -127,20 +129,22 @@ class Gatherer:
             path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
             return bool(self._review(path, dict(right.review))["status"]["allowed"])
 
-        return tuple(right for right, is_allowed in zip(asked, at_once(allowed, asked), strict=True) if not is_allowed)
+        return tuple(
+            right for right, is_allowed in zip(asked, self._each_of(allowed, asked), strict=True) if not is_allowed
+        )
 
     def made(self) -> frozenset[ObjectKey]:
         """Return those of the record and the Leases that exist; one that we may not see, as if it did."""
         record = record_key(self._target)
         paths = {lease_key(workload): lease_path(workload) for workload in self._workloads()}
         paths[record] = f"/api/v1/namespaces/{self._namespace}/configmaps/{record.name}"
-        exist = at_once(self._exists, paths.values())
+        exist = self._each_of(self._exists, paths.values())
         return frozenset(key for key, is_there in zip(paths, exist, strict=True) if is_there)
 
     def leases(self) -> dict[str, LeaseView | None]:
         """Return the Leases that a run takes, by their path; None for one that does not exist."""
         paths = sorted({lease_path(workload) for workload in self._workloads()})
-        documents = zip(paths, at_once(self._get, paths), strict=True)
+        documents = zip(paths, self._each_of(self._get, paths), strict=True)
         return {path: None if document is None else lease_view(path, document) for path, document in documents}
 
     def try_writes(self, changes: Iterable[Change]) -> Tried:
@@ -157,7 +161,7 @@ class Gatherer:
                 return change, error
             return change, None
 
-        return tried(at_once(attempt, changes))
+        return tried(self._each_of(attempt, changes))
 
     def record(self) -> Record | RecordError:
         """Return the record of runs, or why it cannot be read."""
@@ -172,7 +176,7 @@ class Gatherer:
     def views(self) -> dict[Workload, WorkloadView]:
         """Return those of the target's workload and workers that exist."""
         workloads = self._workloads()
-        documents = zip(workloads, at_once(self._get, map(workload_path, workloads)), strict=True)
+        documents = zip(workloads, self._each_of(self._get, map(workload_path, workloads)), strict=True)
         return {workload: workload_view(workload, document) for workload, document in documents if document is not None}
 
     def replica_sets(self) -> tuple[ReplicaSetView, ...]:
@@ -239,6 +243,11 @@ class Gatherer:
         document = get(self._client, f"/api/v1/namespaces/{self._namespace}/persistentvolumeclaims/{name}")
         return None if document is None else claim(document)
 
+    def _each_of(self, ask: Callable[[Question], Answer], questions: Iterable[Question]) -> tuple[Answer, ...]:
+        """Ask several things at the same time; return the answers in their order, or raise the first that failed."""
+        with ThreadPoolExecutor(self._at_once) as threads:
+            return tuple(threads.map(ask, questions))
+
     def _get(self, path: str) -> Any:
         return get(self._client, path)
 
@@ -258,12 +267,6 @@ class Gatherer:
             if error.reason is ClusterErrorReason.FORBIDDEN:
                 return True  # the right to see it is missing, and that is told of
             raise
-
-
-def at_once(ask: Callable[[Question], Answer], questions: Iterable[Question]) -> tuple[Answer, ...]:
-    """Ask several things at the same time; return the answers in their order, or raise the first that failed."""
-    with ThreadPoolExecutor(AT_ONCE) as threads:
-        return tuple(threads.map(ask, questions))
 
 
 def _disruption_budget(document: Any) -> DisruptionBudget:
