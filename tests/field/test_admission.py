@@ -47,6 +47,7 @@ DENIED = {
 @pytest.mark.parametrize("denied", DENIED.values(), ids=DENIED)
 @pytest.mark.promise("P8")
 @pytest.mark.thorough
+@pytest.mark.matrix(2)
 def test_what_a_policy_denies_is_refused_before_the_drain(denied: str) -> None:
     with runbook.cluster(SERVICE, WORKERS) as shop:
         shop.apply(denied)
@@ -66,6 +67,7 @@ def test_what_a_policy_denies_is_refused_before_the_drain(denied: str) -> None:
 )
 @pytest.mark.parametrize("code", [400, 403, 409, 500])
 @pytest.mark.thorough
+@pytest.mark.matrix(2)
 def test_what_is_denied_after_the_drain_is_final_and_the_workers_are_restored(code: int) -> None:
     def deny(request: Request) -> Refusal | None:
         restart = "template" in ((request.body or {}).get("spec") or {}) if request.method == "PATCH" else False

@@ -93,6 +93,7 @@ PARALLEL = "podManagementPolicy: Parallel"
     reference="kubernetes/kubernetes#129959, fluxcd/flagger#523",
 )
 @pytest.mark.thorough
+@pytest.mark.matrix(3)
 def test_a_target_that_may_take_longer_than_the_restart_timeout_is_refused(
     workload: str, document: str, takes: str, seconds: int
 ) -> None:

@@ -113,6 +113,7 @@ STUCK = "{conditions: [{type: Progressing, status: 'False', reason: ProgressDead
 @pytest.mark.field_case("G2")
 @pytest.mark.promise("P8")
 @pytest.mark.thorough
+@pytest.mark.matrix(4)
 def test_whatever_a_deployment_says_against_itself_is_refused_and_overridden_by_its_own_flag(
     name: str, flag: str, status: str, says: str
 ) -> None:

@@ -87,6 +87,7 @@ def test_reloader_is_known_by_what_it_has_left_behind() -> None:
 )
 @pytest.mark.field_case("D13")
 @pytest.mark.thorough
+@pytest.mark.matrix(2)
 def test_other_restarters_are_known_too(annotation: str) -> None:
     with cluster(on_template(SERVICE, annotation), WORKER) as shop:
         ran = shop.run("restart-svc --yes --dry-run")
@@ -125,6 +126,7 @@ def test_a_restarter_with_orders_to_leave_it_alone_is_not_warned_of(annotation: 
     ],
 )
 @pytest.mark.thorough
+@pytest.mark.matrix(2)
 def test_a_volume_of_one_node_is_warned_of_only_where_the_rollout_surges(strategy: str, *, warned: bool) -> None:
     service = workloads.deployment("svc", spec=strategy).replace("volumes: [", f"volumes: [{MOUNTED[2:]}, ")
     with cluster(CLAIM, service, WORKER) as shop:

@@ -41,6 +41,7 @@ def drained(containers: str, *, annotations: str = "") -> Ran:
     says="No lost work: the worker's own container counts.",
     reference="openshift/origin#17101",
 )
+@pytest.mark.matrix(1)
 def test_a_sidecar_that_is_killed_is_no_lost_work(sidecar: str) -> None:
     ran = drained(f"{{name: worker, image: worker}}, {{name: {sidecar}, image: stubborn}}")
     assert "137" not in ran.text

@@ -59,6 +59,7 @@ def repair(shop: Cluster, document: str) -> None:
     says="`resume` takes the ReplicaSet (revision) of the present template, verifies its pods, and ends with 0.",
     reference="helm/helm#11823",
 )
+@pytest.mark.matrix(1)
 def test_a_template_that_was_repaired_is_accepted_by_resume(kind: str) -> None:
     with cluster(OF_KIND[kind], workloads.WORKERS) as shop:
         fail_once(shop, kind)

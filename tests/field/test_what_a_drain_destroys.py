@@ -64,6 +64,7 @@ def test_what_is_lost_can_be_accepted() -> None:
 @pytest.mark.parametrize("spec", [TEMPLATES, WHEN_DELETED, WHEN_SCALED.replace(TEMPLATES, "")])
 @pytest.mark.field_case("D2")
 @pytest.mark.thorough
+@pytest.mark.matrix(1)
 def test_volumes_that_outlive_a_scale_down_are_no_reason_to_refuse(spec: str) -> None:
     with cluster(workloads.deployment("svc"), a_worker(spec)) as shop:
         before = [shop.get("PersistentVolumeClaim", claim) for claim in CLAIMS]

@@ -33,6 +33,7 @@ def small(pods: int) -> str:
     reference="kubernetes/kubernetes#98656",
 )
 @pytest.mark.parametrize("kind", ["deployment", "statefulset", "daemonset"])
+@pytest.mark.matrix(1)
 def test_a_quota_that_refuses_the_new_pod_is_named(kind: str) -> None:
     configuration = runbook.CONFIGURATION.replace("deployment/svc", f"{kind}/svc")
     with runbook.cluster(KINDS[kind]("svc"), WORKERS) as shop:

@@ -31,6 +31,7 @@ def test_a_small_size_is_measured_and_laid_out(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("sizes", ["", "1000", "10/20", "a/b"])
 @pytest.mark.thorough
+@pytest.mark.matrix(1)
 def test_sizes_that_are_none_are_refused(sizes: str) -> None:
     argv = [sys.executable, "-m", "tests.benchmark", "--sizes", sizes]
     ran = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False)

@@ -161,6 +161,7 @@ def bears(served: Served, kind: str, figures: Figures) -> None:
 @pytest.mark.serial
 @pytest.mark.fault("F31")
 @pytest.mark.parametrize("kind", ["slow loris", "idle", "never read"])
+@pytest.mark.matrix(1)
 def test_a_crowd_that_says_or_takes_next_to_nothing_slows_no_scrape(kind: str, figures: Figures) -> None:
     with serving() as served:
         bears(served, kind, figures)
@@ -169,6 +170,7 @@ def test_a_crowd_that_says_or_takes_next_to_nothing_slows_no_scrape(kind: str, f
 @pytest.mark.serial
 @pytest.mark.fault("F34")
 @pytest.mark.parametrize("kind", ["oversized headers", "malformed requests"])
+@pytest.mark.matrix(1)
 def test_what_is_no_request_again_and_again_slows_no_scrape(kind: str, figures: Figures) -> None:
     with serving() as served:
         bears(served, kind, figures)

@@ -80,7 +80,7 @@ def processes(folder: Path) -> list[str]:
     return [line for line in listed.splitlines() if str(folder) in line]
 
 
-@pytest.mark.matrix(6)
+@pytest.mark.matrix(5)
 @pytest.mark.parametrize("drill", DRILLS, ids=lambda drill: drill.name)
 def test_every_fault_ends_as_its_text_says(drill: Drill, tmp_path: Path) -> None:
     played = rehearse(tmp_path, "--fault", drill.name)
@@ -242,6 +242,7 @@ def test_ctrl_c_in_the_drain_is_asked_about_and_yes_makes_the_abort_needless(tmp
         ("runbook 'restart", "No closing quotation"),
     ],
 )
+@pytest.mark.matrix(1)
 def test_what_does_not_belong_into_a_rehearsal_is_not_run(typed: str, answer: str, tmp_path: Path) -> None:
     with terminal(tmp_path) as shown:
         shows(shown, PROMPT.strip())
@@ -274,6 +275,7 @@ def test_the_first_drill_goes_well() -> None:
 
 
 @pytest.mark.parametrize("drill", DRILLS, ids=lambda drill: drill.name)
+@pytest.mark.matrix(4)
 def test_what_is_typed_are_commands_of_the_runbook(drill: Drill) -> None:
     typed = [shlex.split(act.words) for act in drill.acts if isinstance(act, Typed)]
     assert typed

@@ -81,6 +81,7 @@ def in_the_run(connection: Connection) -> Sequence[PodState]:
 )
 @pytest.mark.fault("N9")
 @pytest.mark.parametrize("lists", [before_the_run, in_the_run])
+@pytest.mark.matrix(1)
 def test_of_fat_pods_only_what_is_needed_is_held(lists: Lists, tmp_path: Path, figures: Figures) -> None:
     last = FAT_PODS - 1
     alone = [page([fat_pod(each)], "7", following="more" if each < last else "") for each in range(FAT_PODS)]

@@ -109,6 +109,7 @@ def unmoved(shown: dict[str, truth.Gauges]) -> dict[str, list[object]]:
 
 @pytest.mark.fault("F20")
 @EVERY_JUMP
+@pytest.mark.matrix(1)
 def test_a_jump_makes_nothing_stale_or_settled_and_with_the_jump_back_all_is_as_before(
     machine: Machine, jump: timedelta, figures: Figures
 ) -> None:
@@ -127,6 +128,7 @@ def test_a_jump_makes_nothing_stale_or_settled_and_with_the_jump_back_all_is_as_
 
 @pytest.mark.fault("F20")
 @EVERY_JUMP
+@pytest.mark.matrix(1)
 def test_a_jump_begins_no_probe_and_puts_none_off(machine: Machine, jump: timedelta) -> None:
     network = machine.place.network
     while (due := machine.exporter.due_in) < timedelta(hours=6).total_seconds():
@@ -143,6 +145,7 @@ def test_a_jump_begins_no_probe_and_puts_none_off(machine: Machine, jump: timede
 
 @pytest.mark.fault("F20")
 @EVERY_JUMP
+@pytest.mark.matrix(1)
 def test_a_jump_begins_no_list_and_puts_none_off(machine: Machine, jump: timedelta) -> None:
     machine.hear_of(CERTIFICATES, "registry")
     lists = machine.exporter.lists
@@ -158,6 +161,7 @@ def test_a_jump_begins_no_list_and_puts_none_off(machine: Machine, jump: timedel
 
 @pytest.mark.fault("F20")
 @EVERY_JUMP
+@pytest.mark.matrix(1)
 def test_after_a_jump_back_nothing_is_stuck(machine: Machine, jump: timedelta) -> None:
     """What changes by itself is seen at its time, and what somebody does as ever."""
     machine.clock.skew = jump

@@ -46,6 +46,7 @@ def allow(scene: Scene) -> None:
 
 @pytest.mark.fault("F42")
 @pytest.mark.parametrize("code", [403, 422])
+@pytest.mark.matrix(1)
 def test_workers_that_may_not_be_put_back_end_with_7_and_are_named_with_the_reason(code: int, stage: Stage) -> None:
     stage.do(refuse(code))
     ran = typed(stage, "restart-build-service", "--yes")
