@@ -81,6 +81,7 @@ TESTS = (
         "thorough",
         "whole commands, simulations and samples of matrices that need only Python",
         expression=f"{PYTHON_ONLY} and thorough",
+        processes=3,
         if_asked=True,
     ),
     Tier(

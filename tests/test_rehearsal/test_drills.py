@@ -275,7 +275,6 @@ def test_the_first_drill_goes_well() -> None:
 
 
 @pytest.mark.parametrize("drill", DRILLS, ids=lambda drill: drill.name)
-@pytest.mark.matrix(4)
 def test_what_is_typed_are_commands_of_the_runbook(drill: Drill) -> None:
     typed = [shlex.split(act.words) for act in drill.acts if isinstance(act, Typed)]
     assert typed
