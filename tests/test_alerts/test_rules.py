@@ -56,6 +56,7 @@ def alerting(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 @pytest.mark.tools
 @pytest.mark.parametrize("alert", NAMES)
+@pytest.mark.matrix(5)
 def test_an_alert_fires_when_it_must_and_is_quiet_when_it_must_be(alert: str, tmp_path: Path) -> None:
     ran = promtool.run(promtool.only(checked_in(), [alert]), OF_ALERT[alert], tmp_path)
     assert ran.passed, ran.output
