@@ -88,7 +88,6 @@ TESTS = (
         "tools",
         "promtool, helm, a browser, a real API server with cert-manager",
         benches=(Kind.TOOLS, Kind.BROWSER, Kind.SMALL),
-        processes=3,
     ),
     Tier("cluster", "a whole Kubernetes", benches=(Kind.WHOLE,), processes=4),
 )
