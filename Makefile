@@ -26,7 +26,7 @@ demo: env ## Try it: an embedded cluster with a certificate that was never loade
 
 env: $(STAMP) ## Make the environment (.venv) from the lock
 
-test: env ## Run checks and quick tests (2 minutes), then what the benches built here can; names what was left out
+test: env ## Run the checks and the quick tests (2 minutes), then those of the benches that are built
 	@$(BIN)/python -m tests.tiers
 
 test-thorough: env ## Run the longer tests that need only Python: whole commands, simulations, samples of matrices

@@ -231,7 +231,7 @@ def _facts_of_rights(session: Session, user: str, denied: tuple[Right, ...]) -> 
 
 
 def _facts(way: Way, session: Session, target: Target, user: str, *, keda: bool) -> Facts:
-    """Read them at once, as far as one doesn't decide whether another may be read."""
+    """Read at the same time what does not depend on each other."""
     gatherer, options = session.gatherer(target), session.options
     with ThreadPoolExecutor(AT_ONCE) as readers:
         reading_views = readers.submit(gatherer.views)

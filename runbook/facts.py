@@ -103,7 +103,13 @@ class Gatherer:
     """Reads the facts about one target."""
 
     def __init__(self, target: Target, client: RetryingClient, *, at_once: int = AT_ONCE) -> None:
-        """Be ready to read; with so many requests at the same time, one for a rehearsed network that must repeat."""
+        """Be ready to read.
+
+        Args:
+            target: whose facts.
+            client: to the API server.
+            at_once: requests at the same time; 1 keeps their order, for a simulation that must repeat.
+        """
         self._target = target
         self._at_once = at_once
         self._connection = client.connection

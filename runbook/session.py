@@ -5,7 +5,6 @@
 
 import queue
 import secrets
-import threading
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -88,7 +87,6 @@ class Session:
     patience: Patience
     program: str
     run_id: str = field(default_factory=lambda: secrets.token_hex(5))
-    _pausing: threading.Lock = field(default_factory=threading.Lock)
 
     def target(self, name: str) -> Target:
         """Return a target of the configuration.
@@ -144,8 +142,7 @@ class Session:
         return RetryingClient(self.connection, self._pause, lambda _text: None, IN_RUN)
 
     def _pause(self, seconds: float) -> None:
-        """Wait, one thread at a time: a rehearsal's time has one who waits."""
-        with self._pausing, suppress(queue.Empty):
+        with suppress(queue.Empty):
             self.patience.take(queue.SimpleQueue(), seconds, early=False)
 
     @property

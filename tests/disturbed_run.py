@@ -54,7 +54,7 @@ DICE = Dice()
 
 @dataclass(frozen=True)
 class Share:
-    """How many cells of a matrix are tried: some, drawn anew in each run, or all."""
+    """How many cells of a matrix are tried: some, drawn in each run, or all."""
 
     size: int | None = None
 

@@ -16,10 +16,13 @@ PROMISES: Mapping[str, str] = {
         "an unfinished record; 0 is recorded only where it was 0."
     ),
     "P2": (
-        "The restart is never requested while a worker pod still runs, whoever owns it by then: Terminating and "
+        "The restart is never requested while a worker pod still runs, whoever owns it: Terminating and "
         "Unknown count as running, and an error of the API server is never “no pods”."
     ),
-    "P3": "However a run ends, the workers are at the recorded count again, or record, alert and command say that not.",
+    "P3": (
+        "However a run ends, the workers are at the recorded count again, or the record, the alert and the printed "
+        "command say that they are not."
+    ),
     "P4": (
         "At most one run changes an object at a time, also when an old holder of the lock wakes up after it was taken "
         "over."

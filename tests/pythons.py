@@ -32,7 +32,7 @@ def main() -> int:
             ended = run(quick(version, python), proof=False, required=required)
             print(ended.failures, end="")
             print(ended, flush=True)
-            failed |= bool(ended.failures)
+            failed |= ended.failed
         else:
             print(f"left out: Python {version}: it is not on this machine; install it, with pyenv for instance")
             failed |= required and version in REQUIRED

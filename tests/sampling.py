@@ -1,4 +1,4 @@
-"""Samples of full matrices: drawn at each run, printed with their seed, repeated with `CERTLAG_SEED`.
+"""Samples of full matrices: drawn by one seed in each run, which is printed; `CERTLAG_SEED` repeats them.
 
 A test draws for itself with `Dice`. Of what shares one `pytest.mark.matrix(3)`, a function's parameters or a file's
 tests, each run of `make test` draws three, the same in every xdist worker; `make proof` runs all. Loaded as a pytest
@@ -10,15 +10,16 @@ import random
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import pytest
 
+SEED = "CERTLAG_SEED"
 T = TypeVar("T")
 
 
 def _seed() -> int:
-    said = os.environ.get("CERTLAG_SEED")
+    said = os.environ.get(SEED)
     return int(said) if said else random.SystemRandom().randrange(10**6)
 
 
@@ -41,26 +42,18 @@ class Dice:
         return f"seed {self.seed}"
 
 
-DICE = pytest.StashKey[Dice]()
 SAMPLED = "not proof"
 """What the expression of markers says where samples are enough."""
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    """Throw once for the whole run: an xdist worker takes the seed of its controller."""
-    thrown = getattr(config, "workerinput", {}).get("certlag_seed")
-    config.stash[DICE] = Dice() if thrown is None else Dice(thrown)
+def pytest_configure() -> None:
+    """Choose one seed for the whole run: xdist's workers inherit the environment."""
+    os.environ[SEED] = str(Dice().seed)
 
 
-@pytest.hookimpl(optionalhook=True)
-def pytest_configure_node(node: Any) -> None:
-    """Give an xdist worker the seed."""
-    node.workerinput["certlag_seed"] = node.config.stash[DICE].seed
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say how to draw the same samples again."""
-    terminalreporter.line(f"samples were drawn with CERTLAG_SEED={config.stash[DICE].seed}")
+    terminalreporter.line(f"samples were drawn with {SEED}={Dice().seed}")
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -73,7 +66,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             matrices[id(marker)].append(item)
             sizes[id(marker)] = marker.args[0] if SAMPLED in config.option.markexpr else 0
     for which, matrix in matrices.items():
-        drawn = config.stash[DICE].sample(matrix, sizes[which])
+        drawn = Dice().sample(matrix, sizes[which])
         for item in matrix:
             if item not in drawn:
                 item.add_marker("proof")

@@ -2,7 +2,7 @@
 
 `checks` and `quick` need only Python. `thorough` needs only Python too; it is left out unless all is required or it is
 asked for by name. `tools` needs promtool, helm, Chromium and the small bench, `cluster` the whole one and root. With
-CERTLAG_REQUIRE=all leaving anything out is a failure. What a tier says goes into a file; what failed is shown.
+CERTLAG_REQUIRE=all leaving anything out is a failure. The output of each tier goes into a file; what failed is shown.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from tests.bench.needs import Kind
 ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
 LOGS = ROOT / "build" / "test"
-"""What each tier said when it last ran."""
+"""The output of each tier when it last ran."""
 TAKEN = ROOT / "docs" / "minutes.json"
 """How long each tier takes on two idle cores, as `make figures` took it."""
 TAKEN_HERE = ROOT / "build" / "minutes.json"
@@ -51,17 +51,18 @@ class Tier:
 
 @dataclass(frozen=True)
 class Ended:
-    """How a tier ended: its tests by outcome, as in `712 passed`, and what is to be shown of a failure."""
+    """How a tier ended: its tests by outcome, as in `712 passed`, and what is shown of its failures."""
 
     tier: Tier
     minutes: float
-    counts: str
-    failures: str
+    failed: bool
+    counts: str = ""
+    failures: str = ""
 
     def __str__(self) -> str:
         """One line for a person."""
-        how = ("FAILED", self.counts) if self.failures else (self.counts or "passed",)
-        return f"{self.tier.name:9} {self.minutes:5.1f} min  {' '.join(how).rstrip()}"
+        how = f"FAILED {self.counts}".rstrip() if self.failed else self.counts or "passed"
+        return f"{self.tier.name:9} {self.minutes:5.1f} min  {how}"
 
 
 CHECKS = Tier(
@@ -76,7 +77,11 @@ CHECKS = Tier(
     ),
 )
 TESTS = (
-    Tier("quick", "whatever takes a moment and needs only Python", expression=f"{PYTHON_ONLY} and not thorough"),
+    Tier(
+        "quick",
+        "tests that need only Python and take a moment",
+        expression=f"{PYTHON_ONLY} and not thorough",
+    ),
     Tier(
         "thorough",
         "whole commands, simulations and samples of matrices that need only Python",
@@ -116,7 +121,7 @@ def main() -> int:
         remember(ended)
     for line in left_out:
         print(line)
-    return 1 if any(each.failures for each in ended) else 0
+    return 1 if any(each.failed for each in ended) else 0
 
 
 def chosen(*, everything: bool, required: bool) -> tuple[list[Tier], list[str]]:
@@ -139,7 +144,7 @@ def announced(tiers: Sequence[Tier], expected: Mapping[str, float]) -> Iterator[
         yield f"{tier.name:9} {about:14}  {tier.what}"
     if expected:
         total = sum(expected.get(tier.name, 0.0) for tier in tiers)
-        yield f"about {total:.0f} minutes in all; what is said goes to {LOGS.relative_to(ROOT)}/\n"
+        yield f"about {total:.0f} minutes in all; output goes to {LOGS.relative_to(ROOT)}/\n"
 
 
 def run(tier: Tier, *, proof: bool, required: bool, logs: Path = LOGS) -> Ended:
@@ -153,9 +158,8 @@ def run(tier: Tier, *, proof: bool, required: bool, logs: Path = LOGS) -> Ended:
     said = file.read_text(encoding="utf-8")
     failed = any(code != 0 and not (proof and code == NO_TESTS) for code in codes)
     counts = OUTCOMES.findall(said)
-    return Ended(
-        tier, (time.monotonic() - started) / 60, counts[-1] if counts else "", failures(said) if failed else ""
-    )
+    shown = failures(said) if failed else ""
+    return Ended(tier, (time.monotonic() - started) / 60, failed, counts[-1] if counts else "", shown)
 
 
 def pytest(tier: Tier, *, proof: bool, required: bool) -> tuple[str, ...]:
@@ -179,9 +183,9 @@ def minutes() -> Mapping[str, float]:
 
 
 def remember(ended: Iterable[Ended]) -> None:
-    """Keep how long each took, for the next run's announcement."""
+    """Keep how long each took that passed, for the next run's announcement."""
     before = json.loads(TAKEN_HERE.read_text(encoding="utf-8")) if TAKEN_HERE.exists() else {}
-    taken = before | {each.tier.name: round(each.minutes, 1) for each in ended}
+    taken = before | {each.tier.name: round(each.minutes, 1) for each in ended if not each.failed}
     TAKEN_HERE.write_text(json.dumps(taken, indent=1) + "\n", encoding="utf-8")
 
 

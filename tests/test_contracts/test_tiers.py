@@ -13,6 +13,7 @@ PASSES = (sys.executable, "-c", "print('...\\n712 passed, 3 skipped in 61.20s (0
 FAILURE = r".F\n=== FAILURES ===\nassert 1 == 2\n=== short test summary info ===\n1 failed, 711 passed in 9.10s"
 FAILS = (sys.executable, "-c", f"print('{FAILURE}'); raise SystemExit(1)")
 FINDS = (sys.executable, "-c", "print('a.py:1: unused import'); raise SystemExit(1)")
+DIES = (sys.executable, "-c", "raise SystemExit(137)")
 
 
 def test_where_all_is_required_all_is_run_whatever_the_machine_lacks() -> None:
@@ -43,6 +44,7 @@ def test_each_test_is_in_just_one_tier() -> None:
         (PASSES, "712 passed, 3 skipped", ""),
         (FAILS, "FAILED 1 failed, 711 passed", "=== FAILURES ===\nassert 1 == 2\n"),
         (FINDS, "FAILED", "a.py:1: unused import\n"),
+        (DIES, "FAILED", ""),
     ],
 )
 def test_a_tier_ends_with_one_line_and_shows_only_what_failed(
@@ -51,8 +53,9 @@ def test_a_tier_ends_with_one_line_and_shows_only_what_failed(
     ended = tiers.run(Tier("sample", "", commands=(command,)), proof=False, required=False, logs=tmp_path)
     assert str(ended).endswith(line)
     assert ended.failures.startswith(shown)
+    assert ended.failed == (command is not PASSES)
     assert bool(ended.failures) == bool(shown)
-    assert (tmp_path / "sample.log").read_text(encoding="utf-8")
+    assert (tmp_path / "sample.log").exists()
 
 
 def test_the_announcement_says_what_runs_and_about_how_long() -> None:
@@ -63,5 +66,5 @@ def test_the_announcement_says_what_runs_and_about_how_long() -> None:
 
 
 def test_a_failure_is_seen_at_the_start_of_a_line() -> None:
-    ended = Ended(TESTS[0], 1.94, "3 failed, 709 passed", "...")
+    ended = Ended(TESTS[0], 1.94, failed=True, counts="3 failed, 709 passed")
     assert str(ended) == "quick       1.9 min  FAILED 3 failed, 709 passed"
