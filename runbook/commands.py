@@ -6,7 +6,6 @@ what will change, and in which of the engine's three ways they take.
 
 import sys
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import click
@@ -23,7 +22,7 @@ from runbook.dry_run import Tried
 from runbook.effects import Document, Steps
 from runbook.engine import Ending, Engine
 from runbook.events import Ended, Level, Remark
-from runbook.facts import AT_ONCE, Facts, Gatherer
+from runbook.facts import Facts, Gatherer
 from runbook.follow import Followed, settled
 from runbook.hold import Limits, Orders
 from runbook.interrupts import Interrupts
@@ -231,41 +230,34 @@ def _facts_of_rights(session: Session, user: str, denied: tuple[Right, ...]) -> 
 
 
 def _facts(way: Way, session: Session, target: Target, user: str, *, keda: bool) -> Facts:
-    """Read at the same time what does not depend on each other."""
-    gatherer, options = session.gatherer(target), session.options
-    with ThreadPoolExecutor(AT_ONCE) as readers:
-        reading_views = readers.submit(gatherer.views)
-        reading_autoscalers = readers.submit(gatherer.autoscalers, keda=keda)
-        record = gatherer.record()
-        views, autoscalers = reading_views.result(), reading_autoscalers.result()
-        pausing = options.pause and not options.in_cluster
-        more = [right for each in autoscalers if pausing for right in controllers.rights_to_pause(each)]
-        if way.opens and any(view.volumes.named for view in views.values()):
-            more.append(rights.to_read_claims(target))
-        run = None if way.opens or isinstance(record, RecordError) else record.run
-        more += [right for each in run.paused for right in rights.to_unpause(target, each.path)] if run else []
-        if denied := gatherer.denied(more):
-            return _facts_of_rights(session, user, denied)
-        sight = readers.submit(session.looker(target, session.reader).look, probe=options.verify)
-        replica_sets, pods = readers.submit(gatherer.replica_sets), readers.submit(gatherer.pods)
-        ready, unchained = readers.submit(gatherer.ready_certificates), readers.submit(gatherer.unchained)
-        claims = readers.submit(gatherer.claims, views if way.opens else {})
-        budgets = readers.submit(gatherer.disruption_budgets) if way.opens else None
-        quotas = readers.submit(gatherer.quotas) if way.opens else None
-        firing, firing_unknown = _firing(options, session.clock)
+    gatherer = session.gatherer(target)
+    views = gatherer.views()
+    autoscalers = gatherer.autoscalers(keda=keda)
+    pausing = session.options.pause and not session.options.in_cluster
+    more = [right for each in autoscalers if pausing for right in controllers.rights_to_pause(each)]
+    if way.opens and any(view.volumes.named for view in views.values()):
+        more.append(rights.to_read_claims(target))
+    record = gatherer.record()
+    run = None if way.opens or isinstance(record, RecordError) else record.run
+    more += [right for each in run.paused for right in rights.to_unpause(target, each.path)] if run else []
+    denied = gatherer.denied(more)
+    if denied:
+        return _facts_of_rights(session, user, denied)
+    firing, firing_unknown = _firing(session.options, session.clock)
+    sight = session.looker(target, session.reader).look(probe=session.options.verify)
     return replace(
         _facts_of_rights(session, user, ()),
         record=record,
         views=views,
-        replica_sets=replica_sets.result(),
-        pods=pods.result(),
-        sight=sight.result(),
-        ready_certificates=ready.result(),
-        unchained=unchained.result(),
+        replica_sets=gatherer.replica_sets(),
+        pods=gatherer.pods(),
+        sight=sight,
+        ready_certificates=gatherer.ready_certificates(),
+        unchained=gatherer.unchained(),
         autoscalers=autoscalers,
-        claims=claims.result(),
-        budgets=budgets.result() if budgets else None,
-        quotas=quotas.result() if quotas else None,
+        claims=gatherer.claims(views) if way.opens else {},
+        budgets=gatherer.disruption_budgets() if way.opens else None,
+        quotas=gatherer.quotas() if way.opens else None,
         firing=firing,
         firing_unknown=firing_unknown,
     )

@@ -35,11 +35,8 @@ from runbook.workloads import (
     workload_view,
 )
 
-AT_ONCE = 8
-"""Requests that are made at the same time."""
+REVIEWERS = 8
 Seen = TypeVar("Seen")
-Question = TypeVar("Question")
-Answer = TypeVar("Answer")
 
 TIMEOUT = 10.0
 
@@ -102,16 +99,8 @@ class Facts:
 class Gatherer:
     """Reads the facts about one target."""
 
-    def __init__(self, target: Target, client: RetryingClient, *, at_once: int = AT_ONCE) -> None:
-        """Be ready to read.
-
-        Args:
-            target: whose facts.
-            client: to the API server.
-            at_once: requests at the same time; 1 keeps their order, for a simulation that must repeat.
-        """
+    def __init__(self, target: Target, client: RetryingClient) -> None:
         self._target = target
-        self._at_once = at_once
         self._connection = client.connection
         self._client = client
         self._namespace = target.workload.namespace
@@ -135,22 +124,21 @@ class Gatherer:
             path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
             return bool(self._review(path, dict(right.review))["status"]["allowed"])
 
-        return tuple(
-            right for right, is_allowed in zip(asked, self._each_of(allowed, asked), strict=True) if not is_allowed
-        )
+        with ThreadPoolExecutor(REVIEWERS) as reviewers:
+            answers = tuple(reviewers.map(allowed, asked))
+        return tuple(right for right, is_allowed in zip(asked, answers, strict=True) if not is_allowed)
 
     def made(self) -> frozenset[ObjectKey]:
         """Return those of the record and the Leases that exist; one that we may not see, as if it did."""
         record = record_key(self._target)
         paths = {lease_key(workload): lease_path(workload) for workload in self._workloads()}
         paths[record] = f"/api/v1/namespaces/{self._namespace}/configmaps/{record.name}"
-        exist = self._each_of(self._exists, paths.values())
-        return frozenset(key for key, is_there in zip(paths, exist, strict=True) if is_there)
+        return frozenset(key for key, path in paths.items() if self._exists(path))
 
     def leases(self) -> dict[str, LeaseView | None]:
         """Return the Leases that a run takes, by their path; None for one that does not exist."""
         paths = sorted({lease_path(workload) for workload in self._workloads()})
-        documents = zip(paths, self._each_of(self._get, paths), strict=True)
+        documents = ((path, get(self._client, path)) for path in paths)
         return {path: None if document is None else lease_view(path, document) for path, document in documents}
 
     def try_writes(self, changes: Iterable[Change]) -> Tried:
@@ -167,7 +155,8 @@ class Gatherer:
                 return change, error
             return change, None
 
-        return tried(self._each_of(attempt, changes))
+        with ThreadPoolExecutor(REVIEWERS) as senders:
+            return tried(senders.map(attempt, changes))
 
     def record(self) -> Record | RecordError:
         """Return the record of runs, or why it cannot be read."""
@@ -181,8 +170,7 @@ class Gatherer:
 
     def views(self) -> dict[Workload, WorkloadView]:
         """Return those of the target's workload and workers that exist."""
-        workloads = self._workloads()
-        documents = zip(workloads, self._each_of(self._get, map(workload_path, workloads)), strict=True)
+        documents = ((workload, get(self._client, workload_path(workload))) for workload in self._workloads())
         return {workload: workload_view(workload, document) for workload, document in documents if document is not None}
 
     def replica_sets(self) -> tuple[ReplicaSetView, ...]:
@@ -249,14 +237,6 @@ class Gatherer:
         document = get(self._client, f"/api/v1/namespaces/{self._namespace}/persistentvolumeclaims/{name}")
         return None if document is None else claim(document)
 
-    def _each_of(self, ask: Callable[[Question], Answer], questions: Iterable[Question]) -> tuple[Answer, ...]:
-        """Ask several things at the same time; return the answers in their order, or raise the first that failed."""
-        with ThreadPoolExecutor(self._at_once) as threads:
-            return tuple(threads.map(ask, questions))
-
-    def _get(self, path: str) -> Any:
-        return get(self._client, path)
-
     def _review(self, path: str, body: dict[str, Any]) -> Any:
         return self._client.retry(lambda: writes.review(self._connection, path, body))
 
@@ -268,7 +248,7 @@ class Gatherer:
 
     def _exists(self, path: str) -> bool:
         try:
-            return self._get(path) is not None
+            return get(self._client, path) is not None
         except ClusterError as error:
             if error.reason is ClusterErrorReason.FORBIDDEN:
                 return True  # the right to see it is missing, and that is told of

@@ -4,6 +4,7 @@
 not cost the whole look; what fails for longer, a run tries again by `insist`, which keeps the lock.
 """
 
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -54,7 +55,7 @@ class RetryingClient(ClusterClient):
 
         Args:
             connection: to the API server.
-            pause: waits this many seconds; called from any thread.
+            pause: waits this many seconds.
             warn: gets a warning before the third try: what the second one got.
             pace: how often, and how long it may take.
         """
@@ -63,6 +64,7 @@ class RetryingClient(ClusterClient):
         self._pause = pause
         self._warn = warn
         self._pace = pace
+        self._lock = threading.Lock()
 
     def get(
         self,
@@ -89,9 +91,10 @@ class RetryingClient(ClusterClient):
             except ClusterError as error:
                 if not self._may_pass(error):
                     raise
-                if tried > 1:
-                    self._warn(f"{error}; trying again")
-                self._pause(pause_after(error, delay))
+                with self._lock:
+                    if tried > 1:
+                        self._warn(f"{error}; trying again")
+                    self._pause(pause_after(error, delay))
         return request()
 
     def _may_pass(self, error: ClusterError) -> bool:
