@@ -46,6 +46,7 @@ class BorrowedTime:
         self._lines = self._socket.makefile("r", encoding="utf-8")
         self._when_gone = when_gone
         self._number = 0
+        self._waiting = threading.Lock()
         self._woken: Changes | None = None
         self._learn(json.loads(self._lines.readline()))
         self._thread = threading.Thread(target=self._listen, name="borrowed time", daemon=True)
@@ -67,11 +68,15 @@ class BorrowedTime:
         return self._monotonic
 
     def take(self, changes: Changes, seconds: float, *, early: bool) -> Change | None:
-        """Have time pass until something comes, or the rehearsal says that it has.
+        """Have time pass until something comes, or the rehearsal says that it has; one thread after the other.
 
         Raises:
             queue.Empty: so much time has passed, or something has changed that no watch told of yet.
         """
+        with self._waiting:
+            return self._take(changes, seconds, early=early)
+
+    def _take(self, changes: Changes, seconds: float, *, early: bool) -> Change | None:
         with suppress(queue.Empty):
             return changes.get_nowait()
         self._number, self._over, self._woken = self._number + 1, 0, changes

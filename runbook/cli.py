@@ -357,6 +357,8 @@ class _refusals:  # noqa: N801 - used as a statement
             self._refuse(str(error), USAGE)
         if isinstance(error, ClusterError | RecordError):
             self._refuse(str(error), self._failed)
+        if isinstance(error, KeyboardInterrupt):
+            self._refuse("interrupted", EXIT_CODES[Outcome.INTERRUPTED])
 
     def _refuse(self, message: str, code: int) -> NoReturn:
         click.echo(f"{self._program}: {message}", err=True)

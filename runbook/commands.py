@@ -17,6 +17,7 @@ from exporter.run_record import RecordError, record_name
 from exporter.version import VERSION
 from runbook import controllers, dry_run, in_cluster, planning, preconditions, rights
 from runbook.alertmanager import Alertmanager, AlertmanagerError, Silences
+from runbook.concurrent_calls import ConcurrentCalls
 from runbook.driver import Driver
 from runbook.dry_run import Tried
 from runbook.effects import Document, Steps
@@ -92,14 +93,17 @@ def perform(way: Way, session: Session, name: str, reporter: Reporter) -> int:
 
 def _here(way: Way, session: Session, target: Target, reporter: Reporter) -> Ending:
     """Do it in this process."""
-    gathered = _gather(way, session, target)
-    checks = _checks(way, session, target, gathered)
-    orders = _orders(session, target, gathered)
-    tries = session.options.dry_run or way is not ABORT  # what restores the workers is tried in any case
-    tried = Tried() if not tries or _settled(way, checks) else _try_writes(way, session, orders, gathered)
-    plan = _plan(way, session, target, gathered, (*checks, *preconditions.admission(tried)))
-    reporter.plan(plan)
-    ending = _ended_by_plan(way, session, gathered, plan, tried) or _ask(plan, session.options, reporter)
+    try:
+        gathered = _gather(way, session, target)
+        checks = _checks(way, session, target, gathered)
+        orders = _orders(session, target, gathered)
+        tries = session.options.dry_run or way is not ABORT  # what restores the workers is tried in any case
+        tried = Tried() if not tries or _settled(way, checks) else _try_writes(way, session, orders, gathered)
+        plan = _plan(way, session, target, gathered, (*checks, *preconditions.admission(tried)))
+        reporter.plan(plan)
+        ending = _ended_by_plan(way, session, gathered, plan, tried) or _ask(plan, session.options, reporter)
+    except KeyboardInterrupt:
+        return Ending(Outcome.INTERRUPTED, "nothing was changed")
     return ending or _run(way, session, orders, gathered, reporter)
 
 
@@ -230,37 +234,45 @@ def _facts_of_rights(session: Session, user: str, denied: tuple[Right, ...]) -> 
 
 
 def _facts(way: Way, session: Session, target: Target, user: str, *, keda: bool) -> Facts:
-    gatherer = session.gatherer(target)
-    views = gatherer.views()
-    autoscalers = gatherer.autoscalers(keda=keda)
-    pausing = session.options.pause and not session.options.in_cluster
-    more = [right for each in autoscalers if pausing for right in controllers.rights_to_pause(each)]
-    if way.opens and any(view.volumes.named for view in views.values()):
-        more.append(rights.to_read_claims(target))
-    record = gatherer.record()
-    run = None if way.opens or isinstance(record, RecordError) else record.run
-    more += [right for each in run.paused for right in rights.to_unpause(target, each.path)] if run else []
-    denied = gatherer.denied(more)
-    if denied:
-        return _facts_of_rights(session, user, denied)
-    firing, firing_unknown = _firing(session.options, session.clock)
-    sight = session.looker(target, session.reader).look(probe=session.options.verify)
-    return replace(
-        _facts_of_rights(session, user, ()),
-        record=record,
-        views=views,
-        replica_sets=gatherer.replica_sets(),
-        pods=gatherer.pods(),
-        sight=sight,
-        ready_certificates=gatherer.ready_certificates(),
-        unchained=gatherer.unchained(),
-        autoscalers=autoscalers,
-        claims=gatherer.claims(views) if way.opens else {},
-        budgets=gatherer.disruption_budgets() if way.opens else None,
-        quotas=gatherer.quotas() if way.opens else None,
-        firing=firing,
-        firing_unknown=firing_unknown,
-    )
+    """Read at the same time what does not depend on each other."""
+    gatherer, options = session.gatherer(target), session.options
+    with ConcurrentCalls() as calls:
+        reading_views = calls.submit(gatherer.views)
+        reading_autoscalers = calls.submit(lambda: gatherer.autoscalers(keda=keda))
+        record = gatherer.record()
+        views, autoscalers = reading_views.result(), reading_autoscalers.result()
+        pausing = options.pause and not options.in_cluster
+        more = [right for each in autoscalers if pausing for right in controllers.rights_to_pause(each)]
+        if way.opens and any(view.volumes.named for view in views.values()):
+            more.append(rights.to_read_claims(target))
+        run = None if way.opens or isinstance(record, RecordError) else record.run
+        more += [right for each in run.paused for right in rights.to_unpause(target, each.path)] if run else []
+        if denied := gatherer.denied(more):
+            return _facts_of_rights(session, user, denied)
+        looker = session.looker(target, session.reader)
+        sight = calls.submit(lambda: looker.look(probe=options.verify))
+        replica_sets, pods = calls.submit(gatherer.replica_sets), calls.submit(gatherer.pods)
+        ready, unchained = calls.submit(gatherer.ready_certificates), calls.submit(gatherer.unchained)
+        claims = calls.submit(lambda: gatherer.claims(views if way.opens else {}))
+        budgets = calls.submit(gatherer.disruption_budgets) if way.opens else None
+        quotas = calls.submit(gatherer.quotas) if way.opens else None
+        firing, firing_unknown = _firing(options, session.clock)
+        return replace(
+            _facts_of_rights(session, user, ()),
+            record=record,
+            views=views,
+            replica_sets=replica_sets.result(),
+            pods=pods.result(),
+            sight=sight.result(),
+            ready_certificates=ready.result(),
+            unchained=unchained.result(),
+            autoscalers=autoscalers,
+            claims=claims.result(),
+            budgets=budgets.result() if budgets else None,
+            quotas=quotas.result() if quotas else None,
+            firing=firing,
+            firing_unknown=firing_unknown,
+        )
 
 
 def _firing(options: Options, clock: Clock) -> tuple[tuple[str, ...] | None, str | None]:

@@ -2,7 +2,6 @@
 
 from base64 import b64decode
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
@@ -13,6 +12,7 @@ from exporter.errors import ClusterError, ClusterErrorReason
 from exporter.model import ObjectKey, Target, Workload
 from exporter.run_record import RecordError, lease_key, record_key, record_name
 from runbook import ownership, writes
+from runbook.concurrent_calls import THREADS, map_concurrently
 from runbook.controllers import Autoscaler, horizontal_pod_autoscaler, scaled_object
 from runbook.dry_run import Tried, tried
 from runbook.effects import Change
@@ -35,7 +35,6 @@ from runbook.workloads import (
     workload_view,
 )
 
-REVIEWERS = 8
 Seen = TypeVar("Seen")
 
 TIMEOUT = 10.0
@@ -99,8 +98,16 @@ class Facts:
 class Gatherer:
     """Reads the facts about one target."""
 
-    def __init__(self, target: Target, client: RetryingClient) -> None:
+    def __init__(self, target: Target, client: RetryingClient, *, threads: int = THREADS) -> None:
+        """Be ready to read.
+
+        Args:
+            target: whose facts.
+            client: to the API server.
+            threads: requests at the same time; 1 keeps their order, for a simulation that must repeat.
+        """
         self._target = target
+        self._threads = threads
         self._connection = client.connection
         self._client = client
         self._namespace = target.workload.namespace
@@ -124,8 +131,7 @@ class Gatherer:
             path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
             return bool(self._review(path, dict(right.review))["status"]["allowed"])
 
-        with ThreadPoolExecutor(REVIEWERS) as reviewers:
-            answers = tuple(reviewers.map(allowed, asked))
+        answers = map_concurrently(allowed, asked, threads=self._threads)
         return tuple(right for right, is_allowed in zip(asked, answers, strict=True) if not is_allowed)
 
     def made(self) -> frozenset[ObjectKey]:
@@ -133,12 +139,13 @@ class Gatherer:
         record = record_key(self._target)
         paths = {lease_key(workload): lease_path(workload) for workload in self._workloads()}
         paths[record] = f"/api/v1/namespaces/{self._namespace}/configmaps/{record.name}"
-        return frozenset(key for key, path in paths.items() if self._exists(path))
+        exist = map_concurrently(self._exists, paths.values(), threads=self._threads)
+        return frozenset(key for key, is_there in zip(paths, exist, strict=True) if is_there)
 
     def leases(self) -> dict[str, LeaseView | None]:
         """Return the Leases that a run takes, by their path; None for one that does not exist."""
         paths = sorted({lease_path(workload) for workload in self._workloads()})
-        documents = ((path, get(self._client, path)) for path in paths)
+        documents = zip(paths, self._objects(paths), strict=True)
         return {path: None if document is None else lease_view(path, document) for path, document in documents}
 
     def try_writes(self, changes: Iterable[Change]) -> Tried:
@@ -155,8 +162,7 @@ class Gatherer:
                 return change, error
             return change, None
 
-        with ThreadPoolExecutor(REVIEWERS) as senders:
-            return tried(senders.map(attempt, changes))
+        return tried(map_concurrently(attempt, changes, threads=self._threads))
 
     def record(self) -> Record | RecordError:
         """Return the record of runs, or why it cannot be read."""
@@ -170,7 +176,8 @@ class Gatherer:
 
     def views(self) -> dict[Workload, WorkloadView]:
         """Return those of the target's workload and workers that exist."""
-        documents = ((workload, get(self._client, workload_path(workload))) for workload in self._workloads())
+        workloads = self._workloads()
+        documents = zip(workloads, self._objects(map(workload_path, workloads)), strict=True)
         return {workload: workload_view(workload, document) for workload, document in documents if document is not None}
 
     def replica_sets(self) -> tuple[ReplicaSetView, ...]:
@@ -236,6 +243,9 @@ class Gatherer:
     def _claim(self, name: str) -> Claim | None:
         document = get(self._client, f"/api/v1/namespaces/{self._namespace}/persistentvolumeclaims/{name}")
         return None if document is None else claim(document)
+
+    def _objects(self, paths: Iterable[str]) -> tuple[Any, ...]:
+        return map_concurrently(lambda path: get(self._client, path), paths, threads=self._threads)
 
     def _review(self, path: str, body: dict[str, Any]) -> Any:
         return self._client.retry(lambda: writes.review(self._connection, path, body))

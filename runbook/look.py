@@ -10,7 +10,6 @@ Several processes may answer behind one port. So a container that presents the i
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from itertools import repeat
 from typing import Any
@@ -30,6 +29,7 @@ from exporter.model import Discovery, Endpoint, ObjectKey, Probe, Target
 from exporter.runs import TargetAssessment
 from exporter.state import World
 from exporter.targets import wanted
+from runbook.concurrent_calls import map_concurrently
 from runbook.sight import TargetSight, target_sight
 
 PROBERS = 8
@@ -121,9 +121,8 @@ class Looker:
 
     def _probe(self, endpoints: Iterable[Endpoint]) -> None:
         """Shake hands, several at once: with one endpoint as often as it is named."""
-        with ThreadPoolExecutor(PROBERS) as probers:
-            for finished in probers.map(self._ask, tuple(endpoints)):
-                self._world.observe(finished)
+        for finished in map_concurrently(self._ask, endpoints, threads=PROBERS):
+            self._world.observe(finished)
 
 
 def get(client: ClusterClient, path: str) -> Any:

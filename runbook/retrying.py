@@ -4,7 +4,6 @@
 not cost the whole look; what fails for longer, a run tries again by `insist`, which keeps the lock.
 """
 
-import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -55,7 +54,7 @@ class RetryingClient(ClusterClient):
 
         Args:
             connection: to the API server.
-            pause: waits this many seconds.
+            pause: waits this many seconds; called from any thread.
             warn: gets a warning before the third try: what the second one got.
             pace: how often, and how long it may take.
         """
@@ -64,7 +63,6 @@ class RetryingClient(ClusterClient):
         self._pause = pause
         self._warn = warn
         self._pace = pace
-        self._lock = threading.Lock()
 
     def get(
         self,
@@ -91,10 +89,9 @@ class RetryingClient(ClusterClient):
             except ClusterError as error:
                 if not self._may_pass(error):
                     raise
-                with self._lock:
-                    if tried > 1:
-                        self._warn(f"{error}; trying again")
-                    self._pause(pause_after(error, delay))
+                if tried > 1:
+                    self._warn(f"{error}; trying again")
+                self._pause(pause_after(error, delay))
         return request()
 
     def _may_pass(self, error: ClusterError) -> bool:

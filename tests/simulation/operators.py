@@ -15,7 +15,7 @@ from exporter.errors import ClusterError
 from exporter.model import Endpoint, Probe, ProbeFailure, Target, Unanswered
 from exporter.run_record import RecordError
 from rehearsal.api.resources import DEPLOYMENTS, PODS, REPLICA_SETS, STATEFUL_SETS
-from runbook import dry_run, planning, preconditions, writes
+from runbook import dry_run, planning, preconditions
 from runbook.alertmanager import Silences
 from runbook.driver import Driver
 from runbook.dry_run import Tried
@@ -296,22 +296,14 @@ class Command:
         return (yield from steps(engine))
 
     def _tried(self, told: Orders, facts: Facts, *, opens: bool) -> Tried:
-        """Send the run's writes as dry runs, one after the other: threads would meet the weather in any order."""
-        client = RetryingClient(self.line, _not_waiting, _not_told)
-        leases = Gatherer(told.target, client).leases()
+        """Send the run's writes as dry runs."""
+        gatherer = self._gatherer(told.target)
         record = Record() if isinstance(facts.record, RecordError) else facts.record
         revision = facts.sight.revision if facts.sight else None
         now = self.place.clock.now()
-
-        def attempt(change: Change) -> tuple[Change, ClusterError | None]:
-            try:
-                client.retry(lambda: writes.write(self.line, change, dry_run=True))
-            except ClusterError as error:
-                return change, error
-            return change, None
-
-        intended = dry_run.intended(told, facts.views, leases, record, now, opens=opens, revision=revision)
-        return dry_run.tried(map(attempt, intended))
+        return gatherer.try_writes(
+            dry_run.intended(told, facts.views, gatherer.leases(), record, now, opens=opens, revision=revision)
+        )
 
     def _check(self) -> Ending:
         """Look, as `runbook.answers` does."""
@@ -327,8 +319,12 @@ class Command:
         same = where.endswith(f"@{self.order.host}") and machine == self.order.host
         return same and not self.alive(int(pid))
 
+    def _gatherer(self, target: Target) -> Gatherer:
+        """Return what reads, one request after the other: threads would meet the weather in any order."""
+        return Gatherer(target, RetryingClient(self.line, _not_waiting, _not_told), threads=1)
+
     def _facts(self) -> Facts:
-        gatherer = Gatherer(self.order.target, RetryingClient(self.line, _not_waiting, _not_told))
+        gatherer = self._gatherer(self.order.target)
         sight = self.looker.look()
         self.witness.looked(self, sight)
         return Facts(
