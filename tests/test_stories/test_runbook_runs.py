@@ -77,7 +77,7 @@ def logs(opschain: Opschain) -> str:
 
 
 @pytest.mark.serial
-@pytest.mark.parametrize("runs", [3, pytest.param(10, marks=pytest.mark.proof)])
+@pytest.mark.parametrize("runs", [3, pytest.param(20, marks=pytest.mark.proof)])
 def test_a_run_takes_three_seconds_more_than_its_workers_and_the_new_pods_need(
     runs: int, opschain: Opschain, tmp_path: Path, figures: Figures
 ) -> None:
