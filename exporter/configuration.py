@@ -4,6 +4,7 @@ Reads one YAML file. The sections below are its keys, types and defaults; pydant
 Schema. Nothing here asks the cluster whether what is named exists.
 """
 
+import hashlib
 import os
 import re
 from collections.abc import Mapping
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import durationpy
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
 from pydantic.alias_generators import to_camel
 
 from exporter import yaml_file
@@ -70,6 +71,37 @@ def opschain(namespace: str) -> Target:
         reloads=False,
         evidence=Evidence.HANDSHAKE,
     )
+
+
+def unconfigured(workload: str, workers: tuple[str, ...], port: str | None, namespace: str) -> Target:
+    """Return a target that no configuration has, from the options --workload, --worker and --port.
+
+    Its name, which its record bears, is made from the workload: `deployment-web`.
+
+    Raises:
+        ConfigurationError: an option has a wrong form.
+    """
+    values: dict[str, Any] = {"name": _made_name(workload), "workload": workload, "workers": workers}
+    if port is not None:
+        values["port"] = int(port) if port.isdecimal() else port
+    try:
+        target = TargetSection.model_validate(values).target(namespace)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        key = str(problem["loc"][0])
+        option = {"workers": "--worker"}.get(key, f"--{key}")
+        given = problem["input"]
+        raise ConfigurationError(f"{option}: {given!r} is not {_RIGHT_FORMS[_ITEM.get(key, key)]}") from error
+    _refuse_repetitions((target,), "--worker")
+    return target
+
+
+def _made_name(workload: str) -> str:
+    plain = workload.replace("/", "-")
+    if re.fullmatch(_DNS_LABEL, plain):
+        return plain
+    digest = hashlib.sha256(workload.encode()).hexdigest()[:8]
+    return f"{re.sub('[^a-z0-9]+', '-', plain.lower()).strip('-')[:48]}-{digest}".lstrip("-")
 
 
 def parse(text: str, *, source: str, default_namespace: str) -> Configuration:
@@ -246,6 +278,10 @@ _RIGHT_FORMS = {
     "targets": "a list of targets, each with name and workload",
     "discovery": "a section with namespaces and, if wanted, probe",
 }
+
+
+_ITEM = {"workers": "workers[]"}
+"""The keys of lists, with that of the form of an item."""
 
 
 def _refuse_repetitions(targets: tuple[Target, ...], source: str) -> None:

@@ -10,6 +10,9 @@ from exporter.bounds import MAX_LOGGED, cut
 
 _STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
 
+REQUESTS = "certlag.requests"
+"""The logger of each request to an API server, at level DEBUG: method, path, status, milliseconds to the answer."""
+
 
 def configure(form: str, level: str) -> None:
     """Send all logs of the process to stderr.

@@ -1,23 +1,37 @@
-"""The two commands that only look: `check-…` and `history`. Reads the API server, probes pods, changes nothing."""
+"""The commands that only look: `check`, `history` and `use`. Reads the API server, probes pods, changes nothing there.
+
+`use` writes one file of the user's.
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from exporter.cluster.client import ClusterClient
 from exporter.model import Target
 from exporter.run_record import record_key
+from runbook.chosen_release import ChosenReleases
 from runbook.look import get
+from runbook.options import Options, UsageError
 from runbook.record import Record, from_config_map
-from runbook.reporters.answer import Answer
-from runbook.session import Session
+from runbook.reporters.answer import Answer, Used
+from runbook.session import Session, Time, connect, open_session
+from runbook.target_source import RELEASE_VARIABLE
 
 
-def check(session: Session, name: str) -> Answer:
-    """Return what is so with a target.
+def check(session: Session, names: Sequence[str]) -> tuple[Answer, ...]:
+    """Return what is so with targets: with those named, else with all.
 
     Raises:
-        UsageError: the configuration has no such target.
+        UsageError: there is no such target.
         ClusterError: the API server did not give what is needed.
-        RecordError: its record cannot be read.
+        RecordError: the record of one cannot be read.
     """
-    target = session.target(name)
+    targets = [session.target(name) for name in names] or session.targets
+    return tuple(_answer(session, target) for target in targets)
+
+
+def _answer(session: Session, target: Target) -> Answer:
     looker = session.looker(target, session.reader)
     sight = looker.look()
     return Answer(sight, looker.run(), _record(session.reader, target).run, session.commands(target))
@@ -27,12 +41,34 @@ def history(session: Session, name: str | None) -> dict[str, Record]:
     """Return the record of one target, or of all.
 
     Raises:
-        UsageError: the configuration has no such target.
+        UsageError: there is no such target.
         ClusterError: the API server did not give what is needed.
         RecordError: a record cannot be read.
     """
     targets = [session.target(name)] if name else session.targets
     return {target.name: _record(session.reader, target) for target in targets}
+
+
+def use(options: Options, program: str, time: Time, environment: Mapping[str, str] = os.environ) -> Used:
+    """Store the release of the options for the kubeconfig's context, or return what is stored.
+
+    Raises:
+        UsageError: there is no context to store it for.
+        ConfigurationError: the release's configuration cannot be read, or the file of releases cannot.
+        ClusterConfigError: there is no way to a cluster.
+        ClusterError: the API server did not give the configuration.
+    """
+    chosen = ChosenReleases.of_user(environment)
+    connection = connect(options, time)
+    if connection.context is None:
+        raise UsageError(f"in a pod there is no kubeconfig context: set ${RELEASE_VARIABLE}")
+    release = options.release or chosen.get(connection.context, connection.server)
+    targets: tuple[Target, ...] = ()
+    if release is not None:
+        targets = open_session(replace(options, release=release), program, time, environment).targets
+    if options.release is not None:
+        chosen.store(connection.context, connection.server, options.release)
+    return Used(connection.context, connection.server, release, tuple(each.name for each in targets))
 
 
 def _record(client: ClusterClient, target: Target) -> Record:

@@ -1,302 +1,407 @@
 """The command `runbook`, also as `kubectl certlag`: reads options, starts a command, ends with its exit code.
 
-Each configured target has its `check-`, `restart-`, `resume-` and `abort-` command. Options are those of kubectl where
-it has them, and may stand before the command's name or after it.
+`runbook restart TARGET` and `runbook restart-TARGET` are the same; alerts print the second form. Options may stand
+before the command's name or after it, as kubectl's may.
 """
 
 import json
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NoReturn
 
 import click
-from click.shell_completion import get_completion_class
+from click.shell_completion import CompletionItem, get_completion_class
 
-from exporter import configuration as configurations
+from exporter.configuration import ConfigurationError
 from exporter.errors import ClusterConfigError, ClusterError
+from exporter.release import Release
 from exporter.run_record import RecordError
 from exporter.version import VERSION
-from runbook import answers
+from runbook import answers, request_log
+from runbook import command_options as options
+from runbook.command_options import Section, SectionedCommand, with_options
 from runbook.commands import ABORT, RESTART, RESUME, Way, perform
-from runbook.outcomes import EXIT_CODES, Outcome
-from runbook.preconditions import OVERRIDES, RESUME_OVERRIDES
+from runbook.options import Options, UsageError
+from runbook.outcomes import CODES, EXIT_CODES, Outcome
 from runbook.reach import Reach
 from runbook.reporters.answer import exit_code
 from runbook.reporters.check_text import check_parts
 from runbook.reporters.choice import Output, reporter_for
 from runbook.reporters.consoles import Forgiving, console, form, show
 from runbook.reporters.history_text import history_parts
-from runbook.reporters.json_forms import check_document, history_document
-from runbook.session import Options, Session, Time, UsageError, open_session
+from runbook.reporters.json_forms import check_document, error_document, history_document, use_document
+from runbook.session import NoTargetError, Session, Time, open_session, target_names
+from runbook.target_source import releases_with
 
 CHECK_FAILED = 3
 REHEARSE = "rehearse"
 USAGE = 2
+INTERRUPTED = EXIT_CODES[Outcome.INTERRUPTED]
 WAYS = {"restart": RESTART, "resume": RESUME, "abort": ABORT}
-HELP = {
-    "check": "Show what was issued, what each pod presents, and what to do. Exit code: 0 settled, 1 restart or "
-    "renewal due, 2 expired, 3 anything else.",
-    "restart": "Drain the workers, restart, verify by a handshake that the new certificate is presented, put the "
-    "workers back.",
-    "resume": "Go on with an interrupted run, from where its record says that it is.",
-    "abort": "Bring the workers of an interrupted run back.",
-}
+LINK = "Documentation: https://certlag.dev"
+EPILOG = f"""\b
+Examples:
+  runbook check
+  runbook restart vault --release monitoring/certlag
+  runbook use monitoring/certlag
+
+`runbook COMMAND --help` shows the options and exit codes of a command.
+
+{LINK}"""
 
 
-class Duration(click.ParamType[timedelta]):
-    """A length of time in Go's form, as in 1h, 90s or 1h30m."""
+@dataclass(frozen=True, slots=True)
+class Verb:
+    """A command that takes a target: its help, and the options that have an effect in it."""
 
-    name = "duration"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:
-        """Read it."""
-        if isinstance(value, timedelta):
-            return value
-        try:
-            return configurations.duration(value)
-        except ValueError:
-            self.fail(f"{value!r} is not a length of time above zero, as in 1h, 90s or 1h30m", param, ctx)
+    summary: str
+    more: str
+    examples: tuple[str, ...]
+    exit_codes: tuple[int, ...]
+    sections: tuple[Section, ...]
 
 
-Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+def _complete_contexts(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    from exporter.cluster.access import contexts  # noqa: PLC0415 - as in `exporter.cluster.connection`
+
+    with suppress(ClusterConfigError):
+        return [CompletionItem(name) for name in contexts(_ctx.params.get("kubeconfig")) if name.startswith(incomplete)]
+    return []
 
 
-def _accepting(name: str) -> Decorator:
-    """Return the option that accepts what would be refused."""
-    text = OVERRIDES[name]
-    option = f"accept_{name.replace('-', '_')}"
-    return click.option(f"--accept-{name}", option, is_flag=True, default=None, help=f"{text[0].upper()}{text[1:]}.")
+def _complete_targets(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    given = {**(ctx.parent.params if ctx.parent else {}), **ctx.params}
+    known = {"config", "release", "kubeconfig", "context", "namespace"}
+    named = Options(**{name: value for name, value in given.items() if name in known and value is not None})
+    with suppress(ConfigurationError, ClusterConfigError, ClusterError):
+        return [CompletionItem(name) for name in target_names(named, Time()) if name.startswith(incomplete)]
+    return []
 
 
-ACCESS: tuple[Decorator, ...] = (
-    # Eager: the list of commands that --help shows follows from it.
-    click.option(
-        "--config", metavar="FILE", is_eager=True, help="Default: $CERTLAG_CONFIG, else OpsChain's build service."
-    ),
-    click.option("--kubeconfig", metavar="FILE", help="Default: in a pod its own account, else as kubectl."),
-    click.option("--context", metavar="NAME", help="Context of the kubeconfig."),
-    click.option("--namespace", "-n", metavar="NAME", help="Namespace of targets that name none."),
-    click.option("--output", "-o", type=click.Choice([each.value for each in Output]), help="Default: text."),
-    click.option("--no-color", is_flag=True, default=None, help="No colours; as NO_COLOR."),
-)
-
-REACHING: tuple[Decorator, ...] = (
-    click.option(
-        "--reach",
-        type=click.Choice([each.value for each in Reach]),
-        help="How to reach pods for a handshake. Default: in the cluster directly, else by port-forward.",
-    ),
-)
-
-DRAINING: tuple[Decorator, ...] = (
-    click.option("--drain-timeout", type=Duration(), help="How long the workers may take to finish."),
-)
-
-RUNNING: tuple[Decorator, ...] = (
-    click.option("--quiet", "-q", is_flag=True, default=None, help="Only warnings and the end."),
-    click.option("--yes", "-y", is_flag=True, default=None, help="Skip the question, and no precondition."),
-    click.option("--dry-run", is_flag=True, default=None, help="Plan, let the API server check the writes, and end."),
-    click.option("--restart-timeout", type=Duration(), help="How long the workload may take to come back."),
-    click.option(
-        "--routing-delay",
-        type=Duration(),
-        help="How long after the rollout the workers come back at the earliest, so that Services lead to the new pods "
-        "by then. Default: 1s; more in large clusters.",
-    ),
-    click.option(
-        "--take-over", is_flag=True, default=None, help="Take the lock of a holder that shows no life for 60 s."
-    ),
-    click.option("--no-verify", "verify", flag_value=False, default=None, help="Do not look at what is presented."),
-    click.option("--reason", metavar="TEXT", help="Noted in the record."),
-    click.option("--alertmanager", metavar="URL", help="For --silence and --refuse-while-firing."),
-)
-
-SETTLING: tuple[Decorator, ...] = (
-    click.option(
-        "--no-settle",
-        "settle",
-        flag_value=False,
-        default=None,
-        help="Do not wait until the issuance is two minutes old: a pod may then mount the Secret of before.",
-    ),
-)
-
-WAITING: tuple[Decorator, ...] = (
-    click.option(
-        "--ignore-pod",
-        "ignored_pods",
-        multiple=True,
-        metavar="NAME",
-        help="A pod that need not be waited for, unless a workload of the run owns it.",
-    ),
-)
-
-RESTARTING: tuple[Decorator, ...] = (
-    click.option("--force", is_flag=True, default=None, help="Restart although nothing is known to be stale."),
-    click.option(
-        "--pause-controllers",
-        "pause",
-        is_flag=True,
-        default=None,
-        help="Keep KEDA and Flux away meanwhile, and put their annotations back.",
-    ),
-    click.option(
-        "--silence", is_flag=True, default=None, help="Silence what a drain makes noisy, never what is critical."
-    ),
-    click.option(
-        "--refuse-while-firing", "gate", multiple=True, metavar="ALERT", help="Refuse while this alert fires."
-    ),
-    click.option(
-        "--in-cluster",
-        is_flag=True,
-        default=None,
-        help="Have a Job do it, made from the chart's CronJob, and follow that: a closed terminal does not stop it.",
-    ),
-    click.option("--cron-job", metavar="NAME", help="For --in-cluster. Default: certlag-run-TARGET."),
-    click.option(
-        "--attach",
-        is_flag=True,
-        default=None,
-        help="Follow the run that is open, wherever it runs, and end as it ends; begin none.",
-    ),
-    click.option("--in-job", metavar="NAME", hidden=True, help="The Job that this is a pod of."),
-    *map(_accepting, OVERRIDES),
-)
-
-BY_VERB = {
-    "check": ACCESS + REACHING,
-    "restart": ACCESS + REACHING + RUNNING + DRAINING + SETTLING + WAITING + RESTARTING,
-    "resume": ACCESS + REACHING + RUNNING + DRAINING + SETTLING + WAITING + tuple(map(_accepting, RESUME_OVERRIDES)),
-    "abort": ACCESS + REACHING + RUNNING,
-}
-"""The options of each command: those that have an effect in it."""
-BEFORE_COMMAND = ACCESS + REACHING + RUNNING[:1]
+CONTEXT = options.cluster(_complete_contexts)
+CLUSTER = CONTEXT + options.NAMESPACE
+ACCESS = (options.SOURCE, CLUSTER, options.OUTPUT)
+BEFORE_COMMAND = (options.SOURCE, CLUSTER, options.OUTPUT, options.QUIET)
 """Those that may stand before a command's name, as kubectl's may."""
-FOLLOWING = frozenset({"config", "kubeconfig", "context", "namespace", "output", "no_color", "quiet", "yes", "attach"})
-"""What `--attach` heeds: it changes nothing, so no option that is about a run has an effect."""
+VERBS = {
+    "check": Verb(
+        "Show what was issued, what each pod serves, and what to do.",
+        "Without TARGET it checks all targets. It changes nothing.",
+        ("check", "check vault --release monitoring/certlag", "check --workload deployment/web -n shop -o json"),
+        (),
+        (options.SOURCE, options.WORKLOAD, CLUSTER, options.REACHING, options.OUTPUT),
+    ),
+    "restart": Verb(
+        "Drain the workers, restart the target, verify by handshakes, scale the workers up.",
+        "It shows a plan and asks before it changes anything.",
+        (
+            "restart vault --release monitoring/certlag",
+            "restart vault --dry-run",
+            "restart --workload deployment/web --worker deployment/jobs -n shop",
+        ),
+        (0, 1, 3, 4, 5, 6, 7, 8, 9, 10, 130),
+        (
+            options.SOURCE,
+            options.WORKLOAD,
+            CLUSTER,
+            options.CONFIRMING,
+            options.FORCING,
+            options.TIMEOUTS,
+            options.DRAINING,
+            options.REACHING,
+            options.VERIFYING,
+            options.OTHERS,
+            options.ALERTMANAGER,
+            options.IN_CLUSTER,
+            options.ACCEPTING,
+            options.OUTPUT,
+            options.QUIET,
+        ),
+    ),
+    "resume": Verb(
+        "Continue an interrupted run from its record.",
+        "",
+        ("resume vault --release monitoring/certlag",),
+        (0, 1, 3, 4, 5, 6, 7, 8, 9, 10, 130),
+        (
+            options.SOURCE,
+            options.WORKLOAD,
+            CLUSTER,
+            options.CONFIRMING,
+            options.TIMEOUTS,
+            options.DRAINING,
+            options.REACHING,
+            options.VERIFYING,
+            options.ALERTMANAGER,
+            options.ACCEPTING_ON_RESUME,
+            options.OUTPUT,
+            options.QUIET,
+        ),
+    ),
+    "abort": Verb(
+        "End an interrupted run: scale its workers up.",
+        "",
+        ("abort vault --release monitoring/certlag",),
+        (0, 1, 3, 4, 7, 9, 130),
+        (
+            options.SOURCE,
+            options.WORKLOAD,
+            CLUSTER,
+            options.CONFIRMING,
+            options.TIMEOUTS,
+            options.REACHING,
+            options.VERIFYING,
+            options.ALERTMANAGER,
+            options.OUTPUT,
+            options.QUIET,
+        ),
+    ),
+}
+SECTIONS = {
+    "Look": ("check", "history"),
+    "Act": ("restart", "resume", "abort"),
+    "Set up": ("use", "completion", REHEARSE),
+}
+"""The commands by the headings of the help."""
+OUTPUT_JSON = (("--output", "json"), ("-o", "json"))
+CHECK_CODES = "0 settled, 1 needs a restart or a renewal, 2 expired, 3 anything else; of several targets the highest"
 
 
-class Commands(click.Group):
-    """A group whose commands follow from the configuration."""
+class Commands(SectionedCommand, click.Group):
+    """The group: its commands under headings, `VERB-TARGET` as another form of `VERB TARGET`, errors also as JSON."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Name the commands of every target; of the built-in one if the configuration cannot be read yet."""
-        try:
-            loaded = configurations.load(ctx.params.get("config"), default_namespace="default")
-        except configurations.ConfigurationError:
-            names: tuple[str, ...] = ()
-        else:
-            names = tuple(target.name for target in loaded.targets)
-        fixed = sorted((*super().list_commands(ctx), REHEARSE))
-        return [*(f"{verb}-{name}" for name in names for verb in BY_VERB), *fixed]
+        """Name the commands in the order of the help."""
+        del ctx
+        return [name for names in SECTIONS.values() for name in names]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Return a command by its name: whether there is such a target is found out when it runs."""
+        """Return a command by its name; whether there is such a target is found out when it runs."""
         verb, dash, name = cmd_name.partition("-")
-        if dash and name and verb in BY_VERB:
+        if dash and name and verb in VERBS:
             return _target_command(verb, name)
+        if cmd_name in VERBS:
+            return _target_command(cmd_name, None)
         if cmd_name == REHEARSE:
-            from runbook.rehearse import rehearse  # noqa: PLC0415 - only who rehearses needs a cluster in the process
+            from runbook.rehearse import rehearse  # noqa: PLC0415 - only a rehearsal needs a cluster in the process
 
             return rehearse
         return super().get_command(ctx, cmd_name)
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command; of one that does not exist, say which name is similar."""
+        name = args[0]
+        if self.get_command(ctx, name) is None and not name.startswith("-"):
+            verb, dash, target = name.partition("-")
+            similar = get_close_matches(name, self.list_commands(ctx), 1) or get_close_matches(verb, VERBS, 1)
+            meant = f"{similar[0]}-{target}" if similar and dash and similar[0] in VERBS else "".join(similar[:1])
+            ctx.fail(f"there is no command {name!r}" + (f"; did you mean {meant}?" if meant else ""))
+        return super().resolve_command(ctx, args)
 
-def _with(options: tuple[Decorator, ...]) -> Decorator:
-    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
-        for option in reversed(options):
-            function = option(function)
-        return function
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the commands, then the options that may stand before them."""
+        self.format_commands(ctx, formatter)
+        super().format_options(ctx, formatter)
 
-    return decorate
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the commands under their headings."""
+        for heading, names in SECTIONS.items():
+            found = [(name, self.get_command(ctx, name)) for name in names]
+            with formatter.section(heading):
+                formatter.write_dl([(name, each.get_short_help_str(100)) for name, each in found if each is not None])
+
+    def main(self, args: Sequence[str] | None = None, *rest: Any, **more: Any) -> NoReturn:
+        """Run a command line, and exit; a wrong one is told as JSON where that was asked for."""
+        words = sys.argv[1:] if args is None else list(args)
+        try:
+            code = super().main(words, *rest, **{**more, "standalone_mode": False})
+        except click.ClickException as error:
+            if _wants_json(words):
+                _print(error_document(error.format_message(), error.exit_code, datetime.now(UTC)))
+            else:
+                error.show()
+            sys.exit(error.exit_code)
+        except click.Abort:
+            sys.exit(INTERRUPTED)
+        sys.exit(code if isinstance(code, int) else 0)
 
 
-def _target_command(verb: str, name: str) -> click.Command:
-    @click.command(name=f"{verb}-{name}", help=HELP[verb], short_help=HELP[verb].partition(".")[0] + ".")
-    @_with(BY_VERB[verb])
-    @click.pass_context
-    def command(here: click.Context, /, **given: Any) -> None:
-        options, program = _options(here, given), _program(here)
-        with _refusals(program, CHECK_FAILED if verb == "check" else EXIT_CODES[Outcome.UNEXPECTED]):
-            session = open_session(options, program, _time(here))
-            sys.exit(_check(session, name) if verb == "check" else _perform(WAYS[verb], session, name))
-
-    return command
+def _wants_json(words: Sequence[str]) -> bool:
+    """Tell whether JSON was asked for, also where the rest of the command line cannot be read."""
+    pairs = list(zip(words, [*words[1:], ""], strict=True))
+    return any(
+        word in ("--output=json", "-ojson") or (word in ("--output", "-o") and value == "json") for word, value in pairs
+    )
 
 
-@click.group(name="runbook", cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
-@_with(BEFORE_COMMAND)
+def _help(verb: str) -> str:
+    found = VERBS[verb]
+    examples = "\n".join(f"  runbook {example}" for example in found.examples)
+    return f"{found.summary}\n\n{found.more}\n\n\b\nExamples:\n{examples}".replace("\n\n\n\n", "\n\n")
+
+
+def _epilog(verb: str) -> str:
+    codes = VERBS[verb].exit_codes
+    if not codes:
+        return f"Exit code: {CHECK_CODES}.\n\n{LINK}"
+    lines = "\n".join(f"  {code:>3}  {CODES[code]}" for code in codes)
+    return f"\b\nExit codes:\n{lines}\n\n{LINK}"
+
+
+def _target_command(verb: str, name: str | None) -> click.Command:
+    """Return the command of a verb: of one target (`restart-vault`), or of those that are named after it."""
+
+    def run(here: click.Context, /, **given: Any) -> None:
+        named = (name,) if name is not None else given.pop("target")
+        names = tuple(filter(None, named if isinstance(named, tuple) else (named,)))
+        chosen, program = _options(here, given), _program(here)
+        failed = CHECK_FAILED if verb == "check" else EXIT_CODES[Outcome.UNEXPECTED]
+        with _refusals(program, failed, chosen.output):
+            _check_names(verb, names, chosen)
+            session = open_session(chosen, program, _time(here))
+            if chosen.workload is not None:
+                names = tuple(each.name for each in session.targets)
+            sys.exit(_check(session, names) if verb == "check" else _perform(WAYS[verb], session, names[0]))
+
+    found = VERBS[verb]
+    decorated = with_options(*found.sections)(click.pass_context(run))
+    if name is None:
+        count = {"nargs": -1} if verb == "check" else {"required": False}
+        decorated = click.argument("target", shell_complete=_complete_targets, **count)(decorated)
+    return click.command(
+        name=verb if name is None else f"{verb}-{name}",
+        cls=SectionedCommand,
+        help=_help(verb),
+        short_help=found.summary,
+        epilog=_epilog(verb),
+    )(decorated)
+
+
+def _check_names(verb: str, names: tuple[str, ...], chosen: Options) -> None:
+    if chosen.workload is not None and names:
+        raise UsageError(f"{names[0]} and --workload both say which target: leave one out")
+    if verb != "check" and chosen.workload is None and not names:
+        raise UsageError(f"which target? {verb} TARGET, or {verb} --workload KIND/NAME; `check` shows all targets")
+
+
+@click.group(
+    name="runbook",
+    cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=EPILOG,
+)
+@with_options(*BEFORE_COMMAND)
 @click.version_option(VERSION, prog_name="runbook")
 @click.pass_context
 def main(here: click.Context, /, **given: Any) -> None:
-    """Restart what presents an old certificate, without losing work."""
+    """Restart workloads that serve an outdated certificate, without interrupting work."""
     command = main.get_command(here, here.invoked_subcommand or "")
     taken = {each.name for each in command.params} if command is not None else set()
-    heeded = taken if "config" in taken else set()  # the others do not look at what stands before their name
-    for option in main.params:
-        if given.get(str(option.name)) is not None and option.name not in heeded:
-            raise click.UsageError(f"{option.opts[0]} has no effect on {here.invoked_subcommand}: leave it out")
+    heeded = taken if "kubeconfig" in taken else set()  # the others do not look at what stands before their name
+    for each in main.params:
+        if given.get(str(each.name)) is not None and each.name not in heeded:
+            raise click.UsageError(f"{each.opts[0]} has no effect on {here.invoked_subcommand}: leave it out")
     here.obj = _Before(given, here.obj or Time())
 
 
-@main.command("history")
-@_with(ACCESS)
-@click.argument("target", required=False)
+@main.command("history", cls=SectionedCommand, epilog=LINK)
+@with_options(*ACCESS)
+@click.argument("target", required=False, shell_complete=_complete_targets)
 @click.pass_context
 def _history(here: click.Context, /, target: str | None, **given: Any) -> None:
     """Show past runs: who, when, how long each step took, how they ended."""
-    options, program = _options(here, given), _program(here)
-    with _refusals(program, EXIT_CODES[Outcome.UNEXPECTED]):
-        records = answers.history(open_session(options, program, _time(here)), target)
-    if options.output is Output.JSON:
-        _print(history_document(records))
+    chosen, program = _options(here, given), _program(here)
+    with _refusals(program, EXIT_CODES[Outcome.UNEXPECTED], chosen.output):
+        session = open_session(chosen, program, _time(here))
+        records = answers.history(session, target)
+    if chosen.output is Output.JSON:
+        _print(history_document(records, datetime.now(UTC)))
         return
-    out = console(sys.stdout, os.environ, no_color=options.no_color)
+    out = console(sys.stdout, os.environ, no_color=chosen.no_color)
     show(out, history_parts(records, form(out), datetime.now(UTC)))
 
 
-@main.command("completion")
+@main.command("use", cls=SectionedCommand, epilog=LINK)
+@with_options(CONTEXT, options.OUTPUT)
+@click.argument("release", type=options.ReleaseName(), required=False, metavar="[NAMESPACE/NAME]")
+@click.pass_context
+def _use(here: click.Context, /, release: Release | None, **given: Any) -> None:
+    """Store the release whose targets this kubeconfig context is for, or show the stored one.
+
+    It is read once to see that it can be. Later commands in this context need no --release.
+    """
+    chosen, program = _options(here, given), _program(here)
+    with _refusals(program, USAGE, chosen.output):
+        used = answers.use(replace(chosen, release=release), program, _time(here))
+    if chosen.output is Output.JSON:
+        _print(use_document(used, datetime.now(UTC)))
+    elif used.release is None:
+        click.echo(f"No release is stored for context {used.context}.")
+    else:
+        click.echo(f"Context {used.context} ({used.server}) uses release {used.release}.")
+        click.echo(f"Targets: {', '.join(used.targets) or 'none'}")
+
+
+@main.command("completion", cls=SectionedCommand)
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def _completion(shell: str) -> None:
-    """Print what completes this command in a shell: source it in the shell's start-up file."""
+    """Print a completion script: source it in the shell's start-up file."""
     found = get_completion_class(shell)
     assert found is not None  # noqa: S101 - the choice above names those that click has
     click.echo(found(main, {}, "runbook", "_RUNBOOK_COMPLETE").source())
 
 
-def _check(session: Session, name: str) -> int:
-    """Answer `check-…`."""
-    answer = answers.check(session, name)
+def _check(session: Session, names: tuple[str, ...]) -> int:
+    """Check targets; return the highest of their exit codes."""
+    try:
+        found = answers.check(session, names)
+    except NoTargetError as error:
+        raise UsageError(_with_releases(session, error)) from error
     if session.options.output is Output.JSON:
-        _print(check_document(answer))
+        _print(check_document(found, datetime.now(UTC)))
     else:
         out = console(sys.stdout, os.environ, no_color=session.options.no_color)
-        show(out, check_parts(answer, form(out)))
-    return exit_code(answer)
+        for answer in found:
+            show(out, check_parts(answer, form(out)))
+    return max(map(exit_code, found), default=0)
+
+
+def _with_releases(session: Session, error: NoTargetError) -> str:
+    """Add to a message which releases of the cluster have the target, as complete commands."""
+    found: list[Release] = []
+    if session.source.is_built_in:
+        with suppress(ClusterError):  # the right to list them is not needed
+            found = sorted(releases_with(session.client, error.name))
+    commands = [f"{session.program} check {error.name} --release {release}" for release in found]
+    return "\n    ".join((str(error) + (", for example:" if commands else ""), *commands))
 
 
 def _print(document: Mapping[str, Any]) -> None:
-    """Write an answer for a program; where it can't be written, the exit code stands all the same."""
+    """Write an answer for a program; where it can't be written, the exit code stands anyway."""
     out = Forgiving(sys.stdout)
     out.write(json.dumps(document) + "\n")
     out.flush()
 
 
 def _perform(way: Way, session: Session, name: str) -> int:
-    options = session.options
+    chosen = session.options
     reporter = reporter_for(
-        options.output,
+        chosen.output,
         stdout=sys.stdout,
         stderr=sys.stderr,
         environment=os.environ,
         clock=session.clock,
-        quiet=options.quiet,
-        no_color=options.no_color,
-        following=options.in_cluster or options.attach,
+        quiet=chosen.quiet,
+        no_color=chosen.no_color,
+        following=chosen.in_cluster or chosen.attach,
     )
     try:
         return perform(way, session, name, reporter)
@@ -309,18 +414,20 @@ def _options(context: click.Context, given: dict[str, Any]) -> Options:
     before = _before(context).given
     said = {key: value for part in (before, given) for key, value in part.items() if value not in (None, ())}
     if said.get("attach"):
-        ignored = [each.opts[0] for each in context.command.params if each.name in said.keys() - FOLLOWING]
+        ignored = [each.opts[0] for each in context.command.params if each.name in said.keys() - options.FOLLOWING]
         if ignored:
             raise click.UsageError(f"--attach follows the run that is open and begins none: leave out {ignored[0]}")
     accepted = frozenset(key.removeprefix("accept_").replace("_", "-") for key in said if key.startswith("accept_"))
     known = {each.name for each in fields(Options)}
-    options = replace(Options(), **{key: value for key, value in said.items() if key in known})
+    chosen = replace(Options(), **{key: value for key, value in said.items() if key in known})
+    if chosen.verbose:
+        request_log.to_stderr()
     return replace(
-        options,
+        chosen,
         accepted=accepted,
-        output=Output(options.output),
-        reach=Reach(options.reach),
-        ignored_pods=frozenset(options.ignored_pods),
+        output=Output(chosen.output),
+        reach=Reach(chosen.reach),
+        ignored_pods=frozenset(chosen.ignored_pods),
     )
 
 
@@ -342,27 +449,25 @@ def _before(context: click.Context) -> _Before:
     return found
 
 
-class _refusals:  # noqa: N801 - used as a statement
+@contextmanager
+def _refusals(program: str, failed: int, output: Output) -> Iterator[None]:
     """Turn what stops a command before it begins into one message and an exit code."""
+    try:
+        yield
+    except (UsageError, ConfigurationError, ClusterConfigError) as error:
+        _refuse(program, str(error), USAGE, output)
+    except (ClusterError, RecordError) as error:
+        _refuse(program, str(error), failed, output)
+    except KeyboardInterrupt:
+        _refuse(program, "interrupted", INTERRUPTED, output)
 
-    def __init__(self, program: str, failed: int) -> None:
-        self._program = program
-        self._failed = failed
 
-    def __enter__(self) -> None:
-        """Begin."""
-
-    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
-        if isinstance(error, UsageError | configurations.ConfigurationError | ClusterConfigError):
-            self._refuse(str(error), USAGE)
-        if isinstance(error, ClusterError | RecordError):
-            self._refuse(str(error), self._failed)
-        if isinstance(error, KeyboardInterrupt):
-            self._refuse("interrupted", EXIT_CODES[Outcome.INTERRUPTED])
-
-    def _refuse(self, message: str, code: int) -> NoReturn:
-        click.echo(f"{self._program}: {message}", err=True)
-        sys.exit(code)
+def _refuse(program: str, message: str, code: int, output: Output) -> NoReturn:
+    if output is Output.JSON:
+        _print(error_document(message, code, datetime.now(UTC)))
+    else:
+        click.echo(f"{program}: {message}", err=True)
+    sys.exit(code)
 
 
 def _program(context: click.Context) -> str:

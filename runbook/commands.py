@@ -28,6 +28,7 @@ from runbook.follow import Followed, settled
 from runbook.hold import Limits, Orders
 from runbook.interrupts import Interrupts
 from runbook.job import cron_job_path, has_ended, is_pod_of, is_there
+from runbook.options import Options, UsageError
 from runbook.outcomes import EXIT_CODES, Outcome
 from runbook.plan import Check, CheckResult, Plan, of_result
 from runbook.preconditions import Asked, Precondition
@@ -35,7 +36,7 @@ from runbook.process_identity import this_process
 from runbook.record import Operator, Paused, Record, Run
 from runbook.reporters.reporter import Reporter
 from runbook.rights import Right
-from runbook.session import Options, Session, UsageError
+from runbook.session import Session
 from runbook.usage import check_usage
 from runbook.wakeup import Wakeup
 
@@ -338,6 +339,7 @@ def _plan(way: Way, session: Session, target: Target, gathered: Gathered, checks
         target,
         facts,
         checks,
+        source=session.source.origin,
         context=session.connection.context or "in this cluster",
         server=session.connection.server,
         reason=reason,

@@ -14,9 +14,9 @@ from exporter.model import Target
 from exporter.run_record import record_key, record_name
 from runbook.effects import Change, Document, Verb
 from runbook.obstacles import WarningEvent, obstacle, pod_obstacle
+from runbook.options import Options
 from runbook.outcomes import EXIT_CODES, Outcome
 from runbook.plan import Check, CheckResult
-from runbook.session import Options
 from runbook.workloads import PodState
 
 JOB_LABEL = "batch.kubernetes.io/job-name"

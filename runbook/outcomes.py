@@ -47,6 +47,21 @@ EXIT_CODES = {
 }
 """2, for wrong usage, is click's own."""
 
+CODES = {
+    0: "done, aborted as asked, or nothing to do",
+    1: "unexpected: the message says how far it came",
+    3: "refused, nothing was changed; or the API server denied a write, workers restored",
+    4: "another run holds the lock",
+    5: "the workers did not finish in time: not restarted, workers restored",
+    6: "the restart did not succeed: workers left at 0, see the record",
+    7: "workers not fully restored",
+    8: "the old certificate is still served after a second restart: workers restored",
+    9: "somebody else changed what the run works on",
+    10: "restarted, not verified: workers restored",
+    130: "interrupted",
+}
+"""What each exit code means, in the help of a command."""
+
 MEANINGS = {
     Outcome.DONE: "restarted, verified, workers back",
     Outcome.DRY_RUN: "dry run: nothing was changed",

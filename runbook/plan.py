@@ -51,18 +51,21 @@ class Busy:
 class Plan:
     """All that an operator should know before the question.
 
-    `reason` is why, in one sentence; `presented` what each pod presents now; `limits` the name of each part of the run
-    with how long it may take; `on_failure` what happens if one is not over in time. `nothing_to_do` is why a restart
-    would change nothing, empty if it would. `phases` are those that it will go through as far as is known, empty for
-    all that a whole restart has.
+    `source` is where the target was found; `bookkeeping` names the objects that hold lock and record; `reason` is why,
+    in one sentence; `presented` what each pod presents now; `limits` the name of each part of the run with how long it
+    may take; `on_failure` what happens if one is not over in time. `nothing_to_do` is why a restart would change
+    nothing, empty if it would. `phases` are those that it will go through as far as is known, empty for all that a
+    whole restart has.
     """
 
     command: str
     target: str
+    source: str
     context: str
     server: str
     user: str
     namespace: str
+    bookkeeping: tuple[str, ...]
     reason: str
     presented: tuple[PodLine, ...]
     changes: tuple[PlannedChange, ...]

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from datetime import timedelta
 
 from exporter.model import Target
-from exporter.run_record import Step
+from exporter.run_record import Step, lease_key, record_name
 from runbook import controllers
 from runbook.controllers import Pause
 from runbook.engine import BEFORE_RESTART, PUTTING_BACK
@@ -115,6 +115,7 @@ def make_plan(
     facts: Facts,
     checks: tuple[Check, ...],
     *,
+    source: str,
     context: str,
     server: str,
     reason: str,
@@ -126,10 +127,12 @@ def make_plan(
     return Plan(
         command=command,
         target=target.name,
+        source=source,
         context=context,
         server=server,
         user=facts.user,
         namespace=target.workload.namespace,
+        bookkeeping=_bookkeeping(target),
         reason=reason,
         presented=facts.sight.lines() if facts.sight else (),
         changes=tuple(changes),
@@ -150,6 +153,12 @@ def make_plan(
         nothing_to_do=nothing_to_do(checks),
         phases=phases,
     )
+
+
+def _bookkeeping(target: Target) -> tuple[str, ...]:
+    """Name the objects in which a run keeps its lock and its record."""
+    leases = (f"Lease {lease_key(workload).name}" for workload in (target.workload, *target.workers))
+    return (f"ConfigMap {record_name(target.name)}", *leases, "Events")
 
 
 def phases_left(run: Run | None, *, abort: bool) -> tuple[Phase, ...]:

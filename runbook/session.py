@@ -1,71 +1,48 @@
-"""One command at work: the way to the cluster, the configuration, the target. Touches the API server and this process.
+"""One command at work: the way to the cluster, the targets, the clock. Touches the API server and this process.
 
 `open_session` wires what every command needs; the commands themselves are in `commands`.
 """
 
+import os
 import queue
 import secrets
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
-from datetime import timedelta
+from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
 from functools import partial
 
 import click
 
-from exporter import configuration as configurations
 from exporter.clock import Clock, SystemClock
 from exporter.cluster.client import ClusterClient
 from exporter.cluster.connection import Connection
-from exporter.configuration import Configuration
 from exporter.model import Target
 from exporter.probe import probe
 from runbook.facts import Gatherer
 from runbook.look import Looker
+from runbook.options import Options, UsageError
 from runbook.outcomes import Outcome
 from runbook.reach import Reach, chosen, connect_by
 from runbook.reporters.answer import Commands
-from runbook.reporters.choice import Output
 from runbook.retrying import IN_RUN, RetryingClient
 from runbook.server_clock import ServerClock
+from runbook.target_source import TargetSource, built_in, named_locally, named_release, of_release
 from runbook.wakeup import Patience, RealPatience
 
 
-class UsageError(Exception):
-    """The command was given what it cannot use: exit code 2."""
+class NoTargetError(UsageError):
+    """There is no target of that name."""
 
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """What the command line said; see the options' own help texts in `cli`."""
-
-    config: str | None = None
-    kubeconfig: str | None = None
-    context: str | None = None
-    namespace: str | None = None
-    output: Output = Output.TEXT
-    no_color: bool = False
-    quiet: bool = False
-    reach: Reach = Reach.AUTO
-    yes: bool = False
-    dry_run: bool = False
-    drain_timeout: timedelta | None = None
-    restart_timeout: timedelta | None = None
-    routing_delay: timedelta | None = None
-    force: bool = False
-    take_over: bool = False
-    verify: bool = True
-    settle: bool = True
-    pause: bool = False
-    reason: str = ""
-    accepted: frozenset[str] = frozenset()
-    ignored_pods: frozenset[str] = frozenset()
-    alertmanager: str | None = None
-    silence: bool = False
-    gate: tuple[str, ...] = ()
-    in_cluster: bool = False
-    cron_job: str | None = None
-    attach: bool = False
-    in_job: str = ""
+    def __init__(self, name: str, source: TargetSource, similar: str, names: Sequence[str]) -> None:
+        known = ", ".join(names) or "none"
+        text = f"there is no target {name!r} ({source.origin}); there is: {known}{similar}"
+        if source.is_built_in:
+            text += "; if a release of the chart has it, name that: --release NAMESPACE/NAME"
+        super().__init__(text)
+        self.name = name
+        self.source = source
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +59,7 @@ class Session:
 
     options: Options
     connection: Connection
-    configuration: Configuration
+    source: TargetSource
     clock: ServerClock
     patience: Patience
     program: str
@@ -92,14 +69,15 @@ class Session:
         """Return a target of the configuration.
 
         Raises:
-            UsageError: it has none of that name, or it is in another namespace than the one that was named.
+            NoTargetError: there is none of that name.
+            UsageError: it is in another namespace than the one that was named.
         """
-        for target in self.configuration.targets:
+        for target in self.source.configuration.targets:
             if target.name == name:
                 self._check_namespace(target)
                 return target
-        known = ", ".join(target.name for target in self.configuration.targets) or "none"
-        raise UsageError(f"the configuration has no target {name!r}; it has: {known}")
+        names = [target.name for target in self.source.configuration.targets]
+        raise NoTargetError(name, self.source, nearest(name, names), names)
 
     @property
     def targets(self) -> tuple[Target, ...]:
@@ -108,8 +86,8 @@ class Session:
         Raises:
             UsageError: none is in that namespace.
         """
-        found = [each for each in self.configuration.targets if self._is_here(each)]
-        for target in self.configuration.targets if not found else ():
+        found = [each for each in self.source.configuration.targets if self._is_here(each)]
+        for target in self.source.configuration.targets if not found else ():
             self._check_namespace(target)
         return tuple(found)
 
@@ -161,15 +139,13 @@ class Session:
 
     def command(self, verb: str, target: Target, *more: str) -> str:
         """Return what to type for a target, with the options that led to this cluster."""
-        options = self.options
-        given = {
-            "--config": options.config,
-            "--kubeconfig": options.kubeconfig,
-            "--context": options.context,
-            "--namespace": options.namespace,
-        }
-        words = [f"{self.program} {verb}-{target.name}", *(f"{name} {value}" for name, value in given.items() if value)]
-        return " ".join((*words, *more))
+        options, source = self.options, self.source
+        ways = {"--kubeconfig": options.kubeconfig, "--context": options.context}
+        if not source.options:  # else the target's own namespace is known there
+            ways["--namespace"] = options.namespace
+        name = verb if options.workload is not None else f"{verb}-{target.name}"
+        words = [name, *source.options, *(word for way, value in ways.items() if value for word in (way, value)), *more]
+        return f"{self.program} {shlex.join(words)}"
 
     def commands(self, target: Target) -> Commands:
         """Return what can be typed next."""
@@ -188,15 +164,54 @@ class Session:
         return (self.command("check", target), restart)
 
 
-def open_session(options: Options, program: str, time: Time) -> Session:
-    """Find cluster and configuration.
+def connect(options: Options, time: Time) -> Connection:
+    """Find the cluster.
+
+    Raises:
+        ClusterConfigError: there is no way to one.
+    """
+    return Connection.find(kubeconfig=options.kubeconfig, context=options.context, clock=time.clock)
+
+
+def open_session(options: Options, program: str, time: Time, environment: Mapping[str, str] = os.environ) -> Session:
+    """Find cluster and targets.
 
     Raises:
         ClusterConfigError: there is no way to a cluster.
         ConfigurationError: the configuration is refused.
+        ClusterError: a release was named, and the API server did not give its configuration.
     """
-    local = time.clock
-    connection = Connection.find(kubeconfig=options.kubeconfig, context=options.context, clock=local)
+    named_locally(options, environment, namespace=options.namespace or "default")  # before a cluster is looked for
+    connection = connect(options, time)
     namespace = options.namespace or connection.namespace
-    configuration = configurations.load(options.config, default_namespace=namespace)
-    return Session(options, connection, configuration, ServerClock(local, connection), time.patience, program)
+    clock = ServerClock(time.clock, connection)
+    session = Session(options, connection, built_in(namespace), clock, time.patience, program)
+    return replace(session, source=_source(options, session.reader, connection, environment))
+
+
+def target_names(options: Options, time: Time, environment: Mapping[str, str] = os.environ) -> tuple[str, ...]:
+    """Return the names of the targets, to complete a command line: what fails is not tried again.
+
+    Raises:
+        ClusterConfigError, ConfigurationError, ClusterError: as `open_session`.
+    """
+    local = named_locally(options, environment, namespace=options.namespace or "default")
+    if local is None:
+        connection = connect(options, time)
+        local = _source(options, ClusterClient(connection), connection, environment)
+    return tuple(target.name for target in local.configuration.targets)
+
+
+def _source(
+    options: Options, client: ClusterClient, connection: Connection, environment: Mapping[str, str]
+) -> TargetSource:
+    namespace = options.namespace or connection.namespace
+    if (local := named_locally(options, environment, namespace=namespace)) is not None:
+        return local
+    named = named_release(options, environment, connection.context, connection.server)
+    return built_in(namespace) if named is None else of_release(client, *named)
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    """Ask whether a similar name was meant; empty if none is similar."""
+    return "".join(f"; did you mean {each}?" for each in get_close_matches(name, list(names), 1))

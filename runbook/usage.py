@@ -3,8 +3,8 @@
 from collections.abc import Callable
 
 from runbook.alertmanager import is_address
+from runbook.options import Options, UsageError
 from runbook.reporters.choice import Output
-from runbook.session import Options, UsageError
 
 Rule = tuple[Callable[[Options], bool], str]
 

@@ -23,10 +23,12 @@ def a_plan(**changes: object) -> Plan:
     plan = {
         "command": "restart-build-service",
         "target": "build-service",
+        "source": "release monitoring/certlag, ConfigMap certlag-config-certlag in namespace monitoring",
         "context": "prod-eu",
         "server": "https://10.0.0.1:6443",
         "user": "jane@example.org",
         "namespace": "opschain",
+        "bookkeeping": ("ConfigMap certlag-run-build-service", "Events"),
         "reason": "a newer certificate was issued than the one that is presented; after 2026-06-13 12:00Z builds fail",
         "presented": (PodLine(OLD, "node-2", "stale", presents="3fa2c4d5e6f7 until 2026-06-13 12:00Z"),),
         "changes": (

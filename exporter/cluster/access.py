@@ -261,3 +261,14 @@ def _config_errors() -> Iterator[None]:
         AttributeError,
     ) as error:
         raise ClusterConfigError(f"no way to a cluster: {error}") from error
+
+
+def contexts(kubeconfig: str | None) -> tuple[str, ...]:
+    """Return the names of a kubeconfig's contexts; None for the one that kubectl would read.
+
+    Raises:
+        ClusterConfigError: it cannot be read.
+    """
+    with _config_errors():
+        found, _ = kubernetes_config.list_kube_config_contexts(config_file=kubeconfig)
+        return tuple(str(each["name"]) for each in found)

@@ -5,6 +5,7 @@ Reading is `cluster.client`'s; `send` is for those few modules of the runbook th
 """
 
 import json
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from exporter.cluster.credential import Credential
 from exporter.cluster.deadline import Deadline, TooLongError, bounded, cause, whole
 from exporter.cluster.port_forward import ForwardedConnection, TimelySocket, open_websocket
 from exporter.errors import ClusterConfigError, ClusterError, ClusterErrorReason
+from exporter.logs import REQUESTS
 from exporter.version import VERSION
 
 if TYPE_CHECKING:
@@ -42,6 +44,8 @@ ANSWER_TIMEOUT = 120.0
 The API server itself ends such a request after 60 (`--request-timeout`), so that what still comes then is what
 something between us drips: else each byte would gain time.
 """
+
+_requests = logging.getLogger(REQUESTS)
 
 _USER_AGENT = f"certlag/{VERSION}"
 
@@ -146,6 +150,7 @@ class Connection:
         if content_type is not None:
             headers["Content-Type"] = content_type
         deadline = Deadline(self.clock, ANSWER_TIMEOUT)
+        began = self.clock.monotonic()
         try:
             with deadline.kept():
                 response = self._pool.request(
@@ -158,7 +163,10 @@ class Connection:
                     redirect=False,
                 )
         except HTTPError as error:
+            _requests.debug("%s %s: %s", method, path, cause(error))
             raise _unreachable(path, error) from error
+        milliseconds = (self.clock.monotonic() - began) * 1000
+        _requests.debug("%s %s: %s in %.0f ms", method, path, response.status, milliseconds)
         self._open.add(response)
         try:
             if (said := instant(response.headers.get("Date", ""))) is not None:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from exporter.judgement import WindowState
+from exporter.release import Release
 from exporter.runs import TargetAssessment
 from runbook.record import Run
 from runbook.sight import TargetSight
@@ -25,6 +26,16 @@ class Answer:
     assessment: TargetAssessment
     run: Run | None
     commands: Commands
+
+
+@dataclass(frozen=True, slots=True)
+class Used:
+    """A kubeconfig context with its API server, and the release that is stored for it with the names of its targets."""
+
+    context: str
+    server: str
+    release: Release | None
+    targets: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)

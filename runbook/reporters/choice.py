@@ -31,16 +31,18 @@ def reporter_for(
     no_color: bool = False,
     following: bool = False,
 ) -> Reporter:
-    """Choose: JSON lines if asked for, nothing but warnings if asked for, a live view for whoever looks, else lines.
+    """Choose: JSON lines if asked for, nothing but warnings if asked for, a live view on a terminal, else lines.
+
+    Plan and result go to stdout, what happens in between to stderr.
 
     `quiet` leaves most of the plan out, so whoever is to say yes to it should not be given a quiet reporter.
     `following`: another process makes the run, so Ctrl-C does not stop it.
     """
     if output is Output.JSON:
         return JsonReporter(stdout, clock)
-    notices = console(stderr, environment, no_color=no_color)
+    results, progress = (console(each, environment, no_color=no_color) for each in (stdout, stderr))
     if quiet:
-        return QuietReporter(notices, clock)
+        return QuietReporter(results, progress, clock)
     if not is_terminal(stderr, environment):
-        return LineReporter(notices, clock)
-    return LiveReporter(notices, clock, FOLLOWING_HINT if following else HINT)
+        return LineReporter(results, progress, clock)
+    return LiveReporter(results, progress, clock, FOLLOWING_HINT if following else HINT)

@@ -1,23 +1,24 @@
 """What programs read: events, plans and answers as JSON documents. Pure.
 
 An event is `{"event": "phase_begun", "at": …, …}`: the name of its class in snake_case, its fields, and when it was
-told. Instants are RFC 3339 in UTC, lengths of time are seconds. `check-…` answers with the document of
-`/api/v1/status` (docs/status.md) for its one target, and what to do.
+printed. Instants are RFC 3339 in UTC, lengths of time are seconds. The answers of `check`, `history` and `use`, and
+what stops a command before it begins, are lines of the same form.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime, timedelta
 from enum import Enum
 from typing import Any
 
-from exporter import status
+from exporter.judgement import Assessment, UseAssessment
 from runbook.events import Ended, Event
 from runbook.outcomes import EXIT_CODES
 from runbook.plan import Plan
 from runbook.record import Past, Record, Run
-from runbook.reporters.answer import Answer, advise, exit_code
+from runbook.reporters.answer import Answer, Used, advise, exit_code
+from runbook.workloads import reference
 
 PAIRS = {
     "seconds": ("step", "seconds"),
@@ -39,25 +40,33 @@ def plan_document(plan: Plan, now: datetime) -> dict[str, Any]:
     return {"event": "plan", "at": plain(now), **plain(plan), "refused": [check.name for check in plan.refused]}
 
 
-def check_document(answer: Answer) -> dict[str, Any]:
-    """Return the answer of `check-…`: the exporter's status of this target, with what to do."""
-    sight = answer.sight
-    assessments = {assessment.key: assessment for assessment, _ in sight.uses}
-    document = status.document(assessments.values(), [answer.assessment], {}, ready=True, now=sight.at)
-    advice = advise(answer)
-    return document | {
-        "state": sight.state,
-        "needsRestart": sight.needs_restart,
-        "deadline": plain(sight.deadline),
-        "advice": advice.text,
-        "nextCommands": list(advice.commands),
-        "exitCode": exit_code(answer),
+def check_document(answers: Sequence[Answer], now: datetime) -> dict[str, Any]:
+    """Return the answer of `check`: each target with its certificates, its pods, and what to do."""
+    codes = [exit_code(answer) for answer in answers]
+    return {
+        "event": "check",
+        "at": plain(now),
+        "targets": [_checked(answer) for answer in answers],
+        "exit_code": max(codes, default=0),
     }
 
 
-def history_document(records: Mapping[str, Record]) -> dict[str, Any]:
+def error_document(message: str, code: int, now: datetime) -> dict[str, Any]:
+    """Return what stopped a command before it began."""
+    return {"event": "error", "at": plain(now), "message": message, "exit_code": code}
+
+
+def use_document(used: Used, now: datetime) -> dict[str, Any]:
+    """Return the answer of `use`."""
+    release = None if used.release is None else str(used.release)
+    return {"event": "use", "at": plain(now), **plain(used), "release": release}
+
+
+def history_document(records: Mapping[str, Record], now: datetime) -> dict[str, Any]:
     """Return all runs of some targets: the open one, and the finished ones with the latest first."""
     return {
+        "event": "history",
+        "at": plain(now),
         "targets": [
             {
                 "name": target,
@@ -65,7 +74,45 @@ def history_document(records: Mapping[str, Record]) -> dict[str, Any]:
                 "finished": [_past(past) for past in reversed(record.finished)],
             }
             for target, record in records.items()
-        ]
+        ],
+    }
+
+
+def _checked(answer: Answer) -> dict[str, Any]:
+    sight, target, advice = answer.sight, answer.assessment.target, advise(answer)
+    return {
+        "name": target.name,
+        "namespace": target.workload.namespace,
+        "workload": reference(target.workload),
+        "found": answer.assessment.found,
+        "state": sight.state,
+        "needs_restart": sight.needs_restart,
+        "deadline": plain(sight.deadline),
+        "certificates": [_certificate(assessment, use) for assessment, use in sight.uses],
+        "pods": [plain(pod) | {"current": pod.current} for pod in sight.pods],
+        "run": answer.run and _open(answer.run),
+        "advice": advice.text,
+        "next_commands": list(advice.commands),
+        "exit_code": exit_code(answer),
+    }
+
+
+def _certificate(assessment: Assessment, use: UseAssessment) -> dict[str, Any]:
+    certificate, issued = assessment.certificate, assessment.issued
+    leaf = issued.chain.leaf if issued and issued.chain else None
+    return {
+        "name": assessment.key.name,
+        "exists": certificate is not None,
+        "renewal_at": plain(certificate and certificate.renewal_at),
+        "issuer_changed": use.issuer_changed,
+        "issued": issued
+        and {
+            "evidence": issued.evidence,
+            "not_before": plain(issued.not_before),
+            "not_after": plain(issued.not_after),
+            "fingerprint": leaf and leaf.fingerprint_sha256,
+            "serial_number": leaf and leaf.serial_number,
+        },
     }
 
 

@@ -30,8 +30,9 @@ BEAT: Final = 1.0
 class LineReporter:
     """Writes what changes, with the time of each change."""
 
-    def __init__(self, console: Console, clock: Clock) -> None:
-        self._console = console
+    def __init__(self, results: Console, progress: Console, clock: Clock) -> None:
+        self._results = results
+        self._progress = progress
         self._clock = clock
         self._lock = threading.Lock()
         self._picture = Picture()
@@ -42,7 +43,7 @@ class LineReporter:
     def plan(self, plan: Plan) -> None:
         """Write the plan."""
         with self._lock:
-            show(self._console, plan_parts(plan, form(self._console), self._clock.now()))
+            show(self._results, plan_parts(plan, form(self._results), self._clock.now()))
 
     def tell(self, event: Event) -> None:
         """Write what an event has changed."""
@@ -54,7 +55,7 @@ class LineReporter:
             for line in lines:
                 self._say(line)
             if isinstance(event, Ended):
-                show(self._console, [Text(), *summary_parts(event, form(self._console))])
+                show(self._results, [Text(), *summary_parts(event, form(self._results))])
 
     def beat(self) -> None:
         """Write what is being waited for, if nothing was written for a minute."""
@@ -77,21 +78,22 @@ class LineReporter:
         self._pulse.stop()
 
     def _say(self, line: Line) -> None:
-        write_line(self._console, self._clock, line)
+        write_line(self._progress, self._clock, line)
         self._spoke_at = self._clock.monotonic()
 
 
 class QuietReporter:
     """Writes warnings and the end."""
 
-    def __init__(self, console: Console, clock: Clock) -> None:
-        self._console = console
+    def __init__(self, results: Console, progress: Console, clock: Clock) -> None:
+        self._results = results
+        self._progress = progress
         self._clock = clock
         self._stalled: set[tuple[str, str]] = set()
 
     def plan(self, plan: Plan) -> None:
         """Write what of the plan is not as it should be."""
-        show(self._console, warning_parts(plan, form(self._console)))
+        show(self._results, warning_parts(plan, form(self._results)))
 
     def tell(self, event: Event) -> None:
         """Write it if it is a warning or the end."""
@@ -102,7 +104,7 @@ class QuietReporter:
                 self._stalled.add((workload, stalled))
                 self._warn(Progress(event.phase, workload, event.why, (), stalled))
             case Ended():
-                show(self._console, summary_parts(event, form(self._console)))
+                show(self._results, summary_parts(event, form(self._results)))
             case _:
                 pass
 
@@ -118,7 +120,7 @@ class QuietReporter:
     def _warn(self, event: Event) -> None:
         for line in changed_lines(Picture(), event, self._clock.now()):
             if line[0] is Level.WARNING:
-                write_line(self._console, self._clock, line)
+                write_line(self._progress, self._clock, line)
 
 
 def write_line(console: Console, clock: Clock, line: Line) -> None:

@@ -28,8 +28,9 @@ from runbook.reporters.wording import time_of_day
 class LiveReporter:
     """Shows a run to a person who watches it."""
 
-    def __init__(self, console: Console, clock: Clock, hint: str = HINT) -> None:
-        self._console = console
+    def __init__(self, results: Console, progress: Console, clock: Clock, hint: str = HINT) -> None:
+        self._results = results
+        self._progress = progress
         self._clock = clock
         self._hint = hint
         self._picture = Picture()  # frozen, and replaced as a whole: the thread that redraws sees one or the other
@@ -40,16 +41,16 @@ class LiveReporter:
         """Show the plan; it stays above all else."""
         if plan.phases:
             self._picture = Picture(plan.phases)
-        show(self._console, plan_parts(plan, form(self._console), self._clock.now()))
+        show(self._results, plan_parts(plan, form(self._results), self._clock.now()))
 
     def tell(self, event: Event) -> None:
         """Print what is to stay, draw what has changed."""
         self._picture = picture.after(self._picture, event, self._clock.now())
         if isinstance(event, Ended):
             self._leave()
-            show(self._console, [Text(), *summary_parts(event, form(self._console))])
+            show(self._results, [Text(), *summary_parts(event, form(self._results))])
         elif (line := lasting_line(event)) is not None:
-            show(self._console, [self._line(*line)])
+            show(self._progress, [self._line(*line)])
         self._draw()
 
     def pause(self) -> None:
@@ -69,7 +70,7 @@ class LiveReporter:
     def _draw(self) -> None:
         """Have the view there; it draws itself, a few times a second."""
         if self._view is None and self._picture.present is not None and not self._paused:
-            self._view = _View(self._console, self._drawing)
+            self._view = _View(self._progress, self._drawing)
             self._view.start(refresh=True)
 
     def _leave(self) -> None:
@@ -78,10 +79,10 @@ class LiveReporter:
             view.stop()
 
     def _drawing(self) -> RenderableType:
-        return RunView(self._picture, form(self._console), self._clock.now(), self._hint)
+        return RunView(self._picture, form(self._progress), self._clock.now(), self._hint)
 
     def _line(self, level: Level, text: str) -> Part:
-        signs = form(self._console).signs
+        signs = form(self._progress).signs
         sign, style = (signs.warning, "warning") if level is Level.WARNING else (signs.note, "note")
         at = (f"{time_of_day(self._clock.now())} ", "faint")
         return item(sign, Text.assemble(at, cell(text, "warning" if level is Level.WARNING else "")), style, indent=0)

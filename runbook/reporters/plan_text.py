@@ -28,6 +28,7 @@ def plan_parts(plan: Plan, form: Form, now: datetime) -> list[Part]:
         parts += [*section("What each pod presents"), pod_table(plan.presented, form, now)]
     if plan.changes and not plan.nothing_to_do:
         parts += [*section("What will change"), *_changes(plan, form)]
+        parts += [item(form.signs.bullet, "written too: " + ", ".join(plan.bookkeeping))]
     if plan.checks:
         parts += [*section("What was checked"), *_checks(plan.checks, form)]
     if plan.busy:
@@ -50,6 +51,7 @@ def _where(plan: Plan) -> Iterable[tuple[str, Cell]]:
     yield "server", cell(plan.server, "title")
     yield "namespace", plan.namespace
     yield "target", plan.target
+    yield "from", plan.source
     yield "you", plan.user
     if plan.reason:
         yield "why", plan.reason

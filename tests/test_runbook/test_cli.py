@@ -50,14 +50,23 @@ def kubeconfig(tmp_path: Path) -> str:
 def test_an_unknown_target_is_told_with_those_that_there_are(kubeconfig: str, configuration: str) -> None:
     result = run("restart-nothing", "--yes", "--kubeconfig", kubeconfig, "--config", configuration)
     assert result.exit_code == 2
-    assert result.stderr == "runbook: the configuration has no target 'nothing'; it has: vault\n"
+    assert result.stderr == f"runbook: there is no target 'nothing' (file {configuration}); there is: vault\n"
     assert result.stdout == ""
 
 
-def test_an_unknown_command_is_told(kubeconfig: str) -> None:
-    result = run("restore-build-service", "--kubeconfig", kubeconfig)
+@pytest.mark.parametrize(
+    ("typed", "meant"), [("restrat", "restart"), ("restrat-vault", "restart-vault"), ("histroy", "history")]
+)
+def test_of_an_unknown_command_a_similar_one_is_named(typed: str, meant: str) -> None:
+    result = run(typed)
     assert result.exit_code == 2
-    assert "No such" in result.stderr
+    assert f"there is no command '{typed}'; did you mean {meant}?" in result.stderr
+
+
+def test_of_an_unknown_target_a_similar_one_is_named(kubeconfig: str, configuration: str) -> None:
+    result = run("check", "valt", "--kubeconfig", kubeconfig, "--config", configuration)
+    assert result.exit_code == 2
+    assert result.stderr.endswith("there is: vault; did you mean vault?\n")
 
 
 def test_a_configuration_that_is_not_there_is_told(kubeconfig: str) -> None:
@@ -225,10 +234,29 @@ def test_json_goes_to_stdout_and_nothing_else_does(tmp_path: Path) -> None:
 # --- help, completion, plugin -----------------------------------------------------------------------------------------
 
 
-def test_help_lists_the_commands_of_each_configured_target(configuration: str) -> None:
-    text = run("--config", configuration, "--help").stdout
-    assert all(f"{verb}-vault" in text for verb in ("check", "restart", "resume", "abort"))
-    assert "build-service" not in text.partition("Commands:")[2]
+@case(
+    "F2",
+    kind="The on-call path",
+    situation="--help, while $CERTLAG_CONFIG names a file that is not there",
+    says="the help, with all commands",
+    found_by="reader",
+    since="2026-11-28",
+)
+def test_help_needs_no_configuration() -> None:
+    result = run("--help", environment={"CERTLAG_CONFIG": "/nowhere.yaml"})
+    assert result.exit_code == 0
+    assert all(f"  {name} " in result.stdout for name in (*cli.VERBS, "history", "use", "completion", "rehearse"))
+
+
+@pytest.mark.parametrize("verb", cli.VERBS)
+def test_each_help_has_examples_that_are_commands_exit_codes_and_a_link(verb: str) -> None:
+    text = run(verb, "--help").stdout
+    assert "Examples:" in text
+    assert "Documentation: https://" in text
+    assert "Exit code" in text
+    for example in cli.VERBS[verb].examples:
+        assert f"runbook {example}" in text
+        assert run(*example.split(), "--help").exit_code == 0
 
 
 def test_every_override_has_its_flag_and_its_help() -> None:
@@ -245,14 +273,12 @@ def test_completion_is_a_script_for_the_shell(shell: str) -> None:
 
 @pytest.mark.parametrize(("shell", "answers"), [("bash", "plain,"), ("zsh", "plain\n"), ("fish", "plain,")])
 @pytest.mark.thorough
-def test_each_shell_is_given_the_commands_of_the_configured_targets(
-    configuration: str, shell: str, answers: str
-) -> None:
+def test_each_shell_is_given_the_configured_targets(configuration: str, shell: str, answers: str) -> None:
     environment = {
         **os.environ,
         "_RUNBOOK_COMPLETE": f"{shell}_complete",
-        "COMP_WORDS": "runbook res",
-        "COMP_CWORD": "res" if shell == "fish" else "1",
+        "COMP_WORDS": "runbook restart va",
+        "COMP_CWORD": "va" if shell == "fish" else "2",
         "CERTLAG_CONFIG": configuration,
     }
     program = "from runbook.cli import main; main(prog_name='runbook')"
@@ -260,9 +286,8 @@ def test_each_shell_is_given_the_commands_of_the_configured_targets(
         [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
     )
     assert answers in completed.stdout
-    assert "restart-vault" in completed.stdout
-    assert "resume-vault" in completed.stdout
-    assert "abort-vault" not in completed.stdout
+    assert "vault" in completed.stdout
+    assert "build-service" not in completed.stdout
 
 
 def python(program: str, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -279,14 +304,15 @@ def python(program: str, *words: str, **environment: str) -> subprocess.Complete
 def test_as_a_kubectl_plugin_it_calls_itself_kubectl_certlag(tmp_path: Path, kubeconfig: str) -> None:
     ran = python("from runbook.cli import plugin; plugin()", "restart-nothing", "--yes", "--kubeconfig", kubeconfig)
     assert ran.returncode == 2
-    assert ran.stderr.startswith("kubectl certlag: the configuration has no target 'nothing'")
+    assert ran.stderr.startswith("kubectl certlag: there is no target 'nothing'")
 
 
 @pytest.mark.thorough
 def test_kubectl_completes_the_plugin(configuration: str) -> None:
     completing = "from runbook.cli import complete_plugin; complete_plugin()"
-    ran = python(completing, "check-", CERTLAG_CONFIG=configuration)
-    assert ran.stdout.splitlines() == ["check-vault", ":4"]
+    ran = python(completing, "check", "", CERTLAG_CONFIG=configuration)
+    assert ran.stdout.splitlines() == ["vault", ":4"]
+    assert python(completing, "che").stdout.splitlines() == ["check", ":4"]
     options = python(completing, "restart-vault", "--drain", CERTLAG_CONFIG=configuration)
     assert options.stdout.splitlines() == ["--drain-timeout", ":4"]
     assert python(completing, CERTLAG_CONFIG=configuration).stdout.splitlines()[-1] == ":4"

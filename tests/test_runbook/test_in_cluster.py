@@ -95,8 +95,8 @@ def test_a_job_that_gives_up_leaves_its_run_to_be_resumed(tmp_path: Path) -> Non
     is_open = holding(Record(IN_JOB))
     result = attached(tmp_path, is_open, job("Failed"), NO_PODS, is_open)
     assert result.exit_code == EXIT_CODES[Outcome.UNEXPECTED]
-    assert "too many pods died" in result.stderr
-    assert "runbook resume-build-service" in result.stderr
+    assert "too many pods died" in result.stdout
+    assert "runbook resume-build-service" in result.stdout
 
 
 def test_who_may_not_see_the_job_sees_its_run_all_the_same(tmp_path: Path) -> None:
@@ -123,4 +123,4 @@ def test_where_no_run_is_open_it_is_told_how_the_last_one_ended(seen: Answer, tm
 def test_where_there_never_was_a_run_there_is_none_to_follow(tmp_path: Path) -> None:
     result = attached(tmp_path, refusal(404), page([], "1"))
     assert result.exit_code == EXIT_CODES[Outcome.REFUSED]
-    assert "there is no run to follow" in result.stderr
+    assert "there is no run to follow" in result.stdout

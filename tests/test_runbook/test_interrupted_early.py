@@ -39,7 +39,7 @@ def test_ctrl_c_ends_a_restart_whose_api_server_hangs(answered: tuple[Answer, ..
 
 def test_ctrl_c_ends_a_check_whose_api_server_hangs(tmp_path: Path) -> None:
     with scripted_api() as api, operator(Path(api.kubeconfig(tmp_path)), tmp_path) as runbook:
-        process = runbook.start("check-build-service")
+        process = runbook.start("check-build-service", output="text")
         api.next_request()
         process.interrupt()
         ran = process.wait(SECONDS)

@@ -24,9 +24,9 @@ from runbook.job import (
     why_idle,
 )
 from runbook.obstacles import WarningEvent
+from runbook.options import Options, UsageError
 from runbook.outcomes import Outcome
 from runbook.plan import CheckResult
-from runbook.session import Options, UsageError
 from runbook.workloads import pod_state
 from tests.builders import NAMESPACE, a_target
 from tests.workload_documents import a_pod as a_workers_pod

@@ -37,6 +37,7 @@ def plan(*checks: Check) -> Plan:
         TARGET,
         facts(),
         checks,
+        source="file certlag.yaml",
         context="prod",
         server="https://api",
         reason="why",

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from runbook.events import Level, PhaseBegun, Remark
+from runbook.events import Level, PhaseBegun, Remark, Written
 from runbook.outcomes import EXIT_CODES, Outcome
 from runbook.reporters.choice import Output, reporter_for
 from runbook.reporters.json_lines import JsonReporter
@@ -18,6 +18,7 @@ from runbook.reporters.live import LiveReporter
 from runbook.reporters.reporter import Reporter
 from tests.bench.waiting import until
 from tests.fake_clock import FakeClock
+from tests.field.record import case
 from tests.pseudo_terminal import ROOT
 from tests.reporter_texts import Terminal, a_file
 from tests.scripted_run import BEGUN, HOSTILE, NEW, PODS, WORKER, a_plan, a_run, an_end, draining
@@ -35,7 +36,7 @@ def lines_of(seconds: float = 1000) -> list[str]:
     """What a log holds of the scripted run up to a second of it."""
     console, file = a_file()
     clock = FakeClock(BEGUN)
-    reporter = LineReporter(console, clock)
+    reporter = LineReporter(console, console, clock)
     play(reporter, clock, seconds)
     reporter.close()
     return file.getvalue().splitlines()
@@ -47,7 +48,7 @@ class Waiting:
     def __init__(self) -> None:
         self.console, self.file = a_file()
         self.clock = FakeClock(BEGUN)
-        self.reporter = LineReporter(self.console, self.clock)
+        self.reporter = LineReporter(self.console, self.console, self.clock)
         self.reporter.tell(PhaseBegun(draining(BEGUN).phase, BEGUN, 3600))
         self.reporter.tell(draining(BEGUN, 0, 1))
 
@@ -143,7 +144,7 @@ def test_no_heartbeat_comes_into_a_question() -> None:
 def test_quiet_writes_warnings_once_and_the_end() -> None:
     console, file = a_file()
     clock = FakeClock(BEGUN)
-    reporter = QuietReporter(console, clock)
+    reporter = QuietReporter(console, console, clock)
     reporter.plan(a_plan())
     play(reporter, clock)
     play(reporter, clock)
@@ -298,11 +299,27 @@ def test_colours_can_be_switched_off(environment: dict[str, str], *, no_color: b
     assert ("\x1b[33m" in screen.getvalue()) == colours
 
 
-def test_data_goes_to_stdout_and_notices_to_stderr() -> None:
+@case(
+    "D18",
+    kind="The on-call path",
+    situation="a plan and the end of a run, as text or as JSON",
+    says="on stdout, where `> plan.txt` gets them; what happens in between, and questions, on stderr",
+    found_by="reader",
+    since="2026-11-29",
+)
+@pytest.mark.parametrize("output", Output)
+def test_plan_and_result_go_to_stdout_and_progress_to_stderr(output: Output) -> None:
     out, err = io.StringIO(), io.StringIO()
-    for output in Output:
-        reporter = reporter_for(output, stdout=out, stderr=err, environment={}, clock=FakeClock(BEGUN))
-        reporter.tell(an_end())
-        reporter.close()
-    assert json.loads(out.getvalue())["event"] == "ended"
-    assert "Restarted" in err.getvalue()
+    reporter = reporter_for(output, stdout=out, stderr=err, environment={}, clock=FakeClock(BEGUN))
+    reporter.plan(a_plan())
+    reporter.tell(Written("scale deployment/worker to 0"))
+    reporter.tell(an_end())
+    reporter.close()
+    if output is Output.JSON:
+        assert [json.loads(line)["event"] for line in out.getvalue().splitlines()] == ["plan", "written", "ended"]
+        assert err.getvalue() == ""
+    else:
+        assert "Plan of restart-build-service" in out.getvalue()
+        assert "Restarted, verified" in out.getvalue()
+        assert "scale deployment/worker to 0" in err.getvalue()
+        assert "scale deployment/worker to 0" not in out.getvalue()

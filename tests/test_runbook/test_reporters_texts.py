@@ -169,20 +169,19 @@ def test_check_says_what_to_do_in_words_as_commands_and_by_its_exit_code(
 
 
 @pytest.mark.parametrize("kind", answers())
-def test_check_in_json_says_the_same_as_the_exporter_s_status_and_what_to_do(kind: str) -> None:
+def test_check_in_json_says_what_is_so_and_what_to_do(kind: str) -> None:
     answer = answers()[kind]
-    document = check_document(answer)
-    (certificate,) = document["certificates"]
-    (use,) = certificate["uses"]
-    assert document["targets"][0]["name"] == "build-service"
-    assert (document["state"], document["needsRestart"]) == (use["state"], use["needsRestart"])
-    assert document["deadline"] == use["deadline"]
-    assert document["exitCode"] == exit_code(answer)
-    assert document["nextCommands"] == list(advise(answer).commands)
+    document = check_document([answer], BEGUN)
+    (target,) = document["targets"]
+    ((_, use),) = answer.sight.uses
+    assert (document["event"], document["exit_code"]) == ("check", exit_code(answer))
+    assert (target["name"], target["exit_code"]) == ("build-service", exit_code(answer))
+    assert (target["state"], target["needs_restart"]) == (use.state, use.needs_restart)
+    assert target["next_commands"] == list(advise(answer).commands)
 
 
 def test_history_in_json_has_the_open_run_and_the_latest_first() -> None:
-    build_service, vault = history_document(a_history())["targets"]
+    build_service, vault = history_document(a_history(), BEGUN)["targets"]
     assert build_service["open"]["step"] == "restarting"
     assert build_service["open"]["workers"] == {"deployment/worker": 3}
     assert [past["outcome"] for past in build_service["finished"]] == ["done", "drain_timed_out"]
