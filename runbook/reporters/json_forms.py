@@ -90,6 +90,7 @@ def _checked(answer: Answer) -> dict[str, Any]:
         "deadline": plain(sight.deadline),
         "certificates": [_certificate(assessment, use) for assessment, use in sight.uses],
         "pods": [plain(pod) | {"current": pod.current} for pod in sight.pods],
+        "run_state": answer.assessment.state,
         "run": answer.run and _open(answer.run),
         "advice": advice.text,
         "next_commands": list(advice.commands),

@@ -92,11 +92,12 @@ def assert_agreed(drained: DrainedGround, exporter: ExporterProcess, state: str,
 
     exporter.wait(f"{state}, {run}", reached, 60)
     checked = drained.run("check")
-    (answer,) = checked.events
+    (document,) = checked.events
+    (answer,) = document["targets"]
     answered = _answered(answer)
     # The exporter gives a container that is not ready ten seconds before it asks.
     exporter.wait(f"the gauges to say {answered}", lambda seen: _of(seen) == answered)
-    assert (answer["state"], checked.code, answer["exitCode"]) == (state, EXIT_CODES[state], EXIT_CODES[state])
+    assert (answer["state"], checked.code, document["exit_code"]) == (state, EXIT_CODES[state], EXIT_CODES[state])
 
 
 def _of(metrics: Metrics) -> Said:
@@ -112,13 +113,11 @@ def _of(metrics: Metrics) -> Said:
 
 
 def _answered(answer: dict[str, Any]) -> Said:
-    (use,) = (use for each in answer["certificates"] for use in each["uses"])
-    (target,) = answer["targets"]
     deadline = answer["deadline"]
     return Said(
         answer["state"],
-        answer["needsRestart"],
+        answer["needs_restart"],
         None if deadline is None else datetime.fromisoformat(deadline).timestamp(),
-        Counter(pod["verdict"] for pod in use["pods"]),
-        target["state"],
+        Counter(pod["verdict"] for pod in answer["pods"]),
+        answer["run_state"],
     )
