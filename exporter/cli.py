@@ -19,6 +19,7 @@ from exporter.cluster.client import ClusterClient
 from exporter.errors import ClusterConfigError
 from exporter.pages import pages
 from exporter.publication import Publication
+from exporter.release import Release
 from exporter.schedule import INTERVAL
 from exporter.server import Server
 from exporter.service import Service
@@ -59,6 +60,21 @@ class ShardOption(click.ParamType[Shard]):
             self.fail(str(error), param, ctx)
 
 
+class ReleaseOption(click.ParamType[Release]):
+    """NAMESPACE/NAME."""
+
+    name = "namespace/name"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Release:
+        """Read it."""
+        if isinstance(value, Release):
+            return value
+        try:
+            return Release.parse(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
 @click.command(name="certlag-exporter", context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
     "--config", metavar="FILE", help="Configuration; default: $CERTLAG_CONFIG, else OpsChain's build service."
@@ -93,6 +109,12 @@ class ShardOption(click.ParamType[Shard]):
     metavar="INDEX/COUNT",
     help="Look at one of COUNT parts of the cluster; each namespace is in one of them.",
 )
+@click.option(
+    "--release",
+    type=ReleaseOption(),
+    metavar="NAMESPACE/NAME",
+    help="The chart's release that this belongs to: commands are shown with it.",
+)
 @click.option("--log-format", type=click.Choice(["text", "json"]), default="text", show_default=True)
 @click.option(
     "--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info", show_default=True
@@ -116,6 +138,7 @@ def main(
     web_config: str | None,
     probe_interval: float,
     shard: Shard,
+    release: Release | None,
     log_format: str,
     log_level: str,
 ) -> None:
@@ -130,7 +153,7 @@ def main(
     except (ClusterConfigError, configurations.ConfigurationError, WebConfigError) as error:
         _refuse(str(error))
     clock = SystemClock()
-    publication = Publication(clock, version=VERSION, revision=REVISION, server=client.server)
+    publication = Publication(clock, version=VERSION, revision=REVISION, server=client.server, release=release)
     jitter = random.Random()  # noqa: S311 - spreads load, and is asked for each probe
     service = Service(configuration, client, publication, clock, interval=probe_interval, jitter=jitter, shard=shard)
     server = Server(pages(publication), web)

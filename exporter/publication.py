@@ -19,6 +19,7 @@ from exporter.cluster.watch import WatchHealth
 from exporter.judgement import Assessment
 from exporter.model import ObjectKey, ProbeFailure
 from exporter.pieces import Row, gzip_stream
+from exporter.release import Release
 from exporter.runs import TargetAssessment
 from exporter.text_format import render
 
@@ -49,12 +50,15 @@ class _Live:
 class Publication:
     """What is served, and whether the process is alive and ready."""
 
-    def __init__(self, clock: Clock, *, version: str, revision: str, server: str | None = None) -> None:
-        """Begin with nothing judged; `server` is the API server's URL, which is shown."""
+    def __init__(
+        self, clock: Clock, *, version: str, revision: str, server: str | None = None, release: Release | None = None
+    ) -> None:
+        """Begin with nothing judged; `server`, the API server's URL, and `release` are shown."""
         self.ready = False
         self.clock = clock
         self._version = (version, revision)
         self._server = server
+        self._release = release
         self._judged = Judged()
         self._live = _Live(Row(()), float("-inf"))
         self._watches: Mapping[Watch, WatchHealth] = {}
@@ -97,6 +101,7 @@ class Publication:
             ready=self.ready,
             now=self.clock.now(),
             server=self._server,
+            release=self._release,
         )
 
     def status(self) -> bytes:

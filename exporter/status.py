@@ -12,6 +12,7 @@ from exporter.cluster.resources import Watch
 from exporter.cluster.watch import WatchHealth
 from exporter.judgement import Assessment, PodAssessment, SightAssessment, UseAssessment
 from exporter.model import Issued, Leaf, Workload
+from exporter.release import Release
 from exporter.runs import TargetAssessment
 
 VERSION = "v1"
@@ -25,13 +26,15 @@ def document(
     ready: bool,
     now: datetime,
     server: str | None = None,
+    release: Release | None = None,
 ) -> dict[str, Any]:
-    """Return the whole status at one instant; `server` is the API server's URL."""
+    """Return the whole status at one instant; `server` is the API server's URL, `release` where targets are from."""
     return {
         "version": VERSION,
         "at": _instant(now),
         "ready": ready,
         "server": server,
+        "release": None if release is None else str(release),
         "watches": [_watch(watch, health) for watch, health in watches.items()],
         "targets": [_target(target) for target in targets],
         "certificates": [_certificate(assessment) for assessment in sorted(assessments, key=lambda each: each.key)],

@@ -38,9 +38,11 @@ class Rendering:
         return found[0]
 
 
-def render(*options: str, values: Path | None = None, namespace: str = "opschain") -> Rendering:
-    """Render the chart as the release `certlag`."""
-    argv = [str(parts.binary("helm")), "template", "certlag", str(CHART), f"--namespace={namespace}", *options]
+def render(
+    *options: str, values: Path | None = None, namespace: str = "opschain", release: str = "certlag"
+) -> Rendering:
+    """Render the chart as a release."""
+    argv = [str(parts.binary("helm")), "template", release, str(CHART), f"--namespace={namespace}", *options]
     ran = subprocess.run(
         argv if values is None else [*argv, f"--values={values}"], capture_output=True, text=True, check=False
     )

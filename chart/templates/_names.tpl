@@ -19,6 +19,15 @@
 {{- include "certlag.fullname" . }}-exporter
 {{- end -}}
 
+{{/* The configuration: found by the release's name alone, so name overrides do not change it; exporter/release.py. */}}
+{{- define "certlag.configMap" -}}
+certlag-config-{{ .Release.Name }}
+{{- end -}}
+
+{{- define "certlag.release" -}}
+{{ .Release.Namespace }}/{{ .Release.Name }}
+{{- end -}}
+
 {{/* What never changes: selectors can't be. */}}
 {{- define "certlag.selectorLabels" -}}
 app.kubernetes.io/name: {{ include "certlag.name" . }}

@@ -11,6 +11,8 @@ from exporter.run_record import RunState
 from exporter.status_page.runs import RunView
 from exporter.status_page.words import instant
 
+RESTARTABLE = ("deployment", "statefulset", "daemonset")
+"""The types of workload that the runbook restarts."""
 Uses = Iterable[tuple[Mapping[str, Any], Mapping[str, Any]]]
 """Certificates of the status document, each with one of its uses."""
 
@@ -23,10 +25,12 @@ class Advice:
     commands: tuple[str, ...] = ()
 
 
-def for_target(target: Mapping[str, Any], run: RunView | None, uses: Uses, now: datetime) -> Advice:
-    """Say what to do about a configured target; an unfinished run comes before all else."""
+def for_target(
+    target: Mapping[str, Any], release: str | None, run: RunView | None, uses: Uses, now: datetime
+) -> Advice:
+    """Say what to do about a configured target, of a release of the chart; an unfinished run comes before all else."""
     pairs = tuple(uses)
-    resume, abort = _command("resume", target), _command("abort", target)
+    restart, resume, abort = (_command(verb, target, release) for verb in ("restart", "resume", "abort"))
     if run is not None and run.state is RunState.LEFT_DRAINED:
         return Advice("A run was left unfinished: go on with it, or undo it.", (resume, abort))
     if run is not None and not run.alive:
@@ -36,22 +40,25 @@ def for_target(target: Mapping[str, Any], run: RunView | None, uses: Uses, now: 
     if not target["found"]:
         return Advice("The configured workload or certificate does not exist: see the configuration.")
     if any(use["needsRestart"] for _, use in pairs):
-        return Advice(_why_restart(target, pairs, now), (_command("restart", target),))
+        return Advice(_why_restart(target, pairs, now), (restart,))
     return _without_restart(pairs)
 
 
-def for_discovered(uses: Uses) -> Advice:
-    """Say what to do about a workload that discovery has found: it has no command of the runbook."""
+def for_discovered(workload: Mapping[str, str], uses: Uses) -> Advice:
+    """Say what to do about a workload that discovery has found, which no target names."""
     pairs = tuple(uses)
     if any(use["needsRestart"] for _, use in pairs):
-        return Advice(
-            "Restart it when its work may be interrupted; configured as a target, the runbook does it drained."
-        )
+        text = "Restart it when its work may be interrupted; add --worker KIND/NAME for what must be drained first."
+        if workload["type"] not in RESTARTABLE:
+            return Advice("Restart it when its work may be interrupted.")
+        name = f"{workload['type']}/{workload['name']}"
+        return Advice(text, (shlex.join(("runbook", "restart", "--workload", name, "-n", workload["namespace"])),))
     return _without_restart(pairs)
 
 
-def _command(verb: str, target: Mapping[str, Any]) -> str:
-    return shlex.join(("runbook", f"{verb}-{target['name']}", "-n", target["workload"]["namespace"]))
+def _command(verb: str, target: Mapping[str, Any], release: str | None) -> str:
+    place = ("-n", target["workload"]["namespace"]) if release is None else ("--release", release)
+    return shlex.join(("runbook", f"{verb}-{target['name']}", *place))
 
 
 def _why_restart(target: Mapping[str, Any], uses: Uses, now: datetime) -> str:

@@ -112,7 +112,8 @@ def cards(document: Mapping[str, Any], now: datetime) -> list[Card]:
             uses.setdefault(_key(use["target"], use["workload"]), []).append((certificate, use))
     targets = {_key(target["name"], target["workload"]): target for target in document["targets"]}
     masters = {_key("", worker): target["name"] for target in document["targets"] for worker in target["workers"]}
-    made = [_card(target, target["workload"], uses.pop(key, []), now) for key, target in targets.items()]
+    release = document["release"]
+    made = [_card(target, target["workload"], uses.pop(key, []), now, release) for key, target in targets.items()]
     for key, pairs in uses.items():
         workload = pairs[0][1]["workload"]
         made.append(
@@ -125,7 +126,13 @@ def _key(target: str, workload: Mapping[str, str]) -> tuple[str, ...]:
     return (target,) if target else (workload["namespace"], workload["type"], workload["name"])
 
 
-def _card(target: Mapping[str, Any] | None, workload: Mapping[str, str], pairs: list[Pair], now: datetime) -> Card:
+def _card(
+    target: Mapping[str, Any] | None,
+    workload: Mapping[str, str],
+    pairs: list[Pair],
+    now: datetime,
+    release: str | None = None,
+) -> Card:
     run = open_run(target, now) if target is not None else None
     level, state = _level(target, run, pairs, now)
     due = _due(pairs, now)
@@ -139,7 +146,9 @@ def _card(target: Mapping[str, Any] | None, workload: Mapping[str, str], pairs: 
         level=level,
         state=state,
         due=due,
-        advice=advice.for_target(target, run, pairs, now) if target is not None else advice.for_discovered(pairs),
+        advice=advice.for_target(target, release, run, pairs, now)
+        if target is not None
+        else advice.for_discovered(workload, pairs),
         run=run,
         last_run=last_run(target, now) if target is not None else "",
         uses=tuple(_use(certificate, use, now) for certificate, use in pairs),

@@ -9,6 +9,7 @@ import yaml
 
 from exporter import configuration as configurations
 from exporter.cluster.resources import watches
+from exporter.release import CONFIGURATION_KEY, CONFIGURATION_LABELS, Release
 from exporter.run_record import lease_key, lease_name, record_key, record_name
 from runbook import rights
 from runbook.cli import USAGE
@@ -102,7 +103,7 @@ def test_the_default_target_is_the_one_that_is_built_in() -> None:
 @pytest.mark.parametrize("values", [file for file in VALID if file.stem != "nothing-made"], ids=lambda file: file.stem)
 def test_the_exporter_may_do_just_what_it_does(values: Path) -> None:
     rendering = render(values=values)
-    configuration = yaml.safe_load(rendering.only("ConfigMap", "certlag-exporter")["data"]["certlag.yaml"])
+    configuration = yaml.safe_load(rendering.only("ConfigMap", "certlag-config-certlag")["data"]["certlag.yaml"])
     needed = {
         ("*" if watch.namespace == "*" else watch.namespace, group, watch.resource.name, watch.name or "", verb)
         for watch in watches(parsed(configuration))
@@ -121,7 +122,7 @@ def test_the_exporter_may_do_just_what_it_does(values: Path) -> None:
 @pytest.mark.parametrize("name", ["defaults", "everything", "many-namespaces"])
 def test_who_restarts_may_do_just_what_the_runbook_asks_for(name: str) -> None:
     rendering = render(values=CHART / "ci" / "valid" / f"{name}.yaml")
-    configuration = yaml.safe_load(rendering.only("ConfigMap", "certlag-exporter")["data"]["certlag.yaml"])
+    configuration = yaml.safe_load(rendering.only("ConfigMap", "certlag-config-certlag")["data"]["certlag.yaml"])
     everything = name == "everything"
     for target in parsed(configuration).targets:
         made = frozenset({record_key(target), *map(lease_key, (target.workload, *target.workers))})
@@ -153,9 +154,33 @@ def test_nobody_may_restart_until_the_values_say_who() -> None:
     assert binding["subjects"] == [{"kind": "Group", "name": "operators", "apiGroup": "rbac.authorization.k8s.io"}]
 
 
+@pytest.mark.parametrize("options", [(), ("fullnameOverride=x",), ("nameOverride=y",)], ids=["", "fullname", "name"])
+@pytest.mark.parametrize("name", ["certlag", "prod.eu", "r" * 53])
+def test_under_any_name_the_runbook_finds_the_release_s_targets_and_people_may_read_them(
+    name: str, options: tuple[str, ...]
+) -> None:
+    release = Release("monitoring", name)
+    people = ("runbook.subjects[0].kind=Group", "runbook.subjects[0].name=operators")
+    settings = [word for option in (*options, *people) for word in ("--set", option)]
+    rendering = render(*settings, namespace=release.namespace, release=name)
+    config_map = rendering.only("ConfigMap", release.config_map)
+    assert config_map["metadata"]["namespace"] == release.namespace
+    assert CONFIGURATION_LABELS.items() <= config_map["metadata"]["labels"].items()
+    assert [each.name for each in parsed(yaml.safe_load(config_map["data"][CONFIGURATION_KEY])).targets]
+    (container,) = rendering.only("Deployment")["spec"]["template"]["spec"]["containers"]
+    assert f"--release={release}" in container["args"]
+    readers = [
+        each["metadata"]["name"]
+        for each in rendering.objects
+        if each["kind"] == "Role" and granted(each) == {("", "configmaps", "", release.config_map, "get")}
+    ]
+    assert len(readers) == 1
+    assert rendering.only("RoleBinding", readers[0])["subjects"][0]["name"] == "operators"
+
+
 def test_records_and_leases_are_those_that_the_programs_look_for() -> None:
     rendering = render(values=CHART / "ci" / "valid" / "many-namespaces.yaml")
-    configuration = yaml.safe_load(rendering.only("ConfigMap", "certlag-exporter")["data"]["certlag.yaml"])
+    configuration = yaml.safe_load(rendering.only("ConfigMap", "certlag-config-certlag")["data"]["certlag.yaml"])
     made = [
         (each["kind"], each["metadata"]["namespace"], each["metadata"]["name"])
         for each in rendering.objects

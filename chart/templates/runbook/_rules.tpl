@@ -43,6 +43,14 @@
 {{- end }}
 {{- end -}}
 
+{{/* The release's targets, for `runbook --release`. */}}
+{{- define "certlag.runbook.configurationRules" -}}
+- apiGroups: [""]
+  resources: [configmaps]
+  resourceNames: [{{ include "certlag.configMap" . }}]
+  verbs: [get]
+{{- end -}}
+
 {{/* Handshakes from outside the cluster: `get` asks for the WebSocket; newer API servers check `create` within it. */}}
 {{- define "certlag.runbook.portForwardRules" -}}
 - apiGroups: [""]
