@@ -18,9 +18,9 @@ from exporter.version import VERSION
 from runbook import controllers, dry_run, in_cluster, planning, preconditions, rights
 from runbook.alertmanager import Alertmanager, AlertmanagerError, Silences
 from runbook.concurrent_calls import ConcurrentCalls
-from runbook.driver import Driver
+from runbook.driver import Asker, Driver
 from runbook.dry_run import Tried
-from runbook.effects import Document, Steps
+from runbook.effects import AfterInterrupt, Ask, Document, Steps
 from runbook.engine import Ending, Engine
 from runbook.events import Ended, Level, Remark
 from runbook.facts import Facts, Gatherer
@@ -414,19 +414,24 @@ def _run(way: Way, session: Session, orders: Orders, gathered: Gathered, reporte
         ),
         is_dead=lambda holder: process.is_dead(holder) or has_ended(holder, options.in_job, gathered.facts.pods),
     )
+
+    def go_on() -> None:
+        interrupts.rearm()
+
     wakeup = Wakeup(orders.workloads, session.client, session.clock, session.patience)
     driver = Driver(
         session.connection,
         session.looker(target, session.run_reader),
         wakeup,
         tell=reporter.tell,
-        ask=_asker(reporter),
+        ask=_asker(reporter, go_on),
         silences=_silences(session, target, user, reporter),
     )
     # The live view hides the cursor, and there is no time to end it.
     cursor = "\x1b[?25h" if sys.stderr.isatty() else ""
     leaving = f"{cursor}\n{session.program}: left at once; go on with: {session.command('resume', target)}\n"
-    with Interrupts(driver.interrupt, leaving):
+    interrupts = Interrupts(driver.interrupt, leaving)
+    with interrupts:
         try:
             return driver.drive(way.steps(engine))
         finally:
@@ -445,19 +450,26 @@ def _silences(session: Session, target: Target, user: str, reporter: Reporter) -
     )
 
 
-def _asker(reporter: Reporter) -> Callable[[str], bool | None]:
-    """Return what puts a question in the middle of a run: None where nobody is there."""
+def _asker(reporter: Reporter, go_on: Callable[[], None]) -> Asker:
+    """Return what asks after Ctrl-C; `go_on` is called where the run goes on."""
 
-    def ask(question: str) -> bool | None:
+    def ask(asked: Ask) -> AfterInterrupt:
         if not _is_interactive():
-            return None
+            return AfterInterrupt.LEAVE
         reporter.pause()
         try:
-            return click.confirm(question, default=True, err=True)
+            for choice, text in asked.choices:
+                click.echo(f"  {choice:8} {text}", err=True)
+            kind = click.Choice([choice.value for choice, _ in asked.choices])
+            said = click.prompt("What now?", type=kind, default=AfterInterrupt.WAIT.value, err=True)
+            choice = AfterInterrupt(said)
         except click.Abort:
-            return None
+            return AfterInterrupt.LEAVE
         finally:
             reporter.resume()
+        if choice is AfterInterrupt.WAIT:
+            go_on()
+        return choice
 
     return ask
 

@@ -13,13 +13,28 @@ from exporter.cluster.connection import Connection
 from exporter.errors import ClusterError
 from runbook import writes
 from runbook.alertmanager import Silences
-from runbook.effects import Ask, Change, Effect, EndSilence, Get, Interrupted, List, Look, Silence, Steps, T, Tell, Wait
+from runbook.effects import (
+    AfterInterrupt,
+    Ask,
+    Change,
+    Effect,
+    EndSilence,
+    Get,
+    Interrupted,
+    List,
+    Look,
+    Silence,
+    Steps,
+    T,
+    Tell,
+    Wait,
+)
 from runbook.events import Event
 from runbook.look import Looker, get, list_all
 from runbook.wakeup import Wakeup
 
-Asker = Callable[[str], bool | None]
-"""Puts a question to the operator: True, False, or None where nobody can be asked."""
+Asker = Callable[[Ask], AfterInterrupt]
+"""Puts a question to the operator: the answer is LEAVE where nobody can be asked."""
 
 
 class Driver:
@@ -82,8 +97,8 @@ class Driver:
                 return self._wakeup.wait(seconds, early=early)
             case Look(probe):
                 return self._looker.look(probe=probe)
-            case Ask(question):
-                return self._ask(question)
+            case Ask():
+                return self._ask(effect)
             case Silence(until):
                 return self._silences.begin(until)
             case EndSilence(address):

@@ -79,11 +79,22 @@ class Look:
     probe: bool = True
 
 
+class AfterInterrupt(StrEnum):
+    """What an operator wants who has pressed Ctrl-C."""
+
+    WAIT = "wait"
+    RESTORE = "restore"
+    LEAVE = "leave"
+
+
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """Ask the operator: the answer is True or False, None where nobody can be asked."""
+    """Ask the operator after Ctrl-C: the answer is an `AfterInterrupt`, LEAVE where nobody can be asked.
 
-    question: str
+    `choices` says of each what it does here.
+    """
+
+    choices: tuple[tuple[AfterInterrupt, str], ...]
 
 
 @dataclass(frozen=True, slots=True)

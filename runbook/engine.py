@@ -15,7 +15,7 @@ from exporter.errors import ClusterError
 from exporter.run_record import RecordError, Step
 from runbook import changes, fence, phases
 from runbook.contest import contest
-from runbook.effects import Ask, Change, EndSilence, Get, Interrupted, Silence, Steps, Tell
+from runbook.effects import AfterInterrupt, Ask, Change, EndSilence, Get, Interrupted, Silence, Steps, Tell
 from runbook.events import Level, Phase, PhaseBegun, Remark
 from runbook.hold import DeniedError, Hold, Orders, RefusedError
 from runbook.insistence import CONFLICT, GivenUpError, insist
@@ -32,6 +32,21 @@ BEFORE_RESTART = BEFORE_DRAIN | {Step.SCALED_DOWN, Step.DRAINED}
 PUTTING_BACK = frozenset({Step.VERIFIED, Step.SCALED_UP, Step.UNPAUSED})
 MAX_RESTARTS = 2
 """A pod may have mounted the Secret of before from the kubelet's cache: one more restart helps, a third would not."""
+
+
+_LEAVE = (AfterInterrupt.LEAVE, "leave the run as it is, under its record")
+WHILE_DRAINING = (
+    (AfterInterrupt.WAIT, "go on waiting for the workers"),
+    (AfterInterrupt.RESTORE, "scale the workers up, without a restart; pods that are ending go on to end"),
+    _LEAVE,
+)
+"""What Ctrl-C offers while the workers finish."""
+AFTER_REQUEST = (
+    (AfterInterrupt.WAIT, "go on with the run"),
+    (AfterInterrupt.RESTORE, "wait for the restart, which is not undone, then scale the workers up and end"),
+    _LEAVE,
+)
+"""What Ctrl-C offers once the restart was requested."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,15 +297,14 @@ class Engine:
             text = "the workers are being put back, that goes on; Ctrl-C once more leaves it as it is"
             yield Tell(Remark(Level.WARNING, text))
             return
-        question = (
-            "Put the workers back, without a restart? Pods that are ending already go on to end"
-            if run.step in BEFORE_RESTART and not _restart_pending(run)
-            else "The restart was asked for and is not undone. Wait for it, then put the workers back?"
-        )
-        if (yield Ask(question)):
-            yield from self._turn_back(Outcome.INTERRUPTED, "interrupted, workers put back")
-        else:
-            raise _Halt(Outcome.INTERRUPTED, "interrupted: the run is left as it is, under its record")
+        is_requested = run.step not in BEFORE_RESTART or _restart_pending(run)
+        match (yield Ask(AFTER_REQUEST if is_requested else WHILE_DRAINING)):
+            case AfterInterrupt.WAIT:
+                yield Tell(Remark(Level.INFO, "the run goes on"))
+            case AfterInterrupt.RESTORE:
+                yield from self._turn_back(Outcome.INTERRUPTED, "interrupted, workers put back")
+            case _:
+                raise _Halt(Outcome.INTERRUPTED, "interrupted: the run is left as it is, under its record")
 
     def _denied(self, denied: DeniedError) -> Steps[None]:
         """Decide what follows when the API server refuses a write: workers that were scaled down are restored."""

@@ -25,6 +25,10 @@ class Interrupts:
         heeded = [each for each in _ENDING if signal.getsignal(each) is not signal.SIG_IGN]
         self._before = {each: signal.signal(each, self._came) for each in heeded}
 
+    def rearm(self) -> None:
+        """Take the next one for a first one again."""
+        self._seen = False
+
     def __exit__(self, *_: object) -> None:
         for each, before in self._before.items():
             signal.signal(each, before)

@@ -14,7 +14,21 @@ from exporter.assess import assess
 from exporter.model import Leaf, ProbeFailure, Target, Workload
 from exporter.run_record import RECORD_KEY, record_name
 from runbook.controllers import KEDA_PAUSED, KEDA_PAUSED_REPLICAS
-from runbook.effects import Ask, Change, Effect, EndSilence, Get, List, Look, Silence, Steps, T, Tell, Wait
+from runbook.effects import (
+    AfterInterrupt,
+    Ask,
+    Change,
+    Effect,
+    EndSilence,
+    Get,
+    List,
+    Look,
+    Silence,
+    Steps,
+    T,
+    Tell,
+    Wait,
+)
 from runbook.engine import Ending, Engine
 from runbook.events import Event
 from runbook.fence import workload_path
@@ -363,7 +377,7 @@ class Driver:
 
     cluster: MemoryCluster
     at: Mapping[int, Fault] = field(default_factory=dict)
-    says: bool | None = None
+    says: AfterInterrupt = AfterInterrupt.LEAVE
     """The operator's answer to every question."""
     effects: list[Effect] = field(default_factory=list)
     told: list[Event] = field(default_factory=list)

@@ -170,7 +170,7 @@ DRILLS = (
             _again("On another night, or now."),
         ),
         (
-            "The question: yes puts the workers back, no leaves them drained under the record.",
+            "The question: wait goes on, restore scales the workers up, leave keeps them drained under the record.",
             "Pods that were asked to end can't be called back: they finish their change, new ones start beside them.",
             "A second Ctrl-C leaves at once, and prints how to go on.",
         ),

@@ -19,7 +19,7 @@ from runbook import dry_run, planning, preconditions
 from runbook.alertmanager import Silences
 from runbook.driver import Driver
 from runbook.dry_run import Tried
-from runbook.effects import Change, Effect, Interrupted, Look, Steps, Tell, Wait
+from runbook.effects import AfterInterrupt, Change, Effect, Interrupted, Look, Steps, Tell, Wait
 from runbook.engine import Ending, Engine
 from runbook.events import Event
 from runbook.facts import Facts, Gatherer
@@ -124,7 +124,7 @@ class Command:
             self.looker,
             Wakeup((), client, clock),
             tell=self.told.append,
-            ask=lambda _question: self._chance.choice((True, True, False, None)),
+            ask=lambda _question: self._chance.choice(tuple(AfterInterrupt)),
             silences=Silences(None, clock, namespace="", alerts=(), by=self.order.user, warn=lambda _text: None),
         )
         self._steps = self._begin()

@@ -224,12 +224,12 @@ def test_a_person_types_the_commands_and_answers_the_runbooks_own_question(tmp_p
         assert shown.process.wait(timeout=PATIENT) == 0
 
 
-def test_ctrl_c_in_the_drain_is_asked_about_and_yes_makes_the_abort_needless(tmp_path: Path) -> None:
+def test_ctrl_c_in_the_drain_is_asked_about_and_restoring_makes_the_abort_needless(tmp_path: Path) -> None:
     with terminal(tmp_path, "--fault", "interrupted") as shown:
         shows(shown, "Step 1 of 3", PROMPT.strip())
         shown.type("runbook restart-build-service --yes\n")
-        shows(shown, "Put the workers back, without a restart?")
-        shown.type("y\n")
+        shows(shown, "scale the workers up, without a restart", "What now?")
+        shown.type("restore\n")
         shows(shown, "exit code 130", "Step 3 of 3")
 
 

@@ -20,7 +20,21 @@ from exporter.errors import ClusterError
 from exporter.probe import probe
 from runbook.alertmanager import Alertmanager, Silences
 from runbook.driver import Driver
-from runbook.effects import Ask, Change, EndSilence, Get, Interrupted, List, Look, Silence, Steps, Tell, Verb, Wait
+from runbook.effects import (
+    AfterInterrupt,
+    Ask,
+    Change,
+    EndSilence,
+    Get,
+    Interrupted,
+    List,
+    Look,
+    Silence,
+    Steps,
+    Tell,
+    Verb,
+    Wait,
+)
 from runbook.events import Event, Level, Remark
 from runbook.look import Looker
 from runbook.wakeup import Wakeup
@@ -38,25 +52,29 @@ class Bench:
     driver: Driver
     api: ScriptedApi
     told: list[Event] = field(default_factory=list)
-    asked: list[str] = field(default_factory=list)
+    asked: list[Ask] = field(default_factory=list)
+    warned: list[str] = field(default_factory=list)
 
 
 @contextmanager
-def bench(directory: Path, *script: Answer, says: bool | None = True, silences: bool = False) -> Iterator[Bench]:
+def bench(
+    directory: Path, *script: Answer, says: AfterInterrupt = AfterInterrupt.LEAVE, silences: bool = False
+) -> Iterator[Bench]:
     with scripted_api(*script) as api:
         connection = Connection.find(kubeconfig=api.kubeconfig(directory))
         client, clock = ClusterClient(connection), SystemClock()
         found = Bench.__new__(Bench)
         told: list[Event] = []
-        asked: list[str] = []
+        asked: list[Ask] = []
+        warned: list[str] = []
 
-        def ask(question: str) -> bool | None:
+        def ask(question: Ask) -> AfterInterrupt:
             asked.append(question)
             return says
 
         alerts = ("A",)
         alertmanager = Alertmanager(api.url, clock) if silences else None
-        silencing = Silences(alertmanager, clock, namespace="n", alerts=alerts, by="ann", warn=asked.append)
+        silencing = Silences(alertmanager, clock, namespace="n", alerts=alerts, by="ann", warn=warned.append)
         wakeup = Wakeup([], client, clock)
         driver = Driver(
             connection,
@@ -66,7 +84,7 @@ def bench(directory: Path, *script: Answer, says: bool | None = True, silences: 
             ask=ask,
             silences=silencing,
         )
-        found.__init__(driver, api, told, asked)  # type: ignore[misc]
+        found.__init__(driver, api, told, asked, warned)  # type: ignore[misc]
         yield found
         wakeup.close()
 
@@ -124,11 +142,12 @@ def test_events_are_told_and_need_no_answer(tmp_path: Path) -> None:
         assert here.told == [remark]
 
 
-@pytest.mark.parametrize("says", [True, False, None])
-def test_a_question_gets_the_operators_answer(tmp_path: Path, says: bool | None) -> None:  # noqa: FBT001
+@pytest.mark.parametrize("says", AfterInterrupt)
+def test_a_question_gets_the_operators_answer(tmp_path: Path, says: AfterInterrupt) -> None:
+    question = Ask(((AfterInterrupt.WAIT, "go on"), (AfterInterrupt.LEAVE, "leave")))
     with bench(tmp_path, says=says) as here:
-        assert here.driver.drive(one(Ask("really?"))) is says
-        assert here.asked == ["really?"]
+        assert here.driver.drive(one(question)) is says
+        assert here.asked == [question]
 
 
 def test_silences_are_made_and_ended_where_there_is_an_alertmanager(tmp_path: Path) -> None:

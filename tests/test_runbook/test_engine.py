@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from runbook.effects import Ask, Change, Effect, Wait
-from runbook.engine import Ending
+from runbook.effects import AfterInterrupt, Ask, Change, Effect, Wait
+from runbook.engine import AFTER_REQUEST, WHILE_DRAINING, Ending
 from runbook.events import Remark
 from runbook.fence import workload_path
 from runbook.outcomes import Outcome
@@ -474,9 +474,9 @@ def test_r12_a_second_run_is_refused_while_the_first_one_holds_the_lock(share: S
 @EVERYWHERE
 @pytest.mark.promise("P3", "verifying: abort", "restoring: abort")
 def test_ctrl_c_at_any_effect_ends_as_the_table_says(share: Share, figures: Figures) -> None:
-    """Asked what to do, somebody says yes or no, or nobody is there."""
+    """Asked what to do, somebody waits, restores or leaves; where nobody is there, it is left."""
     outcomes: dict[Outcome, int] = {}
-    for number, says in share.of(POINTS, (True, False, None)):
+    for number, says in share.of(POINTS, tuple(AfterInterrupt)):
         with named(number, says):
             cluster = MemoryCluster()
             ending = restart(cluster, number, interrupted, says=says)
@@ -484,7 +484,7 @@ def test_ctrl_c_at_any_effect_ends_as_the_table_says(share: Share, figures: Figu
             assert_told(cluster, ending)
             assert cluster.held() == set(), "the lock is released"
             assert ending.outcome in (Outcome.INTERRUPTED, Outcome.DONE)
-            if ending.outcome is Outcome.DONE or says:
+            if ending.outcome is Outcome.DONE or says is not AfterInterrupt.LEAVE:
                 assert cluster.replicas() == REPLICAS
                 assert cluster.record.run is None
             if number < writing("scale ") - 1:
@@ -514,26 +514,29 @@ def test_ctrl_c_before_the_drain_leaves_nothing_behind() -> None:
 @pytest.mark.promise("draining: abort")
 def test_ctrl_c_during_the_drain_asks_and_puts_the_workers_back_without_a_restart() -> None:
     cluster = MemoryCluster()
-    driver = Driver(cluster, {point(lambda effect: isinstance(effect, Wait)): interrupted}, says=True)
+    driver = Driver(cluster, {point(lambda effect: isinstance(effect, Wait)): interrupted}, says=AfterInterrupt.RESTORE)
     ending = driver.drive(engine(cluster).restart())
     assert ending.outcome is Outcome.INTERRUPTED
-    assert [e.question for e in driver.effects if isinstance(e, Ask)] == [
-        "Put the workers back, without a restart? Pods that are ending already go on to end"
-    ]
+    assert [e.choices for e in driver.effects if isinstance(e, Ask)] == [WHILE_DRAINING]
     assert cluster.restarts == 0
     assert_clean(cluster)
+
+
+def test_ctrl_c_during_the_drain_and_wait_changes_nothing() -> None:
+    cluster = MemoryCluster()
+    driver = Driver(cluster, {point(lambda effect: isinstance(effect, Wait)): interrupted}, says=AfterInterrupt.WAIT)
+    assert_done(cluster, driver.drive(engine(cluster).restart()))
+    assert len([effect for effect in driver.effects if isinstance(effect, Ask)]) == 1
 
 
 @pytest.mark.parametrize("number", [writing("restart ") + 1, writing("event RestartAsked")])
 @pytest.mark.promise("restarting: abort")
 def test_ctrl_c_once_the_restart_was_asked_for_waits_for_it_and_then_puts_the_workers_back(number: int) -> None:
     cluster = MemoryCluster()
-    driver = Driver(cluster, {number: interrupted}, says=True)
+    driver = Driver(cluster, {number: interrupted}, says=AfterInterrupt.RESTORE)
     ending = driver.drive(engine(cluster).restart())
     assert ending.outcome is Outcome.INTERRUPTED
-    questions = [effect.question for effect in driver.effects if isinstance(effect, Ask)]
-    assert len(questions) == 1
-    assert "is not undone" in questions[0]
+    assert [effect.choices for effect in driver.effects if isinstance(effect, Ask)] == [AFTER_REQUEST]
     assert cluster.restarts == 1
     assert cluster.sight().verified
     assert_clean(cluster)

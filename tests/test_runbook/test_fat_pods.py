@@ -16,7 +16,7 @@ from exporter.cluster.connection import Connection
 from exporter.probe import probe
 from runbook.alertmanager import Silences
 from runbook.driver import Driver
-from runbook.effects import List, Steps
+from runbook.effects import AfterInterrupt, List, Steps
 from runbook.facts import Gatherer
 from runbook.look import Looker
 from runbook.retrying import RetryingClient
@@ -65,7 +65,7 @@ def in_the_run(connection: Connection) -> Sequence[PodState]:
         Looker(a_target(), client, clock, partial(probe, clock=clock)),
         Wakeup([], client, clock),
         tell=lambda _: None,
-        ask=lambda _: None,
+        ask=lambda _: AfterInterrupt.LEAVE,
         silences=Silences(None, clock, namespace=NAMESPACE, alerts=(), by="ann", warn=lambda _: None),
     )
     return driver.drive(steps())

@@ -99,8 +99,12 @@ def test_interrupted_while_draining_and_asked_the_workers_are_put_back(drained: 
     ) as terminal:
         terminal.shows("2 pods not ended")
         terminal.process.send_signal(signal.SIGINT)
-        terminal.shows("Put the workers back, without a restart?")
-        terminal.type("y\n")
+        terminal.shows("What now?")
+        terminal.type("wait\n")
+        terminal.shows("the run goes on")
+        terminal.process.send_signal(signal.SIGINT)
+        waiting.until("it to ask again", lambda: terminal.text.count("What now?") >= 2)
+        terminal.type("restore\n")
         waiting.until("the workers to be put back", lambda: drained.replicas() == 2)
         busy.unlink()
         assert terminal.process.wait(60) == INTERRUPTED, terminal.text
