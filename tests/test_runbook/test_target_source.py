@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from exporter.configuration import TargetSection
 from runbook import cli
 from tests.field.record import case
 from tests.scripted_api import Answer, ScriptedApi, page, refusal, scripted_api
@@ -131,6 +132,41 @@ def test_a_release_that_gives_no_targets_is_told_with_its_name(answer: Answer, s
     assert result.exit_code == 2
     assert says in result.stderr
     assert "monitoring/prod" in result.stderr
+
+
+HOSTILE = (
+    "/etc/passwd",
+    "../../secrets/token",
+    "https://evil.example.org/x",
+    "file:///etc/passwd",
+    "$HOME",
+    "${CERTLAG_CONFIG}",
+    "$(reboot)",
+    "`reboot`",
+    "a; reboot",
+    "--kubeconfig=/tmp/x",
+    "a\nb",
+    "\x1b[2J",
+    "secret/token",
+    "",
+    {"from": "env"},
+)
+KEYS = list(TargetSection.model_json_schema(by_alias=True)["properties"])
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_whoever_writes_the_configuration_of_a_release_can_name_no_file_url_variable_secret_or_command(
+    key: str, tmp_path: Path
+) -> None:
+    for hostile in HOSTILE:
+        target = {"name": "vault", "workload": "statefulset/vault", key: [hostile] if key == "workers" else hostile}
+        with scripted_api(document(config_map(json.dumps({"targets": [target]})))) as api:
+            result = Laptop(tmp_path, api).run("restart", "vault", "--yes", "--release", RELEASE)
+            assert api.next_request().path == PATH
+            assert api.requests.empty(), "it is refused before anything else is asked"
+        assert (result.exit_code, result.stderr.count("\n")) == (2, 1), result.stderr
+        assert "\x1b" not in result.stderr
+        assert f"release {RELEASE}, certlag.yaml:1" in result.stderr
 
 
 @pytest.mark.parametrize(

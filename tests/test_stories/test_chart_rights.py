@@ -18,7 +18,11 @@ pytestmark = pytest.mark.cluster
 OPERATOR = "operator"
 WARNINGS = ("", "events", "", "", "list")
 """Used where a rollout is not over at once: they say why."""
-ROLES = ("certlag-runbook-build-service", "certlag-runbook-build-service-port-forward")
+ROLES = (
+    "certlag-runbook-build-service",
+    "certlag-runbook-build-service-port-forward",
+    "certlag-runbook-configuration",
+)
 
 
 def test_who_is_named_in_the_values_restarts_with_all_of_those_rights_and_no_others(
@@ -36,7 +40,7 @@ def test_who_is_named_in_the_values_restarts_with_all_of_those_rights_and_no_oth
     with api_proxy(cluster) as proxy:
         kubeconfig = proxy.kubeconfig(tmp_path, token, namespace)
         with operator(kubeconfig, tmp_path / "operator") as runbook:
-            ran = runbook.run("restart-build-service", "--yes", "--no-settle")
+            ran = runbook.run("restart-build-service", "--release", f"{namespace}/certlag", "--yes", "--no-settle")
             assert ran.code == 0, str(ran)
     asked = cluster.audit_events(f"system:serviceaccount:{namespace}:{OPERATOR}")
     codes = {event["responseStatus"]["code"] for event in asked if "responseStatus" in event}
