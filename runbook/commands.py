@@ -293,6 +293,9 @@ def _checks(way: Way, session: Session, target: Target, gathered: Gathered) -> t
     facts = gathered.facts
     to_check = (preconditions.rights,) if facts.denied else way.preconditions
     checks: tuple[Check, ...] = planning.that_matter(preconditions.check(to_check, facts, gathered.asked))
+    if session.options.workload is not None and target.workers:
+        text = "no exporter watches this run: if its workers stay at 0, the record says so, and no alert"
+        checks = (*checks, Check("unwatched", CheckResult.WARNED, text))
     if session.options.in_cluster and not facts.denied:
         path = cron_job_path(target, session.options.cron_job)
         checks = (*checks, is_there(path, gathered.cron_job))

@@ -22,6 +22,10 @@ RULES: tuple[Rule, ...] = (
         "--cron-job needs --in-cluster: only there a Job is made",
     ),
     (
+        lambda options: options.workload is not None and options.in_cluster,
+        "--in-cluster needs a configured target: only that has a CronJob",
+    ),
+    (
         lambda options: options.quiet and options.output is Output.JSON,
         "--quiet is for text: --output json always has every event",
     ),
