@@ -54,7 +54,8 @@ lock: env ## Take newer dependencies into the locks: of the environment, of imag
 	$(COMPILE) image/build.in --upgrade --output-file image/build.lock
 	$(COMPILE) release/sbom.in --upgrade --output-file release/sbom.lock
 
-mutants: env ## Damage the alerts' rules one piece at a time: their scenarios must notice (some minutes)
+mutants: env ## Damage the pure core and the alerts' rules one piece at a time: their tests must notice (half an hour)
+	$(BIN)/python -m tests.mutants $(MODULES)
 	$(BIN)/python -m alerts.mutants
 
 docs: env ## Write anew what is generated: parts of docs/, the alerts' rules, dashboard and chart values
