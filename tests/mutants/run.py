@@ -1,56 +1,33 @@
-"""Runs mutants, each in a process of its own, against the tests that concern its module.
+"""Runs mutants against the tests that concern their module, each in a process of its own.
 
-The tree on disk is not touched: the process imports the damaged module from memory. It is forked from one that has
-imported pytest and what others wrote, and nothing of ours, which saves most of the time of a start.
+pytest collects those tests once, and is forked for each mutant: so a mutant takes little more than what its tests take
+until one fails. The tree on disk is not touched. In the forked process only the damaged statement is executed again,
+and what it defines takes the place of what was there.
 """
 
 import ast
-import importlib.util
 import multiprocessing
 import os
+import resource
+import signal
 import sys
-import tempfile
-import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from importlib.abc import MetaPathFinder
-from importlib.machinery import ModuleSpec, SourceFileLoader
+from itertools import groupby
+from math import ceil
+from multiprocessing.connection import Connection
 from pathlib import Path
-from types import CodeType
+from types import FunctionType, ModuleType
 
 from tests.mutants.core import TESTS
 from tests.mutants.damage import Mutant, mutants
 
 ROOT = Path(__file__).parents[2]
 PROCESSES = 2
-DEADLINE = 60.0
-"""Seconds for the tests of a mutant, of which whole they take at most a few: a loop without end is noticed too."""
-IMPORTED = (
-    "bcrypt",
-    "click",
-    "cryptography.x509",
-    "h11",
-    "hypothesis",
-    "isal.isal_zlib",
-    "jinja2",
-    "kubernetes.client",
-    "kubernetes.config",
-    "msgspec",
-    "prometheus_client",
-    "pydantic",
-    "pytest",
-    "rich.live",
-    "urllib3",
-    "websocket",
-    "wsproto",
-    "yaml",
-)
-"""What tests and modules import of others."""
 OPTIONS = (
     # No cache, no summary and no figures of damaged code.
-    *("-p", "no:cacheprovider", "-p", "no:terminal", "-p", "no:xdist"),
+    *("-p", "no:cacheprovider", "-p", "no:terminal", "-p", "no:xdist", "--capture=no"),
     *("--override-ini", "addopts=--import-mode=importlib --strict-markers"),
     *("--exitfirst", "--hypothesis-profile", "mutants", "-m", "not proof"),
     # Hypothesis is imported before pytest could rewrite its asserts, which are not of interest.
@@ -68,15 +45,15 @@ class Verdict(Enum):
 
 @dataclass(frozen=True)
 class Tried:
-    """A mutant that was run, and the seconds that it took."""
+    """A mutant that was run, or none, and the seconds of a processor that it took."""
 
-    mutant: Mutant
+    mutant: Mutant | None
     verdict: Verdict
     seconds: float
 
 
 class TestsFailError(Exception):
-    """The tests of a module fail without any damage, so that they would kill every mutant."""
+    """The tests of a module fail, or cannot be collected, without any damage: they would kill every mutant."""
 
 
 def of_core(modules: Iterable[str] = TESTS) -> list[Mutant]:
@@ -84,77 +61,136 @@ def of_core(modules: Iterable[str] = TESTS) -> list[Mutant]:
     return [each for module in modules for each in mutants(module, (ROOT / module).read_text(encoding="utf-8"))]
 
 
-def tried(chosen: Sequence[Mutant]) -> Iterator[Tried]:
-    """Run mutants, some at once, and yield them in their order.
+def tried(chosen: Iterable[Mutant]) -> Iterator[Tried]:
+    """Run mutants, some at once, and yield each as it ends.
 
     Raises:
         TestsFailError: the tests of one of the modules fail as it is.
     """
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(list(IMPORTED))
-
-    def run(module: str, mutant: Mutant | None) -> tuple[Verdict, float]:
-        started = time.monotonic()
-        process = context.Process(target=_run_tests, args=(TESTS[module], mutant))
+    fresh = multiprocessing.get_context("spawn")
+    for module, its in groupby(sorted(chosen, key=lambda mutant: mutant.module), key=lambda mutant: mutant.module):
+        here, there = fresh.Pipe(duplex=False)
+        process = fresh.Process(target=_try_all, args=(TESTS[module], list(its), there))
         process.start()
-        process.join(DEADLINE)
-        if process.exitcode is None:
-            process.kill()
+        there.close()
+        first = _received(here)
+        if first is None or first.verdict is not Verdict.SURVIVED:
             process.join()
-            return Verdict.TIMED_OUT, time.monotonic() - started
-        verdict = Verdict.KILLED if process.exitcode else Verdict.SURVIVED
-        return verdict, time.monotonic() - started
-
-    def one(mutant: Mutant) -> Tried:
-        return Tried(mutant, *run(mutant.module, mutant))
-
-    with ThreadPoolExecutor(PROCESSES) as pool:
-        modules = sorted({mutant.module for mutant in chosen})
-        for module, (verdict, _) in zip(modules, pool.map(lambda module: run(module, None), modules), strict=True):
-            if verdict is not Verdict.SURVIVED:
-                raise TestsFailError(f"undamaged, {module} fails: {' '.join(TESTS[module])}")
-        yield from pool.map(one, chosen)
+            raise TestsFailError(f"undamaged, {module} fails: {' '.join(TESTS[module])}")
+        while (each := _received(here)) is not None:
+            yield each
+        process.join()
 
 
-def _run_tests(tests: Sequence[str], mutant: Mutant | None) -> None:
-    """Run tests in this process, which ends with pytest's exit code; all that is by chance is so by one seed."""
+def _received(results: "Connection[None, Tried]") -> Tried | None:
+    try:
+        return results.recv()
+    except EOFError:
+        return None
+
+
+def _try_all(tests: Sequence[str], chosen: Sequence[Mutant], results: "Connection[Tried, None]") -> None:
+    """Collect tests, and run them for each mutant; all that is by chance is so by one seed."""
     import hypothesis  # noqa: PLC0415 - not by whoever only lists mutants
     import pytest  # noqa: PLC0415
+
+    class Forked:
+        @pytest.hookimpl(tryfirst=True)
+        def pytest_runtestloop(self, session: pytest.Session) -> bool:
+            _fork_each(session, chosen, results)
+            return True
 
     nowhere = os.open(os.devnull, os.O_RDWR)
     for stream in range(3):
         os.dup2(nowhere, stream)
     os.chdir(ROOT)
     os.environ["CERTLAG_SEED"] = "1"
-    if mutant is not None:
-        sys.meta_path.insert(0, _Damaged(mutant))
     without = (hypothesis.Phase.explicit, hypothesis.Phase.generate)  # what fails need not be made smaller
     hypothesis.settings.register_profile("mutants", deadline=None, derandomize=True, database=None, phases=without)
-    sys.exit(pytest.main([*OPTIONS, *tests]))
+    pytest.main([*OPTIONS, *tests], plugins=[Forked()])
 
 
-class _Damaged(MetaPathFinder):
-    """Finds one module damaged."""
+def _fork_each(session: "pytest.Session", chosen: Sequence[Mutant], results: "Connection[Tried, None]") -> None:
+    """Run the tests of a session once undamaged, then for each mutant."""
+    if session.testsfailed:  # to be collected
+        return
+    running: dict[int, Mutant | None] = {_forked(session, None, resource.RLIM_INFINITY): None}
+    undamaged = _ended(running)
+    results.send(undamaged)
+    if undamaged.verdict is not Verdict.SURVIVED:
+        return
+    # A loop without end is noticed too.
+    limit = 2 + ceil(3 * undamaged.seconds)
+    for mutant in chosen:
+        while len(running) >= PROCESSES:
+            results.send(_ended(running))
+        running[_forked(session, mutant, limit)] = mutant
+    while running:
+        results.send(_ended(running))
 
-    def __init__(self, mutant: Mutant) -> None:
-        self._mutant = mutant
-        self._name = mutant.module.removesuffix(".py").replace("/", ".")
-        if self._name in sys.modules:
-            raise RuntimeError(f"{self._name} is imported already: it would not be damaged")
 
-    def find_spec(self, fullname: str, path: object = None, target: object = None) -> ModuleSpec | None:
-        if fullname != self._name:
-            return None
-        file = str(ROOT / self._mutant.module)
-        return importlib.util.spec_from_file_location(fullname, file, loader=_Loader(fullname, file, self._mutant))
+def _forked(session: "pytest.Session", mutant: Mutant | None, limit: int) -> int:
+    """Run the tests in a process of their own, with at most so many seconds of a processor; return its id."""
+    if (pid := os.fork()) != 0:
+        return pid
+    code = 1
+    try:
+        resource.setrlimit(resource.RLIMIT_CPU, (limit, limit))
+        if mutant is not None:
+            damage(sys.modules[mutant.module.removesuffix(".py").replace("/", ".")], mutant)
+        for item, following in zip(session.items, [*session.items[1:], None], strict=True):
+            session.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+            if session.testsfailed:
+                break
+        code = 1 if session.testsfailed else 0
+    finally:
+        os._exit(code)  # nothing of the session is to be ended twice
 
 
-class _Loader(SourceFileLoader):
-    def __init__(self, fullname: str, path: str, mutant: Mutant) -> None:
-        super().__init__(fullname, path)
-        self._mutant = mutant
+def _ended(running: dict[int, Mutant | None]) -> Tried:
+    """Wait for one of the processes, and say what came of it."""
+    pid, status, used = os.wait4(-1, 0)
+    if os.WIFSIGNALED(status) and os.WTERMSIG(status) in (signal.SIGXCPU, signal.SIGKILL):
+        verdict = Verdict.TIMED_OUT
+    else:
+        verdict = Verdict.KILLED if status else Verdict.SURVIVED
+    return Tried(running.pop(pid), verdict, used.ru_utime + used.ru_stime)
 
-    def get_code(self, fullname: str) -> CodeType:
-        """Compile the damaged source, past what bytecode there is."""
-        source = Path(self.path).read_text(encoding="utf-8")
-        return compile(self._mutant.damaged(source), self.path, "exec", dont_inherit=True)
+
+def damage(module: ModuleType, mutant: Mutant) -> None:
+    """Damage a module that is imported already, also for those who have imported names of it.
+
+    Functions and methods get other code, so that they stay the same objects. Constants are put into every module that
+    has the old one by its name. What the module makes of constants further down is made again.
+    """
+    tree = mutant.damaged(Path(str(module.__file__)).read_text(encoding="utf-8"))
+    _, index = mutant.place[0]
+    below = tree.body[index or 0 :]
+    again = [below[0], *(statement for statement in below[1:] if isinstance(statement, ast.Assign))]
+    names = dict(vars(module))
+    exec(compile(ast.Module(again, []), str(module.__file__), "exec", dont_inherit=True), names)  # noqa: S102
+    for name, new in names.items():
+        old = vars(module).get(name)
+        if new is old or name == "__builtins__":
+            continue
+        if isinstance(old, FunctionType) and isinstance(new, FunctionType):
+            _recode(old, new)
+        elif isinstance(old, type) and isinstance(new, type):
+            _recode_class(old, new)
+        else:
+            for other in list(sys.modules.values()):
+                if getattr(other, "__dict__", {}).get(name) is old:
+                    vars(other)[name] = new
+
+
+def _recode(old: FunctionType, new: FunctionType) -> None:
+    old.__code__, old.__defaults__, old.__kwdefaults__ = new.__code__, new.__defaults__, new.__kwdefaults__
+
+
+def _recode_class(old: type, new: type) -> None:
+    for name, its in vars(new).items():
+        was = vars(old).get(name)
+        if isinstance(its, property) and isinstance(was, property):
+            its, was = its.fget, was.fget  # noqa: PLW2901
+        if isinstance(its, FunctionType) and isinstance(was, FunctionType):
+            _recode(was, its)
