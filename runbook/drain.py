@@ -64,7 +64,7 @@ def drain_progress(
     live = tuple(pod for pod in mine if not pod.terminal)
     if why := _why_not_yet(worker, owned, live):
         return Draining(worker.workload, why, live)
-    return Drained(worker.workload, tuple(pod for pod in mine if pod.terminal))
+    return Drained(worker.workload, mine)
 
 
 def _why_not_yet(worker: WorkloadView, owned: Iterable[ReplicaSetView], live: tuple[PodState, ...]) -> str | None:

@@ -108,6 +108,7 @@ def test_a_pod_of_somebody_else_with_the_same_labels_is_not_waited_for() -> None
         (a_deployment(WORKER, 0, status={"terminatingReplicas": 1}), None, "its status still counts pods"),
         (None, [a_replica_set(WORKER, replicas=1)], "ReplicaSet worker-new is not at 0 yet"),
         (None, [a_replica_set(WORKER, replicas=0, status={"replicas": 1})], "ReplicaSet worker-new is not at 0 yet"),
+        (None, [a_replica_set(WORKER, replicas=1, status={"replicas": 0})], "ReplicaSet worker-new is not at 0 yet"),
         (
             None,
             [a_replica_set(WORKER, replicas=0, metadata={"generation": 3})],

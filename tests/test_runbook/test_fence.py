@@ -69,12 +69,25 @@ def test_under_our_own_fence_it_is_written() -> None:
     assert replicas(cluster) == 0
 
 
+def test_under_our_own_fence_the_lock_is_not_asked() -> None:
+    cluster = fenced()
+    change(cluster, confirm=not_ours)
+    assert replicas(cluster) == 0
+
+
+def test_without_a_fence_of_ours_another_is_replaced() -> None:
+    cluster = fenced("run-1/1")
+    mark = {"metadata": {"annotations": {"certlag.dev/run": "run-1/2"}}}
+    assert change(cluster, make=lambda view: fence.patch(view, "fence", mark), fence=None).fence == "run-1/2"
+
+
 def test_what_is_so_already_is_not_written() -> None:
     cluster = fenced()
     change(cluster)
     driver = Driver(cluster)
     uid = cluster.workload(WORKER)["metadata"]["uid"]
-    driver.drive(fence.change(WORKER, to_zero, uid=uid, fence="run-1/1", lock=NoLock(), confirm=nothing))
+    steps = fence.change(WORKER, to_zero, uid=uid, fence="run-1/1", lock=NoLock(), confirm=nothing)
+    assert driver.drive(steps).replicas == 0
     assert not any(isinstance(effect, Change) for effect in driver.effects)
 
 
@@ -120,8 +133,9 @@ def test_after_a_conflict_record_and_lock_are_read_again_before_another_try() ->
 
 def test_a_fence_that_somebody_took_off_is_contested() -> None:
     cluster = MemoryCluster()
-    with pytest.raises(fence.ContestedError, match=r"its annotation certlag.dev/run was removed"):
+    with pytest.raises(fence.ContestedError, match=r"its annotation certlag.dev/run was removed") as raised:
         change(cluster)
+    assert raised.value.contest.workload == WORKER
     with pytest.raises(LostError, match="taken over"):
         change(cluster, confirm=not_ours)
 
@@ -149,7 +163,8 @@ def test_a_write_whose_answer_was_lost_is_found_done() -> None:
 def test_a_write_that_is_refused_for_good_is_an_error() -> None:
     cluster = fenced()
     with pytest.raises(ClusterError, match="negative"):
-        change(cluster, make=lambda view: fence.patch(view, "x", {"spec": {"replicas": -1}}))
+        refused = {"spec": {"replicas": -1}}
+        change(cluster, make=lambda view: fence.patch(view, "x", refused), confirm=not_ours)
 
 
 def test_the_first_fence_is_put_on_only_after_the_lock_was_confirmed() -> None:
@@ -164,3 +179,43 @@ def test_the_first_fence_is_put_on_only_after_the_lock_was_confirmed() -> None:
 
 def test_namespaces_do_not_mix() -> None:
     assert fence.workload_path(WORKER).startswith(f"/apis/apps/v1/namespaces/{NAMESPACE}/")
+
+
+def mark_other(cluster: MemoryCluster, mark: str | None, confirm: Any = nothing) -> list[Change]:
+    """Mark an object as one that is no workload; return what was written."""
+    driver = Driver(cluster)
+    driver.drive(fence.mark_other(PATH, mark, lock=NoLock(), confirm=confirm))
+    return [effect for effect in driver.effects if isinstance(effect, Change)]
+
+
+@pytest.mark.parametrize("annotations", [{}, None])
+def test_any_object_is_fenced_once_at_the_version_that_was_read(annotations: dict[str, str] | None) -> None:
+    cluster = MemoryCluster()
+    cluster.api.edit(PATH, {"metadata": {"annotations": annotations}})
+    version = cluster.workload(WORKER)["metadata"]["resourceVersion"]
+    (written,) = mark_other(cluster, "run-1/1")
+    assert written.what == f"fence deployments/{WORKER.name}"
+    assert written.body["metadata"]["resourceVersion"] == version
+    assert cluster.workload(WORKER)["metadata"]["annotations"]["certlag.dev/run"] == "run-1/1"
+    assert mark_other(cluster, "run-1/1") == []
+
+
+def test_the_mark_is_taken_off_again() -> None:
+    cluster = fenced()
+    (written,) = mark_other(cluster, None)
+    assert written.what == f"take the mark off deployments/{WORKER.name}"
+    assert cluster.marks() == set()
+    assert mark_other(cluster, None) == []
+
+
+def test_what_is_gone_needs_no_fence() -> None:
+    cluster = MemoryCluster()
+    cluster.api.delete(PATH)
+    assert mark_other(cluster, "run-1/1") == []
+
+
+def test_no_object_is_fenced_without_the_lock() -> None:
+    cluster = MemoryCluster()
+    with pytest.raises(LostError, match="taken over"):
+        mark_other(cluster, "run-1/1", confirm=not_ours)
+    assert cluster.marks() == set()
