@@ -4,10 +4,13 @@ import argparse
 import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 from tests.mutants.core import EQUIVALENT, TESTS
 from tests.mutants.run import Tried, Verdict, of_core, tried
 from tests.sampling import Dice
+
+SURVIVED = "survived: "
 
 
 def main() -> int:
@@ -15,10 +18,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.mutants", description=__doc__)
     parser.add_argument("modules", nargs="*", metavar="MODULE", help=f"only of these: {', '.join(TESTS)}")
     parser.add_argument("--sample", type=int, metavar="N", help="only so many, chosen by CERTLAG_SEED")
-    parser.add_argument("--like", default="", metavar="TEXT", help="only those whose name has this text")
+    parser.add_argument("--again", type=Path, metavar="FILE", help="only those that survived, by an earlier output")
     parser.add_argument("--list", action="store_true", help="only name them")
     asked = parser.parse_args()
-    every = [each for each in of_core(asked.modules or TESTS) if str(each) not in EQUIVALENT and asked.like in str(each)]
+    every = [each for each in of_core(asked.modules or TESTS) if str(each) not in EQUIVALENT]
+    if asked.again is not None:
+        survived = {line.removeprefix(SURVIVED) for line in asked.again.read_text(encoding="utf-8").splitlines()}
+        every = [each for each in every if str(each) in survived]
     dice = Dice()
     chosen = every if asked.sample is None else dice.sample(every, asked.sample)
     if asked.list:
@@ -28,7 +34,7 @@ def main() -> int:
     for each in tried(chosen):
         results.append(each)
         if each.verdict is Verdict.SURVIVED:
-            print(f"survived: {each.mutant}", flush=True)
+            print(f"{SURVIVED}{each.mutant}", flush=True)
     print(table(results))
     killed = sum(each.verdict is not Verdict.SURVIVED for each in results)
     minutes = (time.monotonic() - started) / 60

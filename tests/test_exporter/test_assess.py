@@ -108,7 +108,7 @@ def test_a_certificate_that_does_not_exist_makes_nothing_stale() -> None:
 
 def test_before_the_first_probe_ended_a_pod_counts_nowhere() -> None:
     use = judged(a_subject(a_use(a_view(None, None))))
-    assert use.pods[0].verdict is Verdict.PENDING
+    assert (use.pods[0].verdict, use.pods[0].reason) == (Verdict.PENDING, Reason.FIRST_PROBE_PENDING)
     assert (use.state, use.needs_restart, use.issuer_changed) == (None, None, None)
 
 
@@ -269,6 +269,13 @@ def test_renewal_due_when_its_time_has_passed_and_nothing_was_renewed() -> None:
     assert (use.state, use.needs_restart) == (WindowState.RENEWAL_DUE, False)
 
 
+def test_renewal_disabled_goes_before_renewal_due_and_after_needs_restart() -> None:
+    certificate, now = a_certificate(renewal_disabled=True), RENEWED_AT + timedelta(minutes=1)
+    assert judged(presenting("first", revision=1, certificate=certificate), now).state is WindowState.RENEWAL_DISABLED
+    certificate = a_certificate(2, renewal_disabled=True)
+    assert judged(presenting("first", certificate=certificate)).state is WindowState.NEEDS_RESTART
+
+
 def test_needs_restart_goes_before_renewal_due() -> None:
     now = RENEWED_AT + LIFETIME - WINDOW
     view = a_view(None, an_observation(a_leaf("first", not_after=now + timedelta(days=9))))
@@ -317,6 +324,11 @@ def test_without_a_running_pod_nothing_needs_a_restart() -> None:
         (None, None, timedelta(days=30)),
         (timedelta(days=90), None, timedelta(days=30)),
         (timedelta(hours=1), 25, timedelta(hours=1)),
+        (timedelta(0), 25, timedelta(days=22.5)),
+        (None, 0, timedelta(days=30)),
+        (None, 1, timedelta(days=0.9)),
+        (None, 99, timedelta(days=89.1)),
+        (None, 100, timedelta(days=30)),
     ],
 )
 def test_the_window_is_the_effective_renew_before(
@@ -389,6 +401,15 @@ def test_start_time_is_a_guess_with_two_minutes_of_doubt(started: timedelta, tol
     subject = a_subject(a_use(a_view(pod), evidence=Evidence.START_TIME), revision=2)
     assert verdict(subject) == told
     assert judged(subject).needs_restart is None
+
+
+@pytest.mark.parametrize(("revision", "started_at"), [(None, RENEWED_AT), (2, None)])
+def test_nothing_is_guessed_while_nothing_was_issued_or_nothing_has_started(
+    revision: int | None, started_at: datetime | None
+) -> None:
+    pod = a_pod("pod", a_container(started_at=started_at))
+    subject = a_subject(a_use(a_view(pod), evidence=Evidence.START_TIME), revision=revision)
+    assert verdict(subject)[0] is Verdict.UNKNOWN
 
 
 @case(
