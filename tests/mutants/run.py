@@ -20,6 +20,9 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from types import FunctionType, ModuleType
 
+import hypothesis
+import pytest
+
 from tests.mutants.core import TESTS
 from tests.mutants.damage import Mutant, mutants
 
@@ -91,8 +94,6 @@ def _received(results: "Connection[None, Tried]") -> Tried | None:
 
 def _try_all(tests: Sequence[str], chosen: Sequence[Mutant], results: "Connection[Tried, None]") -> None:
     """Collect tests, and run them for each mutant; all that is by chance is so by one seed."""
-    import hypothesis  # noqa: PLC0415 - not by whoever only lists mutants
-    import pytest  # noqa: PLC0415
 
     class Forked:
         @pytest.hookimpl(tryfirst=True)
@@ -110,7 +111,7 @@ def _try_all(tests: Sequence[str], chosen: Sequence[Mutant], results: "Connectio
     pytest.main([*OPTIONS, *tests], plugins=[Forked()])
 
 
-def _fork_each(session: "pytest.Session", chosen: Sequence[Mutant], results: "Connection[Tried, None]") -> None:
+def _fork_each(session: pytest.Session, chosen: Sequence[Mutant], results: "Connection[Tried, None]") -> None:
     """Run the tests of a session once undamaged, then for each mutant."""
     if session.testsfailed:  # to be collected
         return
@@ -129,7 +130,7 @@ def _fork_each(session: "pytest.Session", chosen: Sequence[Mutant], results: "Co
         results.send(_ended(running))
 
 
-def _forked(session: "pytest.Session", mutant: Mutant | None, limit: int) -> int:
+def _forked(session: pytest.Session, mutant: Mutant | None, limit: int) -> int:
     """Run the tests in a process of their own, with at most so many seconds of a processor; return its id."""
     if (pid := os.fork()) != 0:
         return pid

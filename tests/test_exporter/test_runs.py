@@ -87,6 +87,12 @@ def test_what_is_no_record_is_refused(text: str) -> None:
         parse(KEY, text)
 
 
+def test_the_greatest_numbers_of_kubernetes_are_read() -> None:
+    run = parse(KEY, document(run={**OPEN, "workers": {"deployment/worker": 2**31 - 1}, "epoch": 2**63 - 1})).run
+    assert run is not None
+    assert (run.workers, run.epoch) == ((("deployment/worker", 2147483647),), 9223372036854775807)
+
+
 @pytest.mark.fault("F44")
 @given(
     st.recursive(

@@ -10,9 +10,7 @@ from tests.sampling import Dice
 SAMPLE = 12
 
 
-@pytest.mark.parametrize(
-    "sample", [SAMPLE, pytest.param(None, marks=[pytest.mark.proof, pytest.mark.long], id="all")]
-)
+@pytest.mark.parametrize("sample", [SAMPLE, pytest.param(None, marks=[pytest.mark.proof, pytest.mark.long], id="all")])
 def test_damage_to_the_core_is_noticed(sample: int | None, figures: Figures) -> None:
     every, dice = [each for each in of_core() if str(each) not in EQUIVALENT], Dice()
     chosen = every if sample is None else dice.sample(every, sample)

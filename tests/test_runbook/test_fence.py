@@ -161,9 +161,8 @@ def test_a_write_whose_answer_was_lost_is_found_done() -> None:
 
 
 def test_a_write_that_is_refused_for_good_is_an_error() -> None:
-    cluster = fenced()
+    cluster, refused = fenced(), {"spec": {"replicas": -1}}
     with pytest.raises(ClusterError, match="negative"):
-        refused = {"spec": {"replicas": -1}}
         change(cluster, make=lambda view: fence.patch(view, "x", refused), confirm=not_ours)
 
 
