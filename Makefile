@@ -54,7 +54,7 @@ lock: env ## Take newer dependencies into the locks: of the environment, of imag
 	$(COMPILE) image/build.in --upgrade --output-file image/build.lock
 	$(COMPILE) release/sbom.in --upgrade --output-file release/sbom.lock
 
-mutants: env ## Damage the pure core and the alerts' rules one piece at a time: their tests must notice (half an hour)
+mutants: env ## Damage the pure core and the alerts' rules one piece at a time: their tests must notice
 	$(BIN)/python -m tests.mutants $(MODULES)
 	$(BIN)/python -m alerts.mutants
 

@@ -1,31 +1,31 @@
-"""`python -m tests.mutants`: damages the pure core one piece at a time, and says whether its tests notice."""
+"""`python -m tests.mutants`: damages the pure core one piece at a time, and says whether its tests notice.
+
+Those that no test noticed when all were last run are known (`tests/mutants/survivors.txt`); another one is a failure.
+"""
 
 import argparse
 import sys
 import time
 from collections.abc import Sequence
-from pathlib import Path
 
-from tests.mutants.core import EQUIVALENT, TESTS
+from tests.mutants.core import TESTS, known_survivors, write_survivors
 from tests.mutants.run import Tried, Verdict, of_core, tried
 from tests.sampling import Dice
 
-SURVIVED = "survived: "
-
 
 def main() -> int:
-    """Run all mutants, or some; 0 if each was noticed."""
+    """Run all mutants, or some; 0 if each was noticed that is not known for a survivor."""
     parser = argparse.ArgumentParser(prog="python -m tests.mutants", description=__doc__)
     parser.add_argument("modules", nargs="*", metavar="MODULE", help=f"only of these: {', '.join(TESTS)}")
     parser.add_argument("--sample", type=int, metavar="N", help="only so many, chosen by CERTLAG_SEED")
-    parser.add_argument("--again", type=Path, metavar="FILE", help="only those that survived, by an earlier output")
+    parser.add_argument("--survivors", action="store_true", help="only those that are known for survivors")
+    parser.add_argument("--write", action="store_true", help="take those that survive for the known ones")
     parser.add_argument("--list", action="store_true", help="only name them")
     asked = parser.parse_args()
-    every = [each for each in of_core(asked.modules or TESTS) if str(each) not in EQUIVALENT]
-    if asked.again is not None:
-        survived = {line.removeprefix(SURVIVED) for line in asked.again.read_text(encoding="utf-8").splitlines()}
-        every = [each for each in every if str(each) in survived]
-    dice = Dice()
+    if asked.write and asked.sample is not None:
+        parser.error("--write takes the survivors of a full run, so without --sample")
+    modules, known, dice = asked.modules or [*TESTS], known_survivors(), Dice()
+    every = [each for each in of_core(modules) if not asked.survivors or str(each) in known]
     chosen = every if asked.sample is None else dice.sample(every, asked.sample)
     if asked.list:
         print(*chosen, sep="\n")
@@ -34,13 +34,17 @@ def main() -> int:
     for each in tried(chosen):
         results.append(each)
         if each.verdict is Verdict.SURVIVED:
-            print(f"{SURVIVED}{each.mutant}", flush=True)
+            print(f"survived{'' if str(each.mutant) in known else ', new'}: {each.mutant}", flush=True)
     print(table(results))
-    killed = sum(each.verdict is not Verdict.SURVIVED for each in results)
+    survived = {str(each.mutant) for each in results if each.verdict is Verdict.SURVIVED}
     minutes = (time.monotonic() - started) / 60
     by = f", {dice}" if asked.sample is not None else ""
+    killed = len(results) - len(survived)
     print(f"mutants killed: {killed}/{len(results)} (of {len(every)}{by}) in {minutes:.1f} minutes")
-    return 0 if killed == len(results) else 1
+    if asked.write:
+        write_survivors(survived, modules)
+        return 0
+    return 0 if survived <= known else 1
 
 
 def table(results: Sequence[Tried]) -> str:

@@ -1,6 +1,7 @@
-"""The pure core: its modules, the tests that run for each mutant of one, and the mutants that are no damage."""
+"""The pure core: its modules, the tests that run for each mutant of one, and the mutants that none of them notices."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 
 _SERVED = "tests/field/test_who_serves_a_certificate.py"
 TESTS: Mapping[str, Sequence[str]] = {
@@ -11,9 +12,21 @@ TESTS: Mapping[str, Sequence[str]] = {
     "runbook/drain.py": ("tests/test_runbook/test_drain.py",),
     "runbook/rollout.py": ("tests/test_runbook/test_rollout.py",),
     "runbook/fence.py": ("tests/test_runbook/test_fence.py",),
-    "runbook/engine.py": ("tests/test_runbook/test_endings.py",),
+    "runbook/engine.py": ("tests/test_runbook/test_endings.py", "tests/test_runbook/test_engine.py"),
 }
 """Below the root; from the quickest."""
 
-EQUIVALENT: Mapping[str, str] = {}
-"""The names of mutants that are no damage, each with the reason."""
+SURVIVORS = Path(__file__).parent / "survivors.txt"
+"""The names of mutants that no test noticed when all were run: some are no damage, others want a test."""
+
+
+def known_survivors() -> frozenset[str]:
+    """Return the names in `SURVIVORS`."""
+    return frozenset(SURVIVORS.read_text(encoding="utf-8").splitlines())
+
+
+def write_survivors(names: Iterable[str], modules: Iterable[str]) -> None:
+    """Take the survivors of a full run of some modules for the known ones; those of other modules stay."""
+    run = tuple(f"{module} " for module in modules)
+    others = {name for name in known_survivors() if not name.startswith(run)}
+    SURVIVORS.write_text("".join(f"{name}\n" for name in sorted({*others, *names})), encoding="utf-8")
