@@ -87,8 +87,8 @@ class _Finder:
         is_condition = bool(place) and place[-1][0] in CONDITIONS
         for way, piece, name in self._pieces(node, function, is_condition=is_condition):
             yield Mutant(self.module, function.removesuffix(" -> bool"), name, (*place, *way), piece)
-        for way, child in _children(node):
-            yield from self.below(child, (*place, way), _named(child, function))
+        for step, child in _children(node):
+            yield from self.below(child, (*place, step), _named(child, function))
 
     def _pieces(self, node: ast.AST, function: str, *, is_condition: bool) -> Iterator[Piece]:
         yield from _conditions(node)
@@ -179,8 +179,7 @@ def _statements(node: ast.AST, function: str) -> Iterator[Piece]:
             | ast.Assign([ast.Attribute() | ast.Subscript() | ast.Tuple([ast.Attribute() | ast.Subscript(), *_])])
         ):
             # Not taken out: what yields nothing any more would be no generator.
-            piece = ast.If(ast.Constant(value=False), [node], [])
-            yield (), piece, f"without {_text(node)}"
+            yield (), ast.If(ast.Constant(value=False), [node], []), f"without {_text(node)}"
         case ast.ExceptHandler(ast.Tuple(kinds)):
             for index, kind in enumerate(kinds):
                 yield (("type", None), ("elts", index)), ast.Tuple([], ast.Load()), f"not caught: {_text(kind)}"

@@ -23,7 +23,7 @@ from types import FunctionType, ModuleType
 import hypothesis
 import pytest
 
-from tests.mutants.core import TESTS
+from tests.mutants.core import LISTED, TESTS
 from tests.mutants.damage import Mutant, mutants
 
 ROOT = Path(__file__).parents[2]
@@ -48,9 +48,9 @@ class Verdict(Enum):
 
 @dataclass(frozen=True)
 class Tried:
-    """A mutant that was run, or none, and the seconds of a processor that it took."""
+    """A mutant that was run, and the seconds of a processor that it took."""
 
-    mutant: Mutant | None
+    mutant: Mutant
     verdict: Verdict
     seconds: float
 
@@ -59,7 +59,7 @@ class TestsFailError(Exception):
     """The tests of a module fail, or cannot be collected, without any damage: they would kill every mutant."""
 
 
-def of_core(modules: Iterable[str] = TESTS) -> list[Mutant]:
+def of_core(modules: Iterable[str] = LISTED) -> list[Mutant]:
     """Return the mutants of modules of the pure core."""
     return [each for module in modules for each in mutants(module, (ROOT / module).read_text(encoding="utf-8"))]
 
@@ -72,17 +72,18 @@ def tried(chosen: Iterable[Mutant]) -> Iterator[Tried]:
     """
     fresh = multiprocessing.get_context("spawn")
     for module, its in groupby(sorted(chosen, key=lambda mutant: mutant.module), key=lambda mutant: mutant.module):
+        these = list(its)
         here, there = fresh.Pipe(duplex=False)
-        process = fresh.Process(target=_try_all, args=(TESTS[module], list(its), there))
+        process = fresh.Process(target=_try_all, args=(TESTS[module], these, there))
         process.start()
         there.close()
-        first = _received(here)
-        if first is None or first.verdict is not Verdict.SURVIVED:
-            process.join()
-            raise TestsFailError(f"undamaged, {module} fails: {' '.join(TESTS[module])}")
+        ended = 0
         while (each := _received(here)) is not None:
+            ended += 1
             yield each
         process.join()
+        if ended < len(these):
+            raise TestsFailError(f"{module} undamaged: do all pass? {' '.join(TESTS[module])}")
 
 
 def _received(results: "Connection[None, Tried]") -> Tried | None:
@@ -115,19 +116,19 @@ def _fork_each(session: pytest.Session, chosen: Sequence[Mutant], results: "Conn
     """Run the tests of a session once undamaged, then for each mutant."""
     if session.testsfailed:  # to be collected
         return
-    running: dict[int, Mutant | None] = {_forked(session, None, resource.RLIM_INFINITY): None}
-    undamaged = _ended(running)
-    results.send(undamaged)
-    if undamaged.verdict is not Verdict.SURVIVED:
+    _forked(session, None, resource.RLIM_INFINITY)
+    _, undamaged, seconds = _ended()
+    if undamaged is not Verdict.SURVIVED:
         return
-    # A loop without end is noticed too.
-    limit = 2 + ceil(3 * undamaged.seconds)
-    for mutant in chosen:
-        while len(running) >= PROCESSES:
-            results.send(_ended(running))
-        running[_forked(session, mutant, limit)] = mutant
-    while running:
-        results.send(_ended(running))
+    limit = 2 + ceil(3 * seconds)  # a loop without end is noticed too
+    running: dict[int, Mutant] = {}
+    waiting = [*reversed(chosen)]
+    while waiting or running:
+        while waiting and len(running) < PROCESSES:
+            mutant = waiting.pop()
+            running[_forked(session, mutant, limit)] = mutant
+        pid, verdict, seconds = _ended()
+        results.send(Tried(running.pop(pid), verdict, seconds))
 
 
 def _forked(session: pytest.Session, mutant: Mutant | None, limit: int) -> int:
@@ -148,14 +149,14 @@ def _forked(session: pytest.Session, mutant: Mutant | None, limit: int) -> int:
         os._exit(code)  # nothing of the session is to be ended twice
 
 
-def _ended(running: dict[int, Mutant | None]) -> Tried:
-    """Wait for one of the processes, and say what came of it."""
+def _ended() -> tuple[int, Verdict, float]:
+    """Wait for one of the processes; return its id, what came of it, and its seconds of a processor."""
     pid, status, used = os.wait4(-1, 0)
     if os.WIFSIGNALED(status) and os.WTERMSIG(status) in (signal.SIGXCPU, signal.SIGKILL):
         verdict = Verdict.TIMED_OUT
     else:
         verdict = Verdict.KILLED if status else Verdict.SURVIVED
-    return Tried(running.pop(pid), verdict, used.ru_utime + used.ru_stime)
+    return pid, verdict, used.ru_utime + used.ru_stime
 
 
 def damage(module: ModuleType, mutant: Mutant) -> None:

@@ -8,7 +8,7 @@ import pytest
 from exporter.assess import assess, assess_certificate, window
 from exporter.issued import issued
 from exporter.judgement import Assessment, PodView, Reason, Subject, UseAssessment, Verdict, WindowState
-from exporter.model import Evidence, Issued, IssuedChain, IssuedEvidence, ObjectKey, ProbeFailure
+from exporter.model import Evidence, InitContainer, Issued, IssuedChain, IssuedEvidence, ObjectKey, Pod, ProbeFailure
 from tests import pki
 from tests.builders import (
     ISSUED_AT,
@@ -110,6 +110,17 @@ def test_before_the_first_probe_ended_a_pod_counts_nowhere() -> None:
     use = judged(a_subject(a_use(a_view(None, None))))
     assert (use.pods[0].verdict, use.pods[0].reason) == (Verdict.PENDING, Reason.FIRST_PROBE_PENDING)
     assert (use.state, use.needs_restart, use.issuer_changed) == (None, None, None)
+    request = a_request(issued=IssuedChain(a_leaf("first"), authorities=(ROOT.der,)))
+    assert judged(a_subject(a_use(a_view(None, None)), requests=(request,))).issuer_changed is None
+
+
+def test_what_is_of_an_earlier_revision_is_stale_also_while_the_issued_one_is_not_known() -> None:
+    unready = a_certificate(2, ready=False)
+    former = {a_leaf("first").fingerprint_sha256: 1}
+    subject = presenting("first", certificate=unready, requests=(), former=former)
+    assert verdict(subject) == (Verdict.STALE, Reason.EARLIER_REVISION)
+    assert judged(subject).deadline == a_leaf("first").not_after
+    assert verdict(replace(subject, former={})) == (Verdict.UNKNOWN, Reason.ISSUED_NOT_KNOWN)
 
 
 def test_a_pod_that_never_answered_is_unknown() -> None:
@@ -215,6 +226,79 @@ def test_a_configured_port_that_presents_another_certificate_of_the_pod_is_unkno
     assert verdict(a_subject(a_use(view), revision=2)) == (Verdict.UNKNOWN, Reason.PRESENTS_SIBLING)
 
 
+SIBLING = a_leaf("sibling")
+"""Issued by another Certificate of the same pod, for the same name."""
+
+
+@pytest.mark.parametrize(
+    ("failure", "told"),
+    [
+        (ProbeFailure.NOT_TLS, Verdict.UNPROBED),
+        (ProbeFailure.CONNECTION_REFUSED, Verdict.UNPROBED),
+        (ProbeFailure.CONNECTION_RESET, Verdict.UNPROBED),
+        (ProbeFailure.TIMEOUT, Verdict.UNKNOWN),
+    ],
+)
+def test_a_port_without_tls_beside_one_of_another_certificate_serves_neither(
+    failure: ProbeFailure, told: Verdict
+) -> None:
+    seen = (an_observation(SIBLING), an_observation(failure=failure))
+    view = a_view(None, *seen, siblings=frozenset({SIBLING.fingerprint_sha256}))
+    assert verdict(discovered(view))[0] is told
+
+
+@pytest.mark.parametrize(
+    ("certificate", "port", "told"),
+    [
+        (KEY.name, 1234, (Verdict.UNKNOWN, Reason.PRESENTS_SIBLING)),
+        (KEY.name, None, (Verdict.UNKNOWN, Reason.PRESENTS_SIBLING)),
+        (None, 1234, (Verdict.UNPROBED, Reason.PRESENTS_SIBLING)),
+        (None, None, (Verdict.UNPROBED, Reason.PRESENTS_SIBLING)),
+    ],
+)
+def test_a_target_that_names_no_certificate_does_not_serve_each_of_its_pods(
+    certificate: str | None, port: int | None, told: tuple[Verdict, Reason]
+) -> None:
+    view = a_view(None, an_observation(SIBLING), siblings=frozenset({SIBLING.fingerprint_sha256}))
+    target = a_target(certificate=certificate, port=port)
+    assert verdict(a_subject(a_use(view, target=target), revision=2)) == told
+    without = a_view(None, an_observation(failure=ProbeFailure.TIMEOUT), siblings=view.siblings)
+    assert verdict(a_subject(a_use(without, target=target), revision=2)) == (Verdict.UNKNOWN, Reason.PROBE_FAILED)
+
+
+def test_a_pod_of_such_a_target_presents_others_only_where_each_port_does() -> None:
+    siblings = frozenset({SIBLING.fingerprint_sha256})
+    target = a_target(certificate=None)
+    both = a_view(None, an_observation(SIBLING), an_observation(a_leaf("second")), siblings=siblings)
+    assert verdict(a_subject(a_use(both, target=target), revision=2)) == (Verdict.UNKNOWN, Reason.PRESENTS_SIBLING)
+    assert verdict(a_subject(a_use(a_view(), target=target))) == (Verdict.UNKNOWN, Reason.NO_PORT)
+
+
+@pytest.mark.parametrize(("port", "told"), [(1234, Verdict.UNKNOWN), (None, Verdict.CURRENT)])
+def test_each_port_that_a_target_names_must_serve_and_of_those_that_are_tried_one(
+    port: int | None, told: Verdict
+) -> None:
+    view = a_view(None, an_observation(a_leaf("second")), an_observation(failure=ProbeFailure.TIMEOUT))
+    assert verdict(a_subject(a_use(view, target=a_target(port=port)), revision=2))[0] is told
+
+
+@pytest.mark.parametrize(
+    ("others", "told"),
+    [
+        ("second", Verdict.UNPROBED),
+        ("first", Verdict.UNPROBED),
+        (None, Verdict.UNKNOWN),
+    ],
+)
+def test_where_one_pod_presents_the_certificate_those_that_present_their_own_do_not_serve_it(
+    others: str | None, told: Verdict
+) -> None:
+    own = a_view(a_pod("own"), an_observation(SIBLING), siblings=frozenset({SIBLING.fingerprint_sha256}))
+    seen = an_observation(a_leaf(others)) if others else an_observation(failure=ProbeFailure.TIMEOUT)
+    pods = judged(a_subject(a_use(own, a_view(a_pod("other"), seen)), revision=2)).pods
+    assert (pods[0].verdict, pods[0].reason) == (told, Reason.PRESENTS_SIBLING)
+
+
 def test_a_pod_without_a_port_is_unprobed_and_makes_no_verdict() -> None:
     use = judged(discovered(a_view()))
     assert (use.pods[0].verdict, use.pods[0].reason) == (Verdict.UNPROBED, Reason.NO_PORT)
@@ -238,6 +322,20 @@ def test_one_stale_among_current_ones_is_needs_restart_by_the_stale_ones_end() -
     use = judged(presenting("second", "first"))
     assert (use.state, use.needs_restart) == (WindowState.NEEDS_RESTART, True)
     assert use.deadline == a_leaf("first").not_after
+
+
+def test_of_several_stale_leaves_the_first_end_is_the_deadline() -> None:
+    views = [
+        a_view(a_pod(f"pod-{days}"), an_observation(a_leaf(f"old-{days}", not_after=LATER + timedelta(days=days))))
+        for days in (9, 5, 7)
+    ]
+    assert judged(a_subject(a_use(*views), revision=2)).deadline == LATER + timedelta(days=5)
+
+
+def test_a_pod_that_was_not_probed_yet_leaves_the_others_verdict_open() -> None:
+    views = (a_view(a_pod("a"), an_observation(a_leaf("second"))), a_view(a_pod("b"), None))
+    use = judged(a_subject(a_use(*views), revision=2))
+    assert (use.state, use.needs_restart) == (WindowState.UNKNOWN, None)
 
 
 def test_one_stale_beside_one_unknown_is_needs_restart() -> None:
@@ -403,13 +501,84 @@ def test_start_time_is_a_guess_with_two_minutes_of_doubt(started: timedelta, tol
     assert judged(subject).needs_restart is None
 
 
-@pytest.mark.parametrize(("revision", "started_at"), [(None, RENEWED_AT), (2, None)])
+def guessed(pod: Pod, revision: int | None = 2, **changes: object) -> Subject:
+    """A Certificate of a revision, and a pod that is judged by its start."""
+    return a_subject(a_use(a_view(pod), evidence=Evidence.START_TIME), revision=revision, **changes)
+
+
+@pytest.mark.parametrize(
+    ("revision", "started_at", "reason"),
+    [(None, RENEWED_AT, Reason.NEVER_ISSUED), (2, None, Reason.NO_PORT)],
+)
 def test_nothing_is_guessed_while_nothing_was_issued_or_nothing_has_started(
-    revision: int | None, started_at: datetime | None
+    revision: int | None, started_at: datetime | None, reason: Reason
 ) -> None:
     pod = a_pod("pod", a_container(started_at=started_at))
-    subject = a_subject(a_use(a_view(pod), evidence=Evidence.START_TIME), revision=revision)
-    assert verdict(subject)[0] is Verdict.UNKNOWN
+    assert verdict(guessed(pod, revision)) == (Verdict.UNKNOWN, reason)
+
+
+def test_a_guess_is_by_the_instant_of_issuance_and_without_that_by_the_begin_of_the_certificate() -> None:
+    backdated = a_request(2, ready_at=RENEWED_AT + timedelta(hours=2))
+    pod = a_pod("pod", a_container(started_at=RENEWED_AT + timedelta(hours=1)))
+    assert verdict(guessed(pod, requests=(backdated,)))[0] is Verdict.STALE
+    assert verdict(guessed(pod, requests=()))[0] is Verdict.CURRENT
+
+
+BEFORE, AFTER = RENEWED_AT - timedelta(hours=1), RENEWED_AT + timedelta(hours=1)
+
+
+@pytest.mark.parametrize(
+    ("containers", "copied_at", "told"),
+    [
+        pytest.param([(AFTER, True), (BEFORE, False)], [], Verdict.CURRENT, id="only users of the Secret"),
+        pytest.param([(AFTER, False), (BEFORE, False)], [], Verdict.STALE, id="all where none is a user"),
+        pytest.param([(AFTER, True)], [BEFORE], Verdict.CURRENT, id="a user reads the Secret itself"),
+        pytest.param([(AFTER, False)], [BEFORE], Verdict.STALE, id="what an init container copied"),
+        pytest.param([(BEFORE, False)], [AFTER], Verdict.CURRENT, id="what was copied later"),
+        pytest.param([(AFTER, False)], [AFTER, BEFORE], Verdict.STALE, id="the first of two copies"),
+        pytest.param([(AFTER, False)], [AFTER, None], Verdict.UNKNOWN, id="a copy whose end is not known"),
+    ],
+)
+def test_a_guess_is_by_what_read_the_secret(
+    containers: list[tuple[datetime, bool]], copied_at: list[datetime | None], told: Verdict
+) -> None:
+    running = [
+        a_container(f"server-{number}", started_at=at, secrets=("build-service-tls",) if is_user else ())
+        for number, (at, is_user) in enumerate(containers)
+    ]
+    copied = [InitContainer(("build-service-tls",), at) for at in copied_at]
+    another = InitContainer(("another-tls",), BEFORE - timedelta(days=99))
+    assert verdict(guessed(a_pod("pod", *running, init_containers=(*copied, another))))[0] is told
+
+
+def test_a_worker_whose_ports_tell_nothing_is_guessed_and_never_for_certain() -> None:
+    """A worker is a client first; what one pod of it presents is seen, and what another has loaded is guessed."""
+    silent = a_view(a_pod("silent", a_container(started_at=BEFORE)), an_observation(failure=ProbeFailure.TIMEOUT))
+    seen = a_view(a_pod("seen", a_container(started_at=BEFORE)), an_observation(a_leaf("second")))
+    use = judged(a_subject(a_use(silent, target=None, worker=True), revision=2))
+    assert (use.pods[0].verdict, use.state, use.needs_restart) == (Verdict.STALE, WindowState.NEEDS_RESTART, None)
+    both = judged(a_subject(a_use(silent, seen, target=None, worker=True), revision=2))
+    assert [pod.verdict for pod in both.pods] == [Verdict.STALE, Verdict.CURRENT]
+    assert both.needs_restart is None
+    fresh = a_view(a_pod("fresh", a_container(started_at=AFTER)), an_observation(failure=ProbeFailure.TIMEOUT))
+    mixed = judged(a_subject(a_use(fresh, seen, target=None, worker=True), revision=2))
+    assert ([pod.verdict for pod in mixed.pods], mixed.needs_restart) == ([Verdict.CURRENT] * 2, None)
+
+
+@pytest.mark.parametrize(("labels", "changed"), [([None], None), (["first"], True), ([None, "first"], True)])
+def test_of_the_issuer_only_a_worker_that_was_seen_tells(labels: list[str | None], *, changed: bool | None) -> None:
+    chain = a_chain(a_leaf("first"), der=NEW_ROOT.leaf("build-service").chain)
+    views = [
+        a_view(
+            a_pod(f"pod-{number}", a_container(started_at=BEFORE)),
+            an_observation(chain) if label else an_observation(failure=ProbeFailure.TIMEOUT),
+        )
+        for number, label in enumerate(labels)
+    ]
+    request = a_request(2, issued=IssuedChain(a_leaf("second"), authorities=(ROOT.der,)))
+    use = judged(a_subject(a_use(*views, target=None, worker=True), revision=2, requests=(request,)))
+    assert {pod.verdict for pod in use.pods} == {Verdict.STALE}
+    assert use.issuer_changed is changed
 
 
 @case(
@@ -437,6 +606,24 @@ def test_a_workload_that_reloads_gets_ten_minutes() -> None:
     early, late = RENEWED_AT + timedelta(minutes=9, seconds=59), RENEWED_AT + timedelta(minutes=10)
     assert (judged(subject, early).state, judged(subject, early).needs_restart) == (WindowState.UNKNOWN, None)
     assert (judged(subject, late).state, judged(subject, late).needs_restart) == (WindowState.NEEDS_RESTART, True)
+
+
+def test_a_workload_that_does_not_reload_gets_no_time() -> None:
+    assert judged(presenting("first"), RENEWED_AT + timedelta(minutes=1)).needs_restart is True
+
+
+def test_nothing_is_reloaded_while_nothing_was_issued() -> None:
+    view = a_view(None, an_observation(a_leaf("first")))
+    subject = a_subject(a_use(view, target=a_target(reloads=True)), revision=None)
+    assert (judged(subject).state, judged(subject).needs_restart) == (WindowState.UNKNOWN, None)
+
+
+def test_the_ten_minutes_begin_with_the_issuance_and_not_with_the_certificate() -> None:
+    view = a_view(None, an_observation(a_leaf("first")))
+    issued_late = a_request(2, ready_at=RENEWED_AT + timedelta(hours=1))
+    use = a_use(view, target=a_target(reloads=True))
+    subject = a_subject(use, revision=2, requests=(issued_late,))
+    assert judged(subject, RENEWED_AT + timedelta(minutes=65)).needs_restart is None
 
 
 # --- time -----------------------------------------------------------------------------------------
