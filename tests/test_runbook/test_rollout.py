@@ -117,6 +117,26 @@ def test_a_deployment_without_a_progress_deadline_has_no_condition_progressing(d
     assert isinstance(judged(a_pod(), of=of), RolledOut)
 
 
+def test_the_longest_progress_deadline_has_a_condition_progressing() -> None:
+    conditions = [{"type": "Available", "status": "True"}]
+    of = a_deployment(spec={"progressDeadlineSeconds": 2**31 - 2}, status={"conditions": conditions})
+    assert why(judged(a_pod(), of=of)) == "Progressing is , without a reason"
+
+
+def test_a_rollout_that_goes_on_is_not_stalled() -> None:
+    conditions = [
+        {"type": "Available", "status": "True"},
+        {"type": "Progressing", "status": "True", "reason": "ReplicaSetUpdated", "message": "is progressing"},
+    ]
+    progress = judged(a_pod(status=UNREADY), of=a_deployment(status={"conditions": conditions}))
+    assert isinstance(progress, RollingOut)
+    assert progress.stalled is None
+
+
+def test_a_new_pod_that_ends_does_not_count() -> None:
+    assert why(judged(a_pod(**ENDING))) == "0 of 1 pods are Ready"
+
+
 def test_what_is_not_available_is_not_rolled_out() -> None:
     of = a_deployment(spec={"progressDeadlineSeconds": None}, status={"conditions": []})
     assert why(judged(a_pod(), of=of)) == "it is not Available"
@@ -133,6 +153,17 @@ def test_of_two_replica_sets_with_its_template_the_older_counts_as_for_its_contr
     assert isinstance(judged(a_pod(), replica_sets=(twin, older)), RolledOut)
     later = a_replica_set(metadata={"creationTimestamp": "2026-06-01T12:00:02Z"})
     assert why(judged(a_pod(), replica_sets=(twin, later))) == "0 of 1 pods are Ready"
+
+
+def test_of_two_replica_sets_with_its_template_one_without_a_time_counts_as_the_older() -> None:
+    timed = a_replica_set(DEPLOYMENT, "a", 0, metadata={"creationTimestamp": "2026-06-01T12:00:00Z"})
+    assert isinstance(judged(a_pod(), replica_sets=(timed, a_replica_set())), RolledOut)
+
+
+def test_the_replica_set_of_another_deployment_with_the_same_template_does_not_count() -> None:
+    other = {"metadata": {"ownerReferences": [{"kind": "Deployment", "name": "other", "uid": "x", "controller": True}]}}
+    another = a_replica_set(DEPLOYMENT, "a", **other)
+    assert isinstance(judged(a_pod(), replica_sets=(another, a_replica_set())), RolledOut)
 
 
 def test_a_replica_set_that_also_has_our_restart_id_does_not_count_beside_the_one_of_the_present_template() -> None:
@@ -204,6 +235,20 @@ def test_r27_a_daemon_set_is_rolled_out_when_every_node_that_is_wanted_has_its_n
     assert "1 new, 2 ready" in why(judged(*pods, of=lagging, workload=DAEMON_SET))
 
 
+def test_r27_a_daemon_set_whose_pods_are_of_several_revisions_is_not_rolled_out() -> None:
+    """Its status counts them as updated; but one that ends is of no account."""
+    newer = {"metadata": {"labels": {"controller-revision-hash": "rev-3"}}}
+    pods = [a_pod("pod-1", "build-service", "DaemonSet"), a_pod("pod-2", "build-service", "DaemonSet", **newer)]
+    assert why(judged(*pods, of=a_daemon_set(2), workload=DAEMON_SET)) == "its pods are of 2 revisions"
+    ending = a_pod("pod-2", "build-service", "DaemonSet", metadata={**newer["metadata"], **ENDING["metadata"]})
+    assert why(judged(pods[0], ending, of=a_daemon_set(1), workload=DAEMON_SET)) == "pods of before still run: pod-2"
+
+
+def test_r27_a_pod_of_a_daemon_set_without_the_restart_is_one_of_before() -> None:
+    before = a_pod("pod-1", "build-service", "DaemonSet", **OLD_TEMPLATE)
+    assert why(judged(before, of=a_daemon_set(1), workload=DAEMON_SET)) == "0 of 1 pods are Ready"
+
+
 def test_r27_a_daemon_set_that_wants_no_pod_is_no_success() -> None:
     assert why(judged(of=a_daemon_set(0), workload=DAEMON_SET)) == "no pod of it is wanted yet"
 
@@ -216,6 +261,13 @@ def test_workers_are_back_when_their_pods_are_ready_whatever_their_template_says
     assert isinstance(judged(pod, wanted=Wanted.READY), RolledOut)
     assert why(judged(a_pod(status=UNREADY), wanted=Wanted.READY)) == "0 of 1 pods are Ready"
     assert isinstance(judged(of=a_deployment(replicas=0), wanted=Wanted.READY), RolledOut)
+
+
+def test_workers_are_back_also_while_none_of_them_counts_as_updated_and_whoever_else_has_their_labels() -> None:
+    of, stray = a_deployment(status={"updatedReplicas": 0}), a_pod("stray", "nobody-new", status=UNREADY)
+    assert isinstance(judged(OLD_POD, stray, of=of, wanted=Wanted.READY), RolledOut)
+    lacking = a_deployment(status={"updatedReplicas": 0, "readyReplicas": 0})
+    assert why(judged(OLD_POD, of=lacking, wanted=Wanted.READY)) == "of 1 pods 0 ready, 1 available"
 
 
 COUNTS = st.integers(0, 3)
