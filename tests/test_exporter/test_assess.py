@@ -6,9 +6,20 @@ from datetime import datetime, timedelta
 import pytest
 
 from exporter.assess import assess, assess_certificate, window
+from exporter.compare import compare
 from exporter.issued import issued
 from exporter.judgement import Assessment, PodView, Reason, Subject, UseAssessment, Verdict, WindowState
-from exporter.model import Evidence, InitContainer, Issued, IssuedChain, IssuedEvidence, ObjectKey, Pod, ProbeFailure
+from exporter.model import (
+    Evidence,
+    InitContainer,
+    Issued,
+    IssuedChain,
+    IssuedEvidence,
+    Leaf,
+    ObjectKey,
+    Pod,
+    ProbeFailure,
+)
 from tests import pki
 from tests.builders import (
     ISSUED_AT,
@@ -77,6 +88,7 @@ def test_a_leaf_that_was_once_issued_belongs_even_if_the_names_have_changed_sinc
     renamed = a_leaf("first", names=("old-name",))
     use = a_use(a_view(None, an_observation(renamed)))
     assert verdict(a_subject(use, revision=2))[0] is Verdict.UNKNOWN
+    assert verdict(a_subject(use, revision=2, former={renamed.fingerprint_sha256: 2}))[0] is Verdict.STALE
     former = {renamed.fingerprint_sha256: 1}
     assert verdict(a_subject(use, revision=2, former=former))[0] is Verdict.STALE
 
@@ -96,6 +108,62 @@ def test_a_later_request_of_the_same_second_is_newer_too() -> None:
 
 def test_a_leaf_that_begins_after_the_issued_one_is_newer() -> None:
     assert verdict(presenting("second", revision=1)) == (Verdict.UNKNOWN, Reason.NEWER_THAN_ISSUED)
+
+
+DAY = timedelta(days=1)
+REQUEST, MEMORY, DATES = IssuedEvidence.CERTIFICATE_REQUEST, IssuedEvidence.MEMORY, IssuedEvidence.STATUS_DATES
+OLDER, NEWER, NOT_ORDERED = (
+    (Verdict.STALE, Reason.OLDER_THAN_ISSUED),
+    (Verdict.UNKNOWN, Reason.NEWER_THAN_ISSUED),
+    (Verdict.UNKNOWN, Reason.NOT_ORDERED),
+)
+
+
+@pytest.mark.parametrize(
+    ("evidence", "issued_on", "status_on", "presented_on", "told"),
+    [
+        (MEMORY, [4], 9, 3, OLDER),
+        (MEMORY, [4], 9, 4, OLDER),
+        (MEMORY, [4], 9, 5, NEWER),
+        (MEMORY, [4], None, 4, OLDER),
+        (MEMORY, [4, 6], 9, 3, OLDER),
+        (MEMORY, [4, 6], 9, 4, NOT_ORDERED),
+        (MEMORY, [4, 6], 9, 5, NOT_ORDERED),
+        (MEMORY, [4, 6], 9, 6, NOT_ORDERED),
+        (MEMORY, [4, 6], 9, 7, NEWER),
+        (REQUEST, [4, 6], 6, 5, OLDER),
+        (REQUEST, [4, 6], None, 5, NOT_ORDERED),
+        (REQUEST, [4, 6], 5, 5, NOT_ORDERED),
+        (DATES, [], 5, 4, OLDER),
+        (DATES, [], 5, 6, NEWER),
+    ],
+)
+def test_where_no_revision_tells_dates_order_a_leaf_against_all_that_may_be_issued(
+    evidence: IssuedEvidence,
+    issued_on: list[int],
+    status_on: int | None,
+    presented_on: int,
+    told: tuple[Verdict, Reason],
+) -> None:
+    """Days after an instant at which something begins; all of it lasts equally long."""
+
+    def lasting(label: str, day: int) -> Leaf:
+        return a_leaf(label, not_before=RENEWED_AT + day * DAY, not_after=RENEWED_AT + day * DAY + LIFETIME)
+
+    chains = tuple(IssuedChain(lasting(f"issued-{day}", day)) for day in issued_on)
+    begins = RENEWED_AT + (issued_on or [status_on or 0])[0] * DAY
+    known = Issued(evidence, begins, begins + LIFETIME, chains[0] if chains else None, None, chains[1:])
+    status = lasting("status", status_on) if status_on else None
+    dates = {"not_before": status.not_before, "not_after": status.not_after} if status else {}
+    subject = Subject(KEY, a_certificate(2, **({"not_before": None, "not_after": None} | dates)))
+    assert compare(lasting("presented", presented_on), a_view(), subject, known) == told
+
+
+def test_a_leaf_of_an_earlier_revision_is_stale_whatever_its_names_are() -> None:
+    renamed = a_leaf("first", names=("old-name",))
+    requests = (a_request(1, issued=IssuedChain(renamed)), a_request(2))
+    subject = a_subject(a_use(a_view(None, an_observation(renamed))), revision=2, requests=requests)
+    assert verdict(subject) == (Verdict.STALE, Reason.EARLIER_REVISION)
 
 
 def test_nothing_is_stale_while_nothing_was_issued() -> None:
@@ -120,7 +188,14 @@ def test_what_is_of_an_earlier_revision_is_stale_also_while_the_issued_one_is_no
     subject = presenting("first", certificate=unready, requests=(), former=former)
     assert verdict(subject) == (Verdict.STALE, Reason.EARLIER_REVISION)
     assert judged(subject).deadline == a_leaf("first").not_after
-    assert verdict(replace(subject, former={})) == (Verdict.UNKNOWN, Reason.ISSUED_NOT_KNOWN)
+    not_known = (Verdict.UNKNOWN, Reason.ISSUED_NOT_KNOWN)
+    assert verdict(replace(subject, former={})) == not_known
+    assert verdict(replace(subject, former={a_leaf("first").fingerprint_sha256: 2})) == not_known
+    assert verdict(replace(subject, former={}, requests=(a_request(1),))) == not_known
+    restored = replace(unready, not_before=a_leaf("first").not_before, not_after=a_leaf("first").not_after)
+    assert verdict(replace(subject, certificate=restored)) == not_known
+    without_dates = replace(unready, not_before=None, not_after=None)
+    assert verdict(replace(subject, certificate=without_dates)) == (Verdict.STALE, Reason.EARLIER_REVISION)
 
 
 def test_a_pod_that_never_answered_is_unknown() -> None:

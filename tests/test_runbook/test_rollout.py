@@ -23,6 +23,7 @@ from tests.workload_documents import (
     a_pod,
     a_replica_set,
     a_stateful_set,
+    owner,
 )
 
 OLD_TEMPLATE: Document = {"metadata": {"annotations": {"certlag.dev/restart-id": None}}}
@@ -161,8 +162,7 @@ def test_of_two_replica_sets_with_its_template_one_without_a_time_counts_as_the_
 
 
 def test_the_replica_set_of_another_deployment_with_the_same_template_does_not_count() -> None:
-    other = {"metadata": {"ownerReferences": [{"kind": "Deployment", "name": "other", "uid": "x", "controller": True}]}}
-    another = a_replica_set(DEPLOYMENT, "a", **other)
+    another = a_replica_set(DEPLOYMENT, "a", metadata={"ownerReferences": [owner("Deployment", "other")]})
     assert isinstance(judged(a_pod(), replica_sets=(another, a_replica_set())), RolledOut)
 
 
@@ -237,10 +237,10 @@ def test_r27_a_daemon_set_is_rolled_out_when_every_node_that_is_wanted_has_its_n
 
 def test_r27_a_daemon_set_whose_pods_are_of_several_revisions_is_not_rolled_out() -> None:
     """Its status counts them as updated; but one that ends is of no account."""
-    newer = {"metadata": {"labels": {"controller-revision-hash": "rev-3"}}}
-    pods = [a_pod("pod-1", "build-service", "DaemonSet"), a_pod("pod-2", "build-service", "DaemonSet", **newer)]
+    newer = {"labels": {"controller-revision-hash": "rev-3"}}
+    pods = [a_pod(f"pod-{n}", "build-service", "DaemonSet", metadata=its) for n, its in ((1, {}), (2, newer))]
     assert why(judged(*pods, of=a_daemon_set(2), workload=DAEMON_SET)) == "its pods are of 2 revisions"
-    ending = a_pod("pod-2", "build-service", "DaemonSet", metadata={**newer["metadata"], **ENDING["metadata"]})
+    ending = a_pod("pod-2", "build-service", "DaemonSet", metadata={**newer, **ENDING["metadata"]})
     assert why(judged(pods[0], ending, of=a_daemon_set(1), workload=DAEMON_SET)) == "pods of before still run: pod-2"
 
 
