@@ -264,7 +264,7 @@ def _target_command(verb: str, name: str | None) -> click.Command:
         names = tuple(filter(None, named if isinstance(named, tuple) else (named,)))
         chosen, program = _options(here, given), _program(here)
         failed = CHECK_FAILED if verb == "check" else EXIT_CODES[Outcome.UNEXPECTED]
-        with _refusals(program, failed, chosen.output):
+        with _answering(program, failed, chosen):
             _check_names(verb, names, chosen)
             session = open_session(chosen, program, _time(here))
             if chosen.workload is not None:
@@ -319,7 +319,7 @@ def main(here: click.Context, /, **given: Any) -> None:
 def _history(here: click.Context, /, target: str | None, **given: Any) -> None:
     """Show past runs: who, when, how long each step took, how they ended."""
     chosen, program = _options(here, given), _program(here)
-    with _refusals(program, EXIT_CODES[Outcome.UNEXPECTED], chosen.output):
+    with _answering(program, EXIT_CODES[Outcome.UNEXPECTED], chosen):
         session = open_session(chosen, program, _time(here))
         records = answers.history(session, target)
     if chosen.output is Output.JSON:
@@ -339,7 +339,7 @@ def _use(here: click.Context, /, release: Release | None, **given: Any) -> None:
     It is read once to see that it can be. Later commands in this context need no --release.
     """
     chosen, program = _options(here, given), _program(here)
-    with _refusals(program, USAGE, chosen.output):
+    with _answering(program, USAGE, chosen):
         used = answers.use(replace(chosen, release=release), program, _time(here))
     if chosen.output is Output.JSON:
         _print(use_document(used, datetime.now(UTC)))
@@ -420,8 +420,6 @@ def _options(context: click.Context, given: dict[str, Any]) -> Options:
     accepted = frozenset(key.removeprefix("accept_").replace("_", "-") for key in said if key.startswith("accept_"))
     known = {each.name for each in fields(Options)}
     chosen = replace(Options(), **{key: value for key, value in said.items() if key in known})
-    if chosen.verbose:
-        request_log.to_stderr()
     return replace(
         chosen,
         accepted=accepted,
@@ -450,10 +448,12 @@ def _before(context: click.Context) -> _Before:
 
 
 @contextmanager
-def _refusals(program: str, failed: int, output: Output) -> Iterator[None]:
-    """Turn what stops a command before it begins into one message and an exit code."""
+def _answering(program: str, failed: int, chosen: Options) -> Iterator[None]:
+    """Show requests if asked to, and turn what stops a command before it begins into one message and an exit code."""
+    output = chosen.output
     try:
-        yield
+        with request_log.shown(verbose=chosen.verbose):
+            yield
     except (UsageError, ConfigurationError, ClusterConfigError) as error:
         _refuse(program, str(error), USAGE, output)
     except (ClusterError, RecordError) as error:
