@@ -60,21 +60,6 @@ class ShardOption(click.ParamType[Shard]):
             self.fail(str(error), param, ctx)
 
 
-class ReleaseOption(click.ParamType[Release]):
-    """NAMESPACE/NAME."""
-
-    name = "namespace/name"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Release:
-        """Read it."""
-        if isinstance(value, Release):
-            return value
-        try:
-            return Release.parse(str(value))
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
-
-
 @click.command(name="certlag-exporter", context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
     "--config", metavar="FILE", help="Configuration; default: $CERTLAG_CONFIG, else OpsChain's build service."
@@ -111,7 +96,6 @@ class ReleaseOption(click.ParamType[Release]):
 )
 @click.option(
     "--release",
-    type=ReleaseOption(),
     metavar="NAMESPACE/NAME",
     help="The chart's release that this belongs to: commands are shown with it.",
 )
@@ -138,7 +122,7 @@ def main(
     web_config: str | None,
     probe_interval: float,
     shard: Shard,
-    release: Release | None,
+    release: str | None,
     log_format: str,
     log_level: str,
 ) -> None:
@@ -150,10 +134,11 @@ def main(
         client = ClusterClient.connect(kubeconfig=kubeconfig, context=context)
         configuration = configurations.load(config, default_namespace=namespace or client.namespace)
         web = WebConfigFile(web_config)
-    except (ClusterConfigError, configurations.ConfigurationError, WebConfigError) as error:
+        of_release = None if release is None else Release.parse(release)
+    except (ClusterConfigError, configurations.ConfigurationError, WebConfigError, ValueError) as error:
         _refuse(str(error))
     clock = SystemClock()
-    publication = Publication(clock, version=VERSION, revision=REVISION, server=client.server, release=release)
+    publication = Publication(clock, version=VERSION, revision=REVISION, server=client.server, release=of_release)
     jitter = random.Random()  # noqa: S311 - spreads load, and is asked for each probe
     service = Service(configuration, client, publication, clock, interval=probe_interval, jitter=jitter, shard=shard)
     server = Server(pages(publication), web)

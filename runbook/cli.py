@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import click
-from click.shell_completion import CompletionItem, get_completion_class
+from click.shell_completion import get_completion_class
 
 from exporter.configuration import ConfigurationError
 from exporter.errors import ClusterConfigError, ClusterError
@@ -25,10 +25,11 @@ from exporter.run_record import RecordError
 from exporter.version import VERSION
 from runbook import answers, request_log
 from runbook import command_options as options
-from runbook.command_options import Section, SectionedCommand, with_options
+from runbook.command_options import SectionedCommand, with_options
 from runbook.commands import ABORT, RESTART, RESUME, Way, perform
+from runbook.completion import complete_targets
 from runbook.options import Options, UsageError
-from runbook.outcomes import CODES, EXIT_CODES, Outcome
+from runbook.outcomes import EXIT_CODES, Outcome
 from runbook.reach import Reach
 from runbook.reporters.answer import exit_code
 from runbook.reporters.check_text import check_parts
@@ -36,141 +37,16 @@ from runbook.reporters.choice import Output, reporter_for
 from runbook.reporters.consoles import Forgiving, console, form, show
 from runbook.reporters.history_text import history_parts
 from runbook.reporters.json_forms import check_document, error_document, history_document, use_document
-from runbook.session import NoTargetError, Session, Time, open_session, target_names
+from runbook.session import NoTargetError, Session, Time, open_session
 from runbook.target_source import releases_with
+from runbook.verbs import ACCESS, BEFORE_COMMAND, CONTEXT, EPILOG, LINK, SECTIONS, VERBS, epilog, help_text
 
 CHECK_FAILED = 3
 REHEARSE = "rehearse"
 USAGE = 2
+OUTPUT_JSON = (("--output", "json"), ("-o", "json"))
 INTERRUPTED = EXIT_CODES[Outcome.INTERRUPTED]
 WAYS = {"restart": RESTART, "resume": RESUME, "abort": ABORT}
-LINK = "Documentation: https://certlag.dev"
-EPILOG = f"""\b
-Examples:
-  runbook check
-  runbook restart vault --release monitoring/certlag
-  runbook use monitoring/certlag
-
-`runbook COMMAND --help` shows the options and exit codes of a command.
-
-{LINK}"""
-
-
-@dataclass(frozen=True, slots=True)
-class Verb:
-    """A command that takes a target: its help, and the options that have an effect in it."""
-
-    summary: str
-    more: str
-    examples: tuple[str, ...]
-    exit_codes: tuple[int, ...]
-    sections: tuple[Section, ...]
-
-
-def _complete_contexts(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    from exporter.cluster.access import contexts  # noqa: PLC0415 - as in `exporter.cluster.connection`
-
-    with suppress(ClusterConfigError):
-        return [CompletionItem(name) for name in contexts(_ctx.params.get("kubeconfig")) if name.startswith(incomplete)]
-    return []
-
-
-def _complete_targets(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    given = {**(ctx.parent.params if ctx.parent else {}), **ctx.params}
-    known = {"config", "release", "kubeconfig", "context", "namespace"}
-    named = Options(**{name: value for name, value in given.items() if name in known and value is not None})
-    with suppress(ConfigurationError, ClusterConfigError, ClusterError):
-        return [CompletionItem(name) for name in target_names(named, Time()) if name.startswith(incomplete)]
-    return []
-
-
-CONTEXT = options.cluster(_complete_contexts)
-CLUSTER = CONTEXT + options.NAMESPACE
-ACCESS = (options.SOURCE, CLUSTER, options.OUTPUT)
-BEFORE_COMMAND = (options.SOURCE, CLUSTER, options.OUTPUT, options.QUIET)
-"""Those that may stand before a command's name, as kubectl's may."""
-VERBS = {
-    "check": Verb(
-        "Show what was issued, what each pod serves, and what to do.",
-        "Without TARGET it checks all targets. It changes nothing.",
-        ("check", "check vault --release monitoring/certlag", "check --workload deployment/web -n shop -o json"),
-        (),
-        (options.SOURCE, options.WORKLOAD, CLUSTER, options.REACHING, options.OUTPUT),
-    ),
-    "restart": Verb(
-        "Drain the workers, restart the target, verify by handshakes, scale the workers up.",
-        "It shows a plan and asks before it changes anything.",
-        (
-            "restart vault --release monitoring/certlag",
-            "restart vault --dry-run",
-            "restart --workload deployment/web --worker deployment/jobs -n shop",
-        ),
-        (0, 1, 3, 4, 5, 6, 7, 8, 9, 10, 130),
-        (
-            options.SOURCE,
-            options.WORKLOAD,
-            CLUSTER,
-            options.CONFIRMING,
-            options.FORCING,
-            options.TIMEOUTS,
-            options.DRAINING,
-            options.REACHING,
-            options.VERIFYING,
-            options.OTHERS,
-            options.ALERTMANAGER,
-            options.IN_CLUSTER,
-            options.ACCEPTING,
-            options.OUTPUT,
-            options.QUIET,
-        ),
-    ),
-    "resume": Verb(
-        "Continue an interrupted run from its record.",
-        "",
-        ("resume vault --release monitoring/certlag",),
-        (0, 1, 3, 4, 5, 6, 7, 8, 9, 10, 130),
-        (
-            options.SOURCE,
-            options.WORKLOAD,
-            CLUSTER,
-            options.CONFIRMING,
-            options.TIMEOUTS,
-            options.DRAINING,
-            options.REACHING,
-            options.VERIFYING,
-            options.ALERTMANAGER,
-            options.ACCEPTING_ON_RESUME,
-            options.OUTPUT,
-            options.QUIET,
-        ),
-    ),
-    "abort": Verb(
-        "End an interrupted run: scale its workers up.",
-        "",
-        ("abort vault --release monitoring/certlag",),
-        (0, 1, 3, 4, 7, 9, 130),
-        (
-            options.SOURCE,
-            options.WORKLOAD,
-            CLUSTER,
-            options.CONFIRMING,
-            options.TIMEOUTS,
-            options.REACHING,
-            options.VERIFYING,
-            options.ALERTMANAGER,
-            options.OUTPUT,
-            options.QUIET,
-        ),
-    ),
-}
-SECTIONS = {
-    "Look": ("check", "history"),
-    "Act": ("restart", "resume", "abort"),
-    "Set up": ("use", "completion", REHEARSE),
-}
-"""The commands by the headings of the help."""
-OUTPUT_JSON = (("--output", "json"), ("-o", "json"))
-CHECK_CODES = "0 settled, 1 needs a restart or a renewal, 2 expired, 3 anything else; of several targets the highest"
 
 
 class Commands(SectionedCommand, click.Group):
@@ -242,20 +118,6 @@ def _wants_json(words: Sequence[str]) -> bool:
     )
 
 
-def _help(verb: str) -> str:
-    found = VERBS[verb]
-    examples = "\n".join(f"  runbook {example}" for example in found.examples)
-    return f"{found.summary}\n\n{found.more}\n\n\b\nExamples:\n{examples}".replace("\n\n\n\n", "\n\n")
-
-
-def _epilog(verb: str) -> str:
-    codes = VERBS[verb].exit_codes
-    if not codes:
-        return f"Exit code: {CHECK_CODES}.\n\n{LINK}"
-    lines = "\n".join(f"  {code:>3}  {CODES[code]}" for code in codes)
-    return f"\b\nExit codes:\n{lines}\n\n{LINK}"
-
-
 def _target_command(verb: str, name: str | None) -> click.Command:
     """Return the command of a verb: of one target (`restart-vault`), or of those that are named after it."""
 
@@ -275,13 +137,13 @@ def _target_command(verb: str, name: str | None) -> click.Command:
     decorated = with_options(*found.sections)(click.pass_context(run))
     if name is None:
         count = {"nargs": -1} if verb == "check" else {"required": False}
-        decorated = click.argument("target", shell_complete=_complete_targets, **count)(decorated)
+        decorated = click.argument("target", shell_complete=complete_targets, **count)(decorated)
     return click.command(
         name=verb if name is None else f"{verb}-{name}",
         cls=SectionedCommand,
-        help=_help(verb),
+        help=help_text(verb),
         short_help=found.summary,
-        epilog=_epilog(verb),
+        epilog=epilog(verb),
     )(decorated)
 
 
@@ -314,7 +176,7 @@ def main(here: click.Context, /, **given: Any) -> None:
 
 @main.command("history", cls=SectionedCommand, epilog=LINK)
 @with_options(*ACCESS)
-@click.argument("target", required=False, shell_complete=_complete_targets)
+@click.argument("target", required=False, shell_complete=complete_targets)
 @click.pass_context
 def _history(here: click.Context, /, target: str | None, **given: Any) -> None:
     """Show past runs: who, when, how long each step took, how they ended."""

@@ -12,6 +12,7 @@ from click.testing import CliRunner, Result
 
 from runbook import cli
 from runbook.preconditions import OVERRIDES
+from runbook.verbs import VERBS
 from tests.field.record import case
 from tests.scripted_api import answer, refusal, scripted_api
 
@@ -245,16 +246,16 @@ def test_json_goes_to_stdout_and_nothing_else_does(tmp_path: Path) -> None:
 def test_help_needs_no_configuration() -> None:
     result = run("--help", environment={"CERTLAG_CONFIG": "/nowhere.yaml"})
     assert result.exit_code == 0
-    assert all(f"  {name} " in result.stdout for name in (*cli.VERBS, "history", "use", "completion", "rehearse"))
+    assert all(f"  {name} " in result.stdout for name in (*VERBS, "history", "use", "completion", "rehearse"))
 
 
-@pytest.mark.parametrize("verb", cli.VERBS)
+@pytest.mark.parametrize("verb", VERBS)
 def test_each_help_has_examples_that_are_commands_exit_codes_and_a_link(verb: str) -> None:
     text = run(verb, "--help").stdout
     assert "Examples:" in text
     assert "Documentation: https://" in text
     assert "Exit code" in text
-    for example in cli.VERBS[verb].examples:
+    for example in VERBS[verb].examples:
         assert f"runbook {example}" in text
         assert run(*example.split(), "--help").exit_code == 0
 
