@@ -8,14 +8,19 @@ what to do: the runbook's command where there is a target, else kubectl's.
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from alerts.promql import RUN, held
+from alerts.promql import held
 from alerts.recording import (
-    BUDGET,
     DEADLINE,
     EXPIRY,
     FOUND,
+    KNOWN_BUDGET,
+    KNOWN_WINDOW,
     LEFT_DRAINED,
     LIFETIME,
+    MISLABELLED,
+    NEAR,
+    NEAR_DAYS,
+    NEAR_FRACTION,
     PROBE_SUCCESS,
     REFUSAL,
     REMINDER,
@@ -23,12 +28,26 @@ from alerts.recording import (
     RESTART_LEFT,
     RESTART_WINDOW,
     RUN_DEADLINE,
+    SCRAPED,
     UNKNOWN_PODS,
     UNRENEWED,
     WATCH_SILENCE,
     WATCH_SYNCED,
 )
-from alerts.settings import EXPORTERS, GRAFANA_URL, HEARTBEAT_SECONDS, JOB, NAMESPACE, RUNBOOK_URL, Setting
+from alerts.settings import (
+    CHOICE,
+    EXPORTERS,
+    EXTRA_ONLY,
+    GRAFANA_URL,
+    HEARTBEAT_SECONDS,
+    IN_NAMESPACE,
+    JOB,
+    NAMESPACE,
+    NAMESPACE_LABEL,
+    RUNBOOK_URL,
+    WHERE,
+    Setting,
+)
 
 DASHBOARD_UID = "certlag"
 CRITICAL, WARNING = "critical", "warning"
@@ -86,32 +105,33 @@ class Alert:
     @property
     def annotations(self) -> dict[str, str]:
         """The texts that it brings."""
-        chosen = "&".join(f"var-{name}={{{{ $labels.{name} }}}}" for name in self.variables)
+        values = {"namespace": str(IN_NAMESPACE), "workload": "{{ $labels.workload }}"}
+        chosen = "&".join(f"var-{name}={values[name]}" for name in self.variables)
         return {
             "summary": self.summary,
             "description": self.description,
             "runbook_url": f"{RUNBOOK_URL}/{self.name}.md",
-            "dashboard_url": f"{GRAFANA_URL}/d/{DASHBOARD_UID}" + (f"?{chosen}" if chosen else ""),
+            "dashboard_url": f"{GRAFANA_URL}/d/{DASHBOARD_UID}" + (f"?{chosen}{CHOICE}" if chosen else ""),
         }
 
 
 # --- words ----------------------------------------------------------------------------------------
 
-WORKLOAD = "{{ $labels.workload_type }}/{{ $labels.workload }} in {{ $labels.namespace }}"
-CERTIFICATE = "Certificate {{ $labels.certificate }} in {{ $labels.namespace }}"
+WORKLOAD = f"{{{{ $labels.workload_type }}}}/{{{{ $labels.workload }}}} in {IN_NAMESPACE}{WHERE}"
+CERTIFICATE = f"Certificate {{{{ $labels.certificate }}}} in {IN_NAMESPACE}{WHERE}"
 LEFT = (
     "{{ if gt $value 0.0 }}is accepted for {{ $value | humanizeDuration }} more{{ else }}is no longer accepted{{ end }}"
 )
 RESTART = (
-    "{{ if $labels.target }}Run `runbook restart-{{ $labels.target }} -n {{ $labels.namespace }}`."
-    "{{ else }}Let what must not be interrupted finish, then run `kubectl -n {{ $labels.namespace }}"
+    f"{{{{ if $labels.target }}}}Run `runbook restart-{{{{ $labels.target }}}} -n {IN_NAMESPACE}`."
+    f"{{{{ else }}}}Let what must not be interrupted finish, then run `kubectl -n {IN_NAMESPACE}"
     " rollout restart {{ $labels.workload_type }}/{{ $labels.workload }}`.{{ end }}"
 )
 
 
 def of_target(command: str) -> str:
     """Return a sentence with the runbook's command for the alert's target."""
-    return f"Run `runbook {command}-{{{{ $labels.target }}}} -n {{{{ $labels.namespace }}}}`"
+    return f"Run `runbook {command}-{{{{ $labels.target }}}} -n {IN_NAMESPACE}`"
 
 
 # --- a restart is needed --------------------------------------------------------------------------
@@ -149,39 +169,35 @@ unless max_over_time(timestamp({DEADLINE.record} == Inf)[{RESTART_REQUIRED.for_s
 """`for` is a constant, a part of the window is not: what counts here is when the workload was last seen as current."""
 
 
-def _deadline_near(tier: str, fraction: float, days: int, more: tuple[Setting, str] | None = None) -> Alert:
-    key = f"restartDeadlineNear.{tier}"
-    part = Setting(f"{key}.windowFraction", fraction, "Less than this part of the restart window is left, …")
-    most = Setting(f"{key}.maximumDays", days, "… or less than this, whichever is less.")
-    setting, expression = more or (None, "")
+def _deadline_near(tier: str, expression: str, settings: tuple[Setting, ...]) -> Alert:
     return Alert(
         name="CertlagRestartDeadlineNear",
-        key=key,
+        key=f"restartDeadlineNear.{tier}",
         severity=tier,
         wait="1m",
-        expr=f"{RESTART_LEFT.record} < clamp_max({RESTART_WINDOW.value} * {part}, {most} * 86400){expression}",
+        expr=expression,
         summary="The certificate that a workload presents soon expires.",
         description=f"What {WORKLOAD} presents for {{{{ $labels.certificate }}}} {LEFT}: afterwards every connection"
         f" fails. A renewal does not help. {RESTART}",
         comment="The certificate that is presented expires; no run mutes it.",
-        settings=(part, most, *((setting,) if setting else ())),
+        settings=settings,
     )
 
 
+_URGENT_FRACTION = Setting(
+    "restartDeadlineNear.critical.windowFraction", 0.25, "Less than this part of the restart window is left, …"
+)
+_URGENT_DAYS = Setting("restartDeadlineNear.critical.maximumDays", 3, "… or less than this, whichever is less.")
 _BUDGETS = Setting(
     "restartDeadlineNear.critical.budgets", 2, "Less is left than so many times the longest that a restart may take."
 )
-DEADLINE_NEAR = _deadline_near(WARNING, 0.5, 14)
+DEADLINE_NEAR = _deadline_near(WARNING, NEAR.record, (NEAR_FRACTION, NEAR_DAYS))
 DEADLINE_NEAR_CRITICAL = _deadline_near(
     CRITICAL,
-    0.25,
-    3,
-    (
-        _BUDGETS,
-        f"""
-or {RESTART_LEFT.record} < on ({RUN}) group_left () {_BUDGETS} * {BUDGET.value}
+    f"""{RESTART_LEFT.record} < clamp_max({KNOWN_WINDOW} * {_URGENT_FRACTION}, {_URGENT_DAYS} * 86400)
+or {RESTART_LEFT.record} < {_BUDGETS} * {KNOWN_BUDGET}
 or {RESTART_LEFT.record} < 0""",
-    ),
+    (_URGENT_FRACTION, _URGENT_DAYS, _BUDGETS),
 )
 
 ISSUER_CHANGED_ALERT = Alert(
@@ -209,7 +225,7 @@ def _renewal_overdue(tier: str, condition: str, said: str, settings: tuple[Setti
         expr=condition,
         summary="A certificate was not renewed when it was due.",
         description=f"cert-manager has not renewed {CERTIFICATE}: {said}. A restart does not help. Run `kubectl -n"
-        " {{ $labels.namespace }} describe certificate {{ $labels.certificate }}`: its events name what fails.",
+        f" {IN_NAMESPACE} describe certificate {{{{ $labels.certificate }}}}`: its events name what fails.",
         comment="A renewal is overdue; switch it off where cert-manager's own mixin watches the same.",
         settings=settings,
         variables=("namespace",),
@@ -255,7 +271,7 @@ def _renewal_disabled(tier: str, fraction: float, days: int) -> Alert:
         summary="A certificate expires soon and its renewal is disabled.",
         description=f"{CERTIFICATE} {{{{ if gt $value 0.0 }}}}expires in {{{{ $value | humanizeDuration }}}}"
         "{{ else }}has expired{{ end }}, and cert-manager does not renew it: its renewal policy is Disabled. Run `cmctl"
-        " renew -n {{ $labels.namespace }} {{ $labels.certificate }}`, then restart the workloads that use it.",
+        f" renew -n {IN_NAMESPACE} {{{{ $labels.certificate }}}}`, then restart the workloads that use it.",
         comment="A certificate expires whose renewal is disabled.",
         settings=(part, most),
         variables=("namespace",),
@@ -276,7 +292,7 @@ LOADED_UNKNOWN = Alert(
     summary="What a workload presents is not known.",
     description="Of {{ $value }} pods of " + WORKLOAD + " it is not known what they present for"
     " {{ $labels.certificate }}, nor whether it is the one issued. {{ if $labels.target }}Run"
-    " `runbook check-{{ $labels.target }} -n {{ $labels.namespace }}`: it says why."
+    f" `runbook check-{{{{ $labels.target }}}} -n {IN_NAMESPACE}`: it says why."
     "{{ else }}The exporter's status page says why.{{ end }}",
     comment="A pod should be known and is not.",
 )
@@ -287,8 +303,8 @@ TARGET_MISSING = Alert(
     wait="15m",
     expr=f"{FOUND.value} == 0",
     summary="No certificate is watched for a configured target.",
-    description="Target {{ $labels.target }} in {{ $labels.namespace }} is not watched: its workload does not exist, or"
-    " the Certificate that it names does not, or no Certificate was found for the Secrets that its pods use. "
+    description=f"Target {{{{ $labels.target }}}} in {IN_NAMESPACE}{WHERE} is not watched: its workload does not exist,"
+    " or the Certificate that it names does not, or no Certificate was found for the Secrets that its pods use. "
     + of_target("check")
     + ": it says which. Then correct the target in the configuration.",
     comment="A configured workload or Certificate does not exist, or no Certificate was found for a target.",
@@ -306,7 +322,7 @@ WORKERS_LEFT_DRAINED = Alert(
     summary="A restart was begun and nobody is finishing it: workers are missing.",
     description=f"The workers of {WORKLOAD} were drained for a restart that has stopped. "
     + of_target("resume")
-    + " to go on with it, or `runbook abort-{{ $labels.target }} -n {{ $labels.namespace }}` to put the workers back.",
+    + f" to go on with it, or `runbook abort-{{{{ $labels.target }}}} -n {IN_NAMESPACE}` to put the workers back.",
     comment="A run has stopped and its workers are still drained.",
     settings=(HEARTBEAT_SECONDS,),
 )
@@ -319,9 +335,9 @@ RUNBOOK_STALLED = Alert(
     expr=f"time() - {RUN_DEADLINE.value} > {_PAST} * 60",
     summary="A restart is open long past its own deadline.",
     description=f"The restart of {WORKLOAD} should have ended {{{{ $value | humanizeDuration }}}} ago and is still"
-    " open; while it is, no other can begin. Run `runbook history -n {{ $labels.namespace }}` to see where it stands,"
-    " then `runbook resume-{{ $labels.target }} -n {{ $labels.namespace }}` or"
-    " `runbook abort-{{ $labels.target }} -n {{ $labels.namespace }}`.",
+    f" open; while it is, no other can begin. Run `runbook history -n {IN_NAMESPACE}` to see where it stands,"
+    f" then `runbook resume-{{{{ $labels.target }}}} -n {IN_NAMESPACE}` or"
+    f" `runbook abort-{{{{ $labels.target }}}} -n {IN_NAMESPACE}`.",
     comment="A run is open although its own timeouts have passed.",
     settings=(_PAST,),
 )
@@ -341,12 +357,13 @@ def _exporter(
     description: str,
     comment: str,
     settings: tuple[Setting, ...] = (),
+    severity: str = WARNING,
+    reason: str = "",
 ) -> Alert:
-    reason = key.partition(".")[2]
     return Alert(
         name=name,
         key=key,
-        severity=WARNING,
+        severity=severity,
         wait=wait,
         expr=expr,
         summary=summary,
@@ -371,45 +388,80 @@ _LOG = f"`kubectl -n {NAMESPACE} logs -l app.kubernetes.io/name=certlag-exporter
 EXPORTER_BLIND_SILENT = _exporter(
     "CertlagExporterBlind",
     key="exporterBlind.silent",
+    reason="silent",
     wait="1m",
     expr=f"{held(WATCH_SILENCE.record)} > {_SILENCE}",
     summary=_BLIND,
-    description=f"The exporter has heard nothing of {_WATCHED} for {{{{ $value | humanizeDuration }}}}. Run {_LOG}:"
-    " it names the error.",
+    description=f"The exporter has heard nothing of {_WATCHED}{WHERE} for {{{{ $value | humanizeDuration }}}}. Run"
+    f" {_LOG}: it names the error.",
     comment=_BLIND_COMMENT,
     settings=(_SILENCE,),
 )
 EXPORTER_BLIND_UNSYNCED = _exporter(
     "CertlagExporterBlind",
     key="exporterBlind.unsynced",
+    reason="unsynced",
     wait="15m",
     expr=f"{held(WATCH_SYNCED.record)} == 0",
     summary=_BLIND,
-    description=f"The exporter has not been able to list {_WATCHED}: what depends on it is not judged before it has."
-    f" Run {_LOG}: it names the error, most often a permission that is missing.",
+    description=f"The exporter has not been able to list {_WATCHED}{WHERE}: what depends on it is not judged before"
+    f" it has. Run {_LOG}: it names the error, most often a permission that is missing.",
     comment=_BLIND_COMMENT,
 )
 EXPORTER_BLIND_UNANSWERED = _exporter(
     "CertlagExporterBlind",
     key="exporterBlind.unanswered",
+    reason="unanswered",
     wait="15m",
     expr=f"{held(PROBE_SUCCESS.record)} == 0",
     summary=_BLIND,
-    description="An exporter has not completed a handshake with any pod: a restart would not be noticed. Look for a"
-    f" NetworkPolicy between it and the pods, then run {_LOG}: it names the failures.",
+    description=f"An exporter{WHERE} has not completed a handshake with any pod: a restart would not be noticed."
+    f" Look for a NetworkPolicy between it and the pods, then run {_LOG}: it names the failures.",
     comment=_BLIND_COMMENT,
 )
-EXPORTER_DOWN = _exporter(
-    "CertlagExporterDown",
-    key="exporterDown",
-    wait="10m",
-    expr=f'absent(up{{job="{JOB}"}}) or sum by (job) (up{{job="{JOB}"}}) < {EXPORTERS}',
-    summary="The exporter is down: certificates are not watched.",
-    description=f"Too few exporters are scraped under the job {JOB} (needed: {EXPORTERS}): not everything is"
-    " watched. Alerts keep what was known for a while and then end without their cause being gone. Run"
-    f" `kubectl -n {NAMESPACE} get pods -l app.kubernetes.io/name=certlag-exporter`.",
-    comment="No exporter is scraped, or fewer than there are shards.",
-    settings=(EXPORTERS,),
+EXPORTER_BLIND_MISLABELLED = _exporter(
+    "CertlagExporterBlind",
+    key="exporterBlind.mislabelled",
+    reason="mislabelled",
+    wait="15m",
+    expr=f"{held(MISLABELLED.record)} > 0",
+    summary=_BLIND,
+    description="{{ $value }} series" + str(WHERE) + " do not have the certificate's namespace in the label"
+    f" {NAMESPACE_LABEL}, by which the rules tell workloads apart: alerts name a wrong namespace, and workloads of one"
+    " name are taken for one. Set `rules.namespaceLabel` to the label that holds it (`kubectl get prometheus"
+    " --all-namespaces -o yaml` shows `overrideHonorLabels`), or scrape with `honorLabels: true`.",
+    comment="The setting `namespaceLabel` is not what the server does.",
+)
+
+
+def _exporter_down(severity: str, condition: str, consequence: str, comment: str) -> Alert:
+    return _exporter(
+        "CertlagExporterDown",
+        key=f"exporterDown.{severity}",
+        wait="10m",
+        expr=f"{SCRAPED.record} < {EXPORTERS}{condition}",
+        summary="The exporter is down: certificates are not watched.",
+        description=f"Too few exporters are scraped under the job {JOB}{WHERE} (needed: {EXPORTERS}): not everything is"
+        f" watched. {consequence} Run `kubectl -n {NAMESPACE} get pods -l app.kubernetes.io/name=certlag-exporter`.",
+        comment=comment,
+        settings=(EXPORTERS,),
+        severity=severity,
+    )
+
+
+EXPORTER_DOWN_CRITICAL = _exporter_down(
+    CRITICAL,
+    f"\nand on ({EXTRA_ONLY}) {NEAR.record}",
+    "A deadline is near: CertlagRestartDeadlineNear names the workload, by what was last known; nobody can tell whether"
+    " it was restarted since.",
+    "The same, while a deadline is near.",
+)
+EXPORTER_DOWN = _exporter_down(
+    WARNING,
+    "",
+    "Deadlines that were known stay known for some days; every other alert keeps what was known for a while and then"
+    " ends without its cause being gone.",
+    "No exporter is scraped, or fewer than there are shards.",
 )
 
 ALERTS = (
@@ -429,6 +481,8 @@ ALERTS = (
     EXPORTER_BLIND_SILENT,
     EXPORTER_BLIND_UNSYNCED,
     EXPORTER_BLIND_UNANSWERED,
+    EXPORTER_BLIND_MISLABELLED,
+    EXPORTER_DOWN_CRITICAL,
     EXPORTER_DOWN,
 )
 """In the order of evaluation, which is that of sending: what inhibits comes before what it inhibits."""

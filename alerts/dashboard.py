@@ -19,7 +19,8 @@ from grafana_foundation_sdk.models.text import TextMode
 
 from alerts import queries
 from alerts.alerting import DASHBOARD_UID
-from alerts.settings import RUNBOOK_URL
+from alerts.rule_text import SETTINGS, Filled, variables
+from alerts.settings import CONTAINER, FORMS, LEGEND, NAMESPACE_LEGEND, NAMESPACE_OF, POD, RUNBOOK_URL, marks
 
 SOURCE = dashboard.DataSourceRef(type_val="prometheus", uid="${datasource}")
 DAY = 86400
@@ -44,8 +45,17 @@ class _Described(Protocol):
     def height(self, h: int) -> Self: ...
 
 
+IN = f"{LEGEND}{NAMESPACE_LEGEND}"
+"""In a legend: cluster and namespace."""
+
+
 def text() -> str:
-    """Return the dashboard's JSON."""
+    """Return the dashboard's JSON, with the settings' defaults."""
+    return Filled().text(marked_text())
+
+
+def marked_text() -> str:
+    """Return the dashboard's JSON, with marks for settings."""
     encoded = json.loads(json.dumps(_dashboard().build(), cls=JSONEncoder))
     return json.dumps(encoded, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
@@ -98,6 +108,33 @@ def _variables() -> Iterable[Any]:
             .include_all(include_all=True)
             .all_value(".+")
         )
+    yield builders.AdHocVariable("filters").label("Filters").datasource(SOURCE)
+
+
+def chart_template() -> str:
+    """Return the chart's template of the ConfigMap: the checked-in JSON, with the values in place of its marks."""
+    made = marked_text()
+    used = sorted(marks(made) & FORMS.keys())
+    settings = sorted(marks(made) - FORMS.keys())
+    replaced = "".join(f'\n      | replace "⟨{mark}⟩" {mark}' for mark in used)
+    replaced += "".join(f'\n      | replace "⟨{path}⟩" (toString ({SETTINGS[path].reference}))' for path in settings)
+    return f"""\
+{{{{- if .Values.dashboard.enabled }}}}
+{variables(made)}apiVersion: v1
+kind: ConfigMap
+metadata:
+  {{{{- include "certlag.metadata" (dict
+        "root" .
+        "name" (printf "%s-dashboard" (include "certlag.fullname" .))
+        "namespace" .Values.dashboard.namespace
+        "component" "dashboard"
+        "labels" .Values.dashboard.labels
+        "annotations" .Values.dashboard.annotations) | nindent 2 }}}}
+data:
+  certlag.json: |-
+    {{{{- .Files.Get "files/dashboard.json"{replaced}\n      | nindent 4 }}}}
+{{{{- end }}}}
+"""
 
 
 # --- parts of panels ------------------------------------------------------------------------------
@@ -195,12 +232,12 @@ def _glance() -> Iterable[Any]:
             "The exporter",
             queries.BLIND,
             "Whether some exporter is blind: a watch is silent for 15 minutes, or has no complete list. What it tells"
-            " is then old.",
+            " is then old. DOWN: too few are scraped, in some cluster in which there were enough in the last days.",
             SOME_IS_BAD,
             nothing="DOWN",
         )
         .unit("none")
-        .mappings([_mapping({0: ("sees", "green"), 1: ("BLIND", "red")})])
+        .mappings([_mapping({0: ("sees", "green"), 1: ("BLIND", "red"), 2: ("DOWN", "red")})])
     )
     yield (
         _described(text_panel.Panel(), "How to read this", "The words that are used here.", width=4, height=4)
@@ -216,7 +253,7 @@ def _windows() -> Iterable[Any]:
         "settled: every pod presents what was issued. renewal disabled: cert-manager will not renew it. renewal due:"
         " cert-manager is late, a restart does not help. needs restart: renewed, and some pod still presents the old"
         " one. expired: some pod presents an expired one.",
-        "{{namespace}}/{{workload}} {{certificate}}",
+        f"{IN}/{{{{workload}}}} {{{{certificate}}}}",
         {
             1: ("settled", "green"),
             2: ("renewal disabled", "purple"),
@@ -270,10 +307,10 @@ def _pods() -> Iterable[Any]:
 
 def _columns() -> dict[str, object]:
     order = (
-        "namespace",
+        str(NAMESPACE_OF),
         "workload",
-        "pod",
-        "container",
+        str(POD),
+        str(CONTAINER),
         "port",
         "Value #C",
         "Value #A",
@@ -302,8 +339,8 @@ def _expiry() -> Iterable[Any]:
         " falling after a renewal is a workload that must be restarted.",
         "dtdurations",
         {
-            "{{namespace}}/{{workload}} loaded": queries.LOADED_LEFT,
-            "{{namespace}}/{{workload}} deadline": queries.DEADLINE_LEFT,
+            f"{IN}/{{{{workload}}}} loaded": queries.LOADED_LEFT,
+            f"{IN}/{{{{workload}}}} deadline": queries.DEADLINE_LEFT,
         },
     ).thresholds(_steps(*SOON))
     yield _graph(
@@ -312,9 +349,9 @@ def _expiry() -> Iterable[Any]:
         " renewal is overdue.",
         "dtdurations",
         {
-            "{{namespace}}/{{certificate}} issued": queries.ISSUED_LEFT,
-            "{{namespace}}/{{certificate}} renewal in": queries.RENEWAL_IN,
-            "{{namespace}}/{{certificate}} CA": queries.AUTHORITY_LEFT,
+            f"{IN}/{{{{certificate}}}} issued": queries.ISSUED_LEFT,
+            f"{IN}/{{{{certificate}}}} renewal in": queries.RENEWAL_IN,
+            f"{IN}/{{{{certificate}}}} CA": queries.AUTHORITY_LEFT,
         },
     )
 
@@ -324,7 +361,7 @@ def _runs() -> Iterable[Any]:
         "Runs of the runbook",
         queries.RUN_STATE,
         "What the restart of each target is doing. left drained: it has stopped, and the workers are still missing.",
-        "{{namespace}}/{{target}}",
+        f"{IN}/{{{{target}}}}",
         {
             1: ("idle", "green"),
             2: ("draining", "blue"),
@@ -338,10 +375,13 @@ def _runs() -> Iterable[Any]:
         "Workers",
         "While a run is open: the replicas that it recorded, and those there are.",
         "none",
-        {"{{worker}} expected": queries.WORKERS_EXPECTED, "{{worker}} now": queries.WORKERS_NOW},
+        {f"{IN} {{{{worker}}}} expected": queries.WORKERS_EXPECTED, f"{IN} {{{{worker}}}} now": queries.WORKERS_NOW},
     )
     yield _graph(
-        "Since the last run", "How long ago the last run ended.", "dtdurations", {"{{target}}": queries.SINCE_LAST_RUN}
+        "Since the last run",
+        "How long ago the last run ended.",
+        "dtdurations",
+        {f"{IN}/{{{{target}}}}": queries.SINCE_LAST_RUN},
     )
 
 
@@ -350,25 +390,25 @@ def _exporter() -> Iterable[Any]:
         "Silence of each watch",
         "Seconds since the API server last sent something. Bookmarks come once a minute; 15 minutes are an alarm.",
         "s",
-        {"{{resource}} {{name}} {{watch_namespace}}": queries.WATCH_SILENCE},
+        {f"{LEGEND}{{{{resource}}}} {{{{name}}}} {{{{watch_namespace}}}}": queries.WATCH_SILENCE},
     )
     yield _graph(
         "Failed requests to the API server",
         "By watch and reason.",
         "reqps",
-        {"{{resource}} {{name}} {{reason}}": queries.WATCH_ERRORS},
+        {f"{LEGEND}{{{{resource}}}} {{{{name}}}} {{{{reason}}}}": queries.WATCH_ERRORS},
     )
-    yield _graph("Failed handshakes", "By reason.", "ops", {"{{reason}}": queries.PROBE_FAILURES})
+    yield _graph("Failed handshakes", "By reason.", "ops", {f"{LEGEND}{{{{reason}}}}": queries.PROBE_FAILURES})
     yield _graph(
         "Handshake durations",
         "The slowest of each workload.",
         "s",
-        {"{{namespace}}/{{workload}}": queries.PROBE_DURATION},
+        {f"{IN}/{{{{workload}}}}": queries.PROBE_DURATION},
     )
     yield _graph(
         "Targets that are not watched",
         "Configured targets whose workload does not exist, or for which there is no Certificate; empty if all is well.",
         "none",
-        {"{{namespace}}/{{target}}": queries.TARGETS_MISSING},
+        {f"{IN}/{{{{target}}}}": queries.TARGETS_MISSING},
         width=24,
     )

@@ -23,7 +23,8 @@ def generated() -> dict[Path, str]:
         ALERTS / "rules.yaml": _WRITTEN + rule_text.rules_file(),
         ALERTS / "dashboard.json": dashboard.text(),
         CHART / "templates" / "monitoring" / "prometheusrule.yaml": rule_text.chart_template(),
-        CHART / "files" / "dashboard.json": dashboard.text(),
+        CHART / "templates" / "monitoring" / "dashboard.yaml": dashboard.chart_template(),
+        CHART / "files" / "dashboard.json": dashboard.marked_text(),
         CHART / "values.yaml": _with_rules(CHART / "values.yaml"),
     }
 

@@ -55,6 +55,9 @@ DAMAGES = (
     Damage("arithmetic: instant for age", r"timestamp\((?=certlag)", "abs("),
     Damage("limit", r"clamp_max", "clamp_min"),
     Damage("metric", r"\bcertlag_\w+", "certlag_nothing"),
+    Damage("memory of deadlines", r"\[7d\](?!\) \* 0)", "[1d]"),
+    Damage("memory of deadlines: no time to answer", r" offset 15m", ""),
+    Damage("namespace", r'exported_namespace!=""', 'exported_namespace=""'),
     Damage("job", r'job="certlag-exporter"', 'job=~".+"'),
 )
 _NUMBER = re.compile(r"(?<![\w.\[:])\d+(?:\.\d+)?(?![\w.\]])")
@@ -122,12 +125,18 @@ def _damaged_expressions(expression: str) -> Iterator[tuple[str, str]]:
                 seen.add(changed)
                 yield f"{damage.what} at {found.start()}: {found[0].strip()} → {damage.replacement.strip()}", changed
     for found in _NUMBER.finditer(expression):
-        for factor in (0.5, 2) if float(found[0]) else ():
-            number = f"{float(found[0]) * factor:g}"
+        value = float(found[0])
+        for other in _other_numbers(value):
+            number = f"{other:g}"
             yield (
                 f"number at {found.start()}: {found[0]} → {number}",
                 expression[: found.start()] + number + expression[found.end() :],
             )
+
+
+def _other_numbers(value: float) -> tuple[float, ...]:
+    """Return what stands in a number's place; half of one would be no other count."""
+    return (0, 2) if value == 1 else (value / 2, value * 2) if value else ()
 
 
 def _other_durations(wait: str) -> Iterator[str]:

@@ -6,6 +6,9 @@ from collections.abc import Iterator, Mapping
 from alerts.alerting import ALERTS
 from alerts.recording import RECORDINGS
 
+OF_PROMETHEUS = frozenset({"up"})
+"""What Prometheus tells of each scrape: no relabelling can drop it."""
+
 _MARK = re.compile("⟨.+?⟩")
 _SELECTOR = re.compile(r'"[^"]*"|\{[^{}]*\}|\[[^\]]*\]')
 _GROUPING = re.compile(r"\b(?:by|without|on|ignoring|group_left|group_right) *\([^)]*\)")

@@ -2,17 +2,26 @@
 
 from dataclasses import dataclass
 
-from alerts.settings import CONTACT_SECONDS, MEMORY
+from alerts.settings import CONTACT_SECONDS, DEADLINE_MEMORY, EXTRA, MEMORY, NAMESPACE_OF
 
-EXPORTER = "job, instance"
+JOBS = f"{EXTRA}job"
+"""The labels of the exporters of one cluster."""
+EXPORTER = f"{JOBS}, instance"
 """The labels of one exporter."""
-USE = "namespace, workload, workload_type, certificate, target"
+NAMESPACE = f"{EXTRA}{NAMESPACE_OF}"
+USE = f"{NAMESPACE}, workload, workload_type, certificate, target"
 """The labels of a workload's use of a certificate."""
-RUN = "namespace, workload, workload_type, target"
+WORKLOAD = f"{NAMESPACE}, workload, workload_type"
+RUN = f"{WORKLOAD}, target"
 """The labels of a target and its run."""
-CERTIFICATE = "namespace, certificate"
-TARGET = "target, namespace"
-WATCH = "resource, watch_namespace, name"
+CERTIFICATE = f"{NAMESPACE}, certificate"
+TARGET = f"{NAMESPACE}, target"
+WATCH = f"{EXTRA}resource, watch_namespace, name"
+
+
+def said_by_one(labels: str) -> str:
+    """Return a list of labels for what one exporter says of something, of that thing's labels."""
+    return f"{EXPORTER}, {labels.removeprefix(str(EXTRA))}"
 
 
 @dataclass(frozen=True)
@@ -26,9 +35,9 @@ class Recording:
 _CONTACT = "certlag_watch_last_contact_timestamp_seconds"
 LOST_CONTACT = Recording(
     "exporter:certlag_watch_lost_contact:group",
-    f"""group by ({EXPORTER}, resource, namespace) (label_replace(
+    f"""group by ({EXPORTER}, resource, {NAMESPACE_OF}) (label_replace(
   timestamp({_CONTACT}) - {_CONTACT} > {CONTACT_SECONDS} or certlag_watch_synced == 0,
-  "namespace", "$1", "watch_namespace", "(.+)"
+  "{NAMESPACE_OF}", "$1", "watch_namespace", "(.+)"
 ))""",
 )
 """Which exporter hears nothing of which resources, and where; `*` is everywhere. Age is that at the time of the
@@ -39,7 +48,8 @@ def with_contact(expression: str, watches: tuple[str, ...]) -> str:
     """Return an expression without the exporters that have lost contact with one of these resources."""
     lost = f'{LOST_CONTACT.record}{{resource=~"{"|".join(watches)}"'
     return (
-        f'{expression}\n  unless on ({EXPORTER}) {lost}, namespace="*"}}\n  unless on ({EXPORTER}, namespace) {lost}}}'
+        f'{expression}\n  unless on ({EXPORTER}) {lost}, {NAMESPACE_OF}="*"}}'
+        f"\n  unless on ({EXPORTER}, {NAMESPACE_OF}) {lost}}}"
     )
 
 
@@ -52,15 +62,22 @@ def held(record: str) -> str:
     return f"last_over_time({record}[{MEMORY}])"
 
 
+def last_within(record: str) -> str:
+    """Return the last value of a recorded series within the memory of deadlines."""
+    return f"last_over_time({record}[{DEADLINE_MEMORY}])"
+
+
 @dataclass(frozen=True)
 class Joined(Recording):
     """What is so, of what each exporter says: the worst that any says which has contact.
 
     `value` is what alerts read: what was recorded last; where that is longer ago than the memory, what an exporter
-    without contact says, if it is bad. What was fine when it lost contact says nothing of now.
+    without contact says, if it is bad. What was fine when it lost contact says nothing of now. `now` is the same
+    without the memory.
     """
 
     value: str
+    now: str
     worst: str
     watches: tuple[str, ...]
 
@@ -80,10 +97,12 @@ def joined(
         bad: the comparison that holds of what is bad; without it everything is.
     """
     aggregate = f"{by} by ({over})"
+    without_contact = f"{aggregate} ({f'{expression} {bad}'.rstrip()})"
     return Joined(
         record,
         f"{aggregate} (\n  {with_contact(expression, watches)}\n)",
-        f"({held(record)} or {aggregate} ({f'{expression} {bad}'.rstrip()}))",
+        f"({held(record)} or {without_contact})",
+        f"({record} or {without_contact})",
         worst,
         watches,
     )

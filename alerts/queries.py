@@ -4,11 +4,13 @@ Every query takes the chosen namespaces and workloads; aggregation drops the exp
 and where exporters differ it shows the worst that one of them says.
 """
 
-from alerts.promql import CERTIFICATE, EXPORTER, RUN, TARGET, USE, WATCH
+from alerts.promql import CERTIFICATE, NAMESPACE, RUN, TARGET, USE, WATCH, said_by_one
+from alerts.recording import SCRAPED
+from alerts.settings import CONTAINER, EXPORTERS, EXTRA, NAMESPACE_OF, POD
 
-CHOSEN = 'namespace=~"$namespace", workload=~"$workload"'
-IN_NAMESPACE = 'namespace=~"$namespace"'
-PLACE = f"{USE}, pod, container, port"
+IN_NAMESPACE = f'{NAMESPACE_OF}=~"$namespace"'
+CHOSEN = f'{IN_NAMESPACE}, workload=~"$workload"'
+PLACE = f"{USE}, {POD}, {CONTAINER}, port"
 WORKER = f"{RUN}, worker"
 
 WINDOW_STATES = ("settled", "renewal_disabled", "unknown", "renewal_due", "needs_restart", "expired")
@@ -24,7 +26,7 @@ def numbered(metric: str, labels: str, states: tuple[str, ...]) -> str:
 
 def with_command(expression: str) -> str:
     """Return an expression whose series have the label `command`: what restarts the workload."""
-    where = f'label_join({expression}, "command", "|", "namespace", "workload_type", "workload", "target")'
+    where = f'label_join({expression}, "command", "|", "{NAMESPACE_OF}", "workload_type", "workload", "target")'
     kubectl, runbook = "kubectl -n $1 rollout restart $2/$3", "runbook restart-$4 -n $1"
     part = "([^|]+)"
     without = f'label_replace({where}, "command", "{kubectl}", "command", "{part}[|]{part}[|]{part}[|]")'
@@ -40,19 +42,22 @@ WORKERS_DRAINED = (
     f" - min by ({WORKER}) (certlag_workers_replicas{{{CHOSEN}}}), 0))"
 )
 PODS_UNKNOWN = f'sum(max by ({USE}) (certlag_pods{{state="unknown", {CHOSEN}}}))'
-BLIND = (
-    "max((time() - certlag_watch_last_contact_timestamp_seconds > bool 900) == 1\nor certlag_watch_synced == bool 0)"
-)
+BLIND = f"""max(
+  (time() - certlag_watch_last_contact_timestamp_seconds > bool 900) == 1
+  or 2 * (({SCRAPED.expr}) < bool {EXPORTERS})
+  or certlag_watch_synced == bool 0
+)"""
+"""0: it sees, 1: it is blind, 2: somewhere too few are scraped."""
 
 # --- through time ---------------------------------------------------------------------------------
 
-WINDOW_STATE = numbered("certlag_renewal_window_state", "namespace, workload, certificate", WINDOW_STATES)
-RUN_STATE = numbered("certlag_runbook_state", "namespace, workload, target", RUN_STATES)
+WINDOW_STATE = numbered("certlag_renewal_window_state", f"{NAMESPACE}, workload, certificate", WINDOW_STATES)
+RUN_STATE = numbered("certlag_runbook_state", f"{NAMESPACE}, workload, target", RUN_STATES)
 
 # --- pods -----------------------------------------------------------------------------------------
 
 _LOADED = f"min by ({PLACE}) (certlag_loaded_not_after_timestamp_seconds{{{CHOSEN}}})"
-_SAME = f"on ({EXPORTER}, {CERTIFICATE}"
+_SAME = f"on ({said_by_one(CERTIFICATE)}"
 _INFO = (
     f'(certlag_loaded_info{{fingerprint_sha256!="", {CHOSEN}}}'
     f' and {_SAME}) certlag_certificate_info{{fingerprint_sha256!=""}})'
@@ -85,7 +90,7 @@ SINCE_LAST_RUN = f"time() - max by ({RUN}) (certlag_runbook_last_finished_timest
 # --- the exporter ---------------------------------------------------------------------------------
 
 WATCH_SILENCE = f"time() - min by ({WATCH}) (certlag_watch_last_contact_timestamp_seconds)"
-PROBE_FAILURES = "sum by (reason) (rate(certlag_probe_failures_total[$__rate_interval]))"
+PROBE_FAILURES = f"sum by ({EXTRA}reason) (rate(certlag_probe_failures_total[$__rate_interval]))"
 WATCH_ERRORS = f"sum by ({WATCH}, reason) (rate(certlag_watch_errors_total[$__rate_interval]))"
 PROBE_DURATION = f"max by ({USE}) (certlag_probe_duration_seconds{{{CHOSEN}}})"
 TARGETS_MISSING = f"min by ({TARGET}) (certlag_target_found{{{IN_NAMESPACE}}}) == 0"
@@ -95,5 +100,5 @@ TARGETS_MISSING = f"min by ({TARGET}) (certlag_target_found{{{IN_NAMESPACE}}}) =
 RENEWALS = f"changes(certlag_certificate_not_before_timestamp_seconds{{{IN_NAMESPACE}}}[2m]) > 0"
 _LOADED_FROM = f"min by ({USE}) (certlag_loaded_not_before_timestamp_seconds{{{CHOSEN}}}"
 RESTARTS = f"{_LOADED_FROM}) > {_LOADED_FROM} offset 1m)"
-NAMESPACES = "label_values(certlag_pods, namespace)"
+NAMESPACES = f"label_values(certlag_pods, {NAMESPACE_OF})"
 WORKLOADS = f"label_values(certlag_pods{{{IN_NAMESPACE}}}, workload)"

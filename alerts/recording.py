@@ -11,16 +11,32 @@ in its own evaluation. Names follow Prometheus' practice: level, metric, operati
 from alerts.promql import (
     CERTIFICATE,
     EXPORTER,
+    JOBS,
     LOST_CONTACT,
+    NAMESPACE,
     RUN,
     TARGET,
     USE,
     WATCH,
+    WORKLOAD,
     Recording,
+    held,
     joined,
+    last_within,
+    said_by_one,
     with_contact,
 )
-from alerts.settings import HEARTBEAT_SECONDS, JOB
+from alerts.settings import (
+    DEADLINE_MEMORY,
+    EXPORTERS,
+    EXTRA_ONLY,
+    HEARTBEAT_SECONDS,
+    JOB,
+    MEMORY,
+    NAMESPACE_OF,
+    OTHER_NAMESPACE,
+    Setting,
+)
 
 _CERTIFICATES = ("certificates", "certificaterequests")
 _WORKLOADS = ("deployments", "statefulsets", "daemonsets")
@@ -40,7 +56,7 @@ or ({_NEEDS_RESTART} == 0) + Inf""",
 _REMINDER_SAID = Recording(
     "exporter:certlag_restart_reminder_timestamp_seconds",
     f"""{_DEADLINE_SAID.record} and {_NEEDS_RESTART} == 1
-  unless on ({EXPORTER}, {RUN}) {_STATE}{{state!="idle"}} == 1
+  unless on ({said_by_one(RUN)}) {_STATE}{{state!="idle"}} == 1
 or {_NEEDS_RESTART} + Inf""",
 )
 DEADLINE = joined(
@@ -61,7 +77,6 @@ REMINDER = joined(
     bad="< Inf",
     worst="the earliest deadline for which no run is open",
 )
-RESTART_LEFT = Recording("workload:certlag_restart_left_seconds", f"({DEADLINE.value} < Inf) - time()")
 RESTART_WINDOW = joined(
     "workload:certlag_restart_window_seconds:max",
     "certlag_restart_window_seconds",
@@ -72,7 +87,7 @@ RESTART_WINDOW = joined(
 )
 _REFUSAL_SAID = Recording(
     "exporter:certlag_new_clients_refused",
-    f"certlag_issuer_changed * on ({EXPORTER}, {RUN}) group_left () certlag_target_client_auth",
+    f"certlag_issuer_changed * on ({said_by_one(RUN)}) group_left () certlag_target_client_auth",
 )
 REFUSAL = joined(
     "workload:certlag_new_clients_refused:max",
@@ -127,15 +142,77 @@ RUN_DEADLINE = joined(
     worst="the earliest deadline of an open run",
 )
 
+# --- a deadline that nobody tells of --------------------------------------------------------------
+
+_KNOWN = Recording("workload:certlag_restart_deadline_timestamp_seconds:known", f"{DEADLINE.now} < Inf")
+_KNOWN_AT = Recording("workload:certlag_restart_deadline_known_timestamp_seconds", f"{_KNOWN.record} * 0 + time()")
+_KNOWN_WINDOW = Recording("workload:certlag_restart_window_seconds:known", f"{RESTART_WINDOW.now} and {_KNOWN.record}")
+_KNOWN_BUDGET = Recording(
+    "workload:certlag_restart_budget_seconds:known",
+    f"{_KNOWN.record} * 0 + on ({RUN}) group_left () {BUDGET.now}",
+)
+"""Only of what has a deadline: to look back seven days at everything would take seconds in a large cluster."""
+_OURS = f'{{job="{JOB}"}}'
+SCRAPED = Recording(
+    "job:up:sum",
+    f"""sum by ({JOBS}) (up{_OURS})
+or group by ({JOBS}) (last_over_time(up{_OURS}[{DEADLINE_MEMORY}])) * 0
+or absent_over_time(up{_OURS}[{DEADLINE_MEMORY}]) * 0""",
+)
+"""How many exporters are scraped; 0 in a cluster of which there was one: `absent` alone sees none missing while any is
+there. Where there never was one, nobody knows what is missing but the job."""
+_PODS_WATCHED = (
+    f'label_replace(certlag_watch_synced{{resource="pods"}}, "{NAMESPACE_OF}", "$1", "watch_namespace", "(.+)")'
+)
+_HEARD_AT = Recording(
+    "namespace:certlag_heard_timestamp_seconds",
+    f"""group by ({NAMESPACE}, watch_namespace) (
+  {_PODS_WATCHED}
+  unless on ({said_by_one(NAMESPACE)}) {LOST_CONTACT.record}{{resource=~"{"|".join(_PODS)}"}}
+) * time()
+and on ({EXTRA_ONLY}) {SCRAPED.record} >= {EXPORTERS}""",
+)
+"""When an exporter could last judge what is in a namespace (`*` is everywhere), and none was missing: a shard knows
+nothing of what another one sees."""
+
+
+def _unless_heard_later(labels: str, matcher: str = "") -> str:
+    heard = f"last_over_time({_HEARD_AT.record}{matcher}[{DEADLINE_MEMORY}] offset {MEMORY})"
+    return f"  unless {last_within(_KNOWN_AT.record)} < on ({labels}) group_left () {heard}"
+
+
+RESTART_LEFT = Recording(
+    "workload:certlag_restart_left_seconds",
+    f"""(
+  {last_within(_KNOWN.record)}
+{_unless_heard_later(NAMESPACE)}
+{_unless_heard_later(str(EXTRA_ONLY), '{watch_namespace="*"}')}
+  unless {held(DEADLINE.record)} == Inf
+) - time()""",
+)
+"""Also of a deadline that nobody tells of any more: it counts until an exporter says that it is met, or hears of the
+namespace for a quarter of an hour and does not mention it. That an exporter is gone is no such word."""
+KNOWN_WINDOW, KNOWN_BUDGET = last_within(_KNOWN_WINDOW.record), last_within(_KNOWN_BUDGET.record)
+
+NEAR_FRACTION = Setting(
+    "restartDeadlineNear.warning.windowFraction", 0.5, "Less than this part of the restart window is left, …"
+)
+NEAR_DAYS = Setting("restartDeadlineNear.warning.maximumDays", 14, "… or less than this, whichever is less.")
+NEAR = Recording(
+    "workload:certlag_restart_left_seconds:near",
+    f"{RESTART_LEFT.record} < clamp_max({KNOWN_WINDOW} * {NEAR_FRACTION}, {NEAR_DAYS} * 86400)",
+)
+
+# --- a run ----------------------------------------------------------------------------------------
+
 AWAITED_SECONDS = 45
 """A run that lives renews its Lease every 15 seconds."""
 
-_LEASE = "namespace, workload, workload_type"
 LEASE_CONTACT = Recording(
     "exporter:certlag_lease_contact_timestamp_seconds",
-    """label_replace(label_replace(label_replace(
-  certlag_watch_last_contact_timestamp_seconds{resource="leases"},
-  "namespace", "$1", "watch_namespace", "(.+)"),
+    f"""label_replace(label_replace(label_replace(
+  certlag_watch_last_contact_timestamp_seconds{{resource="leases"}},
+  "{NAMESPACE_OF}", "$1", "watch_namespace", "(.+)"),
   "workload_type", "$1", "name", "certlag-([a-z]+)-.+"),
   "workload", "$1", "name", "certlag-[a-z]+-(.+)")""",
 )
@@ -144,9 +221,9 @@ _HEARTBEAT = "certlag_runbook_heartbeat_timestamp_seconds"
 RUN_SILENT = Recording(
     "exporter:certlag_runbook_silent_since_timestamp_seconds",
     f"""{_HEARTBEAT}
-  < on ({EXPORTER}, {_LEASE}) group_left () {LEASE_CONTACT.record} - {HEARTBEAT_SECONDS}
+  < on ({said_by_one(WORKLOAD)}) group_left () {LEASE_CONTACT.record} - {HEARTBEAT_SECONDS}
 or certlag_runbook_heartbeat_awaited_timestamp_seconds
-  < on ({EXPORTER}, {_LEASE}) group_left () {LEASE_CONTACT.record} - {AWAITED_SECONDS}""",
+  < on ({said_by_one(WORKLOAD)}) group_left () {LEASE_CONTACT.record} - {AWAITED_SECONDS}""",
 )
 """Of a run whose Lease has stood still while the exporter heard: measured up to the last contact, so that nobody who
 has lost contact takes a run for dead. What was never seen to beat is told by a series of its own, not by one that is
@@ -217,7 +294,7 @@ LIFETIME = joined(
 )
 _RENEWAL_DUE_SAID = Recording(
     "exporter:certlag_renewal_due_timestamp_seconds",
-    f"""{_RENEWAL} > 0 unless on ({EXPORTER}, {CERTIFICATE}) {_DISABLED}
+    f"""{_RENEWAL} > 0 unless on ({said_by_one(CERTIFICATE)}) {_DISABLED}
 or {_NOT_AFTER} + Inf""",
 )
 """A certificate without a renewal time is never overdue: renewal is disabled, or nobody told us."""
@@ -233,9 +310,9 @@ RENEWAL_DUE = joined(
 _UNRENEWED_SAID = Recording(
     "exporter:certlag_unrenewed_not_after_timestamp_seconds",
     f"""({_NOT_AFTER} > 0)
-  and on ({EXPORTER}, {CERTIFICATE}) (
+  and on ({said_by_one(CERTIFICATE)}) (
     {_DISABLED}
-    or {_EXPIRED} unless on ({EXPORTER}, {CERTIFICATE}) {_RENEWAL} > 0
+    or {_EXPIRED} unless on ({said_by_one(CERTIFICATE)}) {_RENEWAL} > 0
   )
 or {_NOT_AFTER} + Inf""",
 )
@@ -253,22 +330,26 @@ UNRENEWED = joined(
 
 # --- the exporter itself --------------------------------------------------------------------------
 
-_OURS = f'{{job="{JOB}"}}'
 _CONTACT = "certlag_watch_last_contact_timestamp_seconds"
+_ELSEWHERE = f'{{job="{JOB}", {OTHER_NAMESPACE}}}'
 WATCH_SILENCE = Recording(
     "watch:certlag_watch_silence_seconds:max", f"max by ({WATCH}) (timestamp({_CONTACT}) - ({_CONTACT}{_OURS} > 0))"
 )
 WATCH_SYNCED = Recording("watch:certlag_watch_synced:min", f"min by ({WATCH}) (certlag_watch_synced{_OURS})")
 PROBE_SUCCESS = Recording(
-    "job:certlag_probe_success:min", f"min by (job) (max by ({EXPORTER}) (certlag_probe_success{_OURS}))"
+    "job:certlag_probe_success:min", f"min by ({JOBS}) (max by ({EXPORTER}) (certlag_probe_success{_OURS}))"
 )
 """Whether each exporter has had an answer from some pod: that another one has is no help to those it cannot reach."""
+MISLABELLED = Recording(
+    "job:certlag_other_namespace:count",
+    f"count by ({JOBS}) (certlag_pods{_ELSEWHERE} or certlag_target_found{_ELSEWHERE})",
+)
+"""What has the certificate's namespace in another label than the one by which everything here is told apart."""
 
 RECORDINGS = (
     LOST_CONTACT,
     _DEADLINE_SAID,
     DEADLINE,
-    RESTART_LEFT,
     _REMINDER_SAID,
     REMINDER,
     RESTART_WINDOW,
@@ -279,6 +360,14 @@ RECORDINGS = (
     FOUND,
     _RUN_DEADLINE_SAID,
     RUN_DEADLINE,
+    _KNOWN,
+    _KNOWN_AT,
+    _KNOWN_WINDOW,
+    _KNOWN_BUDGET,
+    SCRAPED,
+    _HEARD_AT,
+    RESTART_LEFT,
+    NEAR,
     LEASE_CONTACT,
     RUN_SILENT,
     _RUN_BEATS,
@@ -294,5 +383,6 @@ RECORDINGS = (
     WATCH_SILENCE,
     WATCH_SYNCED,
     PROBE_SUCCESS,
+    MISLABELLED,
 )
 """In the order of evaluation."""

@@ -12,7 +12,18 @@ from typing import Protocol
 
 from alerts.alerting import ALERTS, Alert
 from alerts.recording import RECORDINGS
-from alerts.settings import DEFAULT_NAMESPACE, GENERAL, NAMESPACE, Setting, Value, replace_marks
+from alerts.settings import (
+    DEFAULT_NAMESPACE,
+    FORMS,
+    GENERAL,
+    NAMESPACE,
+    NAMESPACE_LABEL,
+    NAMESPACE_OF,
+    Setting,
+    Value,
+    marks,
+    replace_marks,
+)
 
 GROUP = "certlag"
 _ACTION = re.compile(r"\{\{.*?\}\}")
@@ -27,6 +38,9 @@ class Dialect(Protocol):
 
     def when(self, condition: Setting, lines: Iterator[str]) -> Iterator[str]:
         """Yield lines that are there only if a setting is true."""
+
+    def namespace(self) -> Iterator[str]:
+        """Yield an alert's label `namespace`, where its series have that under another name."""
 
     def extra_labels(self) -> Iterator[str]:
         """Yield the labels that an installation adds to every alert."""
@@ -46,14 +60,24 @@ class Filled:
             return self.values.get(path) or DEFAULT_NAMESPACE
         return self.values.get(path, SETTINGS[path].default)
 
+    def _written(self, mark: str) -> str:
+        form = FORMS.get(mark)
+        return form.text(self._value(form.of.path)) if form else str(self._value(mark))
+
     def text(self, text: str) -> str:
         """Return a text with the values in it."""
-        return replace_marks(text, lambda path: str(self._value(path)))
+        return replace_marks(text, self._written)
 
     def when(self, condition: Setting, lines: Iterator[str]) -> Iterator[str]:
         """Yield the lines, or nothing."""
         if self._value(condition.path):
             yield from lines
+
+    def namespace(self) -> Iterator[str]:
+        """Yield the label, or nothing."""
+        label = self._value(NAMESPACE_LABEL.path)
+        if label != "namespace":
+            yield _namespace(f"{{{{ $labels.{label} }}}}")
 
     def extra_labels(self) -> Iterator[str]:
         """Yield none: a file that is edited by hand needs no such means."""
@@ -70,12 +94,18 @@ class Helm:
     def text(self, text: str) -> str:
         """Return a text with references in it, and with Prometheus' own actions quoted for Helm."""
         quoted = _ACTION.sub(lambda found: f"{{{{ `{found[0]}` }}}}", text)
-        return replace_marks(quoted, lambda path: f"{{{{ {SETTINGS[path].reference} }}}}")
+        return replace_marks(quoted, lambda mark: f"{{{{ {_reference(mark)} }}}}")
 
     def when(self, condition: Setting, lines: Iterator[str]) -> Iterator[str]:
         """Yield the lines inside a condition."""
         yield f"{{{{- if {condition.reference} }}}}"
         yield from lines
+        yield "{{- end }}"
+
+    def namespace(self) -> Iterator[str]:
+        """Yield the label inside a condition."""
+        yield f'{{{{- if ne ${NAMESPACE_OF.name} "namespace" }}}}'
+        yield _namespace(f"{{{{ {_reference('$inNamespace')} }}}}")
         yield "{{- end }}"
 
     def extra_labels(self) -> Iterator[str]:
@@ -89,6 +119,21 @@ class Helm:
         yield "{{- with .Values.rules.interval }}"
         yield "  interval: {{ . }}"
         yield "{{- end }}"
+
+
+def _reference(mark: str) -> str:
+    """Return the chart's expression for a mark: that of a form is a variable, which `variables` sets."""
+    return mark if mark in FORMS else SETTINGS[mark].reference
+
+
+def _namespace(value: str) -> str:
+    return f'        namespace: "{value}"'
+
+
+def variables(text: str) -> str:
+    """Return the head of a chart's template: the variables for the forms of settings that a text has."""
+    used = (form for mark, form in FORMS.items() if mark in marks(text))
+    return "".join(f"{{{{- ${form.name} := {form.template} }}}}\n" for form in used)
 
 
 def settings() -> Iterator[Setting]:
@@ -110,8 +155,8 @@ def rules_file(values: Mapping[str, Value] | None = None) -> str:
 
 def chart_template() -> str:
     """Return the chart's template of the PrometheusRule."""
+    body = _joined(_group(Helm()), 2)
     head = """\
-{{- if .Values.rules.enabled }}
 apiVersion: monitoring.coreos.com/v1
 kind: PrometheusRule
 metadata:
@@ -124,7 +169,9 @@ metadata:
 spec:
   groups:
 """
-    return head + _joined(_group(Helm()), 2) + "{{- end }}\n"
+    said = "".join(text for recording in RECORDINGS for text in (recording.expr,))
+    said += "".join(text for alert in ALERTS for text in (alert.expr, *alert.annotations.values()))
+    return "{{- if .Values.rules.enabled }}\n" + variables(said) + head + body + "{{- end }}\n"
 
 
 def _joined(lines: Iterator[str], depth: int) -> str:
@@ -153,6 +200,8 @@ def _alert(alert: Alert, dialect: Dialect) -> Iterator[str]:
     yield "      labels:"
     for name, value in alert.labels.items():
         yield f"        {name}: {dialect.text(value)}"
+    if not alert.of_exporter:
+        yield from dialect.namespace()
     yield from dialect.extra_labels()
     yield "      annotations:"
     for name, text in alert.annotations.items():

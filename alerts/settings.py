@@ -6,9 +6,9 @@ or by references to the chart's values. Pure.
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-Value = str | int | float | bool | dict[str, str]
+Value = str | int | float | bool | dict[str, str] | list[str]
 
 _MARK = re.compile("⟨(.+?)⟩")
 
@@ -17,13 +17,15 @@ _MARK = re.compile("⟨(.+?)⟩")
 class Setting:
     """One value: its path below `rules` in the chart's values, its default, and what it is.
 
-    `helm` is the expression for the chart's template, where that is more than the value itself.
+    `helm` is the expression for the chart's template, where that is more than the value itself; `schema` is what the
+    chart's schema says beyond what the default shows.
     """
 
     path: str
     default: Value
     comment: str = ""
     helm: str = ""
+    schema: Mapping[str, object] = field(default_factory=dict)
 
     def __str__(self) -> str:
         """The mark that stands for it in a text."""
@@ -33,6 +35,23 @@ class Setting:
     def reference(self) -> str:
         """Its expression in the chart's template."""
         return self.helm or f".Values.rules.{self.path}"
+
+
+@dataclass(frozen=True)
+class Form:
+    """One of the forms in which a setting stands in a text: its mark, what it is made of, and the chart's variable.
+
+    `template` is the chart's expression for the same, from the root context.
+    """
+
+    name: str
+    of: Setting
+    text: Callable[[Value], str]
+    template: str
+
+    def __str__(self) -> str:
+        """The mark that stands for it in a text."""
+        return f"⟨${self.name}⟩"
 
 
 ENABLED = Setting("enabled", default=False, comment="Create the PrometheusRule; needs the CRDs of prometheus-operator.")
@@ -55,7 +74,12 @@ MEMORY = Setting(
     "memory",
     "15m",
     "How long the last known value counts while there is none: a restart of the exporter, a gap in scraping.\n"
-    "Keep it longer than `exporterDown.for`, so that an alert does not end before that one says why.",
+    "Keep it longer than `exporterDown.warning.for`, so that an alert does not end before that one says why.",
+)
+DEADLINE_MEMORY = Setting(
+    "deadlineMemory",
+    "7d",
+    "How long a deadline counts that no exporter can tell of, and how long a cluster is named whose exporter is gone.",
 )
 CONTACT_SECONDS = Setting(
     "contactSeconds",
@@ -72,6 +96,107 @@ EXPORTERS = Setting(
     "How many exporters must be scraped; at least as many as there are shards.",
     helm="max (int .Values.rules.exporterDown.exporters) (int .Values.shards)",
 )
+LABEL_NAME = "^[a-zA-Z_][a-zA-Z0-9_]*$"
+OWN_LABELS = (
+    *("namespace", "workload", "workload_type", "certificate", "target", "worker", "pod", "container", "port"),
+    *("resource", "watch_namespace", "name", "state", "reason", "severity", "window", "alertname", "job", "instance"),
+)
+"""Labels that rules give a meaning to."""
+EXTRA_LABELS = Setting(
+    "extraLabels",
+    [],
+    "Labels that tell clusters apart where one server evaluates these rules for several: for example [cluster].\n"
+    "Every aggregation, join and alert keeps them. Every series that the server evaluates must carry them.",
+    schema={
+        "items": {"type": "string", "pattern": LABEL_NAME, "not": {"enum": list(OWN_LABELS)}},
+        "uniqueItems": True,
+    },
+)
+NAMESPACE_LABEL = Setting(
+    "namespaceLabel",
+    "namespace",
+    "The label that holds the certificate's namespace: `exported_namespace` where the server overwrites ours\n"
+    "(`overrideHonorLabels: true`, `honor_labels: false`). Alerts carry it as `namespace` too.",
+    schema={"pattern": LABEL_NAME},
+)
+
+
+def _each(pattern: str, separator: str = "") -> Callable[[Value], str]:
+    """Return how extra labels are written: each in this pattern, in which `@` stands for it."""
+
+    def written(value: Value) -> str:
+        if not isinstance(value, list):
+            raise TypeError(f"{value!r} is no list of labels")
+        return separator.join(pattern.replace("@", label) for label in value)
+
+    return written
+
+
+EXTRA = Form("extra", EXTRA_LABELS, _each("@, "), 'include "certlag.rules.extra" .')
+"""Before the other labels of a list."""
+EXTRA_ONLY = Form("extraOnly", EXTRA_LABELS, _each("@", ", "), 'join ", " .Values.rules.extraLabels')
+"""As the whole of a list."""
+WHERE = Form(
+    "where", EXTRA_LABELS, _each("{{ with $labels.@ }} (@ {{ . }}){{ end }}"), 'include "certlag.rules.where" .'
+)
+"""In an alert's texts: which cluster."""
+CHOICE = Form(
+    "choice", EXTRA_LABELS, _each("&var-filters=@%7C%3D%7C{{ $labels.@ }}"), 'include "certlag.rules.choice" .'
+)
+"""In a link to the dashboard: its filters."""
+LEGEND = Form("legend", EXTRA_LABELS, _each("{{@}}/"), 'include "certlag.rules.legend" .')
+"""In a legend of the dashboard."""
+NAMESPACE_OF = Form("namespace", NAMESPACE_LABEL, str, ".Values.rules.namespaceLabel")
+"""In an expression."""
+POD, CONTAINER = (
+    Form(
+        what,
+        NAMESPACE_LABEL,
+        lambda label, what=what: f"exported_{what}" if str(label).startswith("exported_") else what,  # type: ignore[misc]
+        f'ternary "exported_{what}" "{what}" (hasPrefix "exported_" .Values.rules.namespaceLabel)',
+    )
+    for what in ("pod", "container")
+)
+"""A server that overwrites our `namespace` overwrites these as well."""
+IN_NAMESPACE = Form(
+    "inNamespace",
+    NAMESPACE_LABEL,
+    lambda label: f"{{{{ $labels.{label} }}}}",
+    'printf "{{ $labels.%s }}" .Values.rules.namespaceLabel',
+)
+"""In an alert's texts: the certificate's namespace."""
+NAMESPACE_LEGEND = Form(
+    "namespaceLegend",
+    NAMESPACE_LABEL,
+    lambda label: f"{{{{{label}}}}}",
+    'printf "{{%s}}" .Values.rules.namespaceLabel',
+)
+OTHER_NAMESPACE = Form(
+    "otherNamespace",
+    NAMESPACE_LABEL,
+    lambda label: 'exported_namespace!=""' if label == "namespace" else f'{label}=""',
+    """ternary "exported_namespace!=\\"\\"" (printf "%s=\\"\\"" .Values.rules.namespaceLabel)"""
+    """ (eq .Values.rules.namespaceLabel "namespace")""",
+)
+"""A matcher of what does not have the certificate's namespace in that label."""
+FORMS = {
+    f"${form.name}": form
+    for form in (
+        EXTRA,
+        EXTRA_ONLY,
+        WHERE,
+        CHOICE,
+        LEGEND,
+        NAMESPACE_OF,
+        POD,
+        CONTAINER,
+        IN_NAMESPACE,
+        NAMESPACE_LEGEND,
+        OTHER_NAMESPACE,
+    )
+}
+"""By their marks."""
+
 GENERAL = (
     ENABLED,
     OBJECT_NAMESPACE,
@@ -82,7 +207,10 @@ GENERAL = (
     GRAFANA_URL,
     JOB,
     NAMESPACE,
+    EXTRA_LABELS,
+    NAMESPACE_LABEL,
     MEMORY,
+    DEADLINE_MEMORY,
     CONTACT_SECONDS,
 )
 

@@ -28,4 +28,6 @@ def _lines(settings: Iterable[Setting], above: tuple[str, ...], depth: int) -> I
         else:
             comments = setting.comment.splitlines()
             yield from (f"{'  ' * depth}# {'-- ' if not number else ''}{line}" for number, line in enumerate(comments))
+            if setting.schema:
+                yield f"{'  ' * depth}# @schema {json.dumps(setting.schema)}"
             yield f"{'  ' * depth}{key}: {json.dumps(setting.default)}"

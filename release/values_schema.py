@@ -10,7 +10,10 @@ from release.values_file import Value
 Schema = dict[str, Any]
 
 DURATION = {"$ref": "#/$defs/Duration"}
-OF_RULES: dict[str, Schema] = {"for": DURATION, "memory": DURATION, "interval": DURATION, "severity": {"minLength": 1}}
+OF_RULES: dict[str, Schema] = {
+    **dict.fromkeys(("for", "memory", "deadlineMemory", "interval"), DURATION),
+    "severity": {"minLength": 1},
+}
 """What the alerts' settings are, by their last key: their section is written by `alerts`."""
 
 _QUANTITIES = {"type": "object", "additionalProperties": {"type": ["string", "number"]}}

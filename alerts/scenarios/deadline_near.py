@@ -1,9 +1,10 @@
 """CertlagRestartDeadlineNear: what is presented expires, measured by the certificate's own restart window."""
 
 from alerts.scenarios.contact import another_without_contact, of_contact
-from alerts.scenarios.model import DAY, HOUR, MINUTE, Firing, Scenario, fires, quiet
+from alerts.scenarios.model import DAY, HOUR, MINUTE, STALE, Check, Firing, Scenario, World, fires, quiet
 from alerts.scenarios.worlds import (
     DAYS_90,
+    EXPORTER,
     HOUR_1,
     HOURS_24,
     RUN,
@@ -13,9 +14,11 @@ from alerts.scenarios.worlds import (
     discovered,
     exporter_restarted,
     healthy,
+    paced,
     renewed,
     restarted_at,
     running,
+    steps,
 )
 
 ALERT = "CertlagRestartDeadlineNear"
@@ -68,7 +71,150 @@ SHORT_WINDOW = LONG_WINDOW.with_series("certlag_restart_window_seconds", always(
 SHORT_BUDGET = renewed(HOURS_24, left=130 * MINUTE + AT_30)
 LONG_BUDGET = SHORT_BUDGET.with_series("certlag_restart_budget_seconds", LONG_RUN, **RUN)
 
+STEP, WEEK, DAYS = 30, 360, 150
+"""Minutes, and how many steps more than seven days have, and more than three."""
+SIX_DAYS = renewed(left=6 * DAY, minutes=DAYS)
+OF_USE = ("certlag_needs_restart", DEADLINE, "certlag_restart_window_seconds")
+CERTIFICATES = {"resource": "certificates", "watch_namespace": "opschain", "name": "", **EXPORTER}
+SYNCED = "certlag_watch_synced"
+
+
+def forgotten(world: World, at: int) -> World:
+    """Return a world in which an exporter does not mention its uses from a step on, because they are gone."""
+    return World(
+        {
+            (name, labels): (*points[:at], STALE, *[None] * (len(points) - at - 1)) if name in OF_USE else points
+            for (name, labels), points in world.series.items()
+        }
+    )
+
+
+def unmentioned(world: World, begin: int, end: int) -> World:
+    """Return a world in which an exporter has not yet looked at its uses between two steps."""
+    return World(
+        {
+            (name, labels): (*points[:begin], *[None] * (end - begin), *points[end:]) if name in OF_USE else points
+            for (name, labels), points in world.series.items()
+        }
+    )
+
+
+def at_step(step: int, *firing: Firing) -> tuple[Check, ...]:
+    """Just these fire at a step."""
+    return fires(ALERT, step * STEP, *firing)
+
+
+def of_days(name: str, world: World, *checks: tuple[Check, ...]) -> Scenario:
+    """A scenario that takes days."""
+    return Scenario(name, paced(world, STEP), tuple(each for of_step in checks for each in of_step), step=STEP)
+
+
+AT_100 = said("is accepted for 3d 22h 0m 0s more")
+AT_146 = both("is accepted for 2d 23h 0m 0s more")
+REMEMBERED = (
+    of_days(
+        "comes near, and passes, while no exporter is scraped for a week",
+        renewed(left=6 * DAY, minutes=WEEK).ended(20),
+        at_step(100, AT_100),
+        at_step(145, said("is accepted for 2d 23h 30m 0s more")),
+        at_step(146, *AT_146),
+        at_step(290, *both("is no longer accepted")),
+        at_step(355, *both("is no longer accepted")),
+        at_step(356),
+    ),
+    of_days(
+        "comes near by the budget that was known when the exporter went",
+        SIX_DAYS.with_series("certlag_restart_budget_seconds", always(2 * DAY, DAYS), **RUN).ended(20),
+        at_step(97, said("is accepted for 3d 23h 30m 0s more")),
+        at_step(98, *both("is accepted for 3d 23h 0m 0s more")),
+    ),
+    of_days(
+        "is remembered although an exporter of another namespace is scraped",
+        SIX_DAYS.ended(20).and_also(
+            healthy(minutes=DAYS)
+            .elsewhere()
+            .told_by_another()
+            .relabelled("watch_namespace", value="staging", was="opschain")
+        ),
+        at_step(100, AT_100),
+        at_step(146, *AT_146),
+    ),
+    *(
+        of_days(
+            f"does not come back when the exporter goes {when} the restart",
+            restarted_at(SIX_DAYS, 30).ended(end),
+            at_step(29, said("is accepted for 5d 9h 30m 0s more")),
+            *(at_step(step) for step in (30, 31, end, end + 1, end + 2, 100, 146)),
+        )
+        for when, end in (("at once after", 31), ("some time after", 60))
+    ),
+    *(
+        of_days(
+            f"ends when an exporter{where} no longer mentions it, and does not come back when that goes",
+            forgotten(world, 30).ended(70),
+            at_step(30, said("is accepted for 5d 9h 0m 0s more")),
+            *(at_step(step) for step in (31, 60, 69, 70, 71, 100, 130, 146)),
+        )
+        for where, world in (("", SIX_DAYS), (" that sees everywhere", SIX_DAYS.watched_everywhere()))
+    ),
+    *(
+        of_days(
+            f"goes on while the exporter cannot tell: {why}",
+            world,
+            at_step(60, said("is accepted for 4d 18h 0m 0s more")),
+            at_step(146, *AT_146),
+        )
+        for why, world in (
+            (
+                "it has no list of certificates",
+                forgotten(SIX_DAYS, 30).with_series(SYNCED, steps((1, 0), (0, 29), minutes=DAYS), **CERTIFICATES),
+            ),
+            ("it has no contact", forgotten(SIX_DAYS.out_of_contact(29), 30)),
+            ("it has no contact, and sees everywhere", forgotten(SIX_DAYS.out_of_contact(29).watched_everywhere(), 30)),
+        )
+    ),
+    of_days(
+        "is one alert, from before to after, when the exporter moves and is away for a day",
+        SIX_DAYS.succeeded_by(SIX_DAYS, 50, away=48),
+        at_step(49, said("is accepted for 4d 23h 30m 0s more")),
+        at_step(51, said("is accepted for 4d 22h 30m 0s more")),
+        at_step(97, said("is accepted for 3d 23h 30m 0s more")),
+        at_step(98, said("is accepted for 3d 23h 0m 0s more")),
+        at_step(100, AT_100),
+        at_step(146, *AT_146),
+    ),
+    of_days(
+        "goes on while an exporter that is back has not looked at the workload yet",
+        SIX_DAYS.succeeded_by(unmentioned(SIX_DAYS, 98, 99), 50, away=48),
+        at_step(97, said("is accepted for 3d 23h 30m 0s more")),
+        at_step(98, said("is accepted for 3d 23h 0m 0s more")),
+        at_step(99, said("is accepted for 3d 22h 30m 0s more")),
+        at_step(100, AT_100),
+    ),
+    of_days(
+        "ends when an exporter that is back says that the workload was restarted",
+        SIX_DAYS.succeeded_by(restarted_at(SIX_DAYS, 60), 50, away=48),
+        at_step(97, said("is accepted for 3d 23h 30m 0s more")),
+        *(at_step(step) for step in (98, 99, 100, 146)),
+    ),
+    of_days(
+        "ends when neither of two replicas mentions it any more",
+        forgotten(SIX_DAYS, 30).with_replica(),
+        at_step(30, said("is accepted for 5d 9h 0m 0s more")),
+        at_step(31),
+    ),
+    Scenario(
+        "is remembered by a Prometheus that is away for hours, before and after the exporter goes",
+        paced(renewed(left=4 * DAY, minutes=100).ended(14), 180),
+        fires(ALERT, 13 * 180, *both("is accepted for 2d 9h 0m 0s more"))
+        + fires(ALERT, 20 * 180, *both("is accepted for 1d 12h 0m 0s more"))
+        + fires(ALERT, 31 * 180, *both("is accepted for 3h 0m 0s more")),
+        step=180,
+    ),
+)
+
 SCENARIOS = (
+    *REMEMBERED,
     Scenario(
         "warns when less than 14 days are left of 30",
         renewed(left=14 * DAY + AT_30),
@@ -166,6 +312,26 @@ SCENARIOS = (
         "holds through ten minutes without a scrape of two replicas, by the earlier deadline",
         renewed(left=14 * DAY + AT_30).and_also(renewed(left=20 * DAY).told_by_another()).unscraped(25),
         fires(ALERT, 32, said(WARNED)),
+    ),
+    Scenario(
+        "goes by the deadline of the replica that has contact",
+        renewed(left=14 * DAY + AT_30).and_also(renewed(left=10 * DAY).out_of_contact().told_by_another()),
+        quiet(ALERT, 12, 31) + fires(ALERT, 32, said(WARNED)),
+    ),
+    Scenario(
+        "goes by the earlier deadline and the longer budget of two replicas, neither of which has contact",
+        SHORT_BUDGET.and_also(
+            renewed(HOURS_24, left=150 * MINUTE)
+            .with_series("certlag_restart_budget_seconds", LONG_RUN, **RUN)
+            .told_by_another()
+        ).out_of_contact(),
+        fires(ALERT, 21, said("is accepted for 2h 9m 0s more"))
+        + fires(ALERT, 22, *both("is accepted for 2h 8m 0s more")),
+    ),
+    Scenario(
+        "goes by the longer of two windows that replicas tell, neither of which has contact",
+        LONG_WINDOW.and_also(SHORT_WINDOW.told_by_another()).out_of_contact(),
+        fires(ALERT, 12, said("is accepted for 9d 23h 48m 0s more")),
     ),
     Scenario(
         "goes by the longer of two windows that replicas tell",

@@ -93,6 +93,6 @@ WITHOUT_A_METRIC = tuple(
         HEALTHY_RUN.without(metric),
         tuple(check for name in PAGING for check in quiet(name, 19, 22, 30, 49, 52, 53, 55, 60, 79, 81)),
     )
-    for metric in needs.readers()
+    for metric in sorted(needs.readers().keys() - needs.OF_PROMETHEUS)
 )
 """Relabelling may drop any series: nobody is paged for that. Against the rules of `PAGING` only."""

@@ -1,6 +1,6 @@
 """CertlagExporterBlind: the exporter runs, and sees nothing new."""
 
-from alerts.scenarios.model import Firing, Scenario, fires, quiet
+from alerts.scenarios.model import Firing, Labels, Scenario, World, fires, quiet
 from alerts.scenarios.worlds import EXPORTER, USE, always, clock, exporter_restarted, healthy, renewed, steps
 
 ALERT = "CertlagExporterBlind"
@@ -45,6 +45,33 @@ UNANSWERED = Firing(
     "An exporter has not completed a handshake with any pod: a restart would not be noticed."
     f" Look for a NetworkPolicy between it and the pods, then run {LOG}: it names the failures.",
 )
+
+POD_COUNTS, FOUND = "certlag_pods", "certlag_target_found"
+
+
+def mislabelled(world: World, *names: str) -> World:
+    """Return a world in which a server put its own `namespace` in the place of these metrics'."""
+
+    def labels(old: Labels) -> Labels:
+        given = dict(old)
+        return tuple(sorted({**given, "exported_namespace": given["namespace"], "namespace": "monitoring"}.items()))
+
+    return World(
+        {(name, labels(old) if name in names else old): points for (name, old), points in world.series.items()}
+    )
+
+
+def other_namespace(series: int) -> Firing:
+    """The alert of a server that overwrites namespaces."""
+    return Firing(
+        {"namespace": "certlag", "severity": "warning", "reason": "mislabelled", "job": "certlag-exporter"},
+        SUMMARY,
+        f"{series} series do not have the certificate's namespace in the label namespace, by which the rules tell"
+        " workloads apart: alerts name a wrong namespace, and workloads of one name are taken for one. Set"
+        " `rules.namespaceLabel` to the label that holds it (`kubectl get prometheus --all-namespaces -o yaml` shows"
+        " `overrideHonorLabels`), or scrape with `honorLabels: true`.",
+    )
+
 
 SILENT = healthy().with_series(CONTACT, clock(until=20), **PODS)
 NEVER_SYNCED = healthy().with_series(CONTACT, always(None), **PODS).with_series(SYNCED, steps((1, 0), (0, 20)), **PODS)
@@ -142,5 +169,25 @@ SCENARIOS = (
         "takes an instant of zero for none, as for a watch that has just begun",
         healthy().with_series(CONTACT, always(0), **PODS),
         quiet(ALERT, 37, 75),
+    ),
+    Scenario(
+        "fires when the namespaces of pods and targets are overwritten",
+        mislabelled(healthy(), POD_COUNTS, FOUND),
+        quiet(ALERT, 14) + fires(ALERT, 15, other_namespace(5)) + fires(ALERT, 75, other_namespace(5)),
+    ),
+    *(
+        Scenario(
+            f"fires when the namespace of {name} is overwritten",
+            mislabelled(healthy(), name).unscraped(30),
+            fires(ALERT, 15, other_namespace(series)) + fires(ALERT, 39, other_namespace(series)),
+        )
+        for name, series in ((POD_COUNTS, 4), (FOUND, 1))
+    ),
+    Scenario(
+        "says nothing of the namespaces that another job overwrites",
+        healthy().and_also(
+            mislabelled(healthy(), POD_COUNTS, FOUND).relabelled("job", value="another", was="certlag-exporter")
+        ),
+        quiet(ALERT, 15, 75),
     ),
 )

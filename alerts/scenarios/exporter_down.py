@@ -1,23 +1,34 @@
 """CertlagExporterDown: no exporter is scraped."""
 
-from alerts.scenarios.model import Firing, Scenario, World, fires, quiet
-from alerts.scenarios.worlds import EXPORTER, always, healthy, renewed, steps
+from alerts.scenarios.model import DAY, Firing, Scenario, World, fires, quiet
+from alerts.scenarios.worlds import EXPORTER, always, healthy, paced, renewed, restarted_at, steps
 
 ALERT = "CertlagExporterDown"
 
 
-def said(*, needed: str = "1", **labels: str) -> Firing:
+KEPT = (
+    "Deadlines that were known stay known for some days; every other alert keeps what was known for a while and then"
+    " ends without its cause being gone."
+)
+NEAR = (
+    "A deadline is near: CertlagRestartDeadlineNear names the workload, by what was last known; nobody can tell whether"
+    " it was restarted since."
+)
+
+
+def said(*, needed: str = "1", severity: str = "warning", **labels: str) -> Firing:
     """The alert."""
     return Firing(
-        {"namespace": "certlag", "severity": "warning", **labels},
+        {"namespace": "certlag", "severity": severity, **labels},
         "The exporter is down: certificates are not watched.",
         f"Too few exporters are scraped under the job certlag-exporter (needed: {needed}): not everything is"
-        " watched. Alerts keep what was known for a while and then end without their cause being gone. Run"
+        f" watched. {NEAR if severity == 'critical' else KEPT} Run"
         " `kubectl -n certlag get pods -l app.kubernetes.io/name=certlag-exporter`.",
     )
 
 
 FIRING = said(job="certlag-exporter")
+CRITICAL = said(job="certlag-exporter", severity="critical")
 DOWN = World({}).with_series("up", steps((1, 0), (0, 20)), **EXPORTER)
 GONE = World({}).with_series("up", steps((1, 0), ("stale", 20), (None, 21)), **EXPORTER)
 
@@ -28,6 +39,7 @@ SCENARIOS = (
         "fires where there never was one",
         World({}).with_series("up", always(1), job="another", instance="a"),
         quiet(ALERT, 9) + fires(ALERT, 10, FIRING),
+        of_one_cluster=True,
     ),
     Scenario(
         "does not start anew when a failed scrape becomes none",
@@ -62,5 +74,34 @@ SCENARIOS = (
         "comes before the memory of a restart that is needed ends",
         renewed().unscraped(80, 60).with_series("up", steps((1, 0), (0, 80)), **EXPORTER),
         quiet(ALERT, 89) + fires(ALERT, 90, FIRING),
+    ),
+    Scenario(
+        "is critical while a deadline is near",
+        renewed(left=2 * DAY).with_series("up", steps((1, 0), (0, 20)), **EXPORTER),
+        quiet(ALERT, 29) + fires(ALERT, 30, FIRING, CRITICAL),
+    ),
+    Scenario(
+        "is critical once a deadline comes near that was known when the exporter went",
+        paced(renewed(left=16 * DAY, minutes=100).ended(20), 30),
+        quiet(ALERT, 20 * 30)
+        + fires(ALERT, 21 * 30, FIRING)
+        + fires(ALERT, 97 * 30, FIRING)
+        + fires(ALERT, 98 * 30, FIRING, CRITICAL),
+        step=30,
+    ),
+    Scenario(
+        "goes on when the exporter has been gone for longer than anything is remembered",
+        paced(renewed(left=4 * DAY, minutes=360).ended(20), 30),
+        fires(ALERT, 240 * 30, FIRING, CRITICAL)
+        + fires(ALERT, 355 * 30, FIRING, CRITICAL)
+        + fires(ALERT, 356 * 30, FIRING)
+        + fires(ALERT, 359 * 30, FIRING),
+        step=30,
+        of_one_cluster=True,
+    ),
+    Scenario(
+        "is no more than a warning when the workload was restarted before the exporter went",
+        restarted_at(renewed(left=2 * DAY), 15).ended(20),
+        quiet(ALERT, 29) + fires(ALERT, 30, FIRING) + fires(ALERT, 60, FIRING),
     ),
 )

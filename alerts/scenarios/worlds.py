@@ -107,6 +107,20 @@ def with_watches(world: World, minutes: int = MINUTES) -> World:
     return world
 
 
+def paced(world: World, step: int) -> World:
+    """Return a world of minutes as one of longer steps: what an exporter hears, it hears in each."""
+
+    def heard(point: Point) -> Point:
+        return point + round(point / MINUTE) * (step - 1) * MINUTE if isinstance(point, int | float) else point
+
+    return World(
+        {
+            (name, labels): tuple(map(heard, points)) if name == CONTACT else points
+            for (name, labels), points in world.series.items()
+        }
+    )
+
+
 def renewed(lifetime: Lifetime = DAYS_90, *, left: int | None = None, minutes: int = MINUTES) -> World:
     """Return the world in which the certificate is renewed at `RENEWED`: what is loaded is from then on stale.
 

@@ -1,8 +1,8 @@
 """A Prometheus that scrapes exporters of `tests.field.exporter`, and what our rules and panels make of that.
 
 Each minute the API server tells something to those exporters that it reaches, and all are scraped. What they told is
-handed to promtool with the rules as they are checked in. promtool's time begins at 0, so instants are shifted by that
-of the first scrape.
+handed to promtool with the rules as they are checked in, or with settings. promtool's time begins at 0, so instants are
+shifted by that of the first scrape.
 """
 
 from collections.abc import Mapping
@@ -12,13 +12,12 @@ from pathlib import Path
 
 import yaml
 
-from alerts import promtool
-from alerts.generate import ALERTS
+from alerts import promtool, rule_text
 from alerts.scenarios.model import STALE, Point, World
+from alerts.settings import Value
 from exporter.exposition import FAMILIES
 from tests.field.exporter import NOW, Exporter
 
-RULES = ALERTS / "rules.yaml"
 INSTANT = "_timestamp_seconds"
 Series = tuple[str, tuple[tuple[str, str], ...]]
 
@@ -54,6 +53,12 @@ class Prometheus:
         self.exporters = exporters
         self.without_contact: set[str] = set()
         """The instances that the API server does not reach."""
+        self.target_labels: Mapping[str, Mapping[str, str]] = {}
+        """By instance, what the server says of a scrape target."""
+        self.honors_labels = True
+        """Whether an exporter's own labels come before the target's; else they are renamed to `exported_…`."""
+        self.settings: Mapping[str, Value] = {}
+        """Of the rules."""
         self._scrapes: list[dict[Series, float]] = []
         self._answers: tuple[Answer, ...] = ()
 
@@ -83,7 +88,7 @@ class Prometheus:
             AssertionError: with what promtool says.
         """
         self._answers = answers
-        ran = promtool.run(yaml.safe_load(RULES.read_text(encoding="utf-8")), [self], folder)
+        ran = promtool.run(yaml.safe_load(rule_text.rules_file(self.settings)), [self], folder)
         assert ran.passed, ran.output
 
     def promtool(self) -> dict[str, object]:
@@ -104,14 +109,19 @@ class Prometheus:
     def _told(self) -> list[tuple[Series, float]]:
         samples: list[tuple[Series, float]] = []
         for instance, exporter in self.exporters.items():
-            scraped = {"instance": instance, "job": "certlag-exporter"}
+            scraped = {"instance": instance, "job": "certlag-exporter", **self.target_labels.get(instance, {})}
             samples.append((("up", tuple(scraped.items())), 1.0))
             metrics = exporter.scrape()
             for sample in (each for family in FAMILIES for each in metrics.all(family.name)):
-                labels = tuple(sorted({**sample.labels, **scraped}.items()))
+                labels = tuple(sorted(self._labels(sample.labels, scraped).items()))
                 shift = NOW.timestamp() if sample.name.endswith(INSTANT) else 0.0
                 samples.append(((sample.name, labels), sample.value - shift))
         return samples
+
+    def _labels(self, told: Mapping[str, str], scraped: Mapping[str, str]) -> Mapping[str, str]:
+        if self.honors_labels:
+            return {**scraped, **told}
+        return {**{f"exported_{name}" if name in scraped else name: value for name, value in told.items()}, **scraped}
 
     def _world(self) -> World:
         """Return all series: one that a scrape lacks has ended."""

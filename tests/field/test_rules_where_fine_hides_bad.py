@@ -4,12 +4,15 @@ Rules see several exporters, each of which may have lost contact with the API se
 one value of several.
 """
 
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from alerts import queries
+from alerts.rule_text import Filled
+from alerts.settings import Value
 from exporter.judgement import WindowState
 from exporter.run_record import RunState
 from tests.dashboard_queries import filled
@@ -25,6 +28,7 @@ pytestmark = pytest.mark.tools
 ROOT = authority("ca")
 ADDRESS = "10.88.0.7"
 LEFT_DRAINED, REQUIRED, NEAR = "CertlagWorkersLeftDrained", "CertlagRestartRequired", "CertlagRestartDeadlineNear"
+DOWN, BLIND = "CertlagExporterDown", "CertlagExporterBlind"
 SVC = 'workload="svc"'
 HEARTBEAT, AWAITED = (f"certlag_runbook_{name}_timestamp_seconds" for name in ("heartbeat", "heartbeat_awaited"))
 
@@ -151,6 +155,130 @@ def test_an_exporter_that_lost_contact_does_not_keep_up_an_alert(tmp_path: Path)
     prometheus.minutes(70)
     assert prometheus.exporters["b"].scrape().value("certlag_needs_restart") == 1
     prometheus.holds(tmp_path, firing(59, REQUIRED, SVC), firing(65, REQUIRED), firing(69, REQUIRED))
+
+
+# --- one server for several clusters -------------------------------------------------------------------
+
+
+def two_clusters() -> Prometheus:
+    """An exporter in each of two clusters, all of whose names are the same, down to the exporter's address."""
+    prometheus = Prometheus(prod=an_exporter(*AT_REST), staging=an_exporter(*AT_REST))
+    prometheus.target_labels = {name: {"cluster": name, "instance": "10.0.0.7:9871"} for name in prometheus.exporters}
+    prometheus.settings = {"extraLabels": ["cluster"]}
+    prometheus.minutes(5)
+    return prometheus
+
+
+def of_clusters(minute: int, alert: str, *clusters: str) -> Answer:
+    """An alert is firing at a minute in just these clusters."""
+    query = f'max by (cluster) (ALERTS{{alertstate="firing", alertname="{alert}"}})'
+    return Answer(minute, query, {f'{{cluster="{name}"}}': 1 for name in clusters})
+
+
+@case(
+    "H1",
+    situation="One ruler for two clusters with equal names; in prod a run's process dies, staging is at rest.",
+    says="The alert on drained workers fires for prod, and for prod alone.",
+    reference="kubernetes-monitoring/kubernetes-mixin#695, thanos-io/thanos#3867",
+)
+def test_a_cluster_that_is_fine_does_not_silence_a_dead_run_in_another_one(tmp_path: Path) -> None:
+    prometheus = two_clusters()
+    prod = prometheus.exporters["prod"]
+    prod.changed(*DRAINED, lease(prometheus.now))
+    prometheus.minutes(30)
+    prometheus.holds(tmp_path, of_clusters(20, LEFT_DRAINED, "prod"), of_clusters(29, LEFT_DRAINED, "prod"))
+
+
+@case(
+    "H1",
+    situation="As before; a certificate is renewed in prod, where a restart is needed, while a run is open in staging.",
+    says="The run in staging mutes nothing in prod.",
+    reference="kubernetes-monitoring/kubernetes-mixin#695",
+)
+def test_a_run_in_one_cluster_does_not_mute_the_restart_in_another_one(tmp_path: Path) -> None:
+    prometheus = two_clusters()
+    prometheus.exporters["prod"].changed(*issued(leaf(timedelta(0)), 2))
+    prometheus.exporters["staging"].changed(record(), worker(3))
+    prometheus.minutes(75)
+    prometheus.holds(tmp_path, of_clusters(74, REQUIRED, "prod"))
+
+
+@case(
+    "H1",
+    situation="One ruler for two clusters; the exporter of one is gone, and with it every series of it.",
+    says="CertlagExporterDown names that cluster; `absent` would see one exporter and be silent.",
+    reference="kubernetes-monitoring/kubernetes-mixin#695",
+)
+def test_a_cluster_that_vanishes_is_named_while_the_other_one_is_fine(tmp_path: Path) -> None:
+    prometheus = two_clusters()
+    del prometheus.exporters["prod"]
+    prometheus.minutes(30)
+    down = shown(queries.BLIND, {"extraLabels": ["cluster"]})
+    prometheus.holds(
+        tmp_path,
+        of_clusters(14, DOWN),
+        of_clusters(16, DOWN, "prod"),
+        Answer(4, down, {"{}": 0}),
+        Answer(20, down, {"{}": 2}),
+    )
+
+
+# --- a server that overwrites labels ------------------------------------------------------------------
+
+
+def overwritten(namespace_label: str) -> Prometheus:
+    """A server that puts the exporter's namespace and pod in place of ours; prod is renewed, and not restarted."""
+    prometheus = Prometheus(a=an_exporter(*AT_REST))
+    prometheus.honors_labels = False
+    prometheus.target_labels = {"a": {"namespace": "monitoring", "pod": "exporter-0", "container": "exporter"}}
+    prometheus.settings = {"namespaceLabel": namespace_label}
+    prometheus.minutes(5)
+    prometheus.minute(*issued(leaf(timedelta(0)), 2))
+    prometheus.minutes(75)
+    return prometheus
+
+
+@case(
+    "H4",
+    situation="A server overwrites our `namespace`, and `rules.namespaceLabel` says so.",
+    says="The alert has the certificate's namespace as `namespace`, not the exporter's.",
+    reference="openshift/cluster-monitoring-operator#519, prometheus-operator/prometheus-operator#1531",
+)
+def test_an_alert_has_the_certificates_namespace_where_the_server_overwrites_it(tmp_path: Path) -> None:
+    prometheus = overwritten("exported_namespace")
+    where = 'exported_namespace="shop", namespace="shop"'
+    prometheus.holds(tmp_path, firing(74, REQUIRED, where), firing(74, BLIND))
+
+
+@case(
+    "H4",
+    situation="A server overwrites our `namespace`, and nobody said so.",
+    says="An alert says that the rules go by a label that does not hold the certificate's namespace.",
+    reference="openshift/cluster-monitoring-operator#519, prometheus-operator/prometheus-operator#1531",
+)
+def test_a_server_that_overwrites_namespaces_unsaid_is_told_of(tmp_path: Path) -> None:
+    prometheus = overwritten("namespace")
+    prometheus.holds(tmp_path, firing(30, BLIND, 'reason="mislabelled"'))
+
+
+# --- a deadline outlives the exporter -----------------------------------------------------------------
+
+
+@case(
+    "H7",
+    situation="The exporter goes while the deadline of a workload is near, and does not come back.",
+    says="The alert on the deadline goes on firing, and the exporter's absence is critical.",
+    found_by="reader",
+    since="2026-11-29",
+)
+def test_a_deadline_that_is_near_does_not_end_with_the_exporter(tmp_path: Path) -> None:
+    old, new = leaf(89 * DAY), leaf(29 * DAY)
+    stale = (*issued(new, 2), pod(), STATEFUL_SET, worker(3))
+    prometheus = Prometheus(a=an_exporter(*stale, presents=old))
+    prometheus.minutes(20)
+    del prometheus.exporters["a"]
+    prometheus.minutes(90)
+    prometheus.holds(tmp_path, paging(19, NEAR), *(paging(minute, DOWN, NEAR) for minute in (35, 40, 60, 89)))
 
 
 # --- the first sight is no change ---------------------------------------------------------------------
@@ -298,9 +426,9 @@ def test_a_target_for_which_no_certificate_is_found_is_told_of(tmp_path: Path) -
 # --- panels -------------------------------------------------------------------------------------------
 
 
-def shown(query: str) -> str:
+def shown(query: str, settings: Mapping[str, Value] | None = None) -> str:
     """A panel's query with everything chosen."""
-    return filled(query, {"namespace": ".+", "workload": ".+"})
+    return filled(Filled(settings or {}).text(query), {"namespace": ".+", "workload": ".+"})
 
 
 @case(

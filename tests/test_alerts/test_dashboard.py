@@ -30,14 +30,16 @@ def test_a_panel_has_a_unit_and_asks_the_chosen_datasource(panel: dict[str, Any]
     assert all(target["datasource"] == SOURCE for target in panel["targets"])
 
 
-def test_its_variables_are_datasource_namespace_and_workload() -> None:
+def test_its_variables_are_datasource_namespace_workload_and_filters() -> None:
     variables = document()["templating"]["list"]
     assert [(each["name"], each["label"]) for each in variables] == [
         ("datasource", "Data Source"),
         ("namespace", "Namespace"),
         ("workload", "Workload"),
+        ("filters", "Filters"),
     ]
-    for each in variables[1:]:
+    assert variables[3]["type"] == "adhoc"
+    for each in variables[1:3]:
         assert each["refresh"] == 2, "with the time range"
         assert (each["multi"], each["includeAll"], each["allValue"]) == (True, True, ".+")
 

@@ -1,6 +1,7 @@
 """The rules do minute by minute what they must, in a rule file and in the chart alike."""
 
 import json
+import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,23 +10,26 @@ from typing import Any
 import pytest
 import yaml
 
+from alerts import dashboard, promtool, rule_text
 from alerts import needs as what_is_read
-from alerts import promtool, rule_text
 from alerts.alerting import ALERTS
 from alerts.generate import ALERTS as FOLDER
 from alerts.generate import CHART
 from alerts.scenarios.catalogue import OF_ALERT, OF_ALL, WITHOUT_A_METRIC
+from alerts.scenarios.deadline_near import ALERT as NEAR
+from alerts.scenarios.deadline_near import AT_100, SIX_DAYS, STEP, forgotten
 from alerts.scenarios.everything import PAGING
 from alerts.scenarios.exporter_down import ALERT as DOWN
 from alerts.scenarios.exporter_down import said
+from alerts.scenarios.installations import INSTALLATIONS, TWO_CLUSTERS, VANISHED, Installation
 from alerts.scenarios.model import Scenario, fires, quiet
-from alerts.scenarios.worlds import healthy
+from alerts.scenarios.worlds import healthy, paced
+from alerts.settings import Value
 from exporter.exposition import FAMILIES
+from tests import dashboard_queries
 from tests.bench import needs, parts
 
 NAMES = tuple(dict.fromkeys(alert.name for alert in ALERTS))
-OF_PROMETHEUS = {"up"}
-"""What Prometheus tells of each scrape: no relabelling can drop it."""
 
 
 def checked_in() -> dict[str, Any]:
@@ -34,12 +38,13 @@ def checked_in() -> dict[str, Any]:
     return loaded
 
 
-def rendered(*options: str) -> dict[str, Any]:
-    """The PrometheusRule that the chart makes."""
+def rendered(*options: str, kind: str = "PrometheusRule", name: str = "") -> dict[str, Any]:
+    """The PrometheusRule that the chart makes, or another object whose name has this in it."""
     argv = (parts.binary("helm"), "template", "certlag", CHART, "--namespace", "certlag", "--set", "rules.enabled=true")
     ran = subprocess.run((*argv, *options), capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr
-    (document,) = (each for each in yaml.safe_load_all(ran.stdout) if each and each["kind"] == "PrometheusRule")
+    objects = (each for each in yaml.safe_load_all(ran.stdout) if each and each["kind"] == kind)
+    (document,) = (each for each in objects if name in each["metadata"]["name"])
     found: dict[str, Any] = document
     return found
 
@@ -75,6 +80,57 @@ def test_nobody_is_paged_in_a_healthy_run_because_a_metric_is_dropped(tmp_path: 
 
 
 @pytest.mark.tools
+@pytest.mark.parametrize("installation", INSTALLATIONS, ids=lambda installation: installation.name)
+@pytest.mark.parametrize("alert", NAMES)
+@pytest.mark.parametrize("scenarios", [1, pytest.param(None, marks=pytest.mark.proof)])
+def test_an_alert_fires_likewise_where_labels_are_overwritten_and_beside_another_cluster(
+    installation: Installation, alert: str, scenarios: int | None, tmp_path: Path
+) -> None:
+    made = yaml.safe_load(rule_text.rules_file(installation.settings))
+    ran = promtool.run(promtool.only(made, [alert]), installation.of(OF_ALERT[alert])[:scenarios], tmp_path)
+    assert ran.passed, ran.output
+
+
+@pytest.mark.tools
+def test_a_cluster_that_vanishes_is_named_beside_those_that_are_there(tmp_path: Path) -> None:
+    made = yaml.safe_load(rule_text.rules_file(TWO_CLUSTERS))
+    ran = promtool.run(promtool.only(made, [DOWN]), VANISHED, tmp_path)
+    assert ran.passed, ran.output
+
+
+def test_every_list_of_labels_has_the_extra_ones_and_the_namespaces_label() -> None:
+    values: dict[str, Value] = {"extraLabels": ["cluster", "region"], "namespaceLabel": "exported_namespace"}
+    made = yaml.safe_load(rule_text.rules_file(values))
+    asked = [rule["expr"] for rule in rules(made)]
+    asked += dashboard_queries.expressions_of(rule_text.Filled(values).text(dashboard.marked_text()))
+    lists = [found for text in asked for found in re.findall(r"\b(?:by|on) \((.*?)\)", text)]
+    assert len(lists) > 100
+    for labels in lists:
+        assert labels.startswith("cluster, region"), labels
+        assert not {"namespace", "ignoring"} & set(labels.split(", ")), labels
+    assert not [text for text in asked if "ignoring" in text or re.search(r"(?<![\w_])namespace(?=[!=])", text)]
+
+
+@pytest.mark.tools
+def test_the_chart_makes_the_same_rules_and_dashboard_for_settings_of_labels() -> None:
+    values: dict[str, Value] = {"extraLabels": ["cluster", "region"], "namespaceLabel": "exported_namespace"}
+    options = [f"--set-json=rules.{path}={json.dumps(value)}" for path, value in values.items()]
+    assert rendered(*options)["spec"] == yaml.safe_load(rule_text.rules_file(values))
+    shown = rendered(*options, "--set", "dashboard.enabled=true", kind="ConfigMap", name="dashboard")
+    expected = rule_text.Filled(values).text(dashboard.marked_text())
+    assert json.loads(shown["data"]["certlag.json"]) == json.loads(expected)
+
+
+@pytest.mark.tools
+def test_a_deadline_that_one_of_two_shards_told_is_remembered_while_only_the_other_is_scraped(tmp_path: Path) -> None:
+    made = yaml.safe_load(rule_text.rules_file({"exporterDown.exporters": 2}))
+    world = SIX_DAYS.ended(20).and_also(forgotten(SIX_DAYS, 0).told_by_another()).watched_everywhere()
+    scenario = Scenario("a shard is gone", paced(world, STEP), fires(NEAR, 100 * STEP, AT_100), step=STEP)
+    ran = promtool.run(promtool.only(made, [NEAR]), [scenario], tmp_path)
+    assert ran.passed, ran.output
+
+
+@pytest.mark.tools
 def test_an_exporter_that_is_missing_among_several_shards_is_told_of(tmp_path: Path) -> None:
     rules = yaml.safe_load(rule_text.rules_file({"exporterDown.exporters": 2}))
     both, one = healthy().with_replica(), healthy().ended(20).told_by_another().and_also(healthy())
@@ -89,8 +145,9 @@ def test_an_exporter_that_is_missing_among_several_shards_is_told_of(tmp_path: P
 
 @pytest.mark.tools
 def test_the_chart_expects_as_many_exporters_as_it_has_shards() -> None:
-    (down,) = (rule for rule in alerting(rendered("--set", "shards=4")["spec"]) if rule["alert"] == DOWN)
-    assert down["expr"].endswith("< 4")
+    down = [rule for rule in alerting(rendered("--set", "shards=4")["spec"]) if rule["alert"] == DOWN]
+    assert down
+    assert all(" < 4" in rule["expr"] for rule in down)
 
 
 @pytest.mark.tools
@@ -122,8 +179,9 @@ def test_every_setting_of_the_rules_reaches_the_chart() -> None:
             bool: not setting.default,
             int: 77,
             float: 0.77,
-            str: "77m" if setting.path.endswith((".for", "memory", "interval")) else "other",
+            str: "77m" if setting.path.endswith((".for", "emory", "interval")) else "other",
             dict: {"team": "builds"},
+            list: ["cluster"],
         }[type(setting.default)]
         options = ("--set-json", f"rules.{setting.path}={json.dumps(other)}")
         assert rendered(*options) != default, setting.path
@@ -144,15 +202,15 @@ def test_an_alert_about_the_exporter_has_the_namespace_of_the_release() -> None:
 
 
 def test_a_setting_given_for_the_rule_file_takes_the_place_of_its_default() -> None:
-    quick = yaml.safe_load(rule_text.rules_file({"exporterDown.for": "3s", "targetMissing.enabled": False}))
+    quick = yaml.safe_load(rule_text.rules_file({"exporterDown.warning.for": "3s", "targetMissing.enabled": False}))
     waits = {rule["alert"]: rule.get("for") for rule in alerting(quick)}
-    assert waits["CertlagExporterDown"] == "3s"
+    assert waits["CertlagExporterDown"] == "3s", "the warning stands last"
     assert "CertlagTargetMissing" not in waits
 
 
 def test_the_rules_read_nothing_that_exporters_do_not_export() -> None:
     exported = {family.name for family in FAMILIES}
-    assert set(what_is_read.readers()) <= exported | OF_PROMETHEUS
+    assert set(what_is_read.readers()) <= exported | what_is_read.OF_PROMETHEUS
 
 
 def test_every_metric_that_an_expression_names_is_listed_as_read() -> None:
