@@ -2,7 +2,7 @@
 
 Thresholds follow each certificate's own lifetime. Tiers of one alert share its name, so that Alertmanager's usual
 inhibition (critical mutes warning of the same name and namespace) needs no configuration. Every description ends in
-what to do: the runbook's command where there is a target, else kubectl's.
+what to do: a complete command of the runbook.
 """
 
 from collections.abc import Iterator
@@ -38,6 +38,7 @@ from alerts.settings import (
     CHOICE,
     EXPORTERS,
     EXTRA_ONLY,
+    FROM,
     GRAFANA_URL,
     HEARTBEAT_SECONDS,
     IN_NAMESPACE,
@@ -123,15 +124,15 @@ LEFT = (
     "{{ if gt $value 0.0 }}is accepted for {{ $value | humanizeDuration }} more{{ else }}is no longer accepted{{ end }}"
 )
 RESTART = (
-    f"{{{{ if $labels.target }}}}Run `runbook restart-{{{{ $labels.target }}}} -n {IN_NAMESPACE}`."
-    f"{{{{ else }}}}Let what must not be interrupted finish, then run `kubectl -n {IN_NAMESPACE}"
-    " rollout restart {{ $labels.workload_type }}/{{ $labels.workload }}`.{{ end }}"
+    f"{{{{ if $labels.target }}}}Run `runbook restart-{{{{ $labels.target }}}} {FROM}`."
+    "{{ else }}Run `runbook restart --workload {{ $labels.workload_type }}/{{ $labels.workload }}"
+    f" -n {IN_NAMESPACE}`, with `--worker KIND/NAME` for what must be drained first.{{{{ end }}}}"
 )
 
 
 def of_target(command: str) -> str:
     """Return a sentence with the runbook's command for the alert's target."""
-    return f"Run `runbook {command}-{{{{ $labels.target }}}} -n {IN_NAMESPACE}`"
+    return f"Run `runbook {command}-{{{{ $labels.target }}}} {FROM}`"
 
 
 # --- a restart is needed --------------------------------------------------------------------------
@@ -292,7 +293,7 @@ LOADED_UNKNOWN = Alert(
     summary="What a workload presents is not known.",
     description="Of {{ $value }} pods of " + WORKLOAD + " it is not known what they present for"
     " {{ $labels.certificate }}, nor whether it is the one issued. {{ if $labels.target }}Run"
-    f" `runbook check-{{{{ $labels.target }}}} -n {IN_NAMESPACE}`: it says why."
+    f" `runbook check-{{{{ $labels.target }}}} {FROM}`: it says why."
     "{{ else }}The exporter's status page says why.{{ end }}",
     comment="A pod should be known and is not.",
 )
@@ -322,7 +323,7 @@ WORKERS_LEFT_DRAINED = Alert(
     summary="A restart was begun and nobody is finishing it: workers are missing.",
     description=f"The workers of {WORKLOAD} were drained for a restart that has stopped. "
     + of_target("resume")
-    + f" to go on with it, or `runbook abort-{{{{ $labels.target }}}} -n {IN_NAMESPACE}` to put the workers back.",
+    + f" to go on with it, or `runbook abort-{{{{ $labels.target }}}} {FROM}` to put the workers back.",
     comment="A run has stopped and its workers are still drained.",
     settings=(HEARTBEAT_SECONDS,),
 )
@@ -335,9 +336,9 @@ RUNBOOK_STALLED = Alert(
     expr=f"time() - {RUN_DEADLINE.value} > {_PAST} * 60",
     summary="A restart is open long past its own deadline.",
     description=f"The restart of {WORKLOAD} should have ended {{{{ $value | humanizeDuration }}}} ago and is still"
-    f" open; while it is, no other can begin. Run `runbook history -n {IN_NAMESPACE}` to see where it stands,"
-    f" then `runbook resume-{{{{ $labels.target }}}} -n {IN_NAMESPACE}` or"
-    f" `runbook abort-{{{{ $labels.target }}}} -n {IN_NAMESPACE}`.",
+    f" open; while it is, no other can begin. Run `runbook history {{{{ $labels.target }}}} {FROM}` to see where it"
+    f" stands, then `runbook resume-{{{{ $labels.target }}}} {FROM}` or"
+    f" `runbook abort-{{{{ $labels.target }}}} {FROM}`.",
     comment="A run is open although its own timeouts have passed.",
     settings=(_PAST,),
 )
@@ -382,7 +383,7 @@ _WATCHED = (
     "{{ $labels.resource }}{{ if $labels.name }}/{{ $labels.name }}{{ end }}"
     '{{ if ne $labels.watch_namespace "*" }} in {{ $labels.watch_namespace }}{{ end }}'
 )
-_LOG = f"`kubectl -n {NAMESPACE} logs -l app.kubernetes.io/name=certlag-exporter`"
+_LOG = f"`kubectl -n {NAMESPACE} logs -l app.kubernetes.io/component=exporter`"
 """A rule's own labels are not among the `$labels` of its texts."""
 
 EXPORTER_BLIND_SILENT = _exporter(
@@ -442,7 +443,7 @@ def _exporter_down(severity: str, condition: str, consequence: str, comment: str
         expr=f"{SCRAPED.record} < {EXPORTERS}{condition}",
         summary="The exporter is down: certificates are not watched.",
         description=f"Too few exporters are scraped under the job {JOB}{WHERE} (needed: {EXPORTERS}): not everything is"
-        f" watched. {consequence} Run `kubectl -n {NAMESPACE} get pods -l app.kubernetes.io/name=certlag-exporter`.",
+        f" watched. {consequence} Run `kubectl -n {NAMESPACE} get pods -l app.kubernetes.io/component=exporter`.",
         comment=comment,
         settings=(EXPORTERS,),
         severity=severity,

@@ -66,7 +66,7 @@ class Filled:
 
     def text(self, text: str) -> str:
         """Return a text with the values in it."""
-        return replace_marks(text, self._written)
+        return replace_marks(replace_marks(text, self._written), self._written)  # a form may hold another's mark
 
     def when(self, condition: Setting, lines: Iterator[str]) -> Iterator[str]:
         """Yield the lines, or nothing."""

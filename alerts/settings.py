@@ -70,6 +70,13 @@ NAMESPACE = Setting(
     "The `namespace` label of alerts about the exporter itself; default: that of the release.",
     helm=".Values.rules.exporterNamespace | default .Release.Namespace",
 )
+RELEASE = Setting(
+    "release",
+    "",
+    "The release whose targets the commands in alerts are about, as NAMESPACE/NAME; default: this one.",
+    helm='.Values.rules.release | default (printf "%s/%s" .Release.Namespace .Release.Name)',
+    schema={"pattern": "^([a-z0-9][-a-z0-9]*/[a-z0-9][-a-z0-9.]*)?$"},
+)
 MEMORY = Setting(
     "memory",
     "15m",
@@ -165,6 +172,13 @@ IN_NAMESPACE = Form(
     'printf "{{ $labels.%s }}" .Values.rules.namespaceLabel',
 )
 """In an alert's texts: the certificate's namespace."""
+FROM = Form(
+    "from",
+    RELEASE,
+    lambda release: f"--release {release}" if release else f"-n {IN_NAMESPACE}",
+    'printf "--release %s" (.Values.rules.release | default (printf "%s/%s" .Release.Namespace .Release.Name))',
+)
+"""In a command of the runbook: where its target is configured."""
 NAMESPACE_LEGEND = Form(
     "namespaceLegend",
     NAMESPACE_LABEL,
@@ -191,6 +205,7 @@ FORMS = {
         POD,
         CONTAINER,
         IN_NAMESPACE,
+        FROM,
         NAMESPACE_LEGEND,
         OTHER_NAMESPACE,
     )
@@ -209,6 +224,7 @@ GENERAL = (
     NAMESPACE,
     EXTRA_LABELS,
     NAMESPACE_LABEL,
+    RELEASE,
     MEMORY,
     DEADLINE_MEMORY,
     CONTACT_SECONDS,

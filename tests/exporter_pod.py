@@ -37,7 +37,7 @@ def exporter_pod(address: str, configuration: Path, kubeconfig: Path, authority:
     made = servers.deployment(NAME, [servers.Server(argv, (), (), name="exporter")])
     # Two of them would want the same port.
     made["spec"]["strategy"] = {"type": "Recreate"}
-    made["spec"]["template"]["metadata"]["labels"]["app.kubernetes.io/name"] = NAME
+    made["spec"]["template"]["metadata"]["labels"]["app.kubernetes.io/component"] = "exporter"
     pod = made["spec"]["template"]["spec"]
     pod["hostNetwork"] = True
     (container,) = pod["containers"]

@@ -20,7 +20,7 @@ def said(late: str) -> Firing:
         },
         "A restart is open long past its own deadline.",
         f"The restart of deployment/opschain-build-service in opschain should have ended {late} ago and is still open;"
-        " while it is, no other can begin. Run `runbook history -n opschain` to see where it stands, then"
+        " while it is, no other can begin. Run `runbook history build-service -n opschain` to see where it stands, then"
         " `runbook resume-build-service -n opschain` or `runbook abort-build-service -n opschain`.",
         "var-namespace=opschain&var-workload=opschain-build-service",
     )

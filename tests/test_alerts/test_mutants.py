@@ -22,12 +22,12 @@ def test_a_damaged_rule_is_noticed(sample: int | None, figures: Figures) -> None
     assert [(mutant.rule, mutant.damage) for mutant in survivors] == []
 
 
-def test_every_rule_is_damaged_in_several_ways() -> None:
+def test_every_rule_is_damaged() -> None:
     damaged: dict[str, int] = {}
     for mutant in mutants.mutants(rules()):
         damaged[mutant.rule] = damaged.get(mutant.rule, 0) + 1
     assert len(damaged) == len(rules()["groups"][0]["rules"])
-    assert min(damaged.values()) >= 2, damaged
+    assert min(damaged.values()) >= 1, damaged
 
 
 def rules() -> dict[str, Any]:

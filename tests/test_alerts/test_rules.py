@@ -29,6 +29,9 @@ from exporter.exposition import FAMILIES
 from tests import dashboard_queries
 from tests.bench import needs, parts
 
+OF_RELEASE: dict[str, Value] = {"release": "certlag/certlag"}
+"""What the chart knows of itself."""
+STRINGS = {"release": "monitoring/prod"}
 NAMES = tuple(dict.fromkeys(alert.name for alert in ALERTS))
 
 
@@ -115,7 +118,7 @@ def test_every_list_of_labels_has_the_extra_ones_and_the_namespaces_label() -> N
 def test_the_chart_makes_the_same_rules_and_dashboard_for_settings_of_labels() -> None:
     values: dict[str, Value] = {"extraLabels": ["cluster", "region"], "namespaceLabel": "exported_namespace"}
     options = [f"--set-json=rules.{path}={json.dumps(value)}" for path, value in values.items()]
-    assert rendered(*options)["spec"] == yaml.safe_load(rule_text.rules_file(values))
+    assert rendered(*options)["spec"] == yaml.safe_load(rule_text.rules_file(values | OF_RELEASE))
     shown = rendered(*options, "--set", "dashboard.enabled=true", kind="ConfigMap", name="dashboard")
     expected = rule_text.Filled(values).text(dashboard.marked_text())
     assert json.loads(shown["data"]["certlag.json"]) == json.loads(expected)
@@ -159,7 +162,7 @@ def test_promtool_finds_nothing_to_say_of_the_rules() -> None:
 
 @pytest.mark.tools
 def test_the_chart_with_its_defaults_makes_the_rule_file() -> None:
-    assert rendered()["spec"] == checked_in()
+    assert rendered()["spec"] == yaml.safe_load(rule_text.rules_file(OF_RELEASE))
 
 
 @pytest.mark.tools
@@ -179,7 +182,7 @@ def test_every_setting_of_the_rules_reaches_the_chart() -> None:
             bool: not setting.default,
             int: 77,
             float: 0.77,
-            str: "77m" if setting.path.endswith((".for", "emory", "interval")) else "other",
+            str: "77m" if setting.path.endswith((".for", "emory", "interval")) else STRINGS.get(setting.path, "other"),
             dict: {"team": "builds"},
             list: ["cluster"],
         }[type(setting.default)]

@@ -1,5 +1,6 @@
 """The chart before it meets a cluster: what it renders, what it grants, and what it refuses."""
 
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -176,6 +177,22 @@ def test_under_any_name_the_runbook_finds_the_release_s_targets_and_people_may_r
     ]
     assert len(readers) == 1
     assert rendering.only("RoleBinding", readers[0])["subjects"][0]["name"] == "operators"
+
+
+def test_commands_in_alerts_name_the_release_and_select_the_chart_s_own_objects() -> None:
+    settings = ("rules.enabled=true", "nameOverride=y")
+    words = [word for setting in settings for word in ("--set", setting)]
+    rendering = render(*words, namespace="monitoring", release="prod")
+    rules = [each for group in rendering.only("PrometheusRule")["spec"]["groups"] for each in group["rules"]]
+    texts = [rule["annotations"]["description"] for rule in rules if "alert" in rule]
+    commands = [command for text in texts for command in re.findall("`(runbook [^`]*|kubectl [^`]*)`", text)]
+    of_target = [each for each in commands if re.match(r"runbook (history|\w+-)", each)]
+    assert len(of_target) > 5
+    assert [each for each in of_target if not each.endswith("--release monitoring/prod")] == []
+    labels = rendering.only("Deployment")["spec"]["template"]["metadata"]["labels"]
+    selectors = [dict([found.split("=")]) for each in commands for found in re.findall(r" -l (\S+)", each)]
+    assert selectors
+    assert all(selector.items() <= labels.items() for selector in selectors)
 
 
 def test_records_and_leases_are_those_that_the_programs_look_for() -> None:
