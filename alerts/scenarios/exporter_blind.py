@@ -61,12 +61,12 @@ def mislabelled(world: World, *names: str) -> World:
     )
 
 
-def other_namespace(series: int) -> Firing:
-    """The alert of a server that overwrites namespaces."""
+def other_namespace(series: int, label: str = "namespace") -> Firing:
+    """The alert of a server that overwrites namespaces, or does not where the setting says that it does."""
     return Firing(
         {"namespace": "certlag", "severity": "warning", "reason": "mislabelled", "job": "certlag-exporter"},
         SUMMARY,
-        f"{series} series do not have the certificate's namespace in the label namespace, by which the rules tell"
+        f"{series} series do not have the certificate's namespace in the label {label}, by which the rules tell"
         " workloads apart: alerts name a wrong namespace, and workloads of one name are taken for one. Set"
         " `rules.namespaceLabel` to the label that holds it (`kubectl get prometheus --all-namespaces -o yaml` shows"
         " `overrideHonorLabels`), or scrape with `honorLabels: true`.",
@@ -174,12 +174,14 @@ SCENARIOS = (
         "fires when the namespaces of pods and targets are overwritten",
         mislabelled(healthy(), POD_COUNTS, FOUND),
         quiet(ALERT, 14) + fires(ALERT, 15, other_namespace(5)) + fires(ALERT, 75, other_namespace(5)),
+        of_defaults=True,
     ),
     *(
         Scenario(
             f"fires when the namespace of {name} is overwritten",
             mislabelled(healthy(), name).unscraped(30),
             fires(ALERT, 15, other_namespace(series)) + fires(ALERT, 39, other_namespace(series)),
+            of_defaults=True,
         )
         for name, series in ((POD_COUNTS, 4), (FOUND, 1))
     ),

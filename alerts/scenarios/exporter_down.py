@@ -39,7 +39,7 @@ SCENARIOS = (
         "fires where there never was one",
         World({}).with_series("up", always(1), job="another", instance="a"),
         quiet(ALERT, 9) + fires(ALERT, 10, FIRING),
-        of_one_cluster=True,
+        of_defaults=True,
     ),
     Scenario(
         "does not start anew when a failed scrape becomes none",
@@ -97,7 +97,7 @@ SCENARIOS = (
         + fires(ALERT, 356 * 30, FIRING)
         + fires(ALERT, 359 * 30, FIRING),
         step=30,
-        of_one_cluster=True,
+        of_defaults=True,
     ),
     Scenario(
         "is no more than a warning when the workload was restarted before the exporter went",

@@ -16,7 +16,7 @@ OVERWRITTEN = ("namespace", "pod", "container")
 """What prometheus-operator says of a scrape target: ours are `exported_…` where it does not honor them."""
 CLUSTER, OTHER_CLUSTER = "prod", "staging"
 _WHERE = re.compile(
-    r"(?<= in opschain)|(?<= in staging)|(?<=under the job certlag-exporter)|(?<=^An exporter)|(?<=^\d series)"
+    r"(?<= in opschain)|(?<= in staging)|(?<=under the job certlag-exporter)|(?<=^An exporter)"
     r"|(?<=heard nothing of certificates)"
 )
 """Where a description says in which cluster: behind the first of these."""
@@ -31,9 +31,8 @@ class Installation:
     transform: Callable[[Scenario], Scenario]
 
     def of(self, scenarios: Iterable[Scenario]) -> tuple[Scenario, ...]:
-        """Return the scenarios that there are in it."""
-        several = "extraLabels" in self.settings
-        return tuple(self.transform(each) for each in scenarios if not (several and each.of_one_cluster))
+        """Return the scenarios that hold there too."""
+        return tuple(self.transform(each) for each in scenarios if not each.of_defaults)
 
 
 def _with_labels(world: World, labels: Callable[[Labels], Labels]) -> World:

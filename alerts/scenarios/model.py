@@ -124,8 +124,8 @@ class Scenario:
     checks: tuple[Check, ...] = field(default=())
     step: int = 1
     """Minutes between two points and two evaluations: more where days have to pass."""
-    of_one_cluster: bool = False
-    """It is about what nobody can say the cluster of: an exporter that never was, or has been gone for too long."""
+    of_defaults: bool = False
+    """It holds of the settings' defaults only."""
 
     def promtool(self) -> dict[str, object]:
         """Return it as one of promtool's test groups."""

@@ -19,9 +19,11 @@ from alerts.scenarios.catalogue import OF_ALERT, OF_ALL, WITHOUT_A_METRIC
 from alerts.scenarios.deadline_near import ALERT as NEAR
 from alerts.scenarios.deadline_near import AT_100, SIX_DAYS, STEP, forgotten
 from alerts.scenarios.everything import PAGING
+from alerts.scenarios.exporter_blind import ALERT as BLIND
+from alerts.scenarios.exporter_blind import other_namespace
 from alerts.scenarios.exporter_down import ALERT as DOWN
 from alerts.scenarios.exporter_down import said
-from alerts.scenarios.installations import INSTALLATIONS, TWO_CLUSTERS, VANISHED, Installation
+from alerts.scenarios.installations import INSTALLATIONS, OVERWRITES, TWO_CLUSTERS, VANISHED, Installation
 from alerts.scenarios.model import Scenario, fires, quiet
 from alerts.scenarios.worlds import healthy, paced
 from alerts.settings import Value
@@ -91,6 +93,15 @@ def test_an_alert_fires_likewise_where_labels_are_overwritten_and_beside_another
 ) -> None:
     made = yaml.safe_load(rule_text.rules_file(installation.settings))
     ran = promtool.run(promtool.only(made, [alert]), installation.of(OF_ALERT[alert])[:scenarios], tmp_path)
+    assert ran.passed, ran.output
+
+
+@pytest.mark.tools
+def test_a_server_that_honors_our_labels_although_the_setting_says_otherwise_is_told_of(tmp_path: Path) -> None:
+    made = yaml.safe_load(rule_text.rules_file(OVERWRITES.settings))
+    told = other_namespace(5, "exported_namespace")
+    scenario = Scenario("the setting is wrong", healthy(), quiet(BLIND, 14) + fires(BLIND, 15, told))
+    ran = promtool.run(promtool.only(made, [BLIND]), [scenario], tmp_path)
     assert ran.passed, ran.output
 
 
