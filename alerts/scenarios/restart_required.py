@@ -169,6 +169,12 @@ SCENARIOS = (
         running(renewed(HOURS_24), "draining", 40, 100),
         quiet(ALERT, 60, 99) + fires(ALERT, 100, said("is accepted for 6h 30m 0s more", "short")),
     ),
+    Scenario(
+        "of a short window holds where the only exporter has lost contact",
+        renewed(HOURS_24).out_of_contact(),
+        fires(ALERT, 57, said("is accepted for 7h 13m 0s more", "short"))
+        + fires(ALERT, 75, said("is accepted for 6h 55m 0s more", "short")),
+    ),
     Scenario("of a short window clears at once", restarted_at(renewed(HOUR_1), 20), quiet(ALERT, 20, 21, 75)),
     Scenario(
         "of a short window is not delayed by a restart of the exporter",
