@@ -297,6 +297,11 @@ SCENARIOS = (
         + fires(ALERT, 32, *both(URGENT))
         + fires(ALERT, 33, *both("is accepted for 2d 23h 57m 0s more")),
     ),
+    Scenario(
+        "is quiet where no restart is needed, whatever deadline is told",
+        renewed(left=DAY).with_series("certlag_needs_restart", always(0), **USE),
+        quiet(ALERT, 32, 75),
+    ),
     Scenario("is quiet without a deadline", renewed(left=DAY).without(DEADLINE), quiet(ALERT, 32, 75)),
     Scenario(
         "is quiet while the deadline is no date",

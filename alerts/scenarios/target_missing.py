@@ -2,7 +2,7 @@
 
 from alerts.scenarios.contact import of_contact
 from alerts.scenarios.model import Firing, Scenario, fires, quiet
-from alerts.scenarios.worlds import EXPORTER, always, exporter_restarted, healthy, renewed, running, steps
+from alerts.scenarios.worlds import EXPORTER, always, exporter_restarted, healthy, heard_before, renewed, running, steps
 
 ALERT = "CertlagTargetMissing"
 FOUND = "certlag_target_found"
@@ -63,5 +63,13 @@ SCENARIOS = (
             FOUND, always(1), **{**WHERE, "target": "etcd"}
         ),
         fires(ALERT, 35, FIRING, said("vault")),
+    ),
+    *(
+        Scenario(
+            f"{'goes' if has_say else 'does not go'} by a replica that heard something {seconds} seconds ago",
+            heard_before(WORLD, seconds).and_also(healthy().told_by_another()),
+            fires(ALERT, 35, FIRING) if has_say else quiet(ALERT, 35, 75),
+        )
+        for seconds, has_say in ((110, True), (130, False))
     ),
 )

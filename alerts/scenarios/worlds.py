@@ -107,6 +107,16 @@ def with_watches(world: World, minutes: int = MINUTES) -> World:
     return world
 
 
+def heard_before(world: World, seconds: int) -> World:
+    """Return a world whose exporter always heard something last so many seconds ago."""
+    return World(
+        {
+            (name, labels): clock(offset=-seconds, minutes=len(points)) if name == CONTACT else points
+            for (name, labels), points in world.series.items()
+        }
+    )
+
+
 def paced(world: World, step: int) -> World:
     """Return a world of minutes as one of longer steps: what an exporter hears, it hears in each."""
 
