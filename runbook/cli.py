@@ -95,7 +95,7 @@ class Commands(SectionedCommand, click.Group):
                 formatter.write_dl([(name, each.get_short_help_str(100)) for name, each in found if each is not None])
 
     def main(self, args: Sequence[str] | None = None, *rest: Any, **more: Any) -> NoReturn:
-        """Run a command line, and exit; a wrong one is told as JSON where that was asked for."""
+        """Run a command line, and exit; a wrong one is reported as JSON where that was asked for."""
         words = sys.argv[1:] if args is None else list(args)
         try:
             code = super().main(words, *rest, **{**more, "standalone_mode": False})

@@ -132,7 +132,7 @@ def releases_with(client: ClusterClient, target: str) -> Iterator[Release]:
         try:
             known = _parsed(release, document).targets
         except ConfigurationError:
-            continue  # whoever names it is shown why
+            continue  # a command that names it says why
         if any(each.name == target for each in known):
             yield release
 

@@ -170,7 +170,7 @@ def damage(module: ModuleType, mutant: Mutant) -> None:
     below = tree.body[index or 0 :]
     again = [below[0], *(statement for statement in below[1:] if isinstance(statement, ast.Assign))]
     names = dict(vars(module))
-    exec(compile(ast.Module(again, []), str(module.__file__), "exec", dont_inherit=True), names)  # noqa: S102
+    exec(compile(ast.Module(again, []), str(module.__file__), "exec", dont_inherit=True), names)  # noqa: S102 - the damaged statement, in its own module
     for name, new in names.items():
         old = vars(module).get(name)
         if new is old or name == "__builtins__":
@@ -193,6 +193,6 @@ def _recode_class(old: type, new: type) -> None:
     for name, its in vars(new).items():
         was = vars(old).get(name)
         if isinstance(its, property) and isinstance(was, property):
-            its, was = its.fget, was.fget  # noqa: PLW2901
+            its, was = its.fget, was.fget  # noqa: PLW2901 - the functions behind properties
         if isinstance(its, FunctionType) and isinstance(was, FunctionType):
             _recode(was, its)
