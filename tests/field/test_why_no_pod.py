@@ -1,5 +1,7 @@
 """The controller's or the kubelet's own reason why there is no pod that is Ready."""
 
+import re
+
 import pytest
 
 from rehearsal.api.refusals import Refusal
@@ -122,7 +124,7 @@ def test_a_job_without_pods_is_explained_and_not_followed_for_ever(held_back: st
         says = "exceeded quota: small" if held_back == "quota" else "is suspended: somebody, or a queue such as Kueue"
         assert ran.text.count(says) >= 2
         assert "It may still begin; to stop it: kubectl delete job -n shop certlag-run-svc-" in ran.text
-        assert "runbook restart-svc --attach" in ran.text
+        assert re.search("runbook restart-svc --config [^ ]+ --attach", ran.text)
         assert "expected" not in ran.text
 
 
