@@ -350,9 +350,10 @@ def _between_two_writes(
         return (_by_order(loaded, issued), "unknown")
     if loaded.dates == in_status:
         return ("current", "unknown")
-    if loaded.order >= issued.order:
-        return ("current", "unknown") if loaded.order == issued.order else ("unknown", "current")
-    return ("stale", "unknown")
+    if loaded.order == issued.order:
+        # By the dates alone, where no request is left, it is older than what the status is already about.
+        return ("current", "unknown", "stale") if loaded.dates[0] < in_status[0] else ("current", "unknown")
+    return ("stale", "unknown") if loaded.order < issued.order else ("unknown", "current")
 
 
 def _beside_hearsay(loaded: Issuance, issued: Issuance, *, twins: bool) -> tuple[str, ...]:
