@@ -58,9 +58,10 @@ DAMAGES = (
     Damage("memory of deadlines", r"\[7d\](?!\) \* 0)", "[1d]"),
     Damage("memory of deadlines: no time to answer", r" offset 15m", ""),
     Damage("namespace", r'exported_namespace!=""', 'exported_namespace=""'),
+    Damage("captured label", r'"\$1"', '"$2"'),
     Damage("job", r'job="certlag-exporter"', 'job=~".+"'),
 )
-_NUMBER = re.compile(r"(?<![\w.\[:])\d+(?:\.\d+)?(?![\w.\]])")
+_NUMBER = re.compile(r"(?<![\w.\[:$])\d+(?:\.\d+)?(?![\w.\]])")
 _DURATION = re.compile(r"^(\d+)([smhd])$")
 
 
@@ -125,8 +126,8 @@ def _damaged_expressions(expression: str) -> Iterator[tuple[str, str]]:
                 seen.add(changed)
                 yield f"{damage.what} at {found.start()}: {found[0].strip()} → {damage.replacement.strip()}", changed
     for found in _NUMBER.finditer(expression):
-        value = float(found[0])
-        for other in _other_numbers(value):
+        at_least = expression[: found.start()].endswith(">= ")
+        for other in _other_numbers(float(found[0]), at_least=at_least):
             number = f"{other:g}"
             yield (
                 f"number at {found.start()}: {found[0]} → {number}",
@@ -134,9 +135,11 @@ def _damaged_expressions(expression: str) -> Iterator[tuple[str, str]]:
             )
 
 
-def _other_numbers(value: float) -> tuple[float, ...]:
-    """Return what stands in a number's place; half of one would be no other count."""
-    return (0, 2) if value == 1 else (value / 2, value * 2) if value else ()
+def _other_numbers(value: float, *, at_least: bool) -> tuple[float, ...]:
+    """Return what stands in a number's place. Half of one is no other count, and what is there is at least one."""
+    if value == 1:
+        return (2,) if at_least else (0, 2)
+    return (value / 2, value * 2) if value else ()
 
 
 def _other_durations(wait: str) -> Iterator[str]:
