@@ -26,6 +26,7 @@ INSTALLED = frozenset(
     {"ServiceAccount", "Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding", "ConfigMap", "Lease"}
 )
 EXPORTER, OPERATOR, OTHER = "certlag-exporter", "operator", "somebody-elses"
+CONFIGURATION = "certlag-config-certlag"
 TARGET, WORKER, RECORD = "opschain-build-service", "opschain-api-worker", "certlag-run-build-service"
 LOCKS = (f"certlag-deployment-{TARGET}", f"certlag-deployment-{WORKER}")
 
@@ -247,6 +248,7 @@ def within(place: Installed) -> list[Attempt]:
             for name in (TARGET, WORKER)
             for body in (ANNOTATED, NO_REPLICAS)
         ),
+        Attempt("GET", f"{core}/configmaps/{CONFIGURATION}"),
         Attempt("PATCH", f"{core}/configmaps/{RECORD}", ANNOTATED),
         *(Attempt("PATCH", f"{locks}/leases/{name}", ANNOTATED) for name in LOCKS),
         Attempt("POST", f"{core}/events", event),
@@ -281,7 +283,7 @@ def beyond(place: Installed, pod: str) -> list[Attempt]:
         *(Attempt("GET", f"{where}/secrets/{OTHER}") for where in (core, foreign_core)),
         *(Attempt("GET", f"{where}/secrets") for where in (core, foreign_core, "/api/v1")),
         Attempt("PATCH", f"{core}/secrets/{OTHER}", ANNOTATED),
-        *(Attempt("PATCH", f"{core}/configmaps/{name}", ANNOTATED) for name in (OTHER, EXPORTER)),
+        *(Attempt("PATCH", f"{core}/configmaps/{name}", ANNOTATED) for name in (OTHER, CONFIGURATION)),
         Attempt("POST", f"{core}/configmaps", {"metadata": {"name": "tried"}}),
         Attempt("PATCH", f"{locks}/leases/{OTHER}", ANNOTATED),
         Attempt("POST", f"{locks}/leases", {"metadata": {"name": "tried"}}),
