@@ -67,7 +67,7 @@ def test_what_a_policy_denies_is_refused_and_no_worker_is_scaled(
             assert (drained.open_run, drained.marks(), drained.replicas()) == (None, {}, RECORDED)
             assert pods(ground) == before
             text = drained.runbook.run(*drained.words("restart"), output="text")
-            assert says in text.stderr, text
+            assert says in text.stdout, text
         waiting.until("it to be allowed again", lambda: drained.run("restart", "--dry-run").code == 0)
         assert drained.run("restart").code == 0
         drained.assert_settled(worker=RECORDED)
