@@ -126,7 +126,7 @@ LEFT = (
 RESTART = (
     f"{{{{ if $labels.target }}}}Run `runbook restart-{{{{ $labels.target }}}} {FROM}`."
     "{{ else }}Run `runbook restart --workload {{ $labels.workload_type }}/{{ $labels.workload }}"
-    f" -n {IN_NAMESPACE}`, with `--worker KIND/NAME` for what must be drained first.{{{{ end }}}}"
+    f" -n {IN_NAMESPACE}`, with --worker KIND/NAME for what must be drained first.{{{{ end }}}}"
 )
 
 

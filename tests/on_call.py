@@ -18,7 +18,7 @@ from tests.bench.cluster import Cluster
 from tests.runbook_process import ROOT, Ran, RunbookProcess
 
 ADDED = {
-    "runbook restart-": "--yes --no-settle",
+    "runbook restart": "--yes --no-settle",
     "runbook resume-": "--yes --no-settle",
     "runbook abort-": "--yes",
 }

@@ -60,7 +60,7 @@ DISCOVERED = Firing(
     "The certificate that a workload presents soon expires.",
     "What statefulset/opschain-vault in opschain presents for opschain-build-service is accepted for 13d 23h 58m 0s"
     " more: afterwards every connection fails. A renewal does not help. Run `runbook restart"
-    " --workload statefulset/opschain-vault -n opschain`, with `--worker KIND/NAME` for what must be drained first.",
+    " --workload statefulset/opschain-vault -n opschain`, with --worker KIND/NAME for what must be drained first.",
     "var-namespace=opschain&var-workload=opschain-vault",
 )
 WARNED = "is accepted for 13d 23h 58m 0s more"

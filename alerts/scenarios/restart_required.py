@@ -55,7 +55,7 @@ DISCOVERED = Firing(
     SUMMARY,
     "statefulset/opschain-vault in opschain still presents an older certificate than cert-manager issued for"
     " opschain-build-service; it is accepted for 29d 23h 0m 0s more. Run `runbook restart --workload"
-    " statefulset/opschain-vault -n opschain`, with `--worker KIND/NAME` for what must be drained first.",
+    " statefulset/opschain-vault -n opschain`, with --worker KIND/NAME for what must be drained first.",
     "var-namespace=opschain&var-workload=opschain-vault",
 )
 AT_70 = said("is accepted for 29d 23h 0m 0s more")

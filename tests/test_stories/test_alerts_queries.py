@@ -47,7 +47,7 @@ def anything(seen: Sequence[float]) -> bool:
     return True
 
 
-ONLY_WHEN_BAD = (LOST_CONTACT, RUN_SILENT)
+ONLY_WHEN_BAD = (LOST_CONTACT, NEAR, RUN_SILENT)
 """What nothing is recorded of while all is well."""
 NONE, SOME = just(), below(float("inf"))
 STEPS = ("settled", "renewed", "running", "restarted")
