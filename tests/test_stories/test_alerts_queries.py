@@ -9,7 +9,7 @@ import pytest
 from alerts import queries
 from alerts.alerting import ALERTS
 from alerts.promql import LOST_CONTACT
-from alerts.recording import RECORDINGS, RUN_SILENT
+from alerts.recording import NEAR, RECORDINGS, RUN_SILENT
 from alerts.rule_text import Filled
 from tests import dashboard_queries
 from tests.bench import servers
