@@ -344,7 +344,7 @@ MISLABELLED = Recording(
     "job:certlag_other_namespace:count",
     f"count by ({JOBS}) (certlag_pods{_ELSEWHERE} or certlag_target_found{_ELSEWHERE})",
 )
-"""What has the certificate's namespace in another label than the one by which everything here is told apart."""
+"""Series whose certificate's namespace stands in another label than the setting says."""
 
 RECORDINGS = (
     LOST_CONTACT,

@@ -155,16 +155,19 @@ LEGEND = Form("legend", EXTRA_LABELS, _each("{{@}}/"), 'include "certlag.rules.l
 """In a legend of the dashboard."""
 NAMESPACE_OF = Form("namespace", NAMESPACE_LABEL, str, ".Values.rules.namespaceLabel")
 """In an expression."""
-POD, CONTAINER = (
-    Form(
+
+
+def _overwritten(what: str) -> Form:
+    """Return a label that a server overwrites if it overwrites our `namespace`."""
+    return Form(
         what,
         NAMESPACE_LABEL,
-        lambda label, what=what: f"exported_{what}" if str(label).startswith("exported_") else what,  # type: ignore[misc]
+        lambda label: f"exported_{what}" if str(label).startswith("exported_") else what,
         f'ternary "exported_{what}" "{what}" (hasPrefix "exported_" .Values.rules.namespaceLabel)',
     )
-    for what in ("pod", "container")
-)
-"""A server that overwrites our `namespace` overwrites these as well."""
+
+
+POD, CONTAINER = _overwritten("pod"), _overwritten("container")
 IN_NAMESPACE = Form(
     "inNamespace",
     NAMESPACE_LABEL,

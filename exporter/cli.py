@@ -97,7 +97,8 @@ class ShardOption(click.ParamType[Shard]):
 @click.option(
     "--release",
     metavar="NAMESPACE/NAME",
-    help="The chart's release that this belongs to: commands are shown with it.",
+    callback=lambda _context, _parameter, text: None if text is None else _release(text),
+    help="Release of the chart that configures this exporter: shown in commands.",
 )
 @click.option("--log-format", type=click.Choice(["text", "json"]), default="text", show_default=True)
 @click.option(
@@ -122,7 +123,7 @@ def main(
     web_config: str | None,
     probe_interval: float,
     shard: Shard,
-    release: str | None,
+    release: Release | None,
     log_format: str,
     log_level: str,
 ) -> None:
@@ -134,11 +135,10 @@ def main(
         client = ClusterClient.connect(kubeconfig=kubeconfig, context=context)
         configuration = configurations.load(config, default_namespace=namespace or client.namespace)
         web = WebConfigFile(web_config)
-        of_release = None if release is None else Release.parse(release)
-    except (ClusterConfigError, configurations.ConfigurationError, WebConfigError, ValueError) as error:
+    except (ClusterConfigError, configurations.ConfigurationError, WebConfigError) as error:
         _refuse(str(error))
     clock = SystemClock()
-    publication = Publication(clock, version=VERSION, revision=REVISION, server=client.server, release=of_release)
+    publication = Publication(clock, version=VERSION, revision=REVISION, server=client.server, release=release)
     jitter = random.Random()  # noqa: S311 - spreads load, and is asked for each probe
     service = Service(configuration, client, publication, clock, interval=probe_interval, jitter=jitter, shard=shard)
     server = Server(pages(publication), web)
@@ -156,6 +156,13 @@ def main(
     finally:
         server.close()
     log.info("ended")
+
+
+def _release(text: str) -> Release:
+    try:
+        return Release.parse(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
 
 
 def _print_schema(context: click.Context) -> NoReturn:

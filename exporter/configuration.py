@@ -18,7 +18,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from pydantic.alias_generators import to_camel
 
 from exporter import yaml_file
-from exporter.model import Discovery, DiscoveryProbe, Evidence, Target, Workload
+from exporter.model import DNS_LABEL, Discovery, DiscoveryProbe, Evidence, Target, Workload
 
 ENVIRONMENT_VARIABLE = "CERTLAG_CONFIG"
 
@@ -98,7 +98,7 @@ def unconfigured(workload: str, workers: tuple[str, ...], port: str | None, name
 
 def _made_name(workload: str) -> str:
     plain = workload.replace("/", "-")
-    if re.fullmatch(_DNS_LABEL, plain):
+    if re.fullmatch(DNS_LABEL, plain):
         return plain
     digest = hashlib.sha256(workload.encode()).hexdigest()[:8]
     return f"{re.sub('[^a-z0-9]+', '-', plain.lower()).strip('-')[:48]}-{digest}".lstrip("-")
@@ -127,7 +127,6 @@ def json_schema() -> dict[str, Any]:
 
 # --- the file -------------------------------------------------------------------------------------
 
-_DNS_LABEL = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
 _PART = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 _SUBDOMAIN = rf"{_PART}(\.{_PART})*"  # the API bounds its length, not that of its parts
 _WORKLOAD = re.compile(rf"(deployment|statefulset|daemonset)/({_SUBDOMAIN})")
@@ -135,9 +134,9 @@ _WORKER = re.compile(rf"(deployment|statefulset)/({_SUBDOMAIN})")
 
 _DURATION = re.compile(r"([0-9]+(\.[0-9]+)?(ms|s|m|h))+")
 
-Label = Annotated[str, Field(pattern=rf"^{_DNS_LABEL}$")]
+Label = Annotated[str, Field(pattern=rf"^{DNS_LABEL}$")]
 Subdomain = Annotated[str, Field(pattern=rf"^{_SUBDOMAIN}$", max_length=253)]
-DnsName = Annotated[str, Field(pattern=rf"^{_DNS_LABEL}(\.{_DNS_LABEL})*$", max_length=253)]
+DnsName = Annotated[str, Field(pattern=rf"^{DNS_LABEL}(\.{DNS_LABEL})*$", max_length=253)]
 WorkloadName = Annotated[
     str, Field(pattern=f"^{_WORKLOAD.pattern}$", max_length=253 + len("statefulset/"), examples=["deployment/vault"])
 ]

@@ -33,6 +33,10 @@ class Workload(NamedTuple):
 
 
 BAREPOD = "barepod"
+RESTARTABLE = ("deployment", "statefulset", "daemonset")
+"""The types of workload that can be targets: the runbook can restart them."""
+DNS_LABEL = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
+"""The form of a namespace's name, as a regular expression (RFC 1123 §2.1)."""
 
 
 # --- X.509 ----------------------------------------------------------------------------------------

@@ -3,12 +3,14 @@
 import re
 from dataclasses import dataclass
 
+from exporter.model import DNS_LABEL
+
+CONFIG_MAP_PREFIX = "certlag-config-"
 CONFIGURATION_KEY = "certlag.yaml"
 """The key of that ConfigMap."""
 CONFIGURATION_LABELS = {"app.kubernetes.io/part-of": "certlag", "app.kubernetes.io/component": "configuration"}
 """The labels of that ConfigMap."""
 
-_LABEL = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
 _NAME = r"[a-z0-9]([-a-z0-9.]{0,51}[a-z0-9])?"
 """Helm allows 53 characters, as in the name of a subdomain (helm.sh/helm/v3/pkg/chartutil, ValidateReleaseName)."""
 
@@ -28,14 +30,14 @@ class Release:
             ValueError: it has another form.
         """
         namespace, _, name = text.partition("/")
-        if re.fullmatch(_LABEL, namespace) is None or re.fullmatch(_NAME, name) is None:
+        if re.fullmatch(DNS_LABEL, namespace) is None or re.fullmatch(_NAME, name) is None:
             raise ValueError(f"{text!r} is not NAMESPACE/NAME, as in monitoring/certlag")
         return cls(namespace, name)
 
     @property
     def config_map(self) -> str:
         """The name of the ConfigMap that holds its configuration; the chart's name overrides do not change it."""
-        return f"certlag-config-{self.name}"
+        return f"{CONFIG_MAP_PREFIX}{self.name}"
 
     def __str__(self) -> str:
         """Return NAMESPACE/NAME."""

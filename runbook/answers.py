@@ -5,7 +5,6 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 from exporter.cluster.client import ClusterClient
 from exporter.model import Target
@@ -59,16 +58,15 @@ def use(options: Options, program: str, time: Time, environment: Mapping[str, st
         ClusterError: the API server did not give the configuration.
     """
     chosen = ChosenReleases.of_user(environment)
-    connection = connect(options, time)
+    session = None if options.release is None else open_session(options, program, time, environment)
+    connection = connect(options, time) if session is None else session.connection
     if connection.context is None:
         raise UsageError(f"in a pod there is no kubeconfig context: set ${RELEASE_VARIABLE}")
-    release = options.release or chosen.get(connection.context, connection.server)
-    targets: tuple[Target, ...] = ()
-    if release is not None:
-        targets = open_session(replace(options, release=release), program, time, environment).targets
-    if options.release is not None:
-        chosen.store(connection.context, connection.server, options.release)
-    return Used(connection.context, connection.server, release, tuple(each.name for each in targets))
+    context, server = connection.context, connection.server
+    if session is None or options.release is None:
+        return Used(context, server, chosen.get(context, server), None)
+    chosen.store(context, server, options.release)
+    return Used(context, server, options.release, tuple(each.name for each in session.targets))
 
 
 def _record(client: ClusterClient, target: Target) -> Record:

@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from difflib import get_close_matches
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -44,7 +45,6 @@ from runbook.verbs import ACCESS, BEFORE_COMMAND, CONTEXT, EPILOG, LINK, SECTION
 CHECK_FAILED = 3
 REHEARSE = "rehearse"
 USAGE = 2
-OUTPUT_JSON = (("--output", "json"), ("-o", "json"))
 INTERRUPTED = EXIT_CODES[Outcome.INTERRUPTED]
 WAYS = {"restart": RESTART, "resume": RESUME, "abort": ABORT}
 
@@ -98,24 +98,17 @@ class Commands(SectionedCommand, click.Group):
         """Run a command line, and exit; a wrong one is reported as JSON where that was asked for."""
         words = sys.argv[1:] if args is None else list(args)
         try:
-            code = super().main(words, *rest, **{**more, "standalone_mode": False})
+            code = super().main(words, *rest, **{**more, "standalone_mode": not _wants_json(words)})
         except click.ClickException as error:
-            if _wants_json(words):
-                _print(error_document(error.format_message(), error.exit_code, datetime.now(UTC)))
-            else:
-                error.show()
+            _print(error_document(error.format_message(), error.exit_code, datetime.now(UTC)))
             sys.exit(error.exit_code)
-        except click.Abort:
-            sys.exit(INTERRUPTED)
         sys.exit(code if isinstance(code, int) else 0)
 
 
 def _wants_json(words: Sequence[str]) -> bool:
     """Tell whether JSON was asked for, also where the rest of the command line cannot be read."""
-    pairs = list(zip(words, [*words[1:], ""], strict=True))
-    return any(
-        word in ("--output=json", "-ojson") or (word in ("--output", "-o") and value == "json") for word, value in pairs
-    )
+    is_pair = any(pair in (("--output", "json"), ("-o", "json")) for pair in pairwise(words))
+    return is_pair or not {"--output=json", "-ojson"}.isdisjoint(words)
 
 
 def _target_command(verb: str, name: str | None) -> click.Command:
@@ -209,7 +202,8 @@ def _use(here: click.Context, /, release: Release | None, **given: Any) -> None:
         click.echo(f"No release is stored for context {used.context}.")
     else:
         click.echo(f"Context {used.context} ({used.server}) uses release {used.release}.")
-        click.echo(f"Targets: {', '.join(used.targets) or 'none'}")
+        if used.targets is not None:
+            click.echo(f"Targets: {', '.join(used.targets) or 'none'}")
 
 
 @main.command("completion", cls=SectionedCommand)

@@ -6,15 +6,32 @@ an API server that accepts requests and never answers, Ctrl-C would have no effe
 
 import threading
 from collections.abc import Callable, Iterable
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
+from functools import partial
 from queue import SimpleQueue
 from types import TracebackType
 from typing import Self, TypeVar
 
 THREADS = 8
+SIGNALS_SEEN_EVERY = 0.2
+"""Seconds."""
 
 Argument = TypeVar("Argument")
 Result = TypeVar("Result")
+
+
+class Call(Future[Result]):
+    """A function's result, once it is there."""
+
+    def result(self, timeout: float | None = None) -> Result:
+        """Return what the function returned, or raise what it raised.
+
+        Waits in short steps: CPython does not see a signal that arrives just before a thread blocks on a lock until
+        the lock is free (`acquire_timed` in Modules/_threadmodule.c checks for signals before it blocks).
+        """
+        while timeout is None and not wait((self,), SIGNALS_SEEN_EVERY).done:
+            pass
+        return super().result(timeout)
 
 
 class ConcurrentCalls:
@@ -36,9 +53,9 @@ class ConcurrentCalls:
         for _ in range(self._threads):
             self._calls.put(None)
 
-    def submit(self, call: Callable[[], Result]) -> "Future[Result]":
-        """Have a function called; the future's `result` returns what it returns, or raises what it raises."""
-        future: Future[Result] = Future()
+    def submit(self, call: Callable[[], Result]) -> Call[Result]:
+        """Have a function called in one of the threads."""
+        future: Call[Result] = Call()
 
         def run() -> None:
             try:
@@ -68,5 +85,5 @@ def map_concurrently(
     if not given:
         return ()
     with ConcurrentCalls(min(threads, len(given))) as calls:
-        futures = [calls.submit(lambda argument=argument: function(argument)) for argument in given]  # type: ignore[misc]
+        futures = [calls.submit(partial(function, argument)) for argument in given]
         return tuple(future.result() for future in futures)

@@ -7,7 +7,7 @@ import os
 import queue
 import secrets
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
@@ -18,6 +18,7 @@ import click
 from exporter.clock import Clock, SystemClock
 from exporter.cluster.client import ClusterClient
 from exporter.cluster.connection import Connection
+from exporter.errors import ClusterConfigError
 from exporter.model import Target
 from exporter.probe import probe
 from runbook.facts import Gatherer
@@ -35,9 +36,10 @@ from runbook.wakeup import Patience, RealPatience
 class NoTargetError(UsageError):
     """There is no target of that name."""
 
-    def __init__(self, name: str, source: TargetSource, similar: str, names: Sequence[str]) -> None:
-        known = ", ".join(names) or "none"
-        text = f"there is no target {name!r} ({source.origin}); there is: {known}{similar}"
+    def __init__(self, name: str, source: TargetSource) -> None:
+        names = [target.name for target in source.configuration.targets]
+        text = f"there is no target {name!r} ({source.origin}); there is: {', '.join(names) or 'none'}"
+        text += "".join(f"; did you mean {each}?" for each in get_close_matches(name, names, 1))
         if source.is_built_in:
             text += "; if a release of the chart has it, name that: --release NAMESPACE/NAME"
         super().__init__(text)
@@ -76,8 +78,7 @@ class Session:
             if target.name == name:
                 self._check_namespace(target)
                 return target
-        names = [target.name for target in self.source.configuration.targets]
-        raise NoTargetError(name, self.source, nearest(name, names), names)
+        raise NoTargetError(name, self.source)
 
     @property
     def targets(self) -> tuple[Target, ...]:
@@ -139,12 +140,13 @@ class Session:
 
     def command(self, verb: str, target: Target, *more: str) -> str:
         """Return what to type for a target, with the options that led to this cluster."""
-        options, source = self.options, self.source
-        ways = {"--kubeconfig": options.kubeconfig, "--context": options.context}
-        if not source.options:  # else the target's own namespace is known there
-            ways["--namespace"] = options.namespace
-        name = verb if options.workload is not None else f"{verb}-{target.name}"
-        words = [name, *source.options, *(word for way, value in ways.items() if value for word in (way, value)), *more]
+        options = self.options
+        name, namespace = f"{verb}-{target.name}", options.namespace
+        if options.workload is not None:
+            name, namespace = verb, target.workload.namespace  # no configuration says where it is
+        ways = {"--kubeconfig": options.kubeconfig, "--context": options.context, "--namespace": namespace}
+        led = (word for way, value in ways.items() if value for word in (way, value))
+        words = [name, *self.source.options, *led, *more]
         return f"{self.program} {shlex.join(words)}"
 
     def commands(self, target: Target) -> Commands:
@@ -181,8 +183,11 @@ def open_session(options: Options, program: str, time: Time, environment: Mappin
         ConfigurationError: the configuration is refused.
         ClusterError: a release was named, and the API server did not give its configuration.
     """
-    named_locally(options, environment, namespace=options.namespace or "default")  # before a cluster is looked for
-    connection = connect(options, time)
+    try:
+        connection = connect(options, time)
+    except ClusterConfigError:
+        named_locally(options, environment, namespace="default")  # what is wrong there is said first
+        raise
     namespace = options.namespace or connection.namespace
     clock = ServerClock(time.clock, connection)
     session = Session(options, connection, built_in(namespace), clock, time.patience, program)
@@ -210,8 +215,3 @@ def _source(
         return local
     named = named_release(options, environment, connection.context, connection.server)
     return built_in(namespace) if named is None else of_release(client, *named)
-
-
-def nearest(name: str, names: Iterable[str]) -> str:
-    """Ask whether a similar name was meant; empty if none is similar."""
-    return "".join(f"; did you mean {each}?" for each in get_close_matches(name, list(names), 1))

@@ -13,7 +13,7 @@ from exporter.cluster.client import ClusterClient
 from exporter.configuration import Configuration, ConfigurationError
 from exporter.errors import ClusterError, ClusterErrorReason
 from exporter.model import Discovery
-from exporter.release import CONFIGURATION_KEY, CONFIGURATION_LABELS, Release
+from exporter.release import CONFIG_MAP_PREFIX, CONFIGURATION_KEY, CONFIGURATION_LABELS, Release
 from runbook.chosen_release import ChosenReleases
 from runbook.look import get, list_all
 from runbook.options import Options
@@ -128,7 +128,9 @@ def releases_with(client: ClusterClient, target: str) -> Iterator[Release]:
     selector = ",".join(f"{name}={value}" for name, value in CONFIGURATION_LABELS.items())
     for document in list_all(client, "/api/v1/configmaps", parameters={"labelSelector": selector}):
         metadata = document["metadata"]
-        release = Release(str(metadata["namespace"]), str(metadata["name"]).removeprefix("certlag-config-"))
+        release = Release(str(metadata["namespace"]), str(metadata["name"]).removeprefix(CONFIG_MAP_PREFIX))
+        if release.config_map != metadata["name"]:
+            continue  # no release is read from there
         try:
             known = _parsed(release, document).targets
         except ConfigurationError:
@@ -148,7 +150,7 @@ def _parsed(release: Release, document: Mapping[str, object]) -> Configuration:
 
 def _of_workload(options: Options, workload: str, namespace: str) -> TargetSource:
     target = configurations.unconfigured(workload, options.workers, options.port, namespace)
-    words = ["--workload", workload, *(word for worker in options.workers for word in ("--worker", worker))]
+    workers = (word for worker in options.workers for word in ("--worker", worker))
     port = () if options.port is None else ("--port", options.port)
-    words += ["--namespace", namespace, *port]
-    return TargetSource(Configuration((target,), Discovery()), "the command line", tuple(words))
+    words = ("--workload", workload, *workers, *port)
+    return TargetSource(Configuration((target,), Discovery()), "the command line", words)

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from exporter.cluster import decode
 from exporter.cluster.documents import Document
 from exporter.configuration import Configuration
-from exporter.model import Target
+from exporter.model import RESTARTABLE, Target
 from exporter.run_record import lease_key, record_key
 
 # Only metadata is wanted of these; the API server strips the rest (KEP-2158 lineage: PartialObjectMetadata).
@@ -44,10 +44,7 @@ CERTIFICATES = Resource("certificates", "/apis/cert-manager.io/v1", decode.certi
 CERTIFICATE_REQUESTS = Resource("certificaterequests", "/apis/cert-manager.io/v1", decode.certificate_request)
 PODS = Resource("pods", "/api/v1", decode.pod)
 REPLICA_SETS = Resource("replicasets", "/apis/apps/v1", decode.replica_set, metadata_only=True)
-WORKLOADS = {
-    kind: Resource(f"{kind}s", "/apis/apps/v1", decode.workload(kind))
-    for kind in ("deployment", "statefulset", "daemonset")
-}
+WORKLOADS = {kind: Resource(f"{kind}s", "/apis/apps/v1", decode.workload(kind)) for kind in RESTARTABLE}
 RUN_RECORDS = Resource("configmaps", "/api/v1", decode.run_record)
 LEASES = Resource("leases", "/apis/coordination.k8s.io/v1", decode.lease)
 

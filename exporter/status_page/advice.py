@@ -7,12 +7,11 @@ from datetime import datetime
 from typing import Any
 
 from exporter.judgement import WindowState
+from exporter.model import RESTARTABLE
 from exporter.run_record import RunState
 from exporter.status_page.runs import RunView
 from exporter.status_page.words import instant
 
-RESTARTABLE = ("deployment", "statefulset", "daemonset")
-"""The types of workload that the runbook restarts."""
 Uses = Iterable[tuple[Mapping[str, Any], Mapping[str, Any]]]
 """Certificates of the status document, each with one of its uses."""
 
@@ -48,9 +47,9 @@ def for_discovered(workload: Mapping[str, str], uses: Uses) -> Advice:
     """Say what to do about a workload that discovery has found, which no target names."""
     pairs = tuple(uses)
     if any(use["needsRestart"] for _, use in pairs):
-        text = "Restart it when its work may be interrupted; add --worker KIND/NAME for what must be drained first."
         if workload["type"] not in RESTARTABLE:
             return Advice("Restart it when its work may be interrupted.")
+        text = "Restart it when its work may be interrupted; add --worker KIND/NAME for what must be drained first."
         name = f"{workload['type']}/{workload['name']}"
         return Advice(text, (shlex.join(("runbook", "restart", "--workload", name, "-n", workload["namespace"])),))
     return _without_restart(pairs)

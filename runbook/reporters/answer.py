@@ -30,12 +30,15 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Used:
-    """A kubeconfig context with its API server, and the release that is stored for it with the names of its targets."""
+    """A kubeconfig context with its API server, and the release that is stored for it.
+
+    `targets` are the names of the release's targets, None if they were not read.
+    """
 
     context: str
     server: str
     release: Release | None
-    targets: tuple[str, ...]
+    targets: tuple[str, ...] | None
 
 
 @dataclass(frozen=True, slots=True)

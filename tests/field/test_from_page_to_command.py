@@ -9,6 +9,7 @@ from tests.field.workloads import SERVICE, WORKERS
 
 WORKLOAD = "--workload deployment/svc --worker deployment/worker -n shop"
 EMPTY = "targets: []"
+UNPLACED = "targets: [{name: svc, workload: deployment/svc, workers: [deployment/worker]}]"
 
 
 @case(
@@ -30,6 +31,14 @@ def test_a_workload_that_is_not_configured_is_restarted_with_its_workers() -> No
         ran = shop.run(f"restart {WORKLOAD} --yes --force", configuration=EMPTY)
         assert ran.code == 0, ran
         assert shop.get("Deployment", "worker")["spec"]["replicas"] == replicas
+
+
+def test_a_printed_command_has_the_namespace_that_a_target_of_a_file_was_given() -> None:
+    with runbook.cluster(SERVICE, WORKERS) as shop:
+        ran = shop.run("restart-svc -n shop --dry-run --force", configuration=UNPLACED)
+        assert ran.code == 0, ran
+        (command,) = (each for each in map(str.strip, ran.stdout.splitlines()) if each.startswith("runbook restart"))
+        assert command.endswith("--namespace shop"), command
 
 
 def test_the_printed_command_of_such_a_run_goes_on_with_it() -> None:

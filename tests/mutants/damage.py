@@ -32,13 +32,13 @@ SWAPPED: Mapping[type[ast.AST], type[ast.AST]] = {
     ast.BitOr: ast.BitAnd,
     ast.BitAnd: ast.BitOr,
 }
-"""No `and` for `or`: whoever notices either operand missing notices that."""
+"""No `and` for `or`: a test that notices either operand missing notices that."""
 SWAPPED_CALLS = {"min": "max", "max": "min", "any": "all", "all": "any"}
 ASKED_BY_WORD = frozenset({"get", "startswith", "endswith"})
 """Methods whose argument is a word that decides; all other words are for people."""
 LEFT_OUT = frozenset({"annotation", "returns", "decorator_list", "bases", "type_params"})
 CONDITIONS = frozenset({"test", "ifs", "guard", "values"})
-"""Fields with what is forced either way, or left out: whoever notices that notices it turned round."""
+"""Fields with what is forced either way, or left out: a test that notices that notices it turned round."""
 SHOWN = 90
 """Characters of the expression around a damaged word that are part of the mutant's name."""
 

@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from runbook import cli
+from runbook.outcomes import CODES, EXIT_CODES
 from runbook.preconditions import OVERRIDES
 from runbook.verbs import VERBS
 from tests.field.record import case
@@ -247,6 +248,16 @@ def test_help_needs_no_configuration() -> None:
     result = run("--help", environment={"CERTLAG_CONFIG": "/nowhere.yaml"})
     assert result.exit_code == 0
     assert all(f"  {name} " in result.stdout for name in (*VERBS, "history", "use", "completion", "rehearse"))
+
+
+def test_without_any_word_it_shows_its_help() -> None:
+    result = run()
+    assert result.exit_code in (0, 2)
+    assert "Usage: runbook" in result.stdout + result.stderr
+
+
+def test_every_exit_code_has_a_meaning_in_the_help() -> None:
+    assert set(CODES) == set(EXIT_CODES.values())
 
 
 @pytest.mark.parametrize("verb", VERBS)
