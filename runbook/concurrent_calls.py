@@ -26,8 +26,8 @@ class Call(Future[Result]):
     def result(self, timeout: float | None = None) -> Result:
         """Return what the function returned, or raise what it raised.
 
-        Waits in short steps: CPython does not see a signal that arrives just before a thread blocks on a lock until
-        the lock is free (`acquire_timed` in Modules/_threadmodule.c checks for signals before it blocks).
+        Waits in short steps: a signal that arrives just before the main thread blocks on a lock interrupts nothing, and
+        its handler would only be called once the lock is free.
         """
         while timeout is None and not wait((self,), SIGNALS_SEEN_EVERY).done:
             pass
