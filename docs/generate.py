@@ -80,7 +80,7 @@ def _alerts() -> Iterator[str]:
     for alert in ALERTS:
         kind = f" ({', '.join(value for _, value in alert.kind)})" if alert.kind else ""
         wait = "W/10" if alert.immediate else alert.wait
-        page = f"[{alert.name}](../alerts/pages/{alert.name}.md)"
+        page = f"[{alert.name}](../exporter/alert_pages/{alert.name}.md)"
         yield f"| {page}{kind} | {alert.severity} | {wait} | {alert.summary} |\n"
 
 

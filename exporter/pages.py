@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from http import HTTPStatus
 
+from exporter.alert_pages import alert_pages
 from exporter.publication import Publication
 from exporter.server import PageFunction, Request, Response
 from exporter.status_page.assets import ASSETS, Asset
@@ -40,7 +41,7 @@ def pages(publication: Publication) -> Mapping[str, PageFunction]:
         return Response(HTTPStatus.OK, publication.status(), "application/json")
 
     own = {"/metrics": metrics, "/api/v1/status": status, "/livez": livez, "/readyz": readyz}
-    return own | for_people(ServedPage(publication.document, publication.clock.monotonic))
+    return own | for_people(ServedPage(publication.document, publication.clock.monotonic)) | of_alerts()
 
 
 def for_people(page: ServedPage) -> dict[str, PageFunction]:
@@ -58,6 +59,16 @@ def for_people(page: ServedPage) -> dict[str, PageFunction]:
         return Response(HTTPStatus.OK, body, "text/html; charset=utf-8", tuple(headers))
 
     return {"/": index, **{f"/{asset.path}": _kept(asset) for asset in ASSETS}}
+
+
+def of_alerts() -> dict[str, PageFunction]:
+    """Return the alerts' pages, by path: `/alerts/NAME` as Markdown, which a terminal and a browser show as it is."""
+
+    def page(text: str) -> PageFunction:
+        response = Response(HTTPStatus.OK, text.encode(), "text/plain; charset=utf-8", (("Cache-Control", "no-cache"),))
+        return lambda _: response
+
+    return {f"/alerts/{name}": page(text) for name, text in alert_pages().items()}
 
 
 def _kept(asset: Asset) -> PageFunction:

@@ -19,6 +19,7 @@ from typing import Any, NoReturn
 import click
 from click.shell_completion import get_completion_class
 
+from exporter.alert_pages import alert_pages
 from exporter.configuration import ConfigurationError
 from exporter.errors import ClusterConfigError, ClusterError
 from exporter.release import Release
@@ -28,17 +29,17 @@ from runbook import answers, request_log
 from runbook import command_options as options
 from runbook.command_options import SectionedCommand, with_options
 from runbook.commands import ABORT, RESTART, RESUME, Way, perform
-from runbook.completion import complete_targets
+from runbook.completion import complete_alerts, complete_targets
 from runbook.options import Options, UsageError
 from runbook.outcomes import EXIT_CODES, Outcome
 from runbook.reach import Reach
 from runbook.reporters.answer import exit_code
 from runbook.reporters.check_text import check_parts
 from runbook.reporters.choice import Output, reporter_for
-from runbook.reporters.consoles import Forgiving, console, form, show
+from runbook.reporters.consoles import Forgiving, console, form, is_terminal, show
 from runbook.reporters.history_text import history_parts
-from runbook.reporters.json_forms import check_document, error_document, history_document, use_document
-from runbook.session import NoTargetError, Session, Time, open_session
+from runbook.reporters.json_forms import check_document, error_document, history_document, page_document, use_document
+from runbook.session import NoTargetError, Session, Time, nearest, open_session
 from runbook.target_source import releases_with
 from runbook.verbs import ACCESS, BEFORE_COMMAND, CONTEXT, EPILOG, LINK, SECTIONS, VERBS, epilog, help_text
 
@@ -204,6 +205,29 @@ def _use(here: click.Context, /, release: Release | None, **given: Any) -> None:
         click.echo(f"Context {used.context} ({used.server}) uses release {used.release}.")
         if used.targets is not None:
             click.echo(f"Targets: {', '.join(used.targets) or 'none'}")
+
+
+@main.command("page", cls=SectionedCommand, epilog=LINK)
+@with_options(options.OUTPUT)
+@click.argument("alert", shell_complete=complete_alerts)
+@click.pass_context
+def _page(here: click.Context, /, alert: str, **given: Any) -> None:
+    """Show the page of an alert: what it means, and what to do. Needs no cluster."""
+    chosen, program = _options(here, given), _program(here)
+    with _answering(program, USAGE, chosen):
+        text = alert_pages().get(alert)
+        if text is None:
+            known = ", ".join(alert_pages())
+            raise UsageError(f"there is no alert {alert!r}{nearest(alert, alert_pages())}; there is: {known}")
+    if chosen.output is Output.JSON:
+        _print(page_document(alert, text, datetime.now(UTC)))
+        return
+    if not is_terminal(sys.stdout, os.environ):
+        click.echo(text, nl=False)
+        return
+    from rich.markdown import Markdown  # noqa: PLC0415 - it takes as long to load as the rest of a short command
+
+    console(sys.stdout, os.environ, no_color=chosen.no_color).print(Markdown(text))
 
 
 @main.command("completion", cls=SectionedCommand)

@@ -5,6 +5,7 @@ from contextlib import suppress
 import click
 from click.shell_completion import CompletionItem
 
+from exporter.alert_pages import alert_pages
 from exporter.configuration import ConfigurationError
 from exporter.errors import ClusterConfigError, ClusterError
 from runbook.options import Options
@@ -18,6 +19,11 @@ def complete_contexts(_ctx: click.Context, _param: click.Parameter, incomplete: 
     with suppress(ClusterConfigError):
         return [CompletionItem(name) for name in contexts(_ctx.params.get("kubeconfig")) if name.startswith(incomplete)]
     return []
+
+
+def complete_alerts(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Offer the names of alerts."""
+    return [CompletionItem(name) for name in alert_pages() if name.startswith(incomplete)]
 
 
 def complete_targets(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:

@@ -110,7 +110,7 @@ VERBS = {
     ),
 }
 SECTIONS = {
-    "Look": ("check", "history"),
+    "Look": ("check", "history", "page"),
     "Act": ("restart", "resume", "abort"),
     "Set up": ("use", "completion", "rehearse"),
 }

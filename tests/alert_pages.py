@@ -1,11 +1,12 @@
 """The alerts' pages as a reader takes them: sections, and the commands to copy from them."""
 
 import re
+from pathlib import Path
 
 from alerts.alerting import ALERTS
-from alerts.generate import ALERTS as ALERTS_FOLDER
+from exporter import alert_pages
 
-FOLDER = ALERTS_FOLDER / "pages"
+FOLDER = Path(alert_pages.__file__).parent
 NAMES = tuple(dict.fromkeys(alert.name for alert in ALERTS))
 """The names of all alerts: each has a page."""
 

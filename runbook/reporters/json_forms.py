@@ -56,6 +56,11 @@ def error_document(message: str, code: int, now: datetime) -> dict[str, Any]:
     return {"event": "error", "at": plain(now), "message": message, "exit_code": code}
 
 
+def page_document(alert: str, text: str, now: datetime) -> dict[str, Any]:
+    """Return the answer of `page`: the page of an alert as Markdown."""
+    return {"event": "page", "at": plain(now), "alert": alert, "text": text}
+
+
 def use_document(used: Used, now: datetime) -> dict[str, Any]:
     """Return the answer of `use`."""
     release = None if used.release is None else str(used.release)

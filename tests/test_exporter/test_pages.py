@@ -9,6 +9,7 @@ from exporter.publication import Publication
 from exporter.server import PageFunction, Request, Response
 from exporter.status_page.assets import ASSETS
 from exporter.status_page.served import SECONDS, ServedPage
+from tests import alert_pages
 from tests.fake_clock import FakeClock
 from tests.page_scenes import Document, Scene, document
 
@@ -104,3 +105,11 @@ def test_every_path_answers_before_anything_was_judged() -> None:
     assert answers.pop("/readyz") == HTTPStatus.SERVICE_UNAVAILABLE
     assert set(answers.values()) == {HTTPStatus.OK}
     assert b"Looking for the first time" in body(get(pages(publication)["/"]))
+
+
+def test_the_page_of_each_alert_is_served_as_text() -> None:
+    served = pages(Publication(FakeClock(), version="1", revision="r"))
+    for name in alert_pages.NAMES:
+        answer = get(served[f"/alerts/{name}"])
+        assert (answer.status, answer.content_type) == (HTTPStatus.OK, "text/plain; charset=utf-8")
+        assert body(answer).decode() == alert_pages.page(name)

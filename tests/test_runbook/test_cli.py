@@ -276,6 +276,15 @@ def test_every_override_has_its_flag_and_its_help() -> None:
     assert all(f"--accept-{name}" in text for name in OVERRIDES)
 
 
+def test_the_page_of_an_alert_is_printed_without_a_cluster_or_a_configuration() -> None:
+    result = run("page", "CertlagExporterDown", environment={"CERTLAG_CONFIG": "/nowhere.yaml"})
+    assert (result.exit_code, result.stdout.splitlines()[0]) == (0, "# CertlagExporterDown")
+    told = json.loads(run("page", "CertlagExporterDown", "-o", "json").stdout)
+    assert (told["event"], told["text"]) == ("page", result.stdout)
+    wrong = run("page", "CertlagExporterDwn")
+    assert (wrong.exit_code, "did you mean CertlagExporterDown?" in wrong.stderr) == (2, True)
+
+
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_completion_is_a_script_for_the_shell(shell: str) -> None:
     result = run("completion", shell)
