@@ -39,7 +39,7 @@ from runbook.reporters.choice import Output, reporter_for
 from runbook.reporters.consoles import Forgiving, console, form, is_terminal, show
 from runbook.reporters.history_text import history_parts
 from runbook.reporters.json_forms import check_document, error_document, history_document, page_document, use_document
-from runbook.session import NoTargetError, Session, Time, nearest, open_session
+from runbook.session import NoTargetError, Session, Time, open_session
 from runbook.target_source import releases_with
 from runbook.verbs import ACCESS, BEFORE_COMMAND, CONTEXT, EPILOG, LINK, SECTIONS, VERBS, epilog, help_text
 
@@ -217,8 +217,8 @@ def _page(here: click.Context, /, alert: str, **given: Any) -> None:
     with _answering(program, USAGE, chosen):
         text = alert_pages().get(alert)
         if text is None:
-            known = ", ".join(alert_pages())
-            raise UsageError(f"there is no alert {alert!r}{nearest(alert, alert_pages())}; there is: {known}")
+            similar = "".join(f"; did you mean {each}?" for each in get_close_matches(alert, alert_pages(), 1))
+            raise UsageError(f"there is no alert {alert!r}; there is: {', '.join(alert_pages())}{similar}")
     if chosen.output is Output.JSON:
         _print(page_document(alert, text, datetime.now(UTC)))
         return

@@ -37,7 +37,8 @@ def exporter_pod(address: str, configuration: Path, kubeconfig: Path, authority:
     made = servers.deployment(NAME, [servers.Server(argv, (), (), name="exporter")])
     # Two of them would want the same port.
     made["spec"]["strategy"] = {"type": "Recreate"}
-    made["spec"]["template"]["metadata"]["labels"]["app.kubernetes.io/component"] = "exporter"
+    for labelled in (made, made["spec"]["template"]):
+        labelled["metadata"].setdefault("labels", {})["app.kubernetes.io/component"] = "exporter"
     pod = made["spec"]["template"]["spec"]
     pod["hostNetwork"] = True
     (container,) = pod["containers"]
