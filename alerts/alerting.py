@@ -106,14 +106,16 @@ class Alert:
     @property
     def annotations(self) -> dict[str, str]:
         """The texts that it brings."""
+        return {"summary": self.summary, "description": self.description}
+
+    @property
+    def links(self) -> Iterator[tuple[str, Setting, str]]:
+        """The links that it brings: name, the setting without which there is none, and the address."""
         values = {"namespace": str(IN_NAMESPACE), "workload": "{{ $labels.workload }}"}
         chosen = "&".join(f"var-{name}={values[name]}" for name in self.variables)
-        return {
-            "summary": self.summary,
-            "description": self.description,
-            "runbook_url": f"{RUNBOOK_URL}/{self.name}.md",
-            "dashboard_url": f"{GRAFANA_URL}/d/{DASHBOARD_UID}" + (f"?{chosen}{CHOICE}" if chosen else ""),
-        }
+        query = f"?{chosen}{CHOICE}" if chosen else ""
+        yield "runbook_url", RUNBOOK_URL, f"{RUNBOOK_URL}/{self.name}"
+        yield "dashboard_url", GRAFANA_URL, f"{GRAFANA_URL}/d/{DASHBOARD_UID}{query}"
 
 
 # --- words ----------------------------------------------------------------------------------------
@@ -294,7 +296,7 @@ LOADED_UNKNOWN = Alert(
     description="Of {{ $value }} pods of " + WORKLOAD + " it is not known what they present for"
     " {{ $labels.certificate }}, nor whether it is the one issued. {{ if $labels.target }}Run"
     f" `runbook check-{{{{ $labels.target }}}} {FROM}`: it says why."
-    "{{ else }}The exporter's status page says why.{{ end }}",
+    "{{ else }}Run `runbook page CertlagLoadedCertificateUnknown`: it says how to ask the exporter.{{ end }}",
     comment="A pod should be known and is not.",
 )
 TARGET_MISSING = Alert(
@@ -383,7 +385,8 @@ _WATCHED = (
     "{{ $labels.resource }}{{ if $labels.name }}/{{ $labels.name }}{{ end }}"
     '{{ if ne $labels.watch_namespace "*" }} in {{ $labels.watch_namespace }}{{ end }}'
 )
-_LOG = f"`kubectl -n {NAMESPACE} logs -l app.kubernetes.io/component=exporter`"
+_PODS = "-l app.kubernetes.io/part-of=certlag,app.kubernetes.io/component=exporter"
+_LOG = f"`kubectl -n {NAMESPACE} logs {_PODS}`"
 """A rule's own labels are not among the `$labels` of its texts."""
 
 EXPORTER_BLIND_SILENT = _exporter(
@@ -443,7 +446,8 @@ def _exporter_down(severity: str, condition: str, consequence: str, comment: str
         expr=f"{SCRAPED.record} < {EXPORTERS}{condition}",
         summary="The exporter is down: certificates are not watched.",
         description=f"Too few exporters are scraped under the job {JOB}{WHERE} (needed: {EXPORTERS}): not everything is"
-        f" watched. {consequence} Run `kubectl -n {NAMESPACE} get pods -l app.kubernetes.io/component=exporter`.",
+        f" watched. {consequence} Run `kubectl -n {NAMESPACE} get pods {_PODS}`, then"
+        " `runbook page CertlagExporterDown`: it says what to do.",
         comment=comment,
         settings=(EXPORTERS,),
         severity=severity,

@@ -20,16 +20,15 @@ from grafana_foundation_sdk.models.text import TextMode
 from alerts import queries
 from alerts.alerting import DASHBOARD_UID
 from alerts.rule_text import SETTINGS, Filled, variables
-from alerts.settings import CONTAINER, FORMS, LEGEND, NAMESPACE_LEGEND, NAMESPACE_OF, POD, RUNBOOK_URL, marks
+from alerts.settings import CONTAINER, FORMS, LEGEND, NAMESPACE_LEGEND, NAMESPACE_OF, POD, marks
 
 SOURCE = dashboard.DataSourceRef(type_val="prometheus", uid="${datasource}")
 DAY = 86400
-PAGE = f"{RUNBOOK_URL.default}/CertlagRestartRequired.md"
-GUIDE = f"""\
+GUIDE = """\
 **issued** is what cert-manager last issued; **loaded** is what a pod presents in a TLS handshake. A daemon that reads
 its certificate once keeps the old one after a renewal, until it is restarted. The **deadline** is when that one is no
 longer accepted. **unknown** is never counted as fine: look at the last row, whether the exporter sees what it should.
-The alerts have a page each: [what to do]({PAGE}).
+Each alert has a page: `runbook page CertlagRestartRequired` says what to do.
 """
 
 _Panel = TypeVar("_Panel", bound="_Described")
@@ -292,10 +291,6 @@ def _pods() -> Iterable[Any]:
                 dashboard.DynamicConfigValue("unit", "none"),
                 dashboard.DynamicConfigValue("mappings", [_mapping({0: ("failed", "orange"), 1: ("ok", "green")})]),
             ],
-        )
-        .override_by_name(
-            "command",
-            [dashboard.DynamicConfigValue("links", [{"title": "The page on restarts", "url": PAGE}])],
         )
     )
     for letter, query in zip(

@@ -16,13 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from alerts import promtool
 from alerts.scenarios.catalogue import OF_ALERT, OF_ALL
-from alerts.scenarios.model import Scenario
+from alerts.scenarios.model import Scenario, rules_with_links
 
-RULES = Path(__file__).parent / "rules.yaml"
 PROCESSES = 2
 MEMORY = "[15m]"
 """One setting: what it means for a rule is damaged as a whole."""
@@ -183,7 +180,7 @@ def main() -> int:
     parser.add_argument("--sample", type=int, metavar="N", help="only so many, chosen by the seed")
     parser.add_argument("--seed", type=int, default=1)
     asked = parser.parse_args()
-    every = list(mutants(yaml.safe_load(RULES.read_text(encoding="utf-8"))))
+    every = list(mutants(rules_with_links()))
     chosen = every if asked.sample is None else sampled(every, asked.sample, asked.seed)
     alive = survivors(chosen)
     for mutant in alive:

@@ -6,7 +6,7 @@ and where exporters differ it shows the worst that one of them says.
 
 from alerts.promql import CERTIFICATE, NAMESPACE, RUN, TARGET, USE, WATCH, said_by_one
 from alerts.recording import SCRAPED
-from alerts.settings import CONTAINER, EXPORTERS, EXTRA, NAMESPACE_OF, POD
+from alerts.settings import CONTAINER, EXPORTERS, EXTRA, FROM_MATCH, NAMESPACE_OF, POD
 
 IN_NAMESPACE = f'{NAMESPACE_OF}=~"$namespace"'
 CHOSEN = f'{IN_NAMESPACE}, workload=~"$workload"'
@@ -27,10 +27,10 @@ def numbered(metric: str, labels: str, states: tuple[str, ...]) -> str:
 def with_command(expression: str) -> str:
     """Return an expression whose series have the label `command`: what restarts the workload."""
     where = f'label_join({expression}, "command", "|", "{NAMESPACE_OF}", "workload_type", "workload", "target")'
-    kubectl, runbook = "kubectl -n $1 rollout restart $2/$3", "runbook restart-$4 -n $1"
+    workload, target = "runbook restart --workload $2/$3 -n $1", f"runbook restart-$4 {FROM_MATCH}"
     part = "([^|]+)"
-    without = f'label_replace({where}, "command", "{kubectl}", "command", "{part}[|]{part}[|]{part}[|]")'
-    return f'label_replace({without}, "command", "{runbook}", "command", "{part}[|]{part}[|]{part}[|]{part}")'
+    without = f'label_replace({where}, "command", "{workload}", "command", "{part}[|]{part}[|]{part}[|]")'
+    return f'label_replace({without}, "command", "{target}", "command", "{part}[|]{part}[|]{part}[|]{part}")'
 
 
 # --- at a glance ----------------------------------------------------------------------------------

@@ -37,7 +37,7 @@ class Dialect(Protocol):
         """Return a text with its marks replaced."""
 
     def when(self, condition: Setting, lines: Iterator[str]) -> Iterator[str]:
-        """Yield lines that are there only if a setting is true."""
+        """Yield lines that are there only if a setting is true, or not empty."""
 
     def namespace(self) -> Iterator[str]:
         """Yield an alert's label `namespace`, where its series have that under another name."""
@@ -171,6 +171,7 @@ spec:
 """
     said = "".join(text for recording in RECORDINGS for text in (recording.expr,))
     said += "".join(text for alert in ALERTS for text in (alert.expr, *alert.annotations.values()))
+    said += "".join(address for alert in ALERTS for _name, _setting, address in alert.links)
     return "{{- if .Values.rules.enabled }}\n" + variables(said) + head + body + "{{- end }}\n"
 
 
@@ -205,7 +206,13 @@ def _alert(alert: Alert, dialect: Dialect) -> Iterator[str]:
     yield from dialect.extra_labels()
     yield "      annotations:"
     for name, text in alert.annotations.items():
-        yield f"        {name}: {dialect.text(json.dumps(text, ensure_ascii=False))}"
+        yield _annotation(name, text, dialect)
+    for name, setting, address in alert.links:
+        yield from dialect.when(setting, iter([_annotation(name, address, dialect)]))
+
+
+def _annotation(name: str, text: str, dialect: Dialect) -> str:
+    return f"        {name}: {dialect.text(json.dumps(text, ensure_ascii=False))}"
 
 
 def _block(key: str, text: str) -> Iterator[str]:

@@ -61,8 +61,12 @@ OBJECT_LABELS = Setting(
 )
 LABELS = Setting("labels", {}, "Labels on every alert.")
 INTERVAL = Setting("interval", "", "Evaluation interval; default: Prometheus' own.")
-RUNBOOK_URL = Setting("runbookUrl", "https://certlag.dev/alerts/pages", "Where the page of each alert is: URL/NAME.md.")
-GRAFANA_URL = Setting("grafanaUrl", "https://grafana.example.org", "Where Grafana is, for links to the dashboard.")
+RUNBOOK_URL = Setting(
+    "runbookUrl",
+    "",
+    "Where the pages of the alerts are; each alert then links to URL/NAME. The exporter serves them under `/alerts`.",
+)
+GRAFANA_URL = Setting("grafanaUrl", "", "Where Grafana is; each alert then links to the dashboard.")
 JOB = Setting("job", "certlag-exporter", "The `job` label that Prometheus gives the exporter.")
 NAMESPACE = Setting(
     "exporterNamespace",
@@ -182,6 +186,8 @@ FROM = Form(
     'printf "--release %s" (.Values.rules.release | default (printf "%s/%s" .Release.Namespace .Release.Name))',
 )
 """In a command of the runbook: where its target is configured."""
+FROM_MATCH = Form("fromMatch", RELEASE, lambda release: f"--release {release}" if release else "-n $1", FROM.template)
+"""The same in the replacement of a `label_replace` whose first match is the namespace."""
 NAMESPACE_LEGEND = Form(
     "namespaceLegend",
     NAMESPACE_LABEL,
@@ -209,6 +215,7 @@ FORMS = {
         CONTAINER,
         IN_NAMESPACE,
         FROM,
+        FROM_MATCH,
         NAMESPACE_LEGEND,
         OTHER_NAMESPACE,
     )

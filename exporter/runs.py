@@ -19,14 +19,15 @@ class WorkerReplicas:
 
 @dataclass(frozen=True, slots=True)
 class TargetAssessment:
-    """What is said of one configured target. `budget` is None if nothing bounds a drain of its workers.
+    """What is said of one configured target.
 
-    Of an open run, either `heartbeat_at` or `heartbeat_awaited_at` is known: when its Lease was last seen to change, or
-    since when we have known the run without seeing that.
+    `missing` says in words what of it does not exist, None if all does. `budget` is None if nothing bounds a drain of
+    its workers. Of an open run, either `heartbeat_at` or `heartbeat_awaited_at` is known: when its Lease was last seen
+    to change, or since when we have known the run without seeing that.
     """
 
     target: Target
-    found: bool
+    missing: str | None
     budget: timedelta | None
     state: RunState
     run: OpenRun | None
@@ -34,6 +35,11 @@ class TargetAssessment:
     heartbeat_awaited_at: datetime | None
     last: FinishedRun | None
     workers: tuple[WorkerReplicas, ...]
+
+    @property
+    def found(self) -> bool:
+        """Whether its workload exists, and a Certificate of it."""
+        return self.missing is None
 
 
 def assess_target(
@@ -49,7 +55,7 @@ def assess_target(
 
     Args:
         target: the target.
-        certificate_found: whether the certificate that it names exists; true if it names none.
+        certificate_found: whether the certificate that it names exists, or one of a Secret that its workload uses.
         workloads: the status of those of its workload and workers that exist.
         record: its run record, if there is one.
         heartbeat_at: when the Lease of its workload was last seen to change; None if it never was.
@@ -58,7 +64,7 @@ def assess_target(
     run = record.run if record else None
     return TargetAssessment(
         target=target,
-        found=target.workload in workloads and certificate_found,
+        missing=None if certificate_found and target.workload in workloads else _missing(target, workloads),
         budget=_budget(target, workloads),
         state=run.state if run else RunState.IDLE,
         run=run,
@@ -67,6 +73,15 @@ def assess_target(
         last=max(record.finished, key=lambda past: past.finished_at) if record and record.finished else None,
         workers=tuple(_workers(target, run, workloads)) if run else (),
     )
+
+
+def _missing(target: Target, workloads: Mapping[Workload, WorkloadStatus]) -> str:
+    workload, namespace = f"{target.workload.type}/{target.workload.name}", target.workload.namespace
+    if target.workload not in workloads:
+        return f"workload {workload} does not exist in {namespace}"
+    if target.certificate:
+        return f"Certificate {target.certificate} does not exist in {namespace}"
+    return f"no Certificate in {namespace} has a Secret that {workload} uses"
 
 
 def _budget(target: Target, workloads: Mapping[Workload, WorkloadStatus]) -> timedelta | None:

@@ -22,10 +22,16 @@ PORT = 9871
 
 @dataclass(frozen=True)
 class Release:
-    """The release `certlag` in a namespace."""
+    """A release in a namespace."""
 
     cluster: Cluster
     namespace: str
+    name: str = NAME
+
+    @property
+    def exporter(self) -> str:
+        """The name of the exporter's Deployment and Service."""
+        return f"{self.name}-exporter" if NAME in self.name else f"{self.name}-{NAME}-exporter"
 
     def helm(self, *arguments: str | Path) -> str:
         """Run helm, and return what it printed."""
@@ -38,7 +44,7 @@ class Release:
 
     def install(self, *options: str, chart: Path = CHART) -> str:
         """Install it and wait until it is Ready; returns its notes."""
-        return self.helm("install", NAME, chart, "--wait", "--timeout=90s", *options)
+        return self.helm("install", self.name, chart, "--wait", "--timeout=90s", *options)
 
     def wait_served(self) -> Metrics:
         """Wait until its Service leads to it, which nodes learn a moment after it is Ready; returns the scrape."""
@@ -53,7 +59,7 @@ class Release:
 
     def upgrade(self, *options: str, chart: Path = CHART) -> str:
         """Upgrade it and wait until its new pods are Ready and the old ones are gone."""
-        return self.helm("upgrade", NAME, chart, "--wait", "--timeout=90s", *options)
+        return self.helm("upgrade", self.name, chart, "--wait", "--timeout=90s", *options)
 
     def pods(self) -> list[Object]:
         """The exporter's pods that are not ending."""
@@ -63,16 +69,21 @@ class Release:
 
     def service(self) -> str:
         """The address of the exporter's Service."""
-        service = self.cluster.api("GET", f"/api/v1/namespaces/{self.namespace}/services/{EXPORTER}")
+        service = self.cluster.api("GET", f"/api/v1/namespaces/{self.namespace}/services/{self.exporter}")
         return str(service["spec"]["clusterIP"])
 
     def scrape(self, address: str, timeout: float = 10) -> Metrics:
-        """Scrape once, by a connection of its own; 10 s is Prometheus' own patience.
+        """Scrape once, and read what it is told; as `exposition`."""
+        return Metrics.parse(self.exposition(address, timeout))
+
+    def exposition(self, address: str = "", timeout: float = 10) -> str:
+        """Scrape once, by default its Service, by a connection of its own; 10 s is Prometheus' own patience.
 
         Raises:
             OSError, HTTPException: there was no answer.
             AssertionError: it was not 200.
         """
+        address = address or self.service()
         connection = HTTPConnection(address, PORT)
         connection.sock = self.cluster.connect(address, PORT, timeout)
         try:
@@ -82,7 +93,7 @@ class Release:
         finally:
             connection.close()
         assert answer.status == 200, body
-        return Metrics.parse(body.decode())
+        return body.decode()
 
 
 @dataclass

@@ -22,6 +22,8 @@ from alerts.settings import Value
 from tests import alertmanager
 from tests.bench import needs, waiting
 from tests.bench.cluster import Cluster
+from tests.helm_release import PORT, Release
+from tests.rendered_chart import render
 
 SCRAPE, EVALUATION, GROUP_WAIT, GROUP_INTERVAL = 0.5, 0.5, 0.2, 0.3
 """Seconds."""
@@ -34,6 +36,10 @@ EVERY_STALE_ONE_IS_URGENT: Mapping[str, Value] = {
     for limit, value in (("windowFraction", 10), ("maximumDays", 1000))
 }
 """Settings by which the deadline is near, in both tiers, as soon as it is known."""
+
+
+Discover = Callable[[], list[dict[str, Any]]]
+"""What Prometheus' HTTP service discovery asks for: groups of targets, with the labels that they get."""
 
 
 @dataclass(frozen=True)
@@ -156,40 +162,101 @@ def monitoring(
         others: hosts and ports of further exporters.
     """
     exporters = [exporter, *others]
+    scrape = {"job_name": "certlag-exporter", "honor_labels": True}
+    rules = rule_text.rules_file({**QUICK, **(values or {})})
+    with running(cluster, folder, rules, scrape, lambda: [{"targets": exporters}]) as made:
+        yield made
+
+
+@contextmanager
+def monitoring_of(
+    release: Release,
+    folder: Path,
+    values: Path,
+    *,
+    honor_labels: bool = True,
+    labels: Mapping[str, str] | None = None,
+    others: Discover = list,
+) -> Iterator[Monitoring]:
+    """Run them as prometheus-operator would for a release: its monitor and its rules, with a `for` of a second.
+
+    Args:
+        release: what is scraped.
+        folder: where their files go.
+        values: the release's values.
+        honor_labels: whether the server does what the monitor asks for in this.
+        labels: what the server attaches besides.
+        others: what else is scraped.
+    """
+    options = ("--set=serviceMonitor.enabled=true", "--set=rules.enabled=true")
+    rendering = render(*options, values=values, namespace=release.namespace, release=release.name)
+    rules = rendering.only("PrometheusRule")["spec"]
+    for rule in rules["groups"][0]["rules"]:
+        if "for" in rule:
+            rule["for"] = f"{HOLD:g}s"
+    (endpoint,) = rendering.only("ServiceMonitor")["spec"]["endpoints"]
+    (job,) = (each["replacement"] for each in endpoint["relabelings"] if each["targetLabel"] == "job")
+
+    def discover() -> list[dict[str, Any]]:
+        """Every pod, Ready or not, as prometheus-operator has it; Debian's Prometheus cannot ask Kubernetes itself."""
+        found = ((pod["metadata"]["name"], pod["status"].get("podIP")) for pod in release.pods())
+        attached = {"namespace": release.namespace, "service": release.exporter, "container": "exporter"}
+        attached |= labels or {}
+        own = [{"targets": [f"{ip}:{PORT}"], "labels": {**attached, "pod": name}} for name, ip in found if ip]
+        return own + others()
+
+    scrape = {"job_name": job, "honor_labels": endpoint["honorLabels"] and honor_labels}
+    with running(release.cluster, folder, json.dumps(rules), scrape, discover) as made:
+        yield made
+
+
+@contextmanager
+def running(
+    cluster: Cluster, folder: Path, rule_file: str, scrape: Mapping[str, Any], discover: Discover
+) -> Iterator[Monitoring]:
+    """Run Prometheus and Alertmanager until the block ends.
+
+    Args:
+        cluster: in whose network they run.
+        folder: where their files go.
+        rule_file: the text of the rules.
+        scrape: how exporters are scraped, as Prometheus' `scrape_config` has it.
+        discover: which exporters there are.
+    """
     address = alertmanager.loopback()
     pager = Pager()
     rules = folder / "rules.yaml"
-    rules.write_text(rule_text.rules_file({**QUICK, **(values or {})}))
+    rules.write_text(rule_file)
     # JSON is YAML too.
     file = folder / "prometheus.json"
-    file.write_text(json.dumps(_prometheus(address, exporters, rules)))
+    file.write_text(json.dumps(_prometheus(address, rules, scrape)))
     argv = [
         *(str(needs.tool("prometheus")), "--config.file", str(file)),
         *("--storage.tsdb.path", str(folder / "prometheus"), f"--web.listen-address={address}:9090"),
     ]
     with (
-        _webhook(cluster, address, pager),
+        _webhook(cluster, address, pager, discover),
         alertmanager.running(folder, _routes(address), inside=cluster, address=address),
         (folder / "prometheus.log").open("wb") as log,
     ):
         process = subprocess.Popen(cluster.inside(argv), stdout=log, stderr=subprocess.STDOUT)
         try:
             made = Monitoring(cluster, address, pager)
-            made.wait("Prometheus to have scraped each exporter", lambda: made.values("up") == [1.0] * len(exporters))
+            made.wait("Prometheus to have scraped each exporter", lambda: made.values("up") == [1.0] * len(discover()))
             yield made
         finally:
             process.kill()
             process.wait()
 
 
-def _prometheus(address: str, exporters: Sequence[str], rules: Path) -> dict[str, Any]:
+def _prometheus(address: str, rules: Path, scrape: Mapping[str, Any]) -> dict[str, Any]:
+    interval = f"{SCRAPE * 1000:g}ms"
+    found = {"http_sd_configs": [{"url": f"http://{address}:9999/", "refresh_interval": interval}]}
     return {
-        "global": {"scrape_interval": f"{SCRAPE * 1000:g}ms", "evaluation_interval": f"{EVALUATION * 1000:g}ms"},
+        "global": {"scrape_interval": interval, "evaluation_interval": f"{EVALUATION * 1000:g}ms"},
         "rule_files": [str(rules)],
         "alerting": {"alertmanagers": [{"static_configs": [{"targets": [f"{address}:{alertmanager.PORT}"]}]}]},
-        "scrape_configs": [
-            {"job_name": "certlag-exporter", "honor_labels": True, "static_configs": [{"targets": exporters}]}
-        ],
+        "scrape_configs": [{**scrape, **found}],
     }
 
 
@@ -216,8 +283,27 @@ def _routes(address: str) -> dict[str, Any]:
 
 
 @contextmanager
-def _webhook(cluster: Cluster, address: str, pager: Pager) -> Iterator[None]:
+def copied(cluster: Cluster, text: str) -> Iterator[str]:
+    """Serve one exposition again and again until the block ends; returns host and port."""
+
     class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            _answer(self, "text/plain; version=0.0.4", text.encode())
+
+        def log_message(self, *words: object) -> None:
+            """Say nothing."""
+
+    address = alertmanager.loopback()
+    with _served(cluster, address, PORT, Handler):
+        yield f"{address}:{PORT}"
+
+
+@contextmanager
+def _webhook(cluster: Cluster, address: str, pager: Pager, discover: Discover) -> Iterator[None]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            _answer(self, "application/json", json.dumps(discover()).encode())
+
         def do_POST(self) -> None:
             pager.receive(json.loads(self.rfile.read(int(self.headers["content-length"]))))
             self.send_response(200)
@@ -226,9 +312,22 @@ def _webhook(cluster: Cluster, address: str, pager: Pager) -> Iterator[None]:
         def log_message(self, *words: object) -> None:
             """Say nothing."""
 
+    with _served(cluster, address, 9999, Handler):
+        yield
+
+
+def _answer(request: BaseHTTPRequestHandler, content_type: str, body: bytes) -> None:
+    request.send_response(200)
+    request.send_header("content-type", content_type)
+    request.end_headers()
+    request.wfile.write(body)
+
+
+@contextmanager
+def _served(cluster: Cluster, address: str, port: int, handler: type[BaseHTTPRequestHandler]) -> Iterator[None]:
     with cluster.entered():
         # No HTTPServer: it asks for its address's name, and waits six seconds for a resolver that is not there.
-        server = ThreadingTCPServer((address, 9999), Handler)
+        server = ThreadingTCPServer((address, port), handler)
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()

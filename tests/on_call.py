@@ -1,14 +1,15 @@
 """Somebody on call: copies a command from a page or an alert into a shell that has kubectl, runbook and cmctl.
 
-Nobody sits at that shell, so `--yes` is added, as the pages say; and that the runbook need not wait until the issuance
-is two minutes old. cmctl is a stand-in for cert-manager's own, which this machine lacks (`tests.bench.cmctl`).
+The shell knows the cluster by its kubeconfig, and nothing else. Nobody sits at it, so `--yes` is added, as the pages
+say; and that the runbook need not wait until the issuance is two minutes old. cmctl is a stand-in for cert-manager's
+own, which this machine lacks (`tests.bench.cmctl`).
 """
 
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,19 +20,20 @@ from tests.runbook_process import ROOT, Ran, RunbookProcess
 
 ADDED = {
     "runbook restart": "--yes --no-settle",
-    "runbook resume-": "--yes --no-settle",
-    "runbook abort-": "--yes",
+    "runbook resume": "--yes --no-settle",
+    "runbook abort": "--yes",
 }
 """What is added to a command that begins like this, and to no other."""
 
 
 @dataclass
 class OnCall:
-    """A shell in a cluster's network, with the configuration that the exporter has."""
+    """A shell in a cluster's network; `runbook` is in the folder of programs."""
 
     cluster: Cluster
     folder: Path
-    configuration: Path
+    programs: Path
+    variables: Mapping[str, str]
     processes: list[RunbookProcess] = field(default_factory=list)
 
     def start(self, command: str) -> RunbookProcess:
@@ -39,13 +41,18 @@ class OnCall:
         added = next((words for beginning, words in ADDED.items() if command.startswith(beginning)), "")
         base = self.folder / f"command-{len(self.processes)}"
         stdout_file, stderr_file = base.with_suffix(".stdout"), base.with_suffix(".stderr")
-        programs = (self.folder, Path(sys.executable).parent, parts.binary("kubectl").parent)
-        path = os.pathsep.join((*map(str, programs), os.environ["PATH"]))
+        programs = (self.folder, self.programs, parts.binary("kubectl").parent)
+        environment = {
+            "PATH": os.pathsep.join((*map(str, programs), os.environ["PATH"])),
+            "HOME": str(self.folder),
+            "KUBECONFIG": self.cluster.environment["KUBECONFIG"],
+        }
         with stdout_file.open("wb") as stdout, stderr_file.open("wb") as stderr:
             process = subprocess.Popen(
                 # The command in place of the shell, so that a signal reaches it.
                 self.cluster.inside(["sh", "-c", f"exec {command} {added}"]),
-                env=self.cluster.environment | {"PATH": path, "CERTLAG_CONFIG": str(self.configuration)},
+                cwd=self.folder,
+                env={**environment, **self.variables},
                 stdin=subprocess.DEVNULL,
                 stdout=stdout,
                 stderr=stderr,
@@ -60,13 +67,15 @@ class OnCall:
 
 
 @contextmanager
-def on_call(cluster: Cluster, folder: Path, configuration: Path) -> Iterator[OnCall]:
-    """Be on call until the block ends; commands that still run then are killed."""
+def on_call(
+    cluster: Cluster, folder: Path, programs: Path = Path(sys.executable).parent, **variables: str
+) -> Iterator[OnCall]:
+    """Be on call until the block ends, with further environment variables; commands that still run then are killed."""
     folder.mkdir(exist_ok=True)
     cmctl = folder / "cmctl"
     cmctl.write_text(f'#!/bin/sh\ncd {ROOT} && exec {sys.executable} -m tests.bench.cmctl {cluster.directory} "$@"\n')
     cmctl.chmod(0o755)
-    made = OnCall(cluster, folder, configuration)
+    made = OnCall(cluster, folder, programs, variables)
     try:
         yield made
     finally:

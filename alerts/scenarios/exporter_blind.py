@@ -14,7 +14,7 @@ EVERYWHERE = {"resource": "certificates", "watch_namespace": "*", "name": "", **
 WORKER = {"resource": "deployments", "watch_namespace": "opschain", "name": "opschain-api-worker"}
 PLACE = {"pod": "p", "container": "buildkitd", "port": "1234", **USE}
 SUMMARY = "The exporter does not see what it should: its verdicts are old."
-LOG = "`kubectl -n certlag logs -l app.kubernetes.io/component=exporter`"
+LOG = "`kubectl -n certlag logs -l app.kubernetes.io/part-of=certlag,app.kubernetes.io/component=exporter`"
 
 
 def silent(how_long: str, what: str = "pods in opschain", **watch: str) -> Firing:

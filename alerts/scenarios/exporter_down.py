@@ -23,7 +23,8 @@ def said(*, needed: str = "1", severity: str = "warning", **labels: str) -> Firi
         "The exporter is down: certificates are not watched.",
         f"Too few exporters are scraped under the job certlag-exporter (needed: {needed}): not everything is"
         f" watched. {NEAR if severity == 'critical' else KEPT} Run"
-        " `kubectl -n certlag get pods -l app.kubernetes.io/component=exporter`.",
+        " `kubectl -n certlag get pods -l app.kubernetes.io/part-of=certlag,app.kubernetes.io/component=exporter`, then"
+        " `runbook page CertlagExporterDown`: it says what to do.",
     )
 
 

@@ -38,7 +38,7 @@ FIRING = said(
 DISCOVERED = said(
     {"workload": "opschain-vault", "workload_type": "statefulset"},
     "statefulset/opschain-vault",
-    "The exporter's status page says why.",
+    "Run `runbook page CertlagLoadedCertificateUnknown`: it says how to ask the exporter.",
 )
 
 SCENARIOS = (

@@ -7,6 +7,12 @@ two of it) is a function on lists. Time begins at 0, as promtool has it.
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import groupby
+from typing import Any
+
+import yaml
+
+from alerts.rule_text import rules_file
+from alerts.settings import Value
 
 STALE = "stale"
 """Prometheus' marker for a series that has ended."""
@@ -16,7 +22,8 @@ Points = tuple[Point, ...]
 Labels = tuple[tuple[str, str], ...]
 
 MINUTE, HOUR, DAY = 60, 3600, 86400
-URLS = ("https://certlag.dev/alerts/pages", "https://grafana.example.org/d/certlag")
+URLS = {"runbookUrl": "https://certlag.example.org/alerts", "grafanaUrl": "https://grafana.example.org"}
+"""Settings with which alerts have links."""
 
 
 @dataclass(frozen=True)
@@ -144,6 +151,12 @@ class Scenario:
         }
 
 
+def rules_with_links(settings: Mapping[str, Value] | None = None) -> dict[str, Any]:
+    """Return the rules for which the scenarios hold, as a rule file has them."""
+    loaded: dict[str, Any] = yaml.safe_load(rules_file({**URLS, **(settings or {})}))
+    return loaded
+
+
 def quiet(alert: str, *minutes: int) -> tuple[Check, ...]:
     """Nothing of an alert fires at these minutes."""
     return tuple(Check(minute, alert) for minute in minutes)
@@ -155,13 +168,13 @@ def fires(alert: str, minute: int, *firing: Firing) -> tuple[Check, ...]:
 
 
 def _expected(alert: str, firing: Firing) -> dict[str, object]:
-    page, dashboard = f"{URLS[0]}/{alert}.md", URLS[1]
+    dashboard = f"{URLS['grafanaUrl']}/d/certlag"
     return {
         "exp_labels": dict(firing.labels),
         "exp_annotations": {
             "summary": firing.summary,
             "description": firing.description,
-            "runbook_url": page,
+            "runbook_url": f"{URLS['runbookUrl']}/{alert}",
             "dashboard_url": dashboard + (f"?{firing.dashboard}" if firing.dashboard else ""),
         },
     }

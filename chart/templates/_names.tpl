@@ -34,11 +34,16 @@ app.kubernetes.io/name: {{ include "certlag.name" . }}
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end -}}
 
+{{/* Pods are found by part-of and component, whatever the release's name and overrides are: the alerts' commands. */}}
+{{- define "certlag.podLabels" -}}
+{{ include "certlag.selectorLabels" . }}
+app.kubernetes.io/part-of: certlag
+{{- end -}}
+
 {{- define "certlag.labels" -}}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
-{{ include "certlag.selectorLabels" . }}
+{{ include "certlag.podLabels" . }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
-app.kubernetes.io/part-of: certlag
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- with .Values.commonLabels }}
 {{ toYaml . }}

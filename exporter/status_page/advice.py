@@ -36,8 +36,8 @@ def for_target(
         return Advice("A run is open, and nobody seems to work on it: go on with it.", (resume,))
     if run is not None:
         return Advice("A run is open: wait for it.")
-    if not target["found"]:
-        return Advice("The configured workload or certificate does not exist: see the configuration.")
+    if target["missing"] is not None:
+        return Advice(f"Create what is missing, or correct the target in the configuration: {target['missing']}.")
     if any(use["needsRestart"] for _, use in pairs):
         return Advice(_why_restart(target, pairs, now), (restart,))
     return _without_restart(pairs)

@@ -73,7 +73,7 @@ def advise(answer: Answer) -> Advice:
     if run is not None:
         return Advice("A run is open: wait for it; if nobody works on it any more, go on with it", (commands.resume,))
     if not answer.assessment.found:
-        return Advice("The configured workload or certificate does not exist: see the configuration")
+        return Advice("Create what is missing, or correct the target in the configuration")
     if sight.needs_restart:
         return Advice(_why_restart(answer), (commands.restart,))
     if sight.state in (WindowState.RENEWAL_DUE, WindowState.EXPIRED):

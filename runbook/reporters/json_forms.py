@@ -90,6 +90,7 @@ def _checked(answer: Answer) -> dict[str, Any]:
         "namespace": target.workload.namespace,
         "workload": reference(target.workload),
         "found": answer.assessment.found,
+        "missing": answer.assessment.missing,
         "state": sight.state,
         "needs_restart": sight.needs_restart,
         "deadline": plain(sight.deadline),

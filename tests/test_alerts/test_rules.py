@@ -24,7 +24,7 @@ from alerts.scenarios.exporter_blind import other_namespace
 from alerts.scenarios.exporter_down import ALERT as DOWN
 from alerts.scenarios.exporter_down import said
 from alerts.scenarios.installations import INSTALLATIONS, OVERWRITES, TWO_CLUSTERS, VANISHED, Installation
-from alerts.scenarios.model import Scenario, fires, quiet
+from alerts.scenarios.model import Scenario, fires, quiet, rules_with_links
 from alerts.scenarios.worlds import healthy, paced
 from alerts.settings import Value
 from exporter.exposition import FAMILIES
@@ -35,12 +35,6 @@ OF_RELEASE: dict[str, Value] = {"release": "certlag/certlag"}
 """What the chart knows of itself."""
 STRINGS = {"release": "monitoring/prod"}
 NAMES = tuple(dict.fromkeys(alert.name for alert in ALERTS))
-
-
-def checked_in() -> dict[str, Any]:
-    """The rule file."""
-    loaded: dict[str, Any] = yaml.safe_load((FOLDER / "rules.yaml").read_text(encoding="utf-8"))
-    return loaded
 
 
 def rendered(*options: str, kind: str = "PrometheusRule", name: str = "") -> dict[str, Any]:
@@ -68,19 +62,19 @@ def alerting(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
 @pytest.mark.parametrize("alert", NAMES)
 @pytest.mark.matrix(5)
 def test_an_alert_fires_when_it_must_and_is_quiet_when_it_must_be(alert: str, tmp_path: Path) -> None:
-    ran = promtool.run(promtool.only(checked_in(), [alert]), OF_ALERT[alert], tmp_path)
+    ran = promtool.run(promtool.only(rules_with_links(), [alert]), OF_ALERT[alert], tmp_path)
     assert ran.passed, ran.output
 
 
 @pytest.mark.tools
 def test_nobody_is_woken_by_what_is_ordinary(tmp_path: Path) -> None:
-    ran = promtool.run(checked_in(), OF_ALL, tmp_path)
+    ran = promtool.run(rules_with_links(), OF_ALL, tmp_path)
     assert ran.passed, ran.output
 
 
 @pytest.mark.tools
 def test_nobody_is_paged_in_a_healthy_run_because_a_metric_is_dropped(tmp_path: Path) -> None:
-    ran = promtool.run(promtool.only(checked_in(), PAGING), WITHOUT_A_METRIC, tmp_path)
+    ran = promtool.run(promtool.only(rules_with_links(), PAGING), WITHOUT_A_METRIC, tmp_path)
     assert ran.passed, ran.output
 
 
@@ -91,14 +85,14 @@ def test_nobody_is_paged_in_a_healthy_run_because_a_metric_is_dropped(tmp_path: 
 def test_an_alert_fires_likewise_where_labels_are_overwritten_and_beside_another_cluster(
     installation: Installation, alert: str, scenarios: int | None, tmp_path: Path
 ) -> None:
-    made = yaml.safe_load(rule_text.rules_file(installation.settings))
+    made = rules_with_links(installation.settings)
     ran = promtool.run(promtool.only(made, [alert]), installation.of(OF_ALERT[alert])[:scenarios], tmp_path)
     assert ran.passed, ran.output
 
 
 @pytest.mark.tools
 def test_a_server_that_honors_our_labels_although_the_setting_says_otherwise_is_told_of(tmp_path: Path) -> None:
-    made = yaml.safe_load(rule_text.rules_file(OVERWRITES.settings))
+    made = rules_with_links(OVERWRITES.settings)
     told = other_namespace(5, "exported_namespace")
     scenario = Scenario("the setting is wrong", healthy(), quiet(BLIND, 14) + fires(BLIND, 15, told))
     ran = promtool.run(promtool.only(made, [BLIND]), [scenario], tmp_path)
@@ -107,7 +101,7 @@ def test_a_server_that_honors_our_labels_although_the_setting_says_otherwise_is_
 
 @pytest.mark.tools
 def test_a_cluster_that_vanishes_is_named_beside_those_that_are_there(tmp_path: Path) -> None:
-    made = yaml.safe_load(rule_text.rules_file(TWO_CLUSTERS))
+    made = rules_with_links(TWO_CLUSTERS)
     ran = promtool.run(promtool.only(made, [DOWN]), VANISHED, tmp_path)
     assert ran.passed, ran.output
 
@@ -131,13 +125,13 @@ def test_the_chart_makes_the_same_rules_and_dashboard_for_settings_of_labels() -
     options = [f"--set-json=rules.{path}={json.dumps(value)}" for path, value in values.items()]
     assert rendered(*options)["spec"] == yaml.safe_load(rule_text.rules_file(values | OF_RELEASE))
     shown = rendered(*options, "--set", "dashboard.enabled=true", kind="ConfigMap", name="dashboard")
-    expected = rule_text.Filled(values).text(dashboard.marked_text())
+    expected = rule_text.Filled(values | OF_RELEASE).text(dashboard.marked_text())
     assert json.loads(shown["data"]["certlag.json"]) == json.loads(expected)
 
 
 @pytest.mark.tools
 def test_a_deadline_that_one_of_two_shards_told_is_remembered_while_only_the_other_is_scraped(tmp_path: Path) -> None:
-    made = yaml.safe_load(rule_text.rules_file({"exporterDown.exporters": 2}))
+    made = rules_with_links({"exporterDown.exporters": 2})
     world = SIX_DAYS.ended(20).and_also(forgotten(SIX_DAYS, 0).told_by_another()).watched_everywhere()
     scenario = Scenario("a shard is gone", paced(world, STEP), fires(NEAR, 100 * STEP, AT_100), step=STEP)
     ran = promtool.run(promtool.only(made, [NEAR]), [scenario], tmp_path)
@@ -146,7 +140,7 @@ def test_a_deadline_that_one_of_two_shards_told_is_remembered_while_only_the_oth
 
 @pytest.mark.tools
 def test_an_exporter_that_is_missing_among_several_shards_is_told_of(tmp_path: Path) -> None:
-    rules = yaml.safe_load(rule_text.rules_file({"exporterDown.exporters": 2}))
+    rules = rules_with_links({"exporterDown.exporters": 2})
     both, one = healthy().with_replica(), healthy().ended(20).told_by_another().and_also(healthy())
     missing = said(job="certlag-exporter", needed="2")
     scenarios = (
@@ -237,7 +231,7 @@ def test_nothing_is_recorded_that_no_alert_reads() -> None:
 
 
 def test_every_alert_says_what_is_wrong_what_to_do_and_where_to_look() -> None:
-    for rule in alerting(checked_in()):
+    for rule in alerting(rules_with_links()):
         assert set(rule["annotations"]) == {"summary", "description", "runbook_url", "dashboard_url"}
         assert "{{" not in rule["annotations"]["summary"], "a summary is a static sentence"
         assert "`" in rule["annotations"]["description"] or "status page" in rule["annotations"]["description"]

@@ -1,37 +1,26 @@
 """The wheel as a user gets it: alone, in a clean environment, run from a foreign folder."""
 
 import json
-import shutil
 import subprocess
-import sys
 import zipfile
 from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.thorough
+from tests import installed_wheel
+from tests.installed_wheel import ROOT, run
 
-ROOT = Path(__file__).parents[2]
-UV = shutil.which("uv") or str(ROOT / "build/uv/bin/uv")
+pytestmark = pytest.mark.thorough
 
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("wheel")
-    backend = ("--require-hashes", "--build-constraints", ROOT / "image/build.lock")
-    run(UV, "build", "--quiet", "--wheel", *backend, "--out-dir", folder, ROOT)
-    (built,) = folder.glob("*.whl")
-    return built
+    return installed_wheel.built(tmp_path_factory.mktemp("wheel"))
 
 
 @pytest.fixture(scope="module")
 def commands(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of the commands of a clean environment with the locked dependencies and the wheel."""
-    environment = tmp_path_factory.mktemp("environment")
-    python = environment / "bin/python"
-    run(UV, "venv", "--quiet", "--allow-existing", "--python", sys.executable, environment)
-    run(UV, "pip", "install", "--quiet", "--python", python, "--constraint", ROOT / "requirements.lock", wheel)
-    return environment / "bin"
+    return installed_wheel.installed(wheel, tmp_path_factory.mktemp("environment"))
 
 
 def test_the_wheel_holds_the_three_packages_and_nothing_else(wheel: Path) -> None:
@@ -67,9 +56,3 @@ def test_it_ends_with_2_and_one_line_without_a_cluster(commands: Path, tmp_path:
     assert (ended.returncode, ended.stdout) == (2, "")
     assert ended.stderr.startswith("certlag-exporter: no way to a cluster: ")
     assert ended.stderr.count("\n") == 1
-
-
-def run(*argv: str | Path, folder: Path = ROOT) -> str:
-    ended = subprocess.run(argv, cwd=folder, capture_output=True, text=True, check=False, timeout=300)
-    assert ended.returncode == 0, ended.stderr
-    return ended.stdout

@@ -257,7 +257,7 @@ def test_a_target_is_found_or_not(*, found: bool) -> None:
     target = opschain("ns")
     judged = assess_target(target, certificate_found=found, workloads={}, record=None, heartbeat_at=None)
     labels = {"target": "build-service", "namespace": "ns"}
-    assert value(of_target(replace(judged, found=found)), "certlag_target_found", labels) == found
+    assert value(of_target(replace(judged, missing=None if found else "gone")), "certlag_target_found", labels) == found
 
 
 @pytest.mark.parametrize("checks", [True, False])

@@ -7,7 +7,9 @@ the record says it, and before the runbook knows that it does.
 
 import json
 import shutil
+import signal
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
@@ -19,7 +21,7 @@ from tests.api_proxy import ApiProxy, Pass, Reaction, Request, Rule, api_proxy
 from tests.bench import servers
 from tests.bench.api import MERGE_PATCH
 from tests.bench.cluster import Cluster, Object
-from tests.runbook_process import Ran, Runbook, operator
+from tests.runbook_process import Ran, Runbook, RunbookProcess, operator
 from tests.test_stories.ground import Ground, a_target
 
 TARGET = "one"
@@ -182,6 +184,14 @@ class DrainedGround:
     def once_at(self, step: Step, act: Callable[[], object]) -> None:
         """Have somebody act as soon as the record says this step, before the runbook hears that it was written."""
         self.proxy.after = once(lambda request: step_written(request) == step, act)
+
+
+def killed_at(drained: DrainedGround, step: Step, *options: str) -> None:
+    """Begin a run, and kill it when its record says this step."""
+    running: Future[RunbookProcess] = Future()
+    drained.once_at(step, lambda: running.result().kill())
+    running.set_result(drained.runbook.start(*drained.words("restart", *options)))
+    assert running.result().wait().code == -signal.SIGKILL
 
 
 def once(matches: Callable[[Request], bool], act: Callable[[], object]) -> Rule:

@@ -42,7 +42,7 @@ def test_a_renewal_pages_somebody_in_time_and_the_command_of_the_page_resolves_i
     with (
         ground.watched(discover=True) as exporter,
         monitoring(ground.cluster, ground.folder, f"{exporter.host}:{exporter.port}") as watch,
-        on_call(ground.cluster, ground.folder / "on-call", ground.folder / "certlag.yaml") as shell,
+        on_call(ground.cluster, ground.folder / "on-call") as shell,
     ):
         for _ in range(runs):
             announced = ground.announced_renewal("one")
@@ -69,7 +69,7 @@ def test_critical_inhibits_warning_a_run_mutes_only_what_it_mends_and_the_comman
         monitoring(
             ground.cluster, ground.folder, f"{exporter.host}:{exporter.port}", EVERY_STALE_ONE_IS_URGENT
         ) as watch,
-        on_call(ground.cluster, ground.folder / "on-call", ground.folder / "certlag.yaml") as shell,
+        on_call(ground.cluster, ground.folder / "on-call", CERTLAG_CONFIG=str(ground.folder / "certlag.yaml")) as shell,
     ):
         ground.renew("one")
         urgent = {(NEAR, "warning"), (NEAR, "critical")}

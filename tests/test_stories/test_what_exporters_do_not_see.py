@@ -14,9 +14,8 @@ from tests.bench.cluster import Object
 from tests.exporter_process import ExporterProcess, running
 from tests.figures import Figures
 from tests.monitoring import monitoring
-from tests.test_stories.drained_ground import TARGET, WORKER, drained_ground
+from tests.test_stories.drained_ground import TARGET, WORKER, drained_ground, killed_at
 from tests.test_stories.ground import Ground, a_target
-from tests.test_stories.test_alerts_mitigations import killed_at
 
 LEFT_DRAINED, BLIND = "CertlagWorkersLeftDrained", "CertlagExporterBlind"
 SECONDS = {"contactSeconds": 75, "workersLeftDrained.heartbeatSeconds": 20}
