@@ -354,8 +354,8 @@ def _plan(way: Way, session: Session, target: Target, gathered: Gathered, checks
 
 def _ended_by_plan(way: Way, session: Session, gathered: Gathered, plan: Plan, tried: Tried) -> Ending | None:
     """End here if something stands in the way, there is nothing to do, or only the plan was asked for."""
-    if plan.refused:
-        return Ending(Outcome.REFUSED, "; ".join(check.text for check in plan.refused), _open_run(gathered.facts))
+    if plan.refusals:
+        return Ending(Outcome.REFUSED, "; ".join(check.text for check in plan.refusals), _open_run(gathered.facts))
     if way.opens and plan.nothing_to_do:
         return Ending(Outcome.NOTHING_TO_DO, plan.nothing_to_do)
     if session.options.dry_run:

@@ -77,9 +77,14 @@ class Plan:
     phases: tuple[Phase, ...] = ()
 
     @property
-    def refused(self) -> tuple[Check, ...]:
+    def refusals(self) -> tuple[Check, ...]:
         """The preconditions that stand in the way."""
         return of_result(self.checks, CheckResult.REFUSED)
+
+    @property
+    def refused(self) -> tuple[str, ...]:
+        """The names of the preconditions that stand in the way."""
+        return tuple(check.name for check in self.refusals)
 
 
 def of_result(checks: Iterable[Check], result: CheckResult) -> tuple[Check, ...]:

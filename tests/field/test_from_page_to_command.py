@@ -1,6 +1,5 @@
 """The on-call path: a laptop with a kubeconfig and nothing else."""
 
-import json
 import shlex
 
 from tests.field import runbook
@@ -51,4 +50,4 @@ def test_the_printed_command_of_such_a_run_goes_on_with_it() -> None:
         again = shop.run(shlex.join([*words[1:], "--yes", "--force"]), configuration=EMPTY)
         assert again.code == 0, again
         checked = shop.run(f"check {WORKLOAD} -o json", configuration=EMPTY)
-        assert json.loads(checked.stdout)["targets"][0]["name"] == "deployment-svc"
+        assert checked.events[0]["targets"][0]["name"] == "deployment-svc"
