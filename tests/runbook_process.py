@@ -51,6 +51,11 @@ class Ran:
         """How it says that it ended."""
         return of(self.events, "ended")[-1]
 
+    @property
+    def goes_on(self) -> list[str]:
+        """The commands of the runbook that it prints to go on with; those of kubectl only look."""
+        return [command.split()[1] for command in self.ended["next_commands"] if not command.startswith("kubectl ")]
+
     def __str__(self) -> str:
         """All of it, for a failed assertion."""
         return f"exit code {self.code} after {self.seconds:.1f} s\n{self.stdout}\n{self.stderr}"
