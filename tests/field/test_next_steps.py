@@ -101,7 +101,7 @@ def test_where_no_pod_is_made_its_events_are_shown() -> None:
     "G15",
     situation="after two restarts a pod serves the old certificate, since its kubelet mounts the old Secret",
     says="the pod and its node, and the commands that describe both",
-    reference="kubernetes/kubernetes#30189",
+    reference="kubernetes/kubernetes#129645",
 )
 def test_a_stale_mount_names_the_pod_and_its_node() -> None:
     with cluster(SERVICE, WORKERS) as shop:
@@ -162,7 +162,8 @@ def test_the_command_that_a_refusal_prints_is_not_refused(name: str) -> None:
         assert again.count("--drain-timeout") == words.count("--drain-timeout")
         planned = shop.run(f"{again} --dry-run -o json")
         assert (planned.code, planned.events[-1]["outcome"]) == (0, "dry_run"), planned
-        assert planned.events[-1]["next_commands"] == [f"runbook {again}"]
+        (real,) = planned.events[-1]["next_commands"]
+        assert sorted(real.split()) == sorted(f"runbook {again}".split())
 
 
 @pytest.mark.field_case("G16")
