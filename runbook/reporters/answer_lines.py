@@ -117,13 +117,15 @@ class CheckedCertificate:
 class CheckedTarget:
     """A target with its certificates and pods, and what to do. After `deadline` clients refuse what is loaded.
 
-    `state` is None where there is nothing to judge, `needs_restart` where that is not known.
+    `missing` says what of it does not exist, None if all does. `state` is None where there is nothing to judge,
+    `needs_restart` where that is not known.
     """
 
     name: str
     namespace: str
     workload: str
     found: bool
+    missing: str | None
     state: WindowState | None
     needs_restart: bool | None
     deadline: datetime | None
@@ -144,6 +146,7 @@ class CheckedTarget:
             namespace=target.workload.namespace,
             workload=reference(target.workload),
             found=answer.assessment.found,
+            missing=answer.assessment.missing,
             state=sight.state,
             needs_restart=sight.needs_restart,
             deadline=sight.deadline,
