@@ -14,10 +14,12 @@ from exporter.exposition import FAMILIES
 from rehearsal.drills.catalogue import DRILLS
 from rehearsal.drills.drill import Act, Elsewhere
 from release import generate as release
+from runbook.reporters.json_schema import json_schema as output_schema
 from tests import fault_matrix, promises
 from tests.field import record
 
 DOCS = Path(__file__).parent
+ROOT = DOCS.parent
 FIELD_CASES = DOCS / "field-cases.md"
 
 
@@ -54,6 +56,7 @@ def generated() -> dict[Path, str]:
         **alerts.generated(),
         **release.generated(alerts.generated()[alerts.CHART / "values.yaml"]),
         DOCS / "configuration.schema.json": json.dumps(json_schema(), indent=2) + "\n",
+        ROOT / "runbook" / "output.schema.json": json.dumps(output_schema(), indent=2) + "\n",
     }
 
 

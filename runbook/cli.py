@@ -6,8 +6,9 @@ before the command's name or after it, as kubectl's may.
 
 import json
 import os
+import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
@@ -34,11 +35,12 @@ from runbook.options import Options, UsageError
 from runbook.outcomes import EXIT_CODES, Outcome
 from runbook.reach import Reach
 from runbook.reporters.answer import exit_code
+from runbook.reporters.answer_lines import AlertPage, Checked, CommandError, History
 from runbook.reporters.check_text import check_parts
 from runbook.reporters.choice import Output, reporter_for
 from runbook.reporters.consoles import Forgiving, console, form, is_terminal, show
 from runbook.reporters.history_text import history_parts
-from runbook.reporters.json_forms import check_document, error_document, history_document, page_document, use_document
+from runbook.reporters.json_forms import line
 from runbook.session import NoTargetError, Session, Time, open_session
 from runbook.target_source import releases_with
 from runbook.verbs import ACCESS, BEFORE_COMMAND, CONTEXT, EPILOG, LINK, SECTIONS, VERBS, epilog, help_text
@@ -47,6 +49,8 @@ CHECK_FAILED = 3
 REHEARSE = "rehearse"
 USAGE = 2
 INTERRUPTED = EXIT_CODES[Outcome.INTERRUPTED]
+_JSON = re.compile(r"--output[= ]json|-[yvq]*o ?json")
+"""How JSON is asked for, also behind other short options that take no value, as in `-yo json`."""
 WAYS = {"restart": RESTART, "resume": RESUME, "abort": ABORT}
 
 
@@ -101,15 +105,14 @@ class Commands(SectionedCommand, click.Group):
         try:
             code = super().main(words, *rest, **{**more, "standalone_mode": not _wants_json(words)})
         except click.ClickException as error:
-            _print(error_document(error.format_message(), error.exit_code, datetime.now(UTC)))
+            _print(CommandError(error.format_message(), error.exit_code))
             sys.exit(error.exit_code)
         sys.exit(code if isinstance(code, int) else 0)
 
 
 def _wants_json(words: Sequence[str]) -> bool:
     """Tell whether JSON was asked for, also where the rest of the command line cannot be read."""
-    is_pair = any(pair in (("--output", "json"), ("-o", "json")) for pair in pairwise(words))
-    return is_pair or not {"--output=json", "-ojson"}.isdisjoint(words)
+    return any(map(_JSON.fullmatch, (*words, *map(" ".join, pairwise(words)))))
 
 
 def _target_command(verb: str, name: str | None) -> click.Command:
@@ -179,7 +182,7 @@ def _history(here: click.Context, /, target: str | None, **given: Any) -> None:
         session = open_session(chosen, program, _time(here))
         records = answers.history(session, target)
     if chosen.output is Output.JSON:
-        _print(history_document(records, datetime.now(UTC)))
+        _print(History.of(records))
         return
     out = console(sys.stdout, os.environ, no_color=chosen.no_color)
     show(out, history_parts(records, form(out), datetime.now(UTC)))
@@ -198,7 +201,7 @@ def _use(here: click.Context, /, release: Release | None, **given: Any) -> None:
     with _answering(program, USAGE, chosen):
         used = answers.use(replace(chosen, release=release), program, _time(here))
     if chosen.output is Output.JSON:
-        _print(use_document(used, datetime.now(UTC)))
+        _print(used)
     elif used.release is None:
         click.echo(f"No release is stored for context {used.context}.")
     else:
@@ -220,7 +223,7 @@ def _page(here: click.Context, /, alert: str, **given: Any) -> None:
             similar = "".join(f"; did you mean {each}?" for each in get_close_matches(alert, alert_pages(), 1))
             raise UsageError(f"there is no alert {alert!r}; there is: {', '.join(alert_pages())}{similar}")
     if chosen.output is Output.JSON:
-        _print(page_document(alert, text, datetime.now(UTC)))
+        _print(AlertPage(alert, text))
         return
     if not is_terminal(sys.stdout, os.environ):
         click.echo(text, nl=False)
@@ -246,7 +249,7 @@ def _check(session: Session, names: tuple[str, ...]) -> int:
     except NoTargetError as error:
         raise UsageError(_with_releases(session, error)) from error
     if session.options.output is Output.JSON:
-        _print(check_document(found, datetime.now(UTC)))
+        _print(Checked.of(found))
     else:
         out = console(sys.stdout, os.environ, no_color=session.options.no_color)
         for answer in found:
@@ -264,10 +267,10 @@ def _with_releases(session: Session, error: NoTargetError) -> str:
     return "\n    ".join((str(error) + (", for example:" if commands else ""), *commands))
 
 
-def _print(document: Mapping[str, Any]) -> None:
+def _print(answer: object) -> None:
     """Write an answer for a program; where it can't be written, the exit code stands anyway."""
     out = Forgiving(sys.stdout)
-    out.write(json.dumps(document) + "\n")
+    out.write(json.dumps(line(answer, datetime.now(UTC))) + "\n")
     out.flush()
 
 
@@ -344,7 +347,7 @@ def _answering(program: str, failed: int, chosen: Options) -> Iterator[None]:
 
 def _refuse(program: str, message: str, code: int, output: Output) -> NoReturn:
     if output is Output.JSON:
-        _print(error_document(message, code, datetime.now(UTC)))
+        _print(CommandError(message, code))
     else:
         click.echo(f"{program}: {message}", err=True)
     sys.exit(code)

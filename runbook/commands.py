@@ -146,16 +146,24 @@ def _start(session: Session, target: Target, reporter: Reporter) -> Ending:
 
 
 def _following(way: Way, session: Session, target: Target, ending: Ending) -> tuple[str, ...]:
-    """Return what to type next."""
-    options = session.options
-    follow = in_cluster.attach_command(session, target)
+    """Return what to type next: what shows more of why it ended so, then what goes on from there."""
+    follow, options = (in_cluster.attach_command(session, target),), session.options
     if ending is in_cluster.DETACHED or (options.in_cluster and ending.outcome is Outcome.LOCKED):
-        return (follow,)
-    if ending.outcome is Outcome.NOT_BEGUN and ending.run is None:
-        return (follow,)
-    if ending.outcome is Outcome.DRY_RUN:
-        return (session.command(way.verb, target, *(["--in-cluster"] if options.in_cluster else [])),)
-    return session.next_commands(ending.outcome, target, is_open=ending.run is not None)
+        return follow
+    same = session.command(way.verb, target, *options.again(ending.options))
+    check, restart, resume, abort = (
+        same if verb == way.verb else session.command(verb, target) for verb in ("check", "restart", "resume", "abort")
+    )
+    from_here = {
+        Outcome.DONE: (),
+        Outcome.ABORTED: (),
+        Outcome.NOTHING_TO_DO: (),
+        Outcome.DRY_RUN: (same,),
+        Outcome.LOCKED: (check, session.command("resume", target, "--take-over")),
+        Outcome.NOT_BEGUN: follow,
+    }
+    goes_on = from_here.get(ending.outcome, (check, restart)) if ending.run is None else (resume, abort)
+    return (*map(session.kubectl, ending.shows), *goes_on)
 
 
 # --- before anything changes -----------------------------------------------------------------------
@@ -354,8 +362,9 @@ def _plan(way: Way, session: Session, target: Target, gathered: Gathered, checks
 
 def _ended_by_plan(way: Way, session: Session, gathered: Gathered, plan: Plan, tried: Tried) -> Ending | None:
     """End here if something stands in the way, there is nothing to do, or only the plan was asked for."""
-    if plan.refused:
-        return Ending(Outcome.REFUSED, "; ".join(check.text for check in plan.refused), _open_run(gathered.facts))
+    if plan.refusals:
+        reasons = (f"{check.text} ({check.remedy})" if check.remedy else check.text for check in plan.refusals)
+        return Ending(Outcome.REFUSED, "; ".join(reasons), _open_run(gathered.facts), options=plan.overrides)
     if way.opens and plan.nothing_to_do:
         return Ending(Outcome.NOTHING_TO_DO, plan.nothing_to_do)
     if session.options.dry_run:

@@ -19,6 +19,7 @@ from runbook.effects import AfterInterrupt, Ask, Change, EndSilence, Get, Interr
 from runbook.events import Level, Phase, PhaseBegun, Remark
 from runbook.hold import DeniedError, Hold, Orders, RefusedError
 from runbook.insistence import CONFLICT, GivenUpError, insist
+from runbook.kubectl import Words
 from runbook.leases import HeldError, LostError
 from runbook.outcomes import Outcome
 from runbook.record import Paused, Run
@@ -51,21 +52,27 @@ AFTER_REQUEST = (
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How a command ended. `run` is what is left open in the record, if anything is."""
+    """How a command ended. `run` is what is left open in the record, if anything is.
+
+    `shows` are kubectl commands that show more of why; with `options` the same command would not be refused.
+    """
 
     outcome: Outcome
     message: str
     run: Run | None = None
     seconds: tuple[tuple[str, float], ...] = ()
+    shows: tuple[Words, ...] = ()
+    options: tuple[str, ...] = ()
 
 
 class _Halt(Exception):  # noqa: N818 - not an error: a way to end
     """Stop here, with workers left as they are."""
 
-    def __init__(self, outcome: Outcome, message: str) -> None:
+    def __init__(self, outcome: Outcome, message: str, shows: tuple[Words, ...] = ()) -> None:
         super().__init__(message)
         self.outcome = outcome
         self.message = message
+        self.shows = shows
 
 
 class Engine:
@@ -86,6 +93,8 @@ class Engine:
         self._is_dead = is_dead
         self._after_contest = False
         self._aborting = False
+        self._shows: tuple[Words, ...] = ()
+        """What shows more of why the run is to end otherwise than it was meant to."""
         self._wanted = Wanted.RESTART
         self._seen_old = False
         """Whether the old certificate was seen after the latest restart: only then there is a further one."""
@@ -238,7 +247,7 @@ class Engine:
                     return (yield from self._close())
                 yield from onward()
             except phases.TimedOutError as late:
-                yield from self._late(str(late))
+                yield from self._late(str(late), late.shows)
             except DeniedError as denied:
                 yield from self._denied(denied)
             except Interrupted:
@@ -273,20 +282,20 @@ class Engine:
         yield from hold.unfence()
         yield from hold.close(outcome, run.detail)
         past = hold.journal.record.finished[-1]
-        return Ending(outcome, run.detail, None, past.seconds)
+        return Ending(outcome, run.detail, None, past.seconds, self._shows)
 
     # --- how steps end otherwise ---------------------------------------------------------------------------
 
-    def _late(self, why: str) -> Steps[None]:
+    def _late(self, why: str, shows: tuple[Words, ...]) -> Steps[None]:
         """Decide what follows when a step was not over in time."""
         step = self._hold.run.step
         if step is Step.SCALED_DOWN:
-            yield from self._turn_back(Outcome.DRAIN_TIMED_OUT, f"not drained in time: {why}")
+            yield from self._turn_back(Outcome.DRAIN_TIMED_OUT, f"not drained in time: {why}", shows)
         elif step in (Step.DRAINED, Step.RESTARTING):
-            raise _Halt(Outcome.RESTART_FAILED, f"not rolled out in time: {why}")
+            raise _Halt(Outcome.RESTART_FAILED, f"not rolled out in time: {why}", shows)
         else:
             yield from self._unpause_all(self._hold.run)
-            raise _Halt(Outcome.RESTORE_INCOMPLETE, f"workers are not ready in time: {why}")
+            raise _Halt(Outcome.RESTORE_INCOMPLETE, f"workers are not ready in time: {why}", shows)
 
     def _interrupted(self) -> Steps[None]:
         """Decide what follows when the operator asked to stop: what was begun is finished, or left, or undone."""
@@ -332,7 +341,8 @@ class Engine:
             why = f"{why} (with the workers back it would have ended as {run.put_back})"
         return _Halt(Outcome.RESTORE_INCOMPLETE, why)
 
-    def _turn_back(self, outcome: Outcome, detail: str) -> Steps[None]:
+    def _turn_back(self, outcome: Outcome, detail: str, shows: tuple[Words, ...] = ()) -> Steps[None]:
+        self._shows = shows
         yield Tell(Remark(Level.WARNING, detail))
         yield from self._hold.note(put_back=outcome, detail=detail)
 
@@ -342,7 +352,7 @@ class Engine:
         try:
             run = hold.journal.record.run
             if run is None or not hold.owned:
-                return Ending(halt.outcome, halt.message, run)
+                return Ending(halt.outcome, halt.message, run, shows=halt.shows)
             if run.step in BEFORE_DRAIN and not _may_have_scaled(run):
                 yield from self._unpause_all(run)
                 yield from self._unsilence()
@@ -357,7 +367,7 @@ class Engine:
             return Ending(Outcome.LOCKED, f"{lost}; nothing more was changed", hold.journal.record.run)
         except (ClusterError, GivenUpError, Interrupted, RecordError, fence.ContestedError) as error:
             yield Tell(Remark(Level.WARNING, f"that could not be noted in the record: {error}"))
-        return Ending(halt.outcome, halt.message, hold.journal.record.run)
+        return Ending(halt.outcome, halt.message, hold.journal.record.run, shows=halt.shows)
 
     # --- the steps ------------------------------------------------------------------------------------------
 
@@ -469,12 +479,13 @@ class Engine:
                 text = f"not the issued certificate ({why}): one more restart, while the workers are still drained"
                 yield Tell(Remark(Level.WARNING, text))
                 yield from hold.note(step=Step.DRAINED)
-            case phases.Verification(Finding.OLD, why, still_valid=True):
-                yield from self._turn_back(Outcome.OLD_CERTIFICATE, f"after {hold.run.attempts} restarts: {why}")
-            case phases.Verification(Finding.UNSEEN, why):
-                yield from self._not_verified(why)
-            case phases.Verification(_, why):
-                raise _Halt(Outcome.RESTART_FAILED, f"what is presented is not valid: {why}")
+            case phases.Verification(Finding.OLD, why, still_valid=True, shows=shows):
+                text = f"after {hold.run.attempts} restarts, as if the kubelet still mounted the old Secret: {why}"
+                yield from self._turn_back(Outcome.OLD_CERTIFICATE, text, shows)
+            case phases.Verification(Finding.UNSEEN, why, shows=shows):
+                yield from self._not_verified(why, shows)
+            case phases.Verification(_, why, shows=shows):
+                raise _Halt(Outcome.RESTART_FAILED, f"what is presented is not valid: {why}", shows)
 
     def _expect_to_stay_rolled_out(self) -> None:
         """Give a target that is not rolled out any more as long as a restart and a verification may take, once."""
@@ -484,16 +495,19 @@ class Engine:
         if now > self._stable_by:
             raise _Halt(Outcome.RESTART_FAILED, "the target does not stay rolled out")
 
-    def _not_verified(self, why: str) -> Steps[None]:
+    def _not_verified(self, why: str, shows: tuple[Words, ...]) -> Steps[None]:
         """Decide what follows when what is presented could not be seen: at worst it is what was loaded before."""
         until = self._hold.run.accepted_until
         text = f"restarted, but what is presented could not be seen ({why})"
         if until is None:
-            raise _Halt(Outcome.RESTART_FAILED, f"{text}; until when the old certificate is accepted is not known")
+            raise _Halt(
+                Outcome.RESTART_FAILED, f"{text}; until when the old certificate is accepted is not known", shows
+            )
         instant = f"{until:%Y-%m-%d %H:%M}Z"
         if until <= self._clock.now():
-            raise _Halt(Outcome.RESTART_FAILED, f"{text}; the old certificate was accepted until {instant}")
-        yield from self._turn_back(Outcome.NOT_VERIFIED, f"{text}; the old certificate is accepted until {instant}")
+            raise _Halt(Outcome.RESTART_FAILED, f"{text}; the old certificate was accepted until {instant}", shows)
+        text = f"{text}; the old certificate is accepted until {instant}"
+        yield from self._turn_back(Outcome.NOT_VERIFIED, text, shows)
 
     def _scale_up(self) -> Steps[None]:
         hold = self._hold

@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import TypeAlias
 
 from exporter.run_record import Step
-from runbook.outcomes import Outcome
+from runbook.outcomes import EXIT_CODES, Outcome
 
 
 class Phase(StrEnum):
@@ -113,6 +113,11 @@ class Ended:
     seconds: tuple[tuple[str, float], ...]
     next_commands: tuple[str, ...]
     replicas: tuple[tuple[str, int], ...] = ()
+
+    @property
+    def exit_code(self) -> int:
+        """What the process ends with."""
+        return EXIT_CODES[self.outcome]
 
 
 Event: TypeAlias = PhaseBegun | StepReached | Written | Progress | LostWork | Remark | Ended

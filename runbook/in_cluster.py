@@ -164,8 +164,9 @@ class _Follower:
 
     def _idle(self, record: Record, job: JobView | None, of_job: list[Document]) -> Ending | None:
         """Say why no pod of the Job runs, and end if that has lasted too long; nothing is done to the Job."""
+        namespace = self._target.workload.namespace
         taken_over = record.run is not None and job is not None and record.run.operator.job != job.name
-        if job is None or taken_over or jobs.why_idle(job, of_job, ()) is None:
+        if job is None or taken_over or jobs.why_idle(job, of_job, (), namespace=namespace) is None:
             self._idle_since = None
             return None
         now = self._session.clock.monotonic()
@@ -173,17 +174,16 @@ class _Follower:
         if (idle := now - self._idle_since) < NOTED_AFTER:
             return None
         warnings = self._warnings()
-        why = str(jobs.why_idle(job, of_job, warnings or ()))
+        found = jobs.why_idle(job, of_job, warnings or (), namespace=namespace)
+        why, shows = (found.text, (found.shows,)) if found else ("", ())
         if warnings is None:
             why += f" (to see more: a right to {rights.to_see_warnings(self._target)})"
         self._remark(f"no pod of Job {job.name} runs: {why}")
         if idle < IDLE_TIMEOUT:
             return None
-        namespace = self._target.workload.namespace
         text = f"no pod of Job {job.name} has run for {IDLE_TIMEOUT / 60:.0f} minutes: {why}. It may still begin"
-        return Ending(
-            Outcome.NOT_BEGUN, f"{text}; to stop it: kubectl delete job -n {namespace} {job.name}", record.run
-        )
+        stop = f"to stop it: kubectl delete job -n {namespace} {job.name}"
+        return Ending(Outcome.NOT_BEGUN, f"{text}; {stop}", record.run, shows=shows)
 
     def _warnings(self) -> list[WarningEvent] | None:
         """Read the warnings of the namespace; None if they cannot be read."""

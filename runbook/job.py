@@ -7,13 +7,13 @@ next pod knows what the one before has begun.
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 
 from exporter.model import Target
 from exporter.run_record import record_key, record_name
 from runbook.effects import Change, Document, Verb
-from runbook.obstacles import WarningEvent, obstacle, pod_obstacle
+from runbook.kubectl import Show
+from runbook.obstacles import Obstacle, WarningEvent, obstacle, pod_obstacle
 from runbook.options import Options
 from runbook.outcomes import EXIT_CODES, Outcome
 from runbook.plan import Check, CheckResult
@@ -25,16 +25,6 @@ TARGET_LABEL = "certlag.dev/target"
 """On Jobs made from the chart's CronJob, and on their pods."""
 OUTCOMES = {code: outcome for outcome, code in reversed(EXIT_CODES.items())}
 """What an exit code says; the plainest outcome where several share one."""
-
-_SWITCHES = {
-    "--force": ("force", True),
-    "--take-over": ("take_over", True),
-    "--pause-controllers": ("pause", True),
-    "--silence": ("silence", True),
-    "--no-verify": ("verify", False),
-    "--no-settle": ("settle", False),
-}
-_LENGTHS = ("drain_timeout", "restart_timeout", "routing_delay")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,18 +68,7 @@ def is_there(path: str, cron_job: Document | None) -> Check:
 
 def arguments(options: Options, user: str) -> Iterator[str]:
     """Yield what was asked for as the Job's command takes it; how to get to the cluster is not passed on."""
-    for word, (name, value) in _SWITCHES.items():
-        if getattr(options, name) is value:
-            yield word
-    for name in _LENGTHS:
-        length: timedelta | None = getattr(options, name)
-        if length is not None:
-            yield f"--{name.replace('_', '-')}={length // timedelta(milliseconds=1)}ms"
-    yield from (f"--accept-{name}" for name in sorted(options.accepted))
-    yield from (f"--ignore-pod={name}" for name in sorted(options.ignored_pods))
-    yield from (f"--refuse-while-firing={alert}" for alert in options.gate)
-    if options.alertmanager is not None:
-        yield f"--alertmanager={options.alertmanager}"
+    yield from options.of_the_run()
     by = f"started by {user}"
     yield f"--reason={options.reason} ({by})" if options.reason else f"--reason={by}"
 
@@ -158,24 +137,31 @@ def last_words(pods: Iterable[Document]) -> LastWords | None:
     return LastWords(int(latest["exitCode"]), _said(latest.get("message") or ""))
 
 
-def why_idle(job: JobView, pods: Sequence[Document], events: Sequence[WarningEvent]) -> str | None:
+def why_idle(
+    job: JobView, pods: Sequence[Document], events: Sequence[WarningEvent], *, namespace: str
+) -> Obstacle | None:
     """Say why no pod of a Job runs; None while one does, or none need: it is over.
 
     Args:
         job: the Job.
         pods: its pods.
         events: warnings about it and its pods, as far as they may be read.
+        namespace: the Job's.
     """
     phases = [(pod.get("status") or {}).get("phase") for pod in pods]
+    shows = Show.JOB.words(job=job.name, namespace=namespace)
     if job.over or "Running" in phases:
         return None
     if job.suspended:
-        return f"Job {job.name} is suspended: somebody, or a queue such as Kueue, holds it back"
+        return Obstacle(f"Job {job.name} is suspended: somebody, or a queue such as Kueue, holds it back", shows)
     waiting = [pod for pod, phase in zip(pods, phases, strict=True) if phase in (None, "Pending")]
     found = [(str(pod["metadata"].get("uid")), pod_obstacle(pod)) for pod in waiting]
     known = [(uid, each) for uid, each in found if each is not None]
-    why = obstacle({job.uid}, (), known, events, pods_missing=not waiting)
-    return why or (f"Job {job.name} has no pod yet" if not waiting else f"pod {waiting[0]['metadata']['name']} waits")
+    why = obstacle({job.uid}, (), known, events, namespace=namespace, pods_missing=not waiting)
+    if why is not None or not waiting:
+        return why or Obstacle(f"Job {job.name} has no pod yet", shows)
+    pod = waiting[0]["metadata"]["name"]
+    return Obstacle(f"pod {pod} waits", Show.POD.words(pod=pod, namespace=namespace))
 
 
 def is_pod_of(holder: str, job: str) -> bool:

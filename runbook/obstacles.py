@@ -6,8 +6,10 @@ is waited for, and in the ending, beside the command that shows more.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
+
+from runbook.kubectl import Show, Words, line
 
 NO_POD = frozenset({"FailedCreate"})
 """Reasons of events on a workload, a ReplicaSet or a Job: its controller is not allowed to make a pod."""
@@ -19,10 +21,14 @@ STARTING = frozenset({"", "ContainerCreating", "PodInitializing"})
 
 
 @dataclass(frozen=True, slots=True)
-class PodObstacle:
-    """What keeps a pod from being Ready. `definite`: its status says it, and no event needs to be looked for."""
+class Obstacle:
+    """What keeps a pod from being Ready, or from being made. `shows` is the kubectl command that shows more of it.
+
+    `definite`: the pod's own status says it, and no event needs to be looked for.
+    """
 
     text: str
+    shows: Words = ()
     definite: bool = True
 
 
@@ -47,32 +53,33 @@ def warning_event(document: Mapping[str, Any]) -> WarningEvent:
     )
 
 
-def pod_obstacle(pod: Mapping[str, Any]) -> PodObstacle | None:
+def pod_obstacle(pod: Mapping[str, Any]) -> Obstacle | None:
     """Return what keeps a pod (core/v1) from being Ready by its own status; None if it is Ready, or ends."""
     status, metadata = pod.get("status") or {}, pod["metadata"]
     conditions = {each["type"]: each for each in status.get("conditions") or ()}
     if (conditions.get("Ready") or {}).get("status") == "True" or "deletionTimestamp" in metadata:
         return None
-    name = metadata["name"]
+    name, shows = metadata["name"], Show.POD.words(**_names(metadata))
     placed = conditions.get("PodScheduled") or {}
     if placed.get("status") == "False":
-        return PodObstacle(f"pod {name} cannot be placed: {placed.get('message') or placed.get('reason')}")
+        return Obstacle(f"pod {name} cannot be placed: {placed.get('message') or placed.get('reason')}", shows)
     for container in _statuses(status):
-        if (text := _container_obstacle(container, metadata)) is not None:
-            return PodObstacle(f"pod {name}: {text}")
+        if (found := _container_obstacle(container, metadata)) is not None:
+            return found
     if not placed:
-        return PodObstacle(f"pod {name} is not placed on a node yet", definite=False)
-    return PodObstacle(f"pod {name} is {status.get('phase', 'Unknown')} and not Ready", definite=False)
+        return Obstacle(f"pod {name} is not placed on a node yet", shows, definite=False)
+    return Obstacle(f"pod {name} is {status.get('phase', 'Unknown')} and not Ready", shows, definite=False)
 
 
 def obstacle(
     owners: Iterable[str],
     messages: Sequence[str],
-    pods: Iterable[tuple[str, PodObstacle]],
+    pods: Iterable[tuple[str, Obstacle]],
     events: Sequence[WarningEvent] = (),
     *,
+    namespace: str,
     pods_missing: bool,
-) -> str | None:
+) -> Obstacle | None:
     """Return the first cause why a workload is not Ready, None if none is known.
 
     Args:
@@ -80,18 +87,18 @@ def obstacle(
         messages: of its condition ReplicaFailure, and of its ReplicaSets'.
         pods: the UIDs of its pods, each with what keeps it from being Ready.
         events: warnings of its namespace.
+        namespace: that one.
         pods_missing: whether there are fewer pods than are wanted: an event of an earlier failure says nothing else.
     """
     found = list(pods)
-    if messages:
-        return f"no pod is made: {messages[0]}"
-    if pods_missing and (refused := _latest(events, set(owners), NO_POD)):
-        return f"no pod is made: {refused.message}"
+    refused = _latest(events, set(owners), NO_POD) if pods_missing else None
+    if message := next(iter(messages), refused and refused.message):
+        return Obstacle(f"no pod is made: {message}", Show.NO_POD.words(namespace=namespace))
     if (definite := next((each for _, each in found if each.definite), None)) is not None:
-        return definite.text
+        return definite
     for uid, each in found:
         if (event := _latest(events, {uid}, OF_PODS)) is not None:
-            return f"{each.text}: {event.reason}: {event.message}"
+            return replace(each, text=f"{each.text}: {event.reason}: {event.message}")
     return None
 
 
@@ -105,21 +112,28 @@ def _statuses(status: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     yield from status.get("containerStatuses") or ()
 
 
-def _container_obstacle(container: Mapping[str, Any], pod: Mapping[str, Any]) -> str | None:
+def _container_obstacle(container: Mapping[str, Any], pod: Mapping[str, Any]) -> Obstacle | None:
     """Say why a container does not run, by its status; None if it runs, is done, or is about to start."""
     name, state = container.get("name", ""), container.get("state") or {}
     waiting, ended = state.get("waiting"), state.get("terminated")
     last = ended or (container.get("lastState") or {}).get("terminated")
     if waiting and last and waiting.get("reason") == "CrashLoopBackOff":
-        return f"container {name} ends again and again: {_end(last)}; see {_logs(pod, name, previous=True)}"
+        return _of_container(f"ends again and again: {_end(last)}", Show.LAST_CRASH, name, pod)
     if waiting and waiting.get("reason", "") not in STARTING:
         message = waiting.get("message")
-        return f"container {name}: {waiting['reason']}{f': {message}' if message else ''}"
+        text = f"pod {pod['name']}: container {name}: {waiting['reason']}{f': {message}' if message else ''}"
+        return Obstacle(text, Show.POD.words(**_names(pod)))
     if ended and ended.get("exitCode"):
-        return f"container {name} has ended: {_end(ended)}; see {_logs(pod, name)}"
+        return _of_container(f"has ended: {_end(ended)}", Show.LOG, name, pod)
     if last and container.get("restartCount") and not container.get("ready"):
-        return f"container {name} was restarted after {_end(last)}; see {_logs(pod, name, previous=True)}"
+        return _of_container(f"was restarted after {_end(last)}", Show.LAST_CRASH, name, pod)
     return None
+
+
+def _of_container(what: str, log: Show, container: str, pod: Mapping[str, Any]) -> Obstacle:
+    """Say how a container ends, and where its log is: on that line too, since it also stands in the record."""
+    shows = log.words(**_names(pod), container=container)
+    return Obstacle(f"pod {pod['name']}: container {container} {what}; see {line(shows)}", shows)
 
 
 def _end(terminated: Mapping[str, Any]) -> str:
@@ -130,6 +144,5 @@ def _end(terminated: Mapping[str, Any]) -> str:
     return f"{text}: {message.splitlines()[-1]}" if message else text
 
 
-def _logs(pod: Mapping[str, Any], container: str, *, previous: bool = False) -> str:
-    words = ["kubectl logs", *(["--previous"] if previous else []), f"-n {pod.get('namespace', 'default')}"]
-    return " ".join((*words, pod["name"], f"-c {container}"))
+def _names(pod: Mapping[str, Any]) -> dict[str, str]:
+    return {"pod": pod["name"], "namespace": pod.get("namespace", "default")}

@@ -18,6 +18,7 @@ from runbook.effects import Get, List, Look, Steps, Tell
 from runbook.events import Level, LostWork, Phase, PhaseBegun, PodLine, Progress, Remark
 from runbook.fence import ContestedError
 from runbook.hold import Hold
+from runbook.kubectl import Show, Words
 from runbook.observation import Observation, observe
 from runbook.obstacles import WarningEvent, obstacle, warning_event
 from runbook.ownership import Controllers
@@ -32,6 +33,8 @@ APART = 0.25
 """Seconds between the two looks that must both say drained."""
 TRIES_WHEN_LATE = 12
 """Looks in a row that may fail, about 40 s, before a phase whose time is over is given up without an answer."""
+OF_UNDRAINED = (Show.WORK, Show.POD)
+"""What to look at where a worker's pod does not end."""
 EVENTS_AFTER = 5.0
 """Seconds of a rollout after which events are asked why it is not over: until then it is on its way."""
 KILLED = 137
@@ -39,17 +42,44 @@ FOLLOWS = timedelta(minutes=1)
 """How long a controller may take to do what an annotation tells it: KEDA watches them."""
 
 
+@dataclass(frozen=True, slots=True)
+class Lack:
+    """What a phase still waits for, and the kubectl commands that show more of it."""
+
+    why: str
+    shows: tuple[Words, ...] = ()
+
+
 class TimedOutError(Exception):
-    """A phase was not over in time; `why` is what it was still waiting for."""
+    """A phase was not over in time, because of what it lacked."""
+
+    def __init__(self, lack: Lack) -> None:
+        super().__init__(lack.why)
+        self.shows = lack.shows
 
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """What was seen of a restarted target. `still_valid`: clients accept the old certificate that was seen."""
+    """What was seen of a restarted target. `still_valid`: clients accept the old certificate that was seen.
+
+    `shows` are kubectl commands about the pods that do not present the issued one.
+    """
 
     finding: Finding
     why: str
     still_valid: bool = False
+    shows: tuple[Words, ...] = ()
+
+
+SHOWN = 3
+"""Pods about which commands are printed: the message names all of them."""
+OF_UNVERIFIED: Mapping[Finding, tuple[Show, ...]] = {
+    Finding.OLD: (Show.POD, Show.NODE),
+    Finding.OTHER: (Show.POD,),
+    Finding.UNSEEN: (Show.POD,),
+    Finding.ISSUED: (),
+}
+"""What to look at where a pod does not present the issued certificate. An old one is what its kubelet has mounted."""
 
 
 def drain(hold: Hold) -> Steps[None]:
@@ -62,7 +92,7 @@ def drain(hold: Hold) -> Steps[None]:
     workers = hold.workers
     lost: set[tuple[str, str]] = set()
 
-    def look() -> Steps[str | None]:
+    def look() -> Steps[Lack | None]:
         seen = yield from observe(workers)
         progress = _drain_progress(hold, seen)
         yield from _tell_lost_work(_mine(hold, seen), lost)
@@ -70,9 +100,7 @@ def drain(hold: Hold) -> Steps[None]:
             pods = each.pods if isinstance(each, Draining) else ()
             why = each.why if isinstance(each, Draining) else ""
             yield Tell(Progress(Phase.DRAINING, reference(each.workload), why, tuple(map(_ending, pods))))
-        return next(
-            (f"{reference(each.workload)}: {each.why}" for each in progress if isinstance(each, Draining)), None
-        )
+        return next((_undrained(each) for each in progress if isinstance(each, Draining)), None)
 
     def seen_by_watch(pods: Iterable[PodState]) -> Steps[None]:
         initial = {uid for recorded in workers.values() for uid in recorded.pods}
@@ -124,17 +152,19 @@ def verify(hold: Hold, wanted: Wanted) -> Steps[Verification | None]:
     """
     found: Verification | None = None
 
-    def look() -> Steps[str | None]:
+    def look() -> Steps[Lack | None]:
         nonlocal found
         sight = yield from _look()
         yield Tell(Progress(Phase.VERIFYING, reference(hold.orders.target.workload), sight.why, sight.lines()))
-        if not (yield from _still_rolled_out(hold, wanted)):
+        nodes = yield from _nodes_if_rolled_out(hold, wanted)
+        if nodes is None:
             found = None
             return None
-        why = sight.proof if sight.verified else sight.why
-        found = Verification(sight.finding, why, still_valid=sight.valid)
+        why = sight.proof if sight.verified else sight.why_on(nodes)
+        shows = _shows_of_unverified(sight, hold.orders.target.workload.namespace, nodes)
+        found = Verification(sight.finding, why, still_valid=sight.valid, shows=shows)
         sure = sight.finding in (Finding.OLD, Finding.OTHER) and not hold.orders.target.reloads
-        return None if sure or sight.finding is Finding.ISSUED else sight.why
+        return None if sure or sight.finding is Finding.ISSUED else Lack(why)
 
     try:
         yield from _until(hold, Phase.VERIFYING, hold.orders.limits.verify, look, first=0.25)
@@ -148,7 +178,8 @@ def serves_issued(hold: Hold) -> Steps[bool]:
     sight: TargetSight = yield from hold.reading("looking at what is presented", _look)
     if not sight.verified:
         return False
-    return (yield from hold.reading("looking at the rollout", lambda: _still_rolled_out(hold, Wanted.PRESENT)))
+    nodes = yield from hold.reading("looking at the rollout", lambda: _nodes_if_rolled_out(hold, Wanted.PRESENT))
+    return nodes is not None
 
 
 def is_in_effect(hold: Hold, paused: Paused, annotations: Mapping[str, str | None]) -> Steps[bool]:
@@ -230,7 +261,7 @@ def _rolled_out(hold: Hold, phase: Phase, uids: dict[Workload, str], wanted: Wan
 
     started, events = hold.clock.monotonic(), False
 
-    def look() -> Steps[str | None]:
+    def look() -> Steps[Lack | None]:
         nonlocal events
         waiting: RollingOut | None = None
         warnings = (yield from _warnings(hold)) if events else ()
@@ -247,16 +278,38 @@ def _rolled_out(hold: Hold, phase: Phase, uids: dict[Workload, str], wanted: Wan
             return None
         events = hold.clock.monotonic() - started >= EVENTS_AFTER
         why = "; ".join(filter(None, (waiting.why, waiting.stalled)))
-        return f"{reference(waiting.workload)}: {why}"
+        return Lack(f"{reference(waiting.workload)}: {why}", (waiting.shows,) if waiting.shows else ())
 
     yield from _until(hold, phase, hold.orders.limits.restart, look)
     return tuple(pod for pods in found.values() for pod in pods)
 
 
-def _still_rolled_out(hold: Hold, wanted: Wanted) -> Steps[bool]:
-    """Look once more at what was restarted, while its workers are at 0."""
-    found = yield from _rollout_progress(hold, _target(hold), wanted)
-    return all(isinstance(each, RolledOut) for each in found)
+def _nodes_if_rolled_out(hold: Hold, wanted: Wanted) -> Steps[Mapping[str, str] | None]:
+    """Look once more at what was restarted, while its workers are at 0; return the node of each pod, by its name.
+
+    None if it is not rolled out any more.
+    """
+    (found,) = yield from _rollout_progress(hold, _target(hold), wanted)
+    return {pod.name: pod.node for pod in found.pods} if isinstance(found, RolledOut) else None
+
+
+def _shows_of_unverified(sight: TargetSight, namespace: str, nodes: Mapping[str, str]) -> tuple[Words, ...]:
+    """Return what shows more of the pods because of which a target is not verified, each command once."""
+    names = dict.fromkeys(pod.name for pod in sight.unverified)
+    found = (
+        show.words(pod=name, namespace=namespace, node=nodes.get(name, ""))
+        for name in [*names][:SHOWN]
+        for show in OF_UNVERIFIED[sight.finding]
+        if show is not Show.NODE or nodes.get(name)
+    )
+    return tuple(dict.fromkeys(found))
+
+
+def _undrained(draining: Draining) -> Lack:
+    """Say what a drain waits for, and what shows the first pod that has not ended: its work, and its state."""
+    namespace = draining.workload.namespace
+    shows = (show.words(pod=pod.name, namespace=namespace) for pod in draining.pods[:1] for show in OF_UNDRAINED)
+    return Lack(f"{reference(draining.workload)}: {draining.why}", tuple(shows))
 
 
 def _rollout_progress(
@@ -303,9 +356,11 @@ def _explained(judged: RollingOut, seen: Observation, warnings: Sequence[Warning
         [*filter(None, (replica_failure(view.conditions), *(each.failure for each in owned if each.replicas)))],
         [(pod.uid, pod.obstacle) for pod in alive if pod.obstacle is not None],
         warnings,
+        namespace=view.workload.namespace,
         pods_missing=len(alive) < view.replicas,
     )
-    return replace(judged, stalled="; ".join(filter(None, (found, judged.stalled))) or None)
+    text, shows = (found.text, found.shows) if found else (None, ())
+    return replace(judged, stalled="; ".join(filter(None, (text, judged.stalled))) or None, shows=shows)
 
 
 def _warnings(hold: Hold) -> Steps[Sequence[WarningEvent]]:
@@ -335,7 +390,7 @@ def _until(
     hold: Hold,
     phase: Phase,
     limit: timedelta,
-    look: Callable[[], Steps[str | None]],
+    look: Callable[[], Steps[Lack | None]],
     *,
     twice: bool = False,
     first: float = POLL,
@@ -358,23 +413,23 @@ def _until(
     """
     yield Tell(PhaseBegun(phase, hold.clock.now(), limit.total_seconds()))
     deadline = hold.clock.monotonic() + limit.total_seconds()
-    why, over_once, failures, every = "", False, 0, first / 2
+    last, over_once, failures, every = Lack(""), False, 0, first / 2
     while True:
         late = hold.clock.monotonic() >= deadline
         try:
             waiting_for = yield from look()
         except ClusterError as error:
-            over_once, failures, waiting_for = False, failures + 1, f"not known: {error}"
+            over_once, failures, waiting_for = False, failures + 1, Lack(f"not known: {error}", last.shows)
             if failures in (3, 10, 100):
                 yield Tell(Remark(Level.WARNING, f"{error}; going on to wait, nothing is concluded from it"))
         else:
             failures = 0
             if waiting_for is None and (over_once or not twice):
                 return
-        why = waiting_for or why
+        last = waiting_for or last
         # A laptop that slept is late as it wakes up, without a network: it looks once more, with time to connect.
         if waiting_for is not None and late and not 0 < failures < TRIES_WHEN_LATE:
-            raise TimedOutError(why)
+            raise TimedOutError(last)
         left = deadline - hold.clock.monotonic()
         over_once = waiting_for is None
         every = min(POLL, 2 * every)

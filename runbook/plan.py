@@ -20,12 +20,16 @@ class CheckResult(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One precondition. `name` is what its override flag is called after; `remedy` says what would be right."""
+    """One precondition. `remedy` says what would be right.
+
+    `override` are the options with which the same command is not refused for it, empty if there are none.
+    """
 
     name: str
     result: CheckResult
     text: str
     remedy: str = ""
+    override: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +81,22 @@ class Plan:
     phases: tuple[Phase, ...] = ()
 
     @property
-    def refused(self) -> tuple[Check, ...]:
+    def refusals(self) -> tuple[Check, ...]:
         """The preconditions that stand in the way."""
         return of_result(self.checks, CheckResult.REFUSED)
+
+    @property
+    def overrides(self) -> tuple[str, ...]:
+        """The options with which it would not be refused, each once; none if some refusal has none."""
+        found = self.refusals
+        if not all(check.override for check in found):
+            return ()
+        return tuple(dict.fromkeys(word for check in found for word in check.override))
+
+    @property
+    def refused(self) -> tuple[str, ...]:
+        """The names of the preconditions that stand in the way."""
+        return tuple(check.name for check in self.refusals)
 
 
 def of_result(checks: Iterable[Check], result: CheckResult) -> tuple[Check, ...]:

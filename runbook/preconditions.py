@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
+from math import ceil
 
 from exporter.judgement import Assessment, Verdict, WindowState
 from exporter.model import IssuedEvidence, Target, Workload
@@ -24,7 +25,7 @@ from runbook.pace import Span, drain_span, exact, restart_span, return_span, tur
 from runbook.plan import Check, CheckResult
 from runbook.record import Record
 from runbook.rights import to_see_budgets, to_see_quotas
-from runbook.workloads import WorkloadView, reference
+from runbook.workloads import PodState, WorkloadView, reference
 
 OVERRIDES = {
     "alerts": "restart although given alerts fire, or Alertmanager cannot be asked",
@@ -45,6 +46,7 @@ OVERRIDES = {
     "zero-replicas": "go on although a worker is at 0 replicas already, and leave it there",
 }
 
+PAUSE = "--pause-controllers"
 DEFAULT_GRACE = timedelta(seconds=30)
 MAX_SKEW = timedelta(minutes=1)
 MAX_DENIALS = 3
@@ -77,18 +79,19 @@ def check(preconditions: Iterable[Precondition], facts: Facts, asked: Asked) -> 
 def _override(found: Check, accepted: Collection[str]) -> Check:
     if found.result is not CheckResult.REFUSED or found.name not in OVERRIDES:
         return found
+    flag = f"--accept-{found.name}"
     if found.name in accepted:
-        return Check(found.name, CheckResult.OVERRIDDEN, found.text, f"accepted by --accept-{found.name}")
-    remedy = f"{found.remedy}, or --accept-{found.name}" if found.remedy else f"--accept-{found.name}"
-    return Check(found.name, found.result, found.text, remedy)
+        return Check(found.name, CheckResult.OVERRIDDEN, found.text, f"accepted by {flag}")
+    remedy = f"{found.remedy}, or {flag}" if found.remedy else flag
+    return Check(found.name, found.result, found.text, remedy, found.override or (flag,))
 
 
 def _passed(name: str, text: str) -> Check:
     return Check(name, CheckResult.PASSED, text)
 
 
-def _refused(name: str, text: str, remedy: str = "") -> Check:
-    return Check(name, CheckResult.REFUSED, text, remedy)
+def _refused(name: str, text: str, remedy: str = "", *override: str) -> Check:
+    return Check(name, CheckResult.REFUSED, text, remedy, override)
 
 
 def _warned(name: str, text: str, remedy: str = "") -> Check:
@@ -286,8 +289,10 @@ def gitops(facts: Facts, asked: Asked) -> Iterator[Check]:
         applied_by = controllers.flux(view) or controllers.argo_cd(view)
         if applied_by is not None:
             text = f"{reference(view.workload)} is applied by {applied_by}, which may revert a restart or a scale"
-            remedy = "--pause-controllers" if controllers.pausable_flux(view) else "suspend it meanwhile"
-            yield _refused("gitops", text, remedy)
+            if controllers.pausable_flux(view):
+                yield _refused("gitops", text, PAUSE, PAUSE)
+            else:
+                yield _refused("gitops", text, "suspend it meanwhile")
 
 
 def restarters(facts: Facts, asked: Asked) -> Iterator[Check]:
@@ -353,10 +358,13 @@ def _worth_it(facts: Facts, asked: Asked) -> Check:
         return Check("certificate", CheckResult.OVERRIDDEN, sight.why or sight.proof, "--force")
     if sight.state is WindowState.RENEWAL_DUE:
         text = "cert-manager should have renewed it and has not: a restart would load the same one again"
-        return _refused("certificate", text, "see why it is not renewed: cmctl status certificate; or --force")
+        return _refused(
+            "certificate", text, "see why it is not renewed: cmctl status certificate; or --force", "--force"
+        )
     if sight.verified:
         return Check("certificate", CheckResult.NOTED, f"{sight.proof} already")
-    return _refused("certificate", f"it cannot be told what is loaded: {sight.why}", "--force restarts all the same")
+    text = f"it cannot be told what is loaded: {sight.why}"
+    return _refused("certificate", text, "--force restarts all the same", "--force")
 
 
 def issuer(facts: Facts, _: Asked) -> Iterator[Check]:
@@ -382,7 +390,7 @@ def reach(facts: Facts, asked: Asked) -> Iterator[Check]:
         yield _warned("reach", text, "--no-verify restarts without looking")
     if sight.pods and len(unseen) == len(sight.pods) and not asked.force:
         text = f"no pod can be probed, so success could not be verified: {unreachable.why(unseen[0])}"
-        yield _refused("reach", text, f"{unreachable.remedy(unseen[0], asked.target)}, or --no-verify")
+        yield _refused("reach", text, f"{unreachable.remedy(unseen[0], asked.target)}, or --no-verify", "--no-verify")
 
 
 # --- the workers -----------------------------------------------------------------------------------
@@ -426,7 +434,8 @@ def unowned_pods(facts: Facts, asked: Asked) -> Iterator[Check]:
                 f"pods with the labels of {reference(view.workload)} belong to no controller that is known to live: "
                 f"{', '.join(sorted(names))}"
             )
-            yield _refused("unowned-pods", text, "delete them, or --ignore-pod NAME for each")
+            ignoring = (f"--ignore-pod={name}" for name in sorted({*names, *asked.ignored_pods}))
+            yield _refused("unowned-pods", text, "delete them, or --ignore-pod NAME for each", *ignoring)
 
 
 # --- health and duration, before harm --------------------------------------------------------------
@@ -464,31 +473,34 @@ def health(facts: Facts, asked: Asked) -> Iterator[Check]:
 
 def drain_timeout(facts: Facts, asked: Asked) -> Iterator[Check]:
     """A drain that waits as long as the workers may take."""
-    for worker in asked.target.workers:
-        if (view := facts.views.get(worker)) is not None:
-            span = drain_span(view, facts.pods_of(worker, ignored=asked.ignored_pods))
-            yield from _outlasts(
-                "drain-timeout", f"{reference(worker)} may take {{}} to finish", span, asked.limits.drain
-            )
+    spans = [
+        (f"{reference(worker)} may take {{}} to finish", drain_span(view, _pods(facts, asked, worker)))
+        for worker in asked.target.workers
+        if (view := facts.views.get(worker)) is not None
+    ]
+    yield from _outlasting("drain-timeout", spans, asked.limits.drain)
 
 
 def restart_timeout(facts: Facts, asked: Asked) -> Iterator[Check]:
     """A restart, and workers that come back, are waited for as long as they may take."""
-    limit = asked.limits.restart
+    spans: list[tuple[str, Span]] = []
     if (target := facts.views.get(asked.target.workload)) is not None and target.replicas:
-        span = restart_span(target, facts.pods_of(target.workload, ignored=asked.ignored_pods))
-        yield from _outlasts("restart-timeout", f"{reference(target.workload)} may take {{}} to restart", span, limit)
+        span = restart_span(target, _pods(facts, asked, target.workload))
+        spans.append((f"{reference(target.workload)} may take {{}} to restart", span))
         yield from _progress_deadline(target)
     for view in _workers(facts, asked):
-        span = return_span(view, view.replicas)
         text = f"{reference(view.workload)} may take {{}} until it is ready again"
-        yield from _outlasts("restart-timeout", text, span, limit)
+        spans.append((text, return_span(view, view.replicas)))
+    yield from _outlasting("restart-timeout", spans, asked.limits.restart)
 
 
-def _outlasts(name: str, text: str, span: Span, limit: timedelta) -> Iterator[Check]:
-    if span.length > limit:
-        said = f"{text.format(exact(span.length))} ({span}), and times out after {exact(limit)}"
-        yield _refused(name, said, f"--{name} {int(span.length.total_seconds())}s")
+def _outlasting(name: str, spans: Collection[tuple[str, Span]], limit: timedelta) -> Iterator[Check]:
+    """Refuse what may take longer than a limit; the limit that is advised is enough for all of it."""
+    enough = max((ceil(span.length.total_seconds()) for _, span in spans), default=0)
+    for text, span in spans:
+        if span.length > limit:
+            said = f"{text.format(exact(span.length))} ({span}), and times out after {exact(limit)}"
+            yield _refused(name, said, f"--{name} {enough}s", f"--{name}={enough}s")
 
 
 def _progress_deadline(view: WorkloadView) -> Iterator[Check]:
@@ -595,7 +607,7 @@ def _scaled_object(autoscaler: Autoscaler, asked: Asked, *, replicas: int, is_ta
         remedy = f"take every pause off ScaledObject {autoscaler.name}, and see that its condition Paused turns False"
         return _refused("autoscaler", text, remedy)
     then = "to 0 once its workers are drained" if is_target else "and would scale it up"
-    return _refused("autoscaler", f"{autoscaler.description}, {then}", "--pause-controllers")
+    return _refused("autoscaler", f"{autoscaler.description}, {then}", PAUSE, PAUSE)
 
 
 def alerts(facts: Facts, asked: Asked) -> Iterator[Check]:
@@ -665,6 +677,10 @@ def _is_at_0(facts: Facts, asked: Asked) -> bool:
     """Tell whether the target wants no pods: then nothing is loaded, and nothing can be restarted."""
     view = facts.views.get(asked.target.workload)
     return view is not None and view.replicas < 1
+
+
+def _pods(facts: Facts, asked: Asked, workload: Workload) -> tuple[PodState, ...]:
+    return tuple(facts.pods_of(workload, ignored=asked.ignored_pods))
 
 
 def _views(facts: Facts, asked: Asked) -> list[WorkloadView]:

@@ -25,7 +25,7 @@ from exporter.run_record import (
     record_name,
     text_of,
 )
-from runbook.outcomes import Outcome
+from runbook.outcomes import EXIT_CODES, Outcome
 
 KEPT = 10
 """Finished runs that stay in the record."""
@@ -170,6 +170,11 @@ class Past:
     operator: Operator
     seconds: tuple[tuple[str, float], ...] = ()
     detail: str = ""
+
+    @property
+    def exit_code(self) -> int:
+        """What the process that finished it ended with."""
+        return EXIT_CODES[self.outcome]
 
 
 @dataclass(frozen=True, slots=True)

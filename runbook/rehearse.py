@@ -14,6 +14,7 @@ import sys
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 from typing import Any, Self
@@ -29,9 +30,11 @@ from rehearsal.drills.stage import SPEED, Stage, staged
 from runbook.outcomes import EXIT_CODES, Outcome
 from runbook.record import from_config_map
 from runbook.reporters import rehearsal_text as texts
+from runbook.reporters.answer_lines import RehearsalFault, RehearsalFaults, RehearsalStep
 from runbook.reporters.choice import Output
 from runbook.reporters.consoles import console, form, is_terminal, show
 from runbook.reporters.history_text import history_parts
+from runbook.reporters.json_forms import line
 from runbook.reporters.layout import Part
 from runbook.reporters.rehearsal_text import Said
 
@@ -109,25 +112,20 @@ def rehearse(
 
 def _list(out: Console, output: Output) -> None:
     if output is Output.JSON:
-        click.echo(json.dumps({"faults": [document(drill) for drill in DRILLS]}))
+        faults = RehearsalFaults(tuple(map(_fault, DRILLS)))
+        click.echo(json.dumps(line(faults, datetime.now(UTC))))
     else:
         show(out, texts.list_parts([(drill.name, drill.teaches) for drill in DRILLS], form(out)))
 
 
-def document(drill: Drill) -> dict[str, Any]:
-    """Return a drill as `--list --output json` writes it."""
-    return {
-        "name": drill.name,
-        "teaches": drill.teaches,
-        "happens": drill.happens,
-        "steps": [_step(act) for act in drill.acts],
-        "look_at": list(drill.look_at),
-    }
+def _fault(drill: Drill) -> RehearsalFault:
+    return RehearsalFault(drill.name, drill.teaches, drill.happens, tuple(map(_step, drill.acts)), drill.look_at)
 
 
-def _step(act: Act) -> dict[str, Any]:
-    typed = {"exit_code": act.exit_code, "if_open": act.if_open} if isinstance(act, Typed) else {}
-    return {"type": "runbook" if typed else "elsewhere", "words": act.words, "why": act.why, **typed}
+def _step(act: Act) -> RehearsalStep:
+    if isinstance(act, Typed):
+        return RehearsalStep("runbook", act.words, act.why, act.exit_code, act.if_open)
+    return RehearsalStep("elsewhere", act.words, act.why, None, None)
 
 
 def _rehearse(drill: Drill, out: Console, *, seed: int, speed: int, interactive: bool, no_color: bool) -> int:

@@ -17,6 +17,7 @@ from enum import Enum, auto
 
 from exporter.model import Workload
 from runbook.contest import Contest, contest, recreated
+from runbook.kubectl import Words
 from runbook.ownership import Controllers, owned_pods, pods_of
 from runbook.workloads import Condition, PodState, ReplicaSetView, WorkloadView
 
@@ -46,12 +47,16 @@ class RolledOut:
 
 @dataclass(frozen=True, slots=True)
 class RollingOut:
-    """Not yet, and why. `stalled` is what its controller says when it has given up waiting, else None."""
+    """Not yet, and why. `stalled` is what its controller says when it has given up waiting, else None.
+
+    `shows` is the kubectl command that shows more of that.
+    """
 
     workload: Workload
     why: str
     stalled: str | None
     pods: tuple[PodState, ...]
+    shows: Words = ()
 
 
 def rollout_progress(

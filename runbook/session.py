@@ -22,9 +22,9 @@ from exporter.errors import ClusterConfigError
 from exporter.model import Target
 from exporter.probe import probe
 from runbook.facts import Gatherer
+from runbook.kubectl import Words, line
 from runbook.look import Looker
 from runbook.options import Options, UsageError
-from runbook.outcomes import Outcome
 from runbook.reach import Reach, chosen, connect_by
 from runbook.reporters.answer import Commands
 from runbook.retrying import IN_RUN, RetryingClient
@@ -149,21 +149,15 @@ class Session:
         words = [name, *self.source.options, *led, *more]
         return f"{self.program} {shlex.join(words)}"
 
+    def kubectl(self, words: Words) -> str:
+        """Return a kubectl command for the cluster that the options led to."""
+        ways = {"--kubeconfig": self.options.kubeconfig, "--context": self.options.context}
+        return line((*words, *(word for way, value in ways.items() if value for word in (way, value))))
+
     def commands(self, target: Target) -> Commands:
         """Return what can be typed next."""
         restart, resume, abort = (self.command(verb, target) for verb in ("restart", "resume", "abort"))
         return Commands(restart, resume, abort)
-
-    def next_commands(self, outcome: Outcome, target: Target, *, is_open: bool) -> tuple[str, ...]:
-        """Return the exact commands to go on with after an ending."""
-        if outcome in (Outcome.DONE, Outcome.DRY_RUN, Outcome.NOTHING_TO_DO, Outcome.ABORTED):
-            return ()
-        restart, resume, abort = (self.command(verb, target) for verb in ("restart", "resume", "abort"))
-        if is_open:
-            return (resume, abort)
-        if outcome is Outcome.LOCKED:
-            return (self.command("check", target), f"{resume} --take-over")
-        return (self.command("check", target), restart)
 
 
 def connect(options: Options, time: Time) -> Connection:

@@ -117,13 +117,21 @@ class TargetSight:
         return min(ends if self.deadline is None else [*ends, self.deadline])
 
     @property
+    def unverified(self) -> tuple[PodSight, ...]:
+        """The pods because of which it is not verified."""
+        missing = tuple(pod for pod in self.pods if not pod.current and pod.verdict is not Verdict.UNPROBED)
+        return missing or tuple(pod for pod in self.pods if pod.verdict is Verdict.UNPROBED)
+
+    @property
     def why(self) -> str:
         """What is missing until it is verified; empty if nothing is."""
+        return self.why_on({})
+
+    def why_on(self, nodes: Mapping[str, str]) -> str:
+        """Say what is missing, as `why`, and on which node each pod is, as far as that is known."""
         if not self.pods:
             return "no running pod was seen"
-        missing = [pod for pod in self.pods if not pod.current and pod.verdict is not Verdict.UNPROBED]
-        missing = missing or [pod for pod in self.pods if pod.verdict is Verdict.UNPROBED]
-        return "; ".join(_lack(pod) for pod in missing)
+        return "; ".join(_lack(pod, nodes.get(pod.name)) for pod in self.unverified)
 
     @property
     def needs_restart(self) -> bool | None:
@@ -198,11 +206,12 @@ def _pod(pod: PodAssessment) -> PodSight:
     )
 
 
-def _lack(pod: PodSight) -> str:
+def _lack(pod: PodSight, node: str | None) -> str:
     """Say what is missing until a pod is known to present the issued certificate."""
+    name = f"{pod.name} on node {node}" if node else pod.name
     if pod.verdict is Verdict.CURRENT and pod.reason is not Reason.DIFFERS_FROM_REQUEST:
-        return f"{pod.name}: the issued certificate was seen in {pod.streak} of {CONFIRMATIONS} connections"
-    return f"{pod.name}: {pod.verdict} ({pod.reason})"
+        return f"{name}: the issued certificate was seen in {pod.streak} of {CONFIRMATIONS} connections"
+    return f"{name}: {pod.verdict} ({pod.reason})"
 
 
 def _presents(pod: PodSight) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 from exporter.model import Workload
 from runbook import quotas
 from runbook.containers import ContainerEnd, container_ends
-from runbook.obstacles import PodObstacle, pod_obstacle
+from runbook.obstacles import Obstacle, pod_obstacle
 from runbook.selectors import LabelSelector, label_selector
 from runbook.volumes import Volumes, volumes
 
@@ -211,7 +211,7 @@ class PodState:
     restart_id: str | None
     ends: tuple[ContainerEnd, ...]
     waiting_reason: str
-    obstacle: PodObstacle | None = None
+    obstacle: Obstacle | None = None
 
     @property
     def terminal(self) -> bool:

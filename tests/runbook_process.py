@@ -8,7 +8,6 @@
 is killed.
 """
 
-import json
 import os
 import signal
 import subprocess
@@ -21,6 +20,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from tests import output_lines
 from tests.bench import waiting
 from tests.bench.cluster import Cluster
 
@@ -44,12 +44,17 @@ class Ran:
     @property
     def events(self) -> list[Event]:
         """What it told, if it was to tell it as JSON."""
-        return _events(self.stdout)
+        return output_lines.read(self.stdout)
 
     @property
     def ended(self) -> Event:
         """How it says that it ended."""
         return of(self.events, "ended")[-1]
+
+    @property
+    def goes_on(self) -> list[str]:
+        """The commands of the runbook that it prints to go on with; those of kubectl only look."""
+        return [command.split()[1] for command in self.ended["next_commands"] if not command.startswith("kubectl ")]
 
     def __str__(self) -> str:
         """All of it, for a failed assertion."""
@@ -68,7 +73,7 @@ class RunbookProcess:
     @property
     def events(self) -> list[Event]:
         """What it has told so far."""
-        return _events(self.stdout_file.read_text())
+        return output_lines.read(self.stdout_file.read_text())
 
     @property
     def output(self) -> str:
@@ -189,11 +194,6 @@ def of(events: list[Event], event: str, **fields: Any) -> list[Event]:
 def instant(event: Event) -> datetime:
     """When it was told."""
     return datetime.fromisoformat(event["at"])
-
-
-def _events(text: str) -> list[Event]:
-    # The last line may be in the midst of being written.
-    return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
 
 
 def _state(pid: int) -> str:

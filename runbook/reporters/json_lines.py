@@ -1,13 +1,13 @@
 """`--output json`: every event as one line on stdout. Touches stdout."""
 
 import json
-from typing import Any, TextIO
+from typing import TextIO
 
 from exporter.clock import Clock
 from runbook.events import Event
 from runbook.plan import Plan
 from runbook.reporters.consoles import Forgiving
-from runbook.reporters.json_forms import event_document, plan_document
+from runbook.reporters.json_forms import line
 
 
 class JsonReporter:
@@ -19,11 +19,11 @@ class JsonReporter:
 
     def plan(self, plan: Plan) -> None:
         """Write the plan."""
-        self._write(plan_document(plan, self._clock.now()))
+        self._write(plan)
 
     def tell(self, event: Event) -> None:
         """Write an event."""
-        self._write(event_document(event, self._clock.now()))
+        self._write(event)
 
     def pause(self) -> None:
         """Nothing is written of itself."""
@@ -34,6 +34,6 @@ class JsonReporter:
     def close(self) -> None:
         """Nothing is held: every line was flushed."""
 
-    def _write(self, document: dict[str, Any]) -> None:
-        self._stream.write(json.dumps(document) + "\n")
+    def _write(self, document: Plan | Event) -> None:
+        self._stream.write(json.dumps(line(document, self._clock.now())) + "\n")
         self._stream.flush()

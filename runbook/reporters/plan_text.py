@@ -109,9 +109,9 @@ def _limits(limits: tuple[tuple[str, timedelta], ...]) -> Iterable[tuple[str, Ce
 
 
 def _end(plan: Plan, form: Form) -> Iterable[Part]:
-    if plan.refused:
-        stand = "stands" if len(plan.refused) == 1 else "stand"
-        text = f"{counted(len(plan.refused), 'precondition')} {stand} in the way: nothing will be changed"
+    if plan.refusals:
+        stand = "stands" if len(plan.refusals) == 1 else "stand"
+        text = f"{counted(len(plan.refusals), 'precondition')} {stand} in the way: nothing will be changed"
         yield Text()
         yield item(form.signs.bad, Text(text, style="bad"), "bad", indent=0)
     elif plan.nothing_to_do:

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from rich.text import Text
 
 from runbook.events import Ended
-from runbook.outcomes import EXIT_CODES, MEANINGS, Outcome
+from runbook.outcomes import MEANINGS, Outcome
 from runbook.reporters.layout import Cell, Command, Form, Part, Signs, cell, item, pairs, section
 from runbook.reporters.wording import BRIEF, STEPS, length, sentence, visible
 
@@ -43,7 +43,7 @@ def _outcome(ended: Ended, form: Form) -> Part:
     style = outcome_style(ended.outcome)
     said = ended.message if ended.outcome is Outcome.DRY_RUN else sentence(MEANINGS[ended.outcome])
     words = Text(visible(said), style=style)
-    if code := EXIT_CODES[ended.outcome]:
+    if code := ended.exit_code:
         words.append(f" (exit code {code})", "faint")
     return item(outcome_sign(ended.outcome, form.signs), words, style, indent=0)
 

@@ -37,6 +37,7 @@ from rehearsal.objects import Document, labels_of, name_of
 from runbook import cli
 from runbook.borrowed_time import BorrowedTime
 from runbook.session import Time
+from tests import output_lines
 
 NAMESPACE = "shop"
 CONFIGURATION = """
@@ -121,7 +122,7 @@ class Ran:
     @property
     def events(self) -> list[dict[str, Any]]:
         """What `--output json` writes."""
-        return [json.loads(line) for line in self.stdout.splitlines()]
+        return output_lines.read(self.stdout)
 
     def written(self, resource: str) -> list[Write]:
         """Those of the writes that are to a resource."""

@@ -1,6 +1,5 @@
 """The on-call path: a laptop with a kubeconfig and nothing else."""
 
-import json
 import shlex
 
 from tests.field import runbook
@@ -38,7 +37,7 @@ def test_a_printed_command_has_the_namespace_that_a_target_of_a_file_was_given()
         ran = shop.run("restart-svc -n shop --dry-run --force", configuration=UNPLACED)
         assert ran.code == 0, ran
         (command,) = (each for each in map(str.strip, ran.stdout.splitlines()) if each.startswith("runbook restart"))
-        assert command.endswith("--namespace shop"), command
+        assert command.endswith(" --namespace shop --force"), command
 
 
 def test_the_printed_command_of_such_a_run_goes_on_with_it() -> None:
@@ -51,4 +50,4 @@ def test_the_printed_command_of_such_a_run_goes_on_with_it() -> None:
         again = shop.run(shlex.join([*words[1:], "--yes", "--force"]), configuration=EMPTY)
         assert again.code == 0, again
         checked = shop.run(f"check {WORKLOAD} -o json", configuration=EMPTY)
-        assert json.loads(checked.stdout)["targets"][0]["name"] == "deployment-svc"
+        assert checked.events[0]["targets"][0]["name"] == "deployment-svc"

@@ -74,7 +74,7 @@ def test_a_crash_loop_names_the_container_and_where_its_log_is() -> None:
         assert ran.code == 6, ran
         (pod,) = (pod["metadata"]["name"] for pod in shop.pods("svc") if not is_true(pod, "Ready"))
         assert f"pod {pod}: container svc ends again and again: exit code 1 (Error)" in ran.text
-        assert f"kubectl logs --previous -n shop {pod} -c svc" in ran.text
+        assert f"kubectl logs {pod} -n shop --previous -c svc" in ran.text
 
 
 @case(

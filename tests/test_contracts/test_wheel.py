@@ -28,7 +28,7 @@ def test_the_wheel_holds_the_three_packages_and_nothing_else(wheel: Path) -> Non
     assert {name.partition("/")[0] for name in names if ".dist-info/" not in name} == {
         *("exporter", "runbook", "rehearsal")
     }
-    assert {"exporter/py.typed", "runbook/py.typed", "rehearsal/py.typed"} <= set(names)
+    assert {"exporter/py.typed", "runbook/py.typed", "runbook/output.schema.json", "rehearsal/py.typed"} <= set(names)
     on_disk = {str(file.relative_to(ROOT)) for file in ROOT.glob("exporter/**/*.py")}
     on_disk |= {
         str(file.relative_to(ROOT))

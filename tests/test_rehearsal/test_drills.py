@@ -1,6 +1,5 @@
 """`runbook rehearse` as a person or a script runs it: every fault ends as its text says."""
 
-import json
 import os
 import re
 import shlex
@@ -18,6 +17,7 @@ import pytest
 from rehearsal.drills.catalogue import BY_NAME, DRILLS
 from rehearsal.drills.deeds import FREEZE_SAYS
 from rehearsal.drills.drill import Drill, Typed
+from tests import output_lines
 from tests.bench import waiting
 from tests.pseudo_terminal import PseudoTerminal
 
@@ -120,9 +120,10 @@ def test_the_list_names_each_fault_and_what_it_teaches(tmp_path: Path) -> None:
 
 
 def test_the_list_for_programs_has_each_step_with_its_exit_code(tmp_path: Path) -> None:
-    faults = {each["name"]: each for each in json.loads(rehearse(tmp_path, "--list", "-o", "json").text)["faults"]}
+    (told,) = output_lines.read(rehearse(tmp_path, "--list", "-o", "json").text)
+    faults = {each["name"]: each for each in told["faults"]}
     assert list(faults) == list(BY_NAME)
-    assert [step.get("exit_code") for step in faults["crash-loop"]["steps"]] == [6, None, 0]
+    assert [step["exit_code"] for step in faults["crash-loop"]["steps"]] == [6, None, 0]
 
 
 def test_shells_are_given_the_names_of_the_faults(tmp_path: Path) -> None:

@@ -1,6 +1,5 @@
 """The command line: bad usage is exit code 2 and one clear message, options stand where kubectl has them."""
 
-import json
 import os
 import subprocess
 import sys
@@ -14,6 +13,7 @@ from runbook import cli
 from runbook.outcomes import CODES, EXIT_CODES
 from runbook.preconditions import OVERRIDES
 from runbook.verbs import VERBS
+from tests import output_lines
 from tests.field.record import case
 from tests.scripted_api import answer, refusal, scripted_api
 
@@ -229,8 +229,8 @@ def test_json_goes_to_stdout_and_nothing_else_does(tmp_path: Path) -> None:
     with scripted_api(answer(b'{"metadata": {"resourceVersion": "1"}}')) as api:
         result = run("history", "-o", "json", "--kubeconfig", api.kubeconfig(tmp_path))
     assert result.exit_code == 0
-    json.loads(result.stdout)
-    assert result.stderr == ""
+    (told,) = output_lines.read(result.stdout)
+    assert (told["event"], result.stderr) == ("history", "")
 
 
 # --- help, completion, plugin -----------------------------------------------------------------------------------------
@@ -279,7 +279,7 @@ def test_every_override_has_its_flag_and_its_help() -> None:
 def test_the_page_of_an_alert_is_printed_without_a_cluster_or_a_configuration() -> None:
     result = run("page", "CertlagExporterDown", environment={"CERTLAG_CONFIG": "/nowhere.yaml"})
     assert (result.exit_code, result.stdout.splitlines()[0]) == (0, "# CertlagExporterDown")
-    told = json.loads(run("page", "CertlagExporterDown", "-o", "json").stdout)
+    (told,) = output_lines.read(run("page", "CertlagExporterDown", "-o", "json").stdout)
     assert (told["event"], told["text"]) == ("page", result.stdout)
     wrong = run("page", "CertlagExporterDwn")
     assert (wrong.exit_code, "did you mean CertlagExporterDown?" in wrong.stderr) == (2, True)

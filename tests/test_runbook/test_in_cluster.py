@@ -17,6 +17,7 @@ from runbook.outcomes import EXIT_CODES, Outcome
 from runbook.record import Operator, Record, Run, WorkerRecord, config_map
 from runbook.session import Time
 from runbook.wakeup import Changes
+from tests import output_lines
 from tests.scripted_api import Answer, answer, page, refusal, scripted_api
 
 BEGUN = datetime(2026, 1, 1, tzinfo=UTC)
@@ -79,7 +80,7 @@ def test_what_does_not_change_is_told_once(tmp_path: Path) -> None:
     is_open, ended = holding(Record(draining)), holding(closed(Outcome.DONE, draining))
     looks = (NO_PODS, is_open) * 3
     result = attached(tmp_path, is_open, *looks, NO_PODS, ended, output="json")
-    told = [json.loads(line)["event"] for line in result.stdout.splitlines()]
+    told = [line["event"] for line in output_lines.read(result.stdout)]
     assert told == ["remark", "progress", "ended"]
 
 

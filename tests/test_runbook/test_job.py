@@ -1,6 +1,7 @@
 """A Job is the CronJob's template with what was asked for, and what is seen of it says how it ended."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any, NoReturn
@@ -158,32 +159,43 @@ def test_a_last_line_that_is_none_of_ours_says_nothing(message: str) -> None:
 IDLE = JobView("run", over=False, uid="job-uid")
 
 
-def test_why_no_pod_of_a_job_runs_is_read_from_the_pod_itself() -> None:
-    pulling = {
-        "phase": "Pending",
-        "containerStatuses": [{"name": "main", "state": {"waiting": {"reason": "ErrImagePull"}}}],
-    }
-    assert (
-        why_idle(IDLE, [{"metadata": {"name": "pod"}, "status": pulling}], [])
-        == "pod pod: container main: ErrImagePull"
-    )
-    unplaced = {"conditions": [{"type": "PodScheduled", "status": "False", "message": "0/3 nodes"}], "phase": "Pending"}
-    assert (
-        why_idle(IDLE, [{"metadata": {"name": "pod"}, "status": unplaced}], []) == "pod pod cannot be placed: 0/3 nodes"
-    )
+def idle(job: JobView, *pods: Document, events: Sequence[WarningEvent] = ()) -> tuple[str, str] | None:
+    """Why no pod of a Job runs, and what shows more of it."""
+    found = why_idle(job, pods, events, namespace="ns")
+    return None if found is None else (found.text, " ".join(found.shows))
+
+
+@pytest.mark.parametrize(
+    ("status", "text"),
+    [
+        (
+            {"containerStatuses": [{"name": "main", "state": {"waiting": {"reason": "ErrImagePull"}}}]},
+            "pod one: container main: ErrImagePull",
+        ),
+        (
+            {"conditions": [{"type": "PodScheduled", "status": "False", "message": "0/3 nodes"}]},
+            "pod one cannot be placed: 0/3 nodes",
+        ),
+    ],
+)
+def test_why_no_pod_of_a_job_runs_is_read_from_the_pod_itself(status: dict[str, Any], text: str) -> None:
+    pod = {"metadata": {"name": "one", "namespace": "ns"}, "status": {"phase": "Pending", **status}}
+    assert idle(IDLE, pod) == (text, "describe pod one -n ns")
 
 
 def test_why_a_job_has_no_pod_is_read_from_its_events_or_that_it_is_suspended() -> None:
     refused = WarningEvent("job-uid", "FailedCreate", "Error creating: exceeded quota", "2026-01-01T00:00:00Z")
-    assert why_idle(IDLE, [], [refused]) == "no pod is made: Error creating: exceeded quota"
-    assert why_idle(IDLE, [], []) == "Job run has no pod yet"
-    assert "is suspended" in str(why_idle(replace(IDLE, suspended=True), [], []))
+    events = "get events -n ns --field-selector=reason=FailedCreate"
+    assert idle(IDLE, events=[refused]) == ("no pod is made: Error creating: exceeded quota", events)
+    assert idle(IDLE) == ("Job run has no pod yet", "describe job run -n ns")
+    (text, shows) = idle(replace(IDLE, suspended=True)) or ("", "")
+    assert ("is suspended" in text, shows) == (True, "describe job run -n ns")
 
 
 def test_a_job_whose_pod_runs_or_that_is_over_is_not_idle() -> None:
     running = {"metadata": {"name": "pod"}, "status": {"phase": "Running"}}
-    assert why_idle(IDLE, [running], []) is None
-    assert why_idle(replace(IDLE, over=True), [], []) is None
+    assert idle(IDLE, running) is None
+    assert idle(replace(IDLE, over=True)) is None
 
 
 @pytest.mark.parametrize("job", ["certlag-run-x-f00d", "n" * 63])

@@ -5,12 +5,12 @@ from typing import Any
 import pytest
 import yaml
 
-from runbook.obstacles import PodObstacle, WarningEvent, obstacle, pod_obstacle, warning_event
+from runbook.obstacles import Obstacle, WarningEvent, obstacle, pod_obstacle, warning_event
 
 QUOTA = 'pods "svc-1" is forbidden: exceeded quota: small, requested: pods=1, used: pods=3, limited: pods=3'
 
 
-def of(status: dict[str, Any], **metadata: Any) -> PodObstacle | None:
+def of(status: dict[str, Any], **metadata: Any) -> Obstacle | None:
     return pod_obstacle(
         {"metadata": {"name": "svc-1", "namespace": "shop", "uid": "pod", **metadata}, "status": status}
     )
@@ -26,22 +26,27 @@ CASES = yaml.safe_load(r"""
 unschedulable:
   status: {conditions: [{type: PodScheduled, status: 'False', reason: Unschedulable, message: 0/3 nodes are available}]}
   says: "pod svc-1 cannot be placed: 0/3 nodes are available"
+  shows: describe pod svc-1 -n shop
 held back by a scheduling gate:
   status: {conditions: [{type: PodScheduled, status: 'False', reason: SchedulingGated}]}
   says: "pod svc-1 cannot be placed: SchedulingGated"
+  shows: describe pod svc-1 -n shop
 image:
   container: {state: {waiting: {reason: ImagePullBackOff, message: not found}}}
   says: "pod svc-1: container main: ImagePullBackOff: not found"
+  shows: describe pod svc-1 -n shop
 configuration:
   container: {state: {waiting: {reason: CreateContainerConfigError, message: secret "x" not found}}}
   says: 'pod svc-1: container main: CreateContainerConfigError: secret "x" not found'
+  shows: describe pod svc-1 -n shop
 crash loop:
   container:
     state: {waiting: {reason: CrashLoopBackOff, message: back-off 40s restarting failed container}}
     lastState: {terminated: {exitCode: 137, reason: OOMKilled}}
   says: >-
     pod svc-1: container main ends again and again: exit code 137 (OOMKilled);
-    see kubectl logs --previous -n shop svc-1 -c main
+    see kubectl logs svc-1 -n shop --previous -c main
+  shows: logs svc-1 -n shop --previous -c main
 between two crashes:
   container:
     restartCount: 1
@@ -49,18 +54,20 @@ between two crashes:
     lastState: {terminated: {exitCode: 1, reason: Error, message: "no such file\nfatal: bad flag\n"}}
   says: >-
     pod svc-1: container main was restarted after exit code 1 (Error): fatal: bad flag;
-    see kubectl logs --previous -n shop svc-1 -c main
+    see kubectl logs svc-1 -n shop --previous -c main
+  shows: logs svc-1 -n shop --previous -c main
 init container:
   status:
     conditions: [{type: PodScheduled, status: 'True'}]
     initContainerStatuses: [{name: migrate, state: {terminated: {exitCode: 3, reason: Error}}}]
-  says: "pod svc-1: container migrate has ended: exit code 3 (Error); see kubectl logs -n shop svc-1 -c migrate"
+  says: "pod svc-1: container migrate has ended: exit code 3 (Error); see kubectl logs svc-1 -n shop -c migrate"
+  shows: logs svc-1 -n shop -c migrate
 """)
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_a_pods_status_says_what_keeps_it_from_being_ready(case: dict[str, Any]) -> None:
-    assert of(case.get("status") or placed(**case["container"])) == PodObstacle(case["says"])
+    assert of(case.get("status") or placed(**case["container"])) == Obstacle(case["says"], tuple(case["shows"].split()))
 
 
 @pytest.mark.parametrize(
@@ -88,11 +95,13 @@ def test_a_pod_that_is_ready_or_ends_has_none() -> None:
 
 CREATION = WarningEvent("set", "FailedCreate", f"Error creating: {QUOTA}", "2026-06-01T12:00:00Z")
 MOUNT = WarningEvent("pod", "FailedMount", 'secret "tls" not found', "2026-06-01T12:00:00Z")
-STUCK = PodObstacle("pod svc-1 is Pending and not Ready", definite=False)
+STUCK = Obstacle("pod svc-1 is Pending and not Ready", ("describe", "pod", "svc-1"), definite=False)
 
 
-def explained(*pods: PodObstacle, messages: tuple[str, ...] = (), events: Any = (), missing: bool = True) -> str | None:
-    return obstacle({"set"}, messages, [("pod", each) for each in pods], events, pods_missing=missing)
+def explained(*pods: Obstacle, messages: tuple[str, ...] = (), events: Any = (), missing: bool = True) -> str | None:
+    known = [("pod", each) for each in pods]
+    found = obstacle({"set"}, messages, known, events, namespace="shop", pods_missing=missing)
+    return None if found is None else found.text
 
 
 def test_a_condition_says_why_no_pod_is_made() -> None:
@@ -118,8 +127,17 @@ def test_a_pod_that_waits_for_its_volume_is_explained_by_its_events() -> None:
 
 
 def test_what_a_pod_says_itself_counts_more_than_an_event() -> None:
-    crash = PodObstacle("pod svc-1: crash")
+    crash = Obstacle("pod svc-1: crash")
     assert explained(STUCK, crash, events=(MOUNT,)) == crash.text
+
+
+def test_what_is_in_the_way_is_shown_by_a_command() -> None:
+    missing = obstacle({"set"}, (QUOTA,), (), namespace="shop", pods_missing=True)
+    mounting = obstacle({"set"}, (), [("pod", STUCK)], (MOUNT,), namespace="shop", pods_missing=False)
+    assert missing is not None
+    assert missing.shows == ("get", "events", "-n", "shop", "--field-selector=reason=FailedCreate")
+    assert mounting is not None
+    assert mounting.shows == STUCK.shows
 
 
 def test_without_any_reason_nothing_is_said() -> None:

@@ -141,8 +141,8 @@ def test_it_says_what_happens_on_each_failure_with_its_exit_code() -> None:
 
 def test_only_refusals_stand_in_the_way() -> None:
     warned = replace(REFUSAL, result=CheckResult.WARNED)
-    assert plan(REFUSAL, warned).refused == (REFUSAL,)
-    assert plan(warned).refused == ()
+    assert plan(REFUSAL, warned).refusals == (REFUSAL,)
+    assert plan(warned).refusals == ()
 
 
 def test_nothing_to_do_is_what_the_certificate_says() -> None:

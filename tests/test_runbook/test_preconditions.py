@@ -4,12 +4,14 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
+import click
 import pytest
 from click.testing import CliRunner
 
 from exporter.cluster.credential import Credential, CredentialKind
 from exporter.model import Certificate, ProbeFailure, Workload
 from exporter.run_record import RecordError, Step
+from runbook import cli
 from runbook.cli import main
 from runbook.controllers import Autoscaler
 from runbook.facts import Facts
@@ -22,7 +24,7 @@ from runbook.rights import Right
 from runbook.volumes import Claim
 from runbook.workloads import pod_state, workload_view
 from tests.builders import DEPLOYMENT, NAMESPACE, a_certificate, a_leaf, a_target
-from tests.run_facts import NOW, TARGET, a_sight, asked, facts
+from tests.run_facts import LIMITS, NOW, TARGET, a_sight, asked, facts
 from tests.workload_documents import WORKER, Document, a_daemon_set, a_deployment, a_pod, a_stateful_set
 
 HOUR = timedelta(hours=1)
@@ -189,6 +191,42 @@ def test_it_is_overridden_by_its_own_flag_only(case: Case) -> None:
 
 def test_every_override_overrides_something() -> None:
     assert {case.name for case in REFUSED} >= set(OVERRIDES)
+
+
+WITHOUT_OVERRIDE = {"admission", "alerts", "record", "replicas", "rights", "rollout", "workloads"}
+"""Refusals that no option of the same command gets past; of `certificate` only some have one."""
+
+
+@pytest.mark.parametrize("case", REFUSED, ids=str)
+def test_the_options_that_a_refusal_names_are_options_of_the_command_and_get_past_it(case: Case) -> None:
+    refused = [each for each in checks(given(case), **case.asked) if each.result is CheckResult.REFUSED]
+    (found, *_) = (each for each in refused if each.name == case.name and case.text in each.text)
+    if case.name in OVERRIDES:
+        assert found.override, found
+    if not found.override:
+        assert case.name in {"certificate", *WITHOUT_OVERRIDE} - set(OVERRIDES), found
+        return
+    assert all(word.partition("=")[0] in found.remedy for word in found.override)
+    said = _parsed(found.override)
+    again = checks(given(case), **{**case.asked, **said})
+    assert [each for each in again if each.text == found.text and each.result is CheckResult.REFUSED] == []
+
+
+def _parsed(words: tuple[str, ...]) -> dict[str, Any]:
+    """What `restart` reads of them, as far as preconditions depend on it."""
+    command = cli.main.get_command(click.Context(cli.main), "restart")
+    assert command is not None
+    read = {name: value for name, value in command.make_context("restart", ["x", *words]).params.items() if value}
+    lengths = {"drain": "drain_timeout", "restart": "restart_timeout"}
+    limits = {part: read[name] for part, name in lengths.items() if name in read}
+    return {
+        "accepted": frozenset(name[7:].replace("_", "-") for name in read if name.startswith("accept_")),
+        "force": "force" in read,
+        "verify": "--no-verify" not in words,
+        "pause": "pause" in read,
+        "ignored_pods": frozenset(read.get("ignored_pods", ())),
+        **({"limits": replace(LIMITS, **limits)} if limits else {}),
+    }
 
 
 def test_a_refusal_names_the_flag_that_accepts_it() -> None:

@@ -1,21 +1,22 @@
 """A run without a terminal, quiet, or for programs: what is written, when, and what happens when nobody reads it."""
 
 import io
-import json
 import subprocess
 import sys
 from datetime import timedelta
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
-from runbook.events import Level, PhaseBegun, Remark, Written
+from runbook.events import Event, Level, PhaseBegun, Remark, Written
 from runbook.outcomes import EXIT_CODES, Outcome
 from runbook.reporters.choice import Output, reporter_for
+from runbook.reporters.json_forms import LINES
 from runbook.reporters.json_lines import JsonReporter
 from runbook.reporters.lines import LineReporter, QuietReporter
 from runbook.reporters.live import LiveReporter
 from runbook.reporters.reporter import Reporter
+from tests import output_lines
 from tests.bench.waiting import until
 from tests.fake_clock import FakeClock
 from tests.field.record import case
@@ -167,7 +168,7 @@ def documents(*, outcome: Outcome = Outcome.DONE) -> list[dict[str, Any]]:
     reporter.plan(a_plan())
     play(reporter, clock, 758.3)
     reporter.tell(an_end(outcome))
-    return [json.loads(line) for line in stream.getvalue().splitlines()]
+    return output_lines.read(stream.getvalue())
 
 
 def test_every_event_is_a_line_with_its_name_and_its_time() -> None:
@@ -179,6 +180,10 @@ def test_every_event_is_a_line_with_its_name_and_its_time() -> None:
         "plan", "phase_begun", "step_reached", "written", "progress", "lost_work", "remark", "ended",
     }  # fmt: skip
     assert all(each["at"].endswith("Z") for each in read)
+
+
+def test_no_event_lacks_a_name() -> None:
+    assert set(get_args(Event)) <= LINES.keys()
 
 
 @pytest.mark.parametrize("outcome", Outcome)
@@ -201,7 +206,7 @@ def test_foreign_text_in_json_is_ascii() -> None:
     JsonReporter(stream, FakeClock()).tell(Remark(Level.INFO, HOSTILE))
     assert stream.getvalue().isascii()
     assert stream.getvalue().count("\n") == 1
-    assert json.loads(stream.getvalue())["text"] == HOSTILE
+    assert output_lines.read(stream.getvalue())[0]["text"] == HOSTILE
 
 
 # --- readers that go away ----------------------------------------------------------------------------
@@ -316,7 +321,7 @@ def test_plan_and_result_go_to_stdout_and_progress_to_stderr(output: Output) -> 
     reporter.tell(an_end())
     reporter.close()
     if output is Output.JSON:
-        assert [json.loads(line)["event"] for line in out.getvalue().splitlines()] == ["plan", "written", "ended"]
+        assert [line["event"] for line in output_lines.read(out.getvalue())] == ["plan", "written", "ended"]
         assert err.getvalue() == ""
     else:
         assert "Plan of restart-build-service" in out.getvalue()

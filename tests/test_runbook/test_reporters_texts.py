@@ -14,8 +14,9 @@ from runbook.outcomes import MEANINGS, Outcome
 from runbook.plan import PlannedChange
 from runbook.reporters import wording
 from runbook.reporters.answer import Answer, advise, exit_code
+from runbook.reporters.answer_lines import Checked, History
 from runbook.reporters.check_text import check_parts
-from runbook.reporters.json_forms import check_document, history_document
+from runbook.reporters.json_forms import line
 from runbook.reporters.plan_text import plan_parts
 from runbook.reporters.summary import summary_parts
 from tests import reporter_texts
@@ -171,7 +172,7 @@ def test_check_says_what_to_do_in_words_as_commands_and_by_its_exit_code(
 @pytest.mark.parametrize("kind", answers())
 def test_check_in_json_says_what_is_so_and_what_to_do(kind: str) -> None:
     answer = answers()[kind]
-    document = check_document([answer], BEGUN)
+    document = line(Checked.of([answer]), BEGUN)
     (target,) = document["targets"]
     ((_, use),) = answer.sight.uses
     assert (document["event"], document["exit_code"]) == ("check", exit_code(answer))
@@ -181,7 +182,7 @@ def test_check_in_json_says_what_is_so_and_what_to_do(kind: str) -> None:
 
 
 def test_history_in_json_has_the_open_run_and_the_latest_first() -> None:
-    build_service, vault = history_document(a_history(), BEGUN)["targets"]
+    build_service, vault = line(History.of(a_history()), BEGUN)["targets"]
     assert build_service["open"]["step"] == "restarting"
     assert build_service["open"]["workers"] == {"deployment/worker": 3}
     assert [past["outcome"] for past in build_service["finished"]] == ["done", "drain_timed_out"]

@@ -10,6 +10,7 @@ from click.testing import CliRunner, Result
 
 from exporter.configuration import TargetSection
 from runbook import cli
+from tests import output_lines
 from tests.field.record import case
 from tests.scripted_api import Answer, ScriptedApi, page, refusal, scripted_api
 from tests.scripted_api import answer as answered
@@ -229,9 +230,16 @@ def test_check_names_the_releases_that_have_the_target_and_what_changes_somethin
 )
 def test_refusals_are_json_where_that_was_asked_for(words: str, silent: Laptop) -> None:
     result = silent.run(*words.split(), "-o", "json")
-    told = json.loads(result.stdout)
+    (told,) = output_lines.read(result.stdout)
     assert (told["event"], told["exit_code"], result.exit_code, result.stderr) == ("error", 2, 2, "")
     assert told["message"]
+
+
+@pytest.mark.parametrize("asked", ["-o json", "-ojson", "--output json", "--output=json", "-yo json", "-vyojson"])
+def test_a_wrong_command_line_is_answered_as_json_however_that_is_asked_for(asked: str, silent: Laptop) -> None:
+    result = silent.run("restart-x", "--accept-nothing", *asked.split())
+    (told,) = output_lines.read(result.stdout)
+    assert (told["event"], told["exit_code"], result.exit_code, result.stderr) == ("error", 2, 2, "")
 
 
 def test_requests_are_shown_where_that_was_asked_for(silent: Laptop) -> None:

@@ -103,7 +103,7 @@ def test_r5_a_pod_of_a_dead_node_is_never_counted_as_gone_nor_deleted(ground: Gr
         ran = drained.run("restart", "--no-verify", "--drain-timeout=5s", "--accept-drain-timeout")
         assert ran.code == 5, str(ran)
         assert "2 pods not ended" in ran.ended["message"]
-        assert [command.split()[1] for command in ran.ended["next_commands"]] == ["check-one", "restart-one"]
+        assert ran.goes_on == ["check-one", "restart-one"]
         assert restart_id(drained) is None
         assert {request.method for request in drained.proxy.writes} == {"POST", "PATCH"}, "nothing is deleted"
         assert (drained.replicas(), drained.open_run, drained.marks()) == (RECORDED, None, {})
@@ -160,7 +160,7 @@ def test_r10_a_second_restart_over_an_unfinished_one_is_refused_and_offers_to_re
         ran = drained.run("restart")
         assert_refused(drained, ran, "not finished")
         assert "resume-one" in check(ran, "record")["remedy"]
-        assert [command.split()[1] for command in ran.ended["next_commands"]] == ["resume-one", "abort-one"]
+        assert ran.goes_on == ["resume-one", "abort-one"]
         assert drained.record == before
         assert before["run"]["workers"] == {f"deployment/{WORKER}": RECORDED}
 

@@ -150,7 +150,7 @@ def assert_contested(ran: Ran, told: str) -> None:
     """It says what was done, by whom and when, and how to go on."""
     assert ran.code == CONTESTED, str(ran)
     assert re.search(told, ran.ended["message"]), ran.ended["message"]
-    assert [command.split()[1] for command in ran.ended["next_commands"]] == ["resume-one", "abort-one"]
+    assert ran.goes_on == ["resume-one", "abort-one"]
 
 
 def assert_nothing_made_worse(cell: Cell, drained: DrainedGround) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from exporter.run_record import Step
 from tests.bench import waiting
-from tests.runbook_process import Ran, of
+from tests.runbook_process import of
 from tests.test_stories.drained_ground import (
     TARGET,
     WORKER,
@@ -34,7 +34,7 @@ def test_r25_a_drain_that_takes_too_long_ends_with_5_not_restarted_and_workers_p
         ran = drained.run("restart", "--drain-timeout=2s", "--accept-drain-timeout")
         assert ran.code == 5, str(ran)
         assert "2 pods not ended" in ran.ended["message"]
-        assert commands(ran) == CLOSED
+        assert ran.goes_on == CLOSED
         assert restart_id(drained) is None
         assert (drained.replicas(), drained.open_run, drained.marks()) == (RECORDED, None, {})
         assert drained.record["finished"][-1]["outcome"] == "drain_timed_out"
@@ -54,7 +54,7 @@ def test_r25_a_restart_that_does_not_come_up_ends_with_6_and_leaves_the_workers_
         ran = drained.run("restart", "--restart-timeout=3s")
         assert ran.code == 6, str(ran)
         assert "not rolled out in time" in ran.ended["message"]
-        assert commands(ran) == OPEN
+        assert ran.goes_on == OPEN
         assert ran.ended["replicas"] == [{"workload": f"deployment/{WORKER}", "replicas": RECORDED}]
         assert_left_drained(drained)
 
@@ -91,7 +91,7 @@ def test_the_old_certificate_after_one_more_restart_ends_with_8_and_the_workers_
         ran = drained.run("restart")
         assert ran.code == 8, str(ran)
         assert "after 2 restarts" in ran.ended["message"]
-        assert commands(ran) == CLOSED
+        assert ran.goes_on == CLOSED
         assert len(restarts(drained)) == 2
         assert (drained.replicas(), drained.open_run, drained.marks()) == (RECORDED, None, {})
 
@@ -123,7 +123,7 @@ def test_what_is_presented_and_not_valid_ends_with_6_and_leaves_the_workers_drai
         assert ran.code == 6, str(ran)
         assert "what is presented is not valid" in ran.ended["message"]
         assert "presents_sibling" in ran.ended["message"], "it is a certificate of the same pod"
-        assert commands(ran) == OPEN
+        assert ran.goes_on == OPEN
         assert len(restarts(drained)) == 1, "only the old certificate is a reason for another restart"
         assert_left_drained(drained)
 
@@ -145,7 +145,7 @@ def test_workers_that_do_not_come_back_in_time_end_with_7_and_the_record_is_kept
         ran = drained.run("restart", "--restart-timeout=20s")
         assert ran.code == 7, str(ran)
         assert "0 ready" in ran.ended["message"]
-        assert commands(ran) == OPEN
+        assert ran.goes_on == OPEN
         run = drained.open_run
         assert run is not None
         assert (run["step"], run["ended"]["outcome"]) == ("scaled_up", "restore_incomplete")
@@ -202,7 +202,7 @@ def test_abort_and_resume_without_a_run_are_refused_and_say_what_begins_one(grou
             ran = drained.run(verb)
             assert ran.code == 3, str(ran)
             assert "no run is open" in ran.ended["message"]
-            assert commands(ran) == CLOSED
+            assert ran.goes_on == CLOSED
         assert drained.proxy.writes == []
 
 
@@ -214,11 +214,6 @@ def killed_in(drained: DrainedGround, phase: str) -> None:
     process = drained.runbook.start(*drained.words("restart"))
     process.wait_for("progress", phase=phase)
     process.kill()
-
-
-def commands(ran: Ran) -> list[str]:
-    """The commands that it prints to go on with."""
-    return [command.split()[1] for command in ran.ended["next_commands"]]
 
 
 def assert_left_drained(drained: DrainedGround) -> None:

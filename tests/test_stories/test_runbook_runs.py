@@ -1,6 +1,5 @@
 """Whole runs against the real build service, its workers each in the middle of a build."""
 
-import json
 import resource
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -178,7 +177,7 @@ def builds_cut_off(opschain: Opschain) -> list[str]:
 
 def assert_as_before(opschain: Opschain, runbook: Runbook, workers: int) -> None:
     """Replicas are what they were, all of them Ready, and nothing is left of the run but its history."""
-    (history,) = json.loads(runbook.run("history").stdout)["targets"]
+    (history,) = runbook.run("history").events[0]["targets"]
     assert history["open"] is None
     assert history["finished"][0]["outcome"] == "done"
     for name in (BUILD_SERVICE, WORKER):
