@@ -155,7 +155,7 @@ def answers() -> dict[str, Answer]:
         ("never issued", 3, "why it cannot be told", ()),
         ("left", 1, "go on with it, or undo it", (COMMANDS.resume, COMMANDS.abort)),
         ("open", 1, "wait for it", (COMMANDS.resume,)),
-        ("missing", 3, "does not exist", ()),
+        ("missing", 3, "Create what is missing", ()),
     ],
 )
 def test_check_says_what_to_do_in_words_as_commands_and_by_its_exit_code(
@@ -167,6 +167,9 @@ def test_check_says_what_to_do_in_words_as_commands_and_by_its_exit_code(
     assert exit_code(answer) == code
     text = shown(lambda form: check_parts(answer, form), 60)
     assert all(command in text for command in commands)
+    assert ("Workload deployment/opschain-build-service does not exist in opschain" in " ".join(text.split())) == (
+        kind == "missing"
+    )
 
 
 @pytest.mark.parametrize("kind", answers())
