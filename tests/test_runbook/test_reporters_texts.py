@@ -167,7 +167,7 @@ def test_check_says_what_to_do_in_words_as_commands_and_by_its_exit_code(
     assert exit_code(answer) == code
     text = shown(lambda form: check_parts(answer, form), 60)
     assert all(command in text for command in commands)
-    assert ("Workload deployment/opschain-build-service does not exist in opschain" in " ".join(text.split())) == (
+    assert ("Workload deployment/build-service does not exist in opschain" in " ".join(text.split())) == (
         kind == "missing"
     )
 
