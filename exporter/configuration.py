@@ -81,7 +81,8 @@ def unconfigured(workload: str, workers: tuple[str, ...], port: str | None, name
     Raises:
         ConfigurationError: an option has a wrong form.
     """
-    values: dict[str, Any] = {"name": _made_name(workload), "workload": workload, "workers": workers}
+    workload, *named = map(_in_full, (workload, *workers))
+    values: dict[str, Any] = {"name": _made_name(workload), "workload": workload, "workers": tuple(named)}
     if port is not None:
         values["port"] = int(port) if port.isdecimal() else port
     try:
@@ -94,6 +95,12 @@ def unconfigured(workload: str, workers: tuple[str, ...], port: str | None, name
         raise ConfigurationError(f"{option}: {given!r} is not {_RIGHT_FORMS[_ITEM.get(key, key)]}") from error
     _refuse_repetitions((target,), "--worker")
     return target
+
+
+def _in_full(reference: str) -> str:
+    """Return KIND/NAME with the kind as the API has it, where it is written as kubectl takes it."""
+    kind, slash, name = reference.partition("/")
+    return f"{_KINDS.get(kind.lower(), kind)}{slash}{name}"
 
 
 def _made_name(workload: str) -> str:
@@ -132,6 +139,16 @@ _SUBDOMAIN = rf"{_PART}(\.{_PART})*"  # the API bounds its length, not that of i
 _WORKLOAD = re.compile(rf"(deployment|statefulset|daemonset)/({_SUBDOMAIN})")
 _WORKER = re.compile(rf"(deployment|statefulset)/({_SUBDOMAIN})")
 
+_KINDS = {
+    short: kind
+    for kind, shorts in {
+        "deployment": ("deployment", "deployments", "deploy"),
+        "statefulset": ("statefulset", "statefulsets", "sts"),
+        "daemonset": ("daemonset", "daemonsets", "ds"),
+    }.items()
+    for short in shorts
+}
+"""Kinds of workloads by every name that kubectl has for them."""
 _DURATION = re.compile(r"([0-9]+(\.[0-9]+)?(ms|s|m|h))+")
 
 Label = Annotated[str, Field(pattern=rf"^{DNS_LABEL}$")]
@@ -290,6 +307,11 @@ def _refuse_repetitions(targets: tuple[Target, ...], source: str) -> None:
             raise ConfigurationError(f"{source}: targets: two are named {target.name!r}; each needs its own name")
         seen.add(target.name)
         for worker in target.workers:
+            if worker == target.workload:
+                raise ConfigurationError(
+                    f"{source}: targets: {target.name}: workers: {worker.type}/{worker.name} is the target itself; "
+                    "workers are other workloads, which connect to it"
+                )
             if target.workers.count(worker) > 1:
                 raise ConfigurationError(
                     f"{source}: targets: {target.name}: workers: {worker.type}/{worker.name} stands there "

@@ -147,7 +147,7 @@ def _target_command(verb: str, name: str | None) -> click.Command:
 def _check_names(verb: str, names: tuple[str, ...], chosen: Options) -> None:
     if chosen.workload is not None and names:
         raise UsageError(f"{names[0]} and --workload both say which target: leave one out")
-    if verb != "check" and chosen.workload is None and not names:
+    if verb in WAYS and chosen.workload is None and not names:
         raise UsageError(f"which target? {verb} TARGET, or {verb} --workload KIND/NAME; `check` shows all targets")
 
 
@@ -179,6 +179,7 @@ def _history(here: click.Context, /, target: str | None, **given: Any) -> None:
     """Show past runs: who, when, how long each step took, how they ended."""
     chosen, program = _options(here, given), _program(here)
     with _answering(program, EXIT_CODES[Outcome.UNEXPECTED], chosen):
+        _check_names("history", (target,) if target else (), chosen)
         session = open_session(chosen, program, _time(here))
         records = answers.history(session, target)
     if chosen.output is Output.JSON:
@@ -203,7 +204,7 @@ def _use(here: click.Context, /, release: Release | None, **given: Any) -> None:
     if chosen.output is Output.JSON:
         _print(used)
     elif used.release is None:
-        click.echo(f"No release is stored for context {used.context}.")
+        click.echo(f"No release is stored for context {used.context}. To store one: runbook use NAMESPACE/NAME")
     else:
         click.echo(f"Context {used.context} ({used.server}) uses release {used.release}.")
         if used.targets is not None:
@@ -242,12 +243,20 @@ def _completion(shell: str) -> None:
     click.echo(found(main, {}, "runbook", "_RUNBOOK_COMPLETE").source())
 
 
+NO_RELEASE = (
+    "no targets were named, and OpsChain's build service, which is built in, is not here;"
+    " name a release of the chart: --release NAMESPACE/NAME, or `runbook use NAMESPACE/NAME` once"
+)
+
+
 def _check(session: Session, names: tuple[str, ...]) -> int:
     """Check targets; return the highest of their exit codes."""
     try:
         found = answers.check(session, names)
     except NoTargetError as error:
-        raise UsageError(_with_releases(session, error)) from error
+        raise UsageError(_with_releases(session, str(error), error.name)) from error
+    if session.source.is_built_in and all(each.assessment.missing for each in found):
+        raise UsageError(_with_releases(session, NO_RELEASE))
     if session.options.output is Output.JSON:
         _print(Checked.of(found))
     else:
@@ -257,14 +266,15 @@ def _check(session: Session, names: tuple[str, ...]) -> int:
     return max(map(exit_code, found), default=0)
 
 
-def _with_releases(session: Session, error: NoTargetError) -> str:
-    """Add to a message which releases of the cluster have the target, as complete commands."""
+def _with_releases(session: Session, message: str, target: str | None = None) -> str:
+    """Add to a message which releases of the cluster have the target, or any, as complete commands."""
     found: list[Release] = []
     if session.source.is_built_in:
         with suppress(ClusterError):  # the right to list them is not needed
-            found = sorted(releases_with(session.client, error.name))
-    commands = [f"{session.program} check {error.name} --release {release}" for release in found]
-    return "\n    ".join((str(error) + (", for example:" if commands else ""), *commands))
+            found = sorted(releases_with(session.client, target))
+    check = " ".join(filter(None, (session.program, "check", target)))
+    commands = [f"{check} --release {release}" for release in found]
+    return "\n    ".join((message + (", for example:" if commands else ""), *commands))
 
 
 def _print(answer: object) -> None:

@@ -136,9 +136,12 @@ SOURCE = section(
         "else OpsChain's build service.",
     ),
 )
-WORKLOAD = section(
+OF_WORKLOAD = section(
     "Which targets",
     option("--workload", metavar="KIND/NAME", help="A workload that is not configured, in place of TARGET."),
+)
+WORKLOAD = OF_WORKLOAD + section(
+    "Which targets",
     option("--worker", "workers", multiple=True, metavar="KIND/NAME", help="With --workload: drain this one first."),
     option("--port", metavar="PORT", help="With --workload: its TLS port. Default: those that containers declare."),
 )

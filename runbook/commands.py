@@ -60,6 +60,21 @@ RESUME = Way("resume", preconditions.FOR_RESUME, Engine.resume, opens=False)
 ABORT = Way("abort", preconditions.FOR_ABORT, Engine.abort, opens=False)
 
 
+UNWATCHED = Check(
+    "unwatched",
+    CheckResult.WARNED,
+    "the exporter knows no runs of workloads that no target names: if the workers stay at 0, no alert says so",
+)
+UNDRAINED = Check(
+    "workers",
+    CheckResult.WARNED,
+    "no worker was named: connections to the target break when it restarts",
+    "--worker KIND/NAME for each workload that must finish its work first",
+)
+"""What is to be known of a run of a workload that no target names."""
+NOT_CONFIRMED = Ending(Outcome.REFUSED, "it was not confirmed")
+
+
 def perform(way: Way, session: Session, name: str, reporter: Reporter) -> int:
     """Do one of the three; return the exit code.
 
@@ -148,6 +163,8 @@ def _start(session: Session, target: Target, reporter: Reporter) -> Ending:
 def _following(way: Way, session: Session, target: Target, ending: Ending) -> tuple[str, ...]:
     """Return what to type next: what shows more of why it ended so, then what goes on from there."""
     follow, options = (in_cluster.attach_command(session, target),), session.options
+    if ending is NOT_CONFIRMED:
+        return ()
     if ending is in_cluster.DETACHED or (options.in_cluster and ending.outcome is Outcome.LOCKED):
         return follow
     same = session.command(way.verb, target, *options.again(ending.options))
@@ -301,9 +318,8 @@ def _checks(way: Way, session: Session, target: Target, gathered: Gathered) -> t
     facts = gathered.facts
     to_check = (preconditions.rights,) if facts.denied else way.preconditions
     checks: tuple[Check, ...] = planning.that_matter(preconditions.check(to_check, facts, gathered.asked))
-    if session.options.workload is not None and target.workers:
-        text = "no exporter watches this run: if its workers stay at 0, the record says so, and no alert"
-        checks = (*checks, Check("unwatched", CheckResult.WARNED, text))
+    if session.options.workload is not None and way.opens:
+        checks = (*checks, UNWATCHED if target.workers else UNDRAINED)
     if session.options.in_cluster and not facts.denied:
         path = cron_job_path(target, session.options.cron_job)
         checks = (*checks, is_there(path, gathered.cron_job))
@@ -383,7 +399,7 @@ def _ask(plan: Plan, options: Options, reporter: Reporter) -> Ending | None:
         return Ending(Outcome.INTERRUPTED, "nothing was changed")
     finally:
         reporter.resume()
-    return None if said else Ending(Outcome.REFUSED, "not confirmed, nothing was changed")
+    return None if said else NOT_CONFIRMED
 
 
 # --- the run -----------------------------------------------------------------------------------------

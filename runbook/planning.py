@@ -92,7 +92,7 @@ def restart_changes(
         view = facts.views[target.workload]
         pods, turns = counted(view.replicas, "pod"), in_words(turns_of(view), view.replicas)
         after = " ".join(filter(None, (f"{pods}, restarted", turns)))
-        yield PlannedChange(reference(target.workload), f"{pods} as they run", after)
+        yield PlannedChange(reference(target.workload), f"{pods} running", after)
 
 
 def remaining_changes(target: Target, facts: Facts, run: Run, *, abort: bool) -> Iterator[PlannedChange]:

@@ -163,7 +163,7 @@ def open_run(facts: Facts, asked: Asked) -> Iterator[Check]:
     if isinstance(facts.record, RecordError):
         yield _refused("record", f"the record cannot be read: {facts.record}", "use the version that wrote it")
     elif (run := facts.record.run) is None:
-        yield _refused("record", "no run is open", f"runbook restart-{asked.target.name} begins one")
+        yield _refused("record", "no run is open", "`restart` begins one")
     elif run.workload != reference(asked.target.workload):
         text = f"the record is of {run.workload}, the configuration names {reference(asked.target.workload)}"
         yield _refused("record", text, "use the configuration that the run was begun with")
@@ -195,7 +195,7 @@ def workloads(facts: Facts, asked: Asked) -> Iterator[Check]:
     missing = [each for each in (asked.target.workload, *asked.target.workers) if each not in facts.views]
     for each in missing:
         text = f"{reference(each)} does not exist in {each.namespace}"
-        yield _refused("workloads", text, "name it as `kubectl get` does")
+        yield _refused("workloads", text, f"`kubectl get {each.type} -n {each.namespace}` shows those that exist")
     if not missing:
         yield _passed("workloads", "the target and its workers exist")
 
@@ -309,11 +309,13 @@ def restarters(facts: Facts, asked: Asked) -> Iterator[Check]:
 def certificate(facts: Facts, asked: Asked) -> Iterator[Check]:
     """A certificate that was issued, is Ready, and is newer than what is loaded; else there is nothing to do."""
     sight = facts.sight
-    if sight is None or _is_at_0(facts, asked):
+    target = asked.target
+    if sight is None or _is_at_0(facts, asked) or target.workload not in facts.views:
         return
     if not sight.uses or not sight.certificates:
-        named = asked.target.certificate or f"for the Secrets that {reference(asked.target.workload)} uses"
-        yield _refused("certificate", f"there is no Certificate {named}", "name it as `kubectl get certificate` does")
+        named = target.certificate or f"for the Secrets that {reference(target.workload)} uses"
+        where = f"`kubectl get certificate -n {target.workload.namespace}` shows those that exist"
+        yield _refused("certificate", f"there is no Certificate {named}", where)
         return
     refused = [each for assessment, _ in sight.uses for each in _not_ready(facts, assessment)]
     yield from refused

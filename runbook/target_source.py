@@ -119,8 +119,8 @@ def built_in(namespace: str) -> TargetSource:
     return TargetSource(Configuration((configurations.opschain(namespace),), Discovery()), BUILT_IN)
 
 
-def releases_with(client: ClusterClient, target: str) -> Iterator[Release]:
-    """Yield the releases of the cluster whose configuration has a target: to be shown, never to be acted on.
+def releases_with(client: ClusterClient, target: str | None) -> Iterator[Release]:
+    """Yield the releases of the cluster whose configuration has a target, or any: to be shown, never to be acted on.
 
     Raises:
         ClusterError: they may not be listed, or the API server did not say.
@@ -135,7 +135,7 @@ def releases_with(client: ClusterClient, target: str) -> Iterator[Release]:
             known = _parsed(release, document).targets
         except ConfigurationError:
             continue  # a command that names it says why
-        if any(each.name == target for each in known):
+        if any(target in (None, each.name) for each in known):
             yield release
 
 

@@ -32,7 +32,7 @@ class Verb:
 
 CONTEXT = options.cluster(complete_contexts)
 CLUSTER = CONTEXT + options.NAMESPACE
-ACCESS = (options.SOURCE, CLUSTER, options.OUTPUT)
+ACCESS = (options.SOURCE, options.OF_WORKLOAD, CLUSTER, options.OUTPUT)
 BEFORE_COMMAND = (options.SOURCE, CLUSTER, options.OUTPUT, options.QUIET)
 """Those that may stand before a command's name, as kubectl's may."""
 VERBS = {

@@ -13,7 +13,7 @@ NAMES = tuple(dict.fromkeys(alert.name for alert in ALERTS))
 
 def page(name: str) -> str:
     """The text of a page."""
-    return (FOLDER / f"{name}.md").read_text(encoding="utf-8")
+    return alert_pages.alert_pages()[name]
 
 
 def diagnosis(text: str) -> str:

@@ -7,9 +7,19 @@ from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
 
+PLACEHOLDERS = """
+## What stands in the commands
+
+`${TARGET}`, `${NAMESPACE}`, `${CERTIFICATE}` and `${WORKLOAD}` (`workload_type`/`workload`) are labels of the alert.
+`${RELEASE}` is what stands after `--release` in its text: namespace and name of the chart's release (`helm list -A`).
+`${EXPORTER_NAMESPACE}` is the release's namespace.
+"""
+"""What is added to each page."""
+
 
 @cache
 def alert_pages() -> Mapping[str, str]:
     """Return the text of each page by the alert's name."""
-    found = sorted(files(__name__).iterdir(), key=lambda file: file.name)
-    return {file.name.removesuffix(".md"): file.read_text("utf-8") for file in found if file.name.endswith(".md")}
+    markdown = (file for file in files(__name__).iterdir() if file.name.endswith(".md"))
+    found = sorted(markdown, key=lambda file: file.name)
+    return {file.name.removesuffix(".md"): file.read_text("utf-8") + PLACEHOLDERS for file in found}

@@ -189,9 +189,10 @@ def _from_a_kubeconfig(file: str | None, context: str | None) -> Access:
     """
     configuration = Configuration()
     with _config_errors():
-        merged = KubeConfigMerger(file or os.environ.get("KUBECONFIG", KUBE_CONFIG_DEFAULT_LOCATION))
+        place = file or os.environ.get("KUBECONFIG", KUBE_CONFIG_DEFAULT_LOCATION)
+        merged = KubeConfigMerger(place)
         if merged.config is None:
-            raise ClusterConfigError("no way to a cluster: there is no kubeconfig")
+            raise ClusterConfigError(f"no way to a cluster: there is no kubeconfig at {place}")
         loader = KubeConfigLoader(
             config_dict=merged.config,
             active_context=context,

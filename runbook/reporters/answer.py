@@ -1,12 +1,16 @@
 """The answer of `check-…`: what is so with a target, what to do about it, and the exit code that says it. Pure."""
 
 from dataclasses import dataclass
+from datetime import timedelta
 
 from exporter.judgement import WindowState
 from exporter.release import Release
 from exporter.runs import TargetAssessment
 from runbook.record import Run
 from runbook.sight import TargetSight
+
+SOON = timedelta(days=3)
+"""Until a deadline: as the alert CertlagRestartDeadlineNear is critical by default."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +77,7 @@ def advise(answer: Answer) -> Advice:
     if run is not None:
         return Advice("A run is open: wait for it; if nobody works on it any more, go on with it", (commands.resume,))
     if not answer.assessment.found:
-        return Advice("Create what is missing, or correct the target in the configuration")
+        return Advice("Create what is missing, or correct its name")
     if sight.needs_restart:
         return Advice(_why_restart(answer), (commands.restart,))
     if sight.state in (WindowState.RENEWAL_DUE, WindowState.EXPIRED):
@@ -95,4 +99,6 @@ def _why_restart(answer: Answer) -> str:
         return "Restart it now: what it presents has expired"
     if target.reloads:
         return "It should have read the new certificate by itself: restart it"
+    if sight.deadline is not None and sight.deadline - sight.at < SOON:
+        return "Restart it now: what it presents expires soon"
     return "Restart it before the deadline, when its workers can be drained"

@@ -31,11 +31,12 @@ def plan_parts(plan: Plan, form: Form, now: datetime) -> list[Part]:
         parts += [item(form.signs.bullet, "written too: " + ", ".join(plan.bookkeeping))]
     if plan.checks:
         parts += [*section("What was checked"), *_checks(plan.checks, form)]
-    if plan.busy:
+    acts = not plan.nothing_to_do and not plan.refusals
+    if plan.busy and acts:
         parts += [*section("Who is given time to finish"), _busy(plan.busy, form, now)]
-    if plan.limits and not plan.nothing_to_do:
+    if plan.limits and acts:
         parts += [*section("How long it may take"), pairs(_limits(plan.limits))]
-    if plan.on_failure and not plan.nothing_to_do:
+    if plan.on_failure and acts:
         parts += [*section("If it is not over in time")]
         parts += [item(form.signs.bullet, line) for line in plan.on_failure]
     return [*parts, *_end(plan, form)]
@@ -68,7 +69,7 @@ def _checks(checks: Iterable[Check], form: Form) -> Iterable[Part]:
     found = [(*RESULTS[check.result], check) for check in checks]
     if form.narrow:
         for sign, style, check in found:
-            text = Text.assemble(cell(check.name, style), " ", _finding(check, form.signs))
+            text = Text.assemble(cell(check.name, style), ": ", _finding(check, form.signs))
             yield item(getattr(form.signs, sign), text, style)
     elif found:
         marked = [
@@ -114,6 +115,3 @@ def _end(plan: Plan, form: Form) -> Iterable[Part]:
         text = f"{counted(len(plan.refusals), 'precondition')} {stand} in the way: nothing will be changed"
         yield Text()
         yield item(form.signs.bad, Text(text, style="bad"), "bad", indent=0)
-    elif plan.nothing_to_do:
-        yield Text()
-        yield item(form.signs.done, Text("Nothing to do", style="good"), "good", indent=0)

@@ -190,17 +190,20 @@ class Cluster:
 
     # --- out ------------------------------------------------------------------------------------------------
 
-    def run(self, words: str, *, configuration: str = CONFIGURATION) -> Ran:
-        """Run a command of the runbook to its end; nobody is there to answer its questions."""
+    def run(self, words: str, *, configuration: str | None = CONFIGURATION) -> Ran:
+        """Run a command of the runbook to its end; nobody is there to answer its questions.
+
+        Without a configuration, $CERTLAG_CONFIG is empty.
+        """
         file = self.folder / "certlag.yaml"
-        file.write_text(configuration, encoding="utf-8")
+        file.write_text(configuration or "", encoding="utf-8")
         self._requests.clear()
         time = BorrowedTime(self.folder / "time")
         try:
             ended = CliRunner(catch_exceptions=False).invoke(
                 cli.main,
                 words.split(),
-                env={**self.environment, "CERTLAG_CONFIG": str(file)},
+                env={**self.environment, "CERTLAG_CONFIG": "" if configuration is None else str(file)},
                 prog_name="runbook",
                 obj=Time(time, time),
             )

@@ -78,7 +78,7 @@ def test_a_restart_changes_workers_first_and_then_the_target() -> None:
     changes = list(planning.restart_changes(TARGET, facts(), ()))
     assert changes == [
         PlannedChange("deployment/worker", "2 replicas", "0 until restarted, then 2 replicas"),
-        PlannedChange("deployment/build-service", "1 pod as they run", "1 pod, restarted"),
+        PlannedChange("deployment/build-service", "1 pod running", "1 pod, restarted"),
     ]
 
 

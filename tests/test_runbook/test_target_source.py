@@ -93,7 +93,10 @@ def test_what_use_has_stored_holds_for_that_context_and_server_only(tmp_path: Pa
         assert [api.next_request().path for _ in range(3)][1] == PATH
     with scripted_api(refusal(404)) as other:
         elsewhere = Laptop(tmp_path, other)
-        assert elsewhere.run("use").stdout == "No release is stored for context here.\n"
+        assert (
+            elsewhere.run("use").stdout
+            == "No release is stored for context here. To store one: runbook use NAMESPACE/NAME\n"
+        )
         assert elsewhere.run("history").exit_code == 0
         assert other.next_request().path.endswith("/configmaps/certlag-run-build-service")
 
