@@ -36,6 +36,7 @@ RUN --network=none ["python3", "-m", "compileall", "-q", "--invalidation-mode=un
 FROM python AS application
 ENV PYTHONHASHSEED=0
 COPY pyproject.toml README.md LICENSE /source/
+COPY certlag /source/certlag
 COPY exporter /source/exporter
 COPY runbook /source/runbook
 COPY rehearsal /source/rehearsal

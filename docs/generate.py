@@ -9,12 +9,12 @@ from alerts import needs
 from alerts.alerting import ALERTS
 from alerts.promql import Joined
 from alerts.recording import RECORDINGS
-from exporter.configuration import json_schema
-from exporter.exposition import FAMILIES
+from certlag.config.schema import json_schema
+from exporter.metrics.samples import FAMILIES
 from rehearsal.drills.catalogue import DRILLS
 from rehearsal.drills.drill import Act, Elsewhere
 from release import generate as release
-from runbook.reporters.json_schema import json_schema as output_schema
+from runbook.report.json.schema import json_schema as output_schema
 from tests import fault_matrix, promises
 from tests.field import record
 
@@ -56,7 +56,7 @@ def generated() -> dict[Path, str]:
         **alerts.generated(),
         **release.generated(alerts.generated()[alerts.CHART / "values.yaml"]),
         DOCS / "configuration.schema.json": json.dumps(json_schema(), indent=2) + "\n",
-        ROOT / "runbook" / "output.schema.json": json.dumps(output_schema(), indent=2) + "\n",
+        ROOT / "runbook" / "report" / "json" / "output.schema.json": json.dumps(output_schema(), indent=2) + "\n",
     }
 
 
@@ -83,7 +83,7 @@ def _alerts() -> Iterator[str]:
     for alert in ALERTS:
         kind = f" ({', '.join(value for _, value in alert.kind)})" if alert.kind else ""
         wait = "W/10" if alert.immediate else alert.wait
-        page = f"[{alert.name}](../exporter/alert_pages/{alert.name}.md)"
+        page = f"[{alert.name}](../certlag/alert_pages/{alert.name}.md)"
         yield f"| {page}{kind} | {alert.severity} | {wait} | {alert.summary} |\n"
 
 

@@ -12,20 +12,21 @@ from typing import NoReturn
 
 import click
 
-from exporter import configuration as configurations
-from exporter import logs, memory
-from exporter.clock import SystemClock
-from exporter.cluster.client import ClusterClient
-from exporter.errors import ClusterConfigError
-from exporter.pages import pages
-from exporter.publication import Publication
-from exporter.release import Release
-from exporter.schedule import INTERVAL
-from exporter.server import Server
-from exporter.service import Service
-from exporter.sharding import Shard
-from exporter.version import REVISION, VERSION
-from exporter.web_config import WebConfigError, WebConfigFile
+from certlag import logs
+from certlag.clock import SystemClock
+from certlag.config import schema as configurations
+from certlag.config.release import Release
+from certlag.config.shard import Shard
+from certlag.errors import ClusterConfigError
+from certlag.kube.client import ClusterClient
+from certlag.version import REVISION, VERSION
+from exporter import memory
+from exporter.http.routes import pages
+from exporter.http.server import Server
+from exporter.http.web_config import WebConfigError, WebConfigFile
+from exporter.probe_schedule import INTERVAL
+from exporter.snapshot import Publication
+from exporter.supervisor import Service
 
 log = logging.getLogger("certlag")
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
-from exporter.errors import ClusterError, ClusterErrorReason
+from certlag.errors import ClusterError, ClusterErrorReason
 from rehearsal.api.server import Answer, Api, Forwarding, Request
 from rehearsal.api.watching import Watching
 from rehearsal.objects import clone

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
-from exporter.clock import Clock, SystemClock
+from certlag.clock import Clock, SystemClock
 
 
 class SteppedClock:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
-from exporter.clock import Clock
+from certlag.clock import Clock
 from rehearsal.api.access import Access
 from rehearsal.api.resources import ALWAYS, NAMESPACES, NODES, SCALED_OBJECTS, Resource
 from rehearsal.api.server import Api

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from exporter.configuration import json_schema
+from certlag.config.schema import json_schema
 from release.values_file import Value
 
 Schema = dict[str, Any]

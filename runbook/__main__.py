@@ -1,5 +1,5 @@
 """`python -m runbook` is the command `runbook`."""
 
-from runbook.cli import main
+from runbook.cli.main import main
 
 main()

@@ -15,9 +15,9 @@ from typing import Any
 import urllib3
 from urllib3.exceptions import HTTPError
 
-from exporter.clock import Clock
-from exporter.cluster.deadline import Deadline, bounded, cause, whole
-from exporter.urls import has_credentials, http_url
+from certlag.clock import Clock
+from certlag.config.urls import has_credentials, http_url
+from certlag.kube.deadline import Deadline, bounded, cause, whole
 
 TIMEOUT = 5.0
 ANSWER_TIMEOUT = 30.0

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from alerts.alerting import ALERTS
-from exporter import alert_pages
+from certlag import alert_pages
 
 FOLDER = Path(alert_pages.__file__).parent
 NAMES = tuple(dict.fromkeys(alert.name for alert in ALERTS))

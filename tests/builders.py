@@ -5,8 +5,8 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from exporter.judgement import CONFIRMATIONS, PodView, Sight, Subject, Use
-from exporter.model import (
+from certlag.assessment import CONFIRMATIONS, PodView, Sight, Subject, Use
+from certlag.model import (
     Certificate,
     CertificateRequest,
     Chain,
@@ -27,7 +27,7 @@ from exporter.model import (
     Workload,
     WorkloadStatus,
 )
-from exporter.run_record import OpenRun, Step
+from certlag.run_record import OpenRun, Step
 
 NAMESPACE = "opschain"
 KEY = ObjectKey(NAMESPACE, "build-service")

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 
 class FakeClock:
-    """Implements `exporter.clock.Clock`. Wall time and interval time move together, except where a test sets one."""
+    """Implements `certlag.clock.Clock`. Wall time and interval time move together, except where a test sets one."""
 
     def __init__(self, now: datetime = datetime(2026, 6, 1, 12, 0, tzinfo=UTC)) -> None:
         self._now = now

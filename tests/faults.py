@@ -8,15 +8,15 @@ constant that keeps it.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from exporter.bounds import MAX_NAME
-from exporter.certificates import MAX_CHAIN
-from exporter.cluster.client import READ_TIMEOUT
-from exporter.cluster.connection import ANSWER_TIMEOUT
-from exporter.cluster.decode import MAX_PROBE_PORTS
-from exporter.cluster.paging import MAX_PAGE
-from exporter.cluster.watch import RELIST_AFTER, RETRY_AFTER_MOST
-from exporter.probe import MAX_BYTES, TIMEOUT
-from exporter.server import MAX_HEADERS, REQUEST_SECONDS
+from certlag.kube.client import READ_TIMEOUT
+from certlag.kube.decode import MAX_PROBE_PORTS
+from certlag.kube.paging import MAX_PAGE
+from certlag.kube.reflector import RELIST_AFTER, RETRY_AFTER_MOST
+from certlag.kube.transport import ANSWER_TIMEOUT
+from certlag.limits import MAX_NAME
+from certlag.tls.handshake import MAX_BYTES, TIMEOUT
+from certlag.x509.certificates import MAX_CHAIN
+from exporter.http.server import MAX_HEADERS, REQUEST_SECONDS
 
 
 @dataclass(frozen=True)

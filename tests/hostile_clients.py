@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
-from exporter.server import MAX_HEADERS
+from exporter.http.server import MAX_HEADERS
 from tests.page_server import PATH
 from tests.tls_servers import HOST
 

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
-from exporter.model import ProbeFailure
+from certlag.model import ProbeFailure
 from tests import forged_tls
 from tests.pki import Issued
 from tests.tls_servers import Handler, reset, server_context

@@ -19,10 +19,10 @@ from tempfile import TemporaryDirectory
 from kubernetes import client as kubernetes_client
 from kubernetes.informer import SharedInformer
 
-from exporter.clock import SystemClock
-from exporter.cluster.client import ClusterClient
-from exporter.cluster.resources import PODS, Watch
-from exporter.cluster.watch import Reflector
+from certlag.clock import SystemClock
+from certlag.kube.client import ClusterClient
+from certlag.kube.reflector import Reflector
+from certlag.kube.resources import PODS, Watch
 
 SECONDS = 10.0
 GONE = {"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": 410, "reason": "Expired", "message": "old"}

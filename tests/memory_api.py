@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from exporter.errors import ClusterError, ClusterErrorReason
-from runbook.effects import Change, Verb
+from certlag.errors import ClusterError, ClusterErrorReason
+from runbook.run.effects import Change, Verb
 
 Document = dict[str, Any]
 Witness = Callable[[Change, Document | None, Document], None]

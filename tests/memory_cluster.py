@@ -10,11 +10,16 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
-from exporter.assess import assess
-from exporter.model import Leaf, ProbeFailure, Target, Workload
-from exporter.run_record import RECORD_KEY, record_name
-from runbook.controllers import KEDA_PAUSED, KEDA_PAUSED_REPLICAS
-from runbook.effects import (
+from certlag.assess import assess
+from certlag.model import Leaf, ProbeFailure, Target, Workload
+from certlag.run_record import RECORD_KEY, record_name
+from runbook.check.status import TargetSight, target_sight
+from runbook.guard.fence import workload_path
+from runbook.guard.guarded_run import Limits, Orders
+from runbook.guard.record import Operator, Paused, Record, loads
+from runbook.kube.views import RESTART_ANNOTATION
+from runbook.plan.controllers import KEDA_PAUSED, KEDA_PAUSED_REPLICAS
+from runbook.run.effects import (
     AfterInterrupt,
     Ask,
     Change,
@@ -29,13 +34,8 @@ from runbook.effects import (
     Tell,
     Wait,
 )
-from runbook.engine import Ending, Engine
-from runbook.events import Event
-from runbook.fence import workload_path
-from runbook.hold import Limits, Orders
-from runbook.record import Operator, Paused, Record, loads
-from runbook.sight import TargetSight, target_sight
-from runbook.workloads import RESTART_ANNOTATION
+from runbook.run.engine import Ending, Engine
+from runbook.run.events import Event
 from tests.builders import KEY, NAMESPACE, RENEWED_AT, a_leaf, a_pod, a_subject, a_target, a_use, a_view, an_observation
 from tests.fake_clock import FakeClock
 from tests.memory_api import Document, MemoryApi

@@ -1,9 +1,9 @@
 """Expositions as tests read them: one strict parser, which holds each of them to what is promised of all.
 
-No two equal label sets; each family in one piece, with its HELP and TYPE, and declared in `exporter.exposition` with
-just these labels (or one of those about the process); of a state set exactly one is 1; no sample is NaN or infinite; no
-instant is 0, since one that is not known has no sample. `tests/test_contracts/test_expositions.py` sees to it that no
-test reads an exposition in another way.
+No two equal label sets; each family in one piece, with its HELP and TYPE, and declared in `exporter.metrics.samples`
+with just these labels (or one of those about the process); of a state set exactly one is 1; no sample is NaN or
+infinite; no instant is 0, since one that is not known has no sample. `tests/test_contracts/test_expositions.py` sees
+to it that no test reads an exposition in another way.
 """
 
 import re
@@ -16,8 +16,8 @@ from typing import NamedTuple
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from exporter.exposition import FAMILIES
-from exporter.text_format import Family
+from exporter.metrics.samples import FAMILIES
+from exporter.metrics.text import Family
 
 _HEAD = re.compile(r"# HELP (\w+) (.+)\n# TYPE (\w+) (gauge|counter)\n")
 _OTHERS = ("process_", "python_")

@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-FILE = Path(__file__).parents[1] / "runbook" / "output.schema.json"
+FILE = Path(__file__).parents[1] / "runbook" / "report" / "json" / "output.schema.json"
 TYPES: dict[str, tuple[type, ...]] = {
     "object": (dict,),
     "array": (list,),

@@ -10,19 +10,19 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from exporter import status
-from exporter.assess import assess_certificate
-from exporter.cluster.resources import CERTIFICATES, PODS, Watch
-from exporter.cluster.watch import WatchHealth
-from exporter.errors import ClusterErrorReason
-from exporter.judgement import Assessment, Subject
-from exporter.model import ObjectKey, ProbeFailure, Workload
-from exporter.pages import for_people
-from exporter.run_record import FinishedRun, OpenRun, RunRecord, record_key
-from exporter.runs import TargetAssessment, assess_target
-from exporter.server import Server
+from certlag.assess import assess_certificate
+from certlag.assessment import Assessment, Subject
+from certlag.errors import ClusterErrorReason
+from certlag.kube.reflector import WatchHealth
+from certlag.kube.resources import CERTIFICATES, PODS, Watch
+from certlag.model import ObjectKey, ProbeFailure, Workload
+from certlag.run_record import FinishedRun, OpenRun, RunRecord, record_key
+from certlag.target_status import TargetAssessment, assess_target
+from exporter import status_json as status
+from exporter.http.routes import for_people
+from exporter.http.server import Server
+from exporter.http.web_config import WebConfigFile
 from exporter.status_page.served import ServedPage
-from exporter.web_config import WebConfigFile
 from tests.builders import (
     NAMESPACE,
     RENEWED_AT,

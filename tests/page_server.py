@@ -8,8 +8,8 @@ import sys
 from http import HTTPStatus
 
 from exporter import memory
-from exporter.server import Request, Response, Server
-from exporter.web_config import WebConfigFile
+from exporter.http.server import Request, Response, Server
+from exporter.http.web_config import WebConfigFile
 from tests.tls_servers import HOST
 
 PATH = "/metrics"

@@ -12,23 +12,23 @@ from pathlib import Path
 
 from rich.console import Console
 
-from exporter.assess import assess
-from exporter.judgement import Subject
-from exporter.run_record import Step
-from exporter.runs import assess_target
-from runbook.outcomes import Outcome
-from runbook.plan import Check, CheckResult
-from runbook.record import Operator, Past, Record, Run, WorkerRecord
-from runbook.reporters import picture
-from runbook.reporters.answer import Answer, Commands
-from runbook.reporters.check_text import check_parts
-from runbook.reporters.consoles import console, form, show
-from runbook.reporters.history_text import history_parts
-from runbook.reporters.layout import Form, Part
-from runbook.reporters.plan_text import plan_parts
-from runbook.reporters.run_view import RunView
-from runbook.reporters.summary import summary_parts
-from runbook.sight import target_sight
+from certlag.assess import assess
+from certlag.assessment import Subject
+from certlag.run_record import Step
+from certlag.target_status import assess_target
+from runbook.check.advice import Answer, Commands
+from runbook.check.status import target_sight
+from runbook.guard.record import Operator, Past, Record, Run, WorkerRecord
+from runbook.plan.plan import Check, CheckResult
+from runbook.report import picture
+from runbook.report.consoles import console, form, show
+from runbook.report.layout import Form, Part
+from runbook.report.run_view import RunView
+from runbook.report.summary import summary_parts
+from runbook.report.text.check import check_parts
+from runbook.report.text.history import history_parts
+from runbook.report.text.plan import plan_parts
+from runbook.run.outcomes import Outcome
 from tests.builders import (
     DEPLOYMENT,
     KEY,

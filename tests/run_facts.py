@@ -4,16 +4,16 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from exporter.assess import assess
-from exporter.cluster.credential import Credential, CredentialKind
-from exporter.judgement import PodView, Sight
-from exporter.model import Leaf, ProbeFailure, Target
-from runbook.facts import Facts
-from runbook.hold import Limits
-from runbook.preconditions import Asked
-from runbook.record import Record
-from runbook.sight import TargetSight, target_sight
-from runbook.workloads import pod_state, replica_set_view, workload_view
+from certlag.assess import assess
+from certlag.assessment import PodView, Sight
+from certlag.kube.credential import Credential, CredentialKind
+from certlag.model import Leaf, ProbeFailure, Target
+from runbook.check.status import TargetSight, target_sight
+from runbook.guard.guarded_run import Limits
+from runbook.guard.record import Record
+from runbook.kube.views import pod_state, replica_set_view, workload_view
+from runbook.plan.facts import Facts
+from runbook.plan.preconditions import Asked
 from tests.builders import (
     DEPLOYMENT,
     KEY,

@@ -6,9 +6,9 @@ import sys
 import time
 from datetime import datetime, timedelta
 
-from exporter.clock import SystemClock
-from runbook.outcomes import Outcome
-from runbook.reporters.choice import Output, reporter_for
+from certlag.clock import SystemClock
+from runbook.report.choice import Output, reporter_for
+from runbook.run.outcomes import Outcome
 from tests.scripted_run import BEGUN, a_plan, a_run, an_end
 
 

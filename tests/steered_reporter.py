@@ -9,7 +9,7 @@ import os
 import sys
 from datetime import timedelta
 
-from runbook.reporters.choice import Output, reporter_for
+from runbook.report.choice import Output, reporter_for
 from tests.fake_clock import FakeClock
 from tests.scripted_run import BEGUN, a_plan, a_run
 

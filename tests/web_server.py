@@ -14,8 +14,8 @@ from typing import Any
 import bcrypt
 import yaml
 
-from exporter.server import Response, Server
-from exporter.web_config import WebConfigFile
+from exporter.http.server import Response, Server
+from exporter.http.web_config import WebConfigFile
 from tests import pki
 
 NOW = datetime.now(UTC)  # these certificates are verified by real clients, today

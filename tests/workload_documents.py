@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from exporter.model import Workload
+from certlag.model import Workload
 from tests.builders import DEPLOYMENT, NAMESPACE
 from tests.memory_api import merged
 

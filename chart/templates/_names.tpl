@@ -19,7 +19,7 @@
 {{- include "certlag.fullname" . }}-exporter
 {{- end -}}
 
-{{/* The configuration: found by the release's name alone, so name overrides do not change it; exporter/release.py. */}}
+{{/* The configuration: found by the release's name alone, so name overrides do not change it; certlag/config/release.py. */}}
 {{- define "certlag.configMap" -}}
 certlag-config-{{ .Release.Name }}
 {{- end -}}

@@ -43,7 +43,7 @@
 {{- end -}}
 {{- end -}}
 
-{{/* The names of the Leases that guard workloads: as in exporter/run_record.py. */}}
+{{/* The names of the Leases that guard workloads: as in certlag/run_record.py. */}}
 {{- define "certlag.leaseNames" -}}
 {{- $names := list -}}
 {{- range . -}}

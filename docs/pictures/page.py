@@ -6,7 +6,7 @@ import tempfile
 from datetime import timedelta
 from pathlib import Path
 
-from exporter.run_record import FinishedRun
+from certlag.run_record import FinishedRun
 from tests.bench import waiting
 from tests.browser import Browser, browsing
 from tests.demo_cluster import LONG_CHANGE, end_draining_workers

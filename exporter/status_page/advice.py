@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from exporter.judgement import WindowState
-from exporter.model import RESTARTABLE
-from exporter.run_record import RunState
+from certlag.assessment import WindowState
+from certlag.model import RESTARTABLE
+from certlag.run_record import RunState
 from exporter.status_page.runs import RunView
 from exporter.status_page.words import instant
 

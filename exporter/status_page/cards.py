@@ -10,9 +10,9 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from exporter.judgement import Reason, Verdict, WindowState
-from exporter.model import Evidence, ProbeFailure
-from exporter.run_record import RunState
+from certlag.assessment import Reason, Verdict, WindowState
+from certlag.model import Evidence, ProbeFailure
+from certlag.run_record import RunState
 from exporter.status_page import advice
 from exporter.status_page.advice import Advice
 from exporter.status_page.runs import RunView, last_run, open_run

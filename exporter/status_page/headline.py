@@ -8,8 +8,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from exporter.judgement import WindowState
-from exporter.run_record import RunState
+from certlag.assessment import WindowState
+from certlag.run_record import RunState
 from exporter.status_page.cards import Card, Level
 from exporter.status_page.sight import Level as Seeing
 from exporter.status_page.sight import Sight

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
-from exporter.run_record import RunState, Step
+from certlag.run_record import RunState, Step
 from exporter.status_page.words import RUN_STATES, Moment, instant, moment, span
 
 NO_LIFE = timedelta(minutes=1)

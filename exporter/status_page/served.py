@@ -11,6 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from exporter.status_page.render import Renderer
+
 SECONDS = 0.5
 REST = 9
 """How many times as long as it took to make the page nothing is made."""
@@ -50,8 +52,6 @@ class ServedPage:
     def _html(self, document: dict[str, Any]) -> bytes:
         """Render; Jinja is loaded when the first visitor comes: 5 MiB that an exporter without any need not have."""
         if self._render is None:
-            from exporter.status_page.render import Renderer  # noqa: PLC0415
-
             self._render = Renderer().page
         return self._render(document).encode()
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 
-from exporter.judgement import Reason, Verdict, WindowState
-from exporter.model import ProbeFailure
-from exporter.run_record import RunState
+from certlag.assessment import Reason, Verdict, WindowState
+from certlag.model import ProbeFailure
+from certlag.run_record import RunState
 
 _UNITS = (
     (timedelta(days=730), timedelta(days=365), "year"),

@@ -12,7 +12,7 @@ from email.utils import format_datetime
 from functools import partial
 from typing import Any
 
-from exporter.clock import Clock
+from certlag.clock import Clock
 from rehearsal.api import discovery, printing, refusals
 from rehearsal.api.access import Access, Attempt
 from rehearsal.api.patches import MERGE_PATCH

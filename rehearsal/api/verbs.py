@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from exporter.clock import Clock
+from certlag.clock import Clock
 from rehearsal.api import defaults, policies, quotas, refusals
 from rehearsal.api.ownership import Writer, managed_fields
 from rehearsal.api.patches import patched

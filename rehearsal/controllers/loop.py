@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Protocol
 
-from exporter.clock import Clock
+from certlag.clock import Clock
 from rehearsal.api.resources import Resource
 from rehearsal.api.storage import Storage
 

@@ -2,8 +2,8 @@
 
 from datetime import timedelta
 
-from exporter.model import Workload
-from exporter.run_record import lease_name
+from certlag.model import Workload
+from certlag.run_record import lease_name
 from rehearsal import story
 from rehearsal.api.resources import DEPLOYMENTS, LEASES, POLICIES, POLICY_BINDINGS, SCALED_OBJECTS
 from rehearsal.api.storage import Key

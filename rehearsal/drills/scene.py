@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from exporter.run_record import record_name
+from certlag.run_record import record_name
 from rehearsal import story
 from rehearsal.api.patches import MERGE_PATCH
 from rehearsal.api.resources import CONFIG_MAPS, DEPLOYMENTS, PODS, Resource

@@ -14,7 +14,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
-from exporter.clock import Clock, SystemClock
+from certlag.clock import Clock, SystemClock
 from rehearsal import pki
 from rehearsal.cluster import EmbeddedCluster
 from rehearsal.live.http import HttpServer

@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 import h11
 
-from exporter.clock import Clock
+from certlag.clock import Clock
 from rehearsal.api.refusals import Refusal
 from rehearsal.api.server import Answer, Api, Forwarding, Request, parsed
 from rehearsal.api.watching import Watching

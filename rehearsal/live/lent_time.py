@@ -1,6 +1,6 @@
 """Time that passes only while somebody waits for it: a cluster's clock, lent to commands. Touches a local socket.
 
-A command says how long it wants to wait (the lines are described in `runbook.borrowed_time`). Then the cluster is
+A command says how long it wants to wait (the lines are described in `rehearsal.borrowed_time`). Then the cluster is
 taken from one due instant to the next, as fast as `speed` says, and the command is told what time it is; if it wants to
 be woken early, only until something has changed. While nobody waits, time stands still: a machine that is busy can make
 a rehearsal slow, and nothing else.

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Protocol
 
-from exporter.certificates import InvalidCertificateError, read_chain
-from exporter.clock import Clock
-from exporter.model import Endpoint, Presented, Probe, ProbeFailure, Unanswered
+from certlag.clock import Clock
+from certlag.model import Endpoint, Presented, Probe, ProbeFailure, Unanswered
+from certlag.x509.certificates import InvalidCertificateError, read_chain
 from rehearsal.pki import der_of
 
 SHARE = 10
@@ -78,7 +78,7 @@ class SimulatedNetwork:
         self._servers.pop((address, port), None)
 
     def shake_hands(self, endpoint: Endpoint, clock: Clock) -> Probe:
-        """Do as `exporter.probe.probe` would on sockets, in no time."""
+        """Do as `certlag.tls.handshake.probe` would on sockets, in no time."""
         pair = next(self._servers.get((endpoint.address, endpoint.port), iter(())), None)
         outcome: Presented | Unanswered
         if pair is None:

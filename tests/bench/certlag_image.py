@@ -17,7 +17,17 @@ from tests.bench.cluster import Cluster
 NAME = "certlag.dev/certlag:0.1.0"
 """As the chart's defaults have it."""
 KEPT = 5
-MADE_OF = ("exporter", "runbook", "rehearsal", "image", "pyproject.toml", "README.md", "LICENSE", "Dockerfile")
+MADE_OF = (
+    "certlag",
+    "exporter",
+    "runbook",
+    "rehearsal",
+    "image",
+    "pyproject.toml",
+    "README.md",
+    "LICENSE",
+    "Dockerfile",
+)
 
 
 def built(tree: Path = ROOT) -> Image:

@@ -8,14 +8,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 
-from exporter.clock import SystemClock
-from exporter.cluster.resources import CERTIFICATE_REQUESTS, CERTIFICATES, PODS, REPLICA_SETS, watches
-from exporter.cluster.watch import Change, Reflector
-from exporter.configuration import Configuration
-from exporter.model import Discovery, DiscoveryProbe
-from exporter.publication import Publication
-from exporter.rounds import Rounds
-from exporter.sharding import WHOLE, Shard
+from certlag.clock import SystemClock
+from certlag.config.schema import Configuration
+from certlag.config.shard import WHOLE, Shard
+from certlag.kube.reflector import Change, Reflector
+from certlag.kube.resources import CERTIFICATE_REQUESTS, CERTIFICATES, PODS, REPLICA_SETS, watches
+from certlag.model import Discovery, DiscoveryProbe
+from exporter.reconciler import Rounds
+from exporter.snapshot import Publication
 from tests.benchmark.population import Document, Population
 
 POPULATION = Population(2000, 200, namespaces=20)

@@ -9,7 +9,7 @@ from statistics import median
 
 import msgspec
 
-from exporter.schedule import SPREAD
+from exporter.probe_schedule import SPREAD
 from tests import exporter_process
 from tests.bench import waiting
 from tests.benchmark import limits, outside

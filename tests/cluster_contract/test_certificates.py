@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from cryptography import x509
 
-from exporter.cluster import decode
-from exporter.issued import issued
-from exporter.model import IssuedEvidence
+from certlag.issued import issued
+from certlag.kube import decode
+from certlag.model import IssuedEvidence
 from tests.bench import servers, waiting
 from tests.bench.cluster import Object
 from tests.cluster_contract.grounds import Ground, condition

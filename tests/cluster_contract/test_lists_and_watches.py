@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import pytest
 
-from exporter.cluster.client import ClusterClient
+from certlag.kube.client import ClusterClient
 from tests.bench.cluster import Object
 from tests.cluster_contract.grounds import Ground
 

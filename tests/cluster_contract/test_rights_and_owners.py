@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from exporter.cluster.connection import Connection
+from certlag.kube.transport import Connection
 from tests.bench.cluster import Object
 from tests.cluster_contract.grounds import Ground
 from tests.cluster_contract.test_objects import LEASE, idle_deployment

@@ -6,10 +6,10 @@ from datetime import timedelta
 import pytest
 from cryptography import x509
 
-from exporter.clock import SystemClock
-from exporter.cluster.connection import Connection
-from exporter.model import Endpoint, ObjectKey, Presented, Probe, ProbeFailure, Unanswered
-from exporter.probe import probe
+from certlag.clock import SystemClock
+from certlag.kube.transport import Connection
+from certlag.model import Endpoint, ObjectKey, Presented, Probe, ProbeFailure, Unanswered
+from certlag.tls.handshake import probe
 from tests.bench import waiting
 from tests.bench.cluster import Object
 from tests.cluster_contract.grounds import PORT, Ground

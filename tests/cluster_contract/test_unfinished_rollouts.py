@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from exporter.model import Workload
-from runbook.workloads import replica_set_view, workload_view
+from certlag.model import Workload
+from runbook.kube.views import replica_set_view, workload_view
 from tests.bench import waiting
 from tests.bench.cluster import Object
 from tests.cluster_contract.grounds import Ground, condition

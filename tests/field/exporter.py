@@ -13,8 +13,10 @@ from typing import Any
 
 import yaml
 
-from exporter.certificates import read_chain
-from exporter.cluster.resources import (
+from certlag.config.schema import parse
+from certlag.errors import ClusterErrorReason
+from certlag.kube.reflector import Change, Changed, Listed, Removed, WatchHealth
+from certlag.kube.resources import (
     ALL_NAMESPACES,
     CERTIFICATE_REQUESTS,
     CERTIFICATES,
@@ -27,12 +29,10 @@ from exporter.cluster.resources import (
     Watch,
     watches,
 )
-from exporter.cluster.watch import Change, Changed, Listed, Removed, WatchHealth
-from exporter.configuration import parse
-from exporter.errors import ClusterErrorReason
-from exporter.model import Endpoint, ObjectKey, Presented, Probe, ProbeFailure, Unanswered
-from exporter.publication import Publication
-from exporter.rounds import Rounds
+from certlag.model import Endpoint, ObjectKey, Presented, Probe, ProbeFailure, Unanswered
+from certlag.x509.certificates import read_chain
+from exporter.reconciler import Rounds
+from exporter.snapshot import Publication
 from tests.fake_clock import FakeClock
 from tests.metrics import Metrics
 from tests.pki import Issued

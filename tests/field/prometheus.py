@@ -15,7 +15,7 @@ import yaml
 from alerts import promtool, rule_text
 from alerts.scenarios.model import STALE, Point, World
 from alerts.settings import Value
-from exporter.exposition import FAMILIES
+from exporter.metrics.samples import FAMILIES
 from tests.field.exporter import NOW, Exporter
 
 INSTANT = "_timestamp_seconds"

@@ -3,8 +3,8 @@
 import json
 from datetime import datetime
 
-from exporter.model import Workload
-from exporter.run_record import RECORD_KEY, lease_name, record_name
+from certlag.model import Workload
+from certlag.run_record import RECORD_KEY, lease_name, record_name
 from tests.field.documents import instant
 from tests.field.exporter import NAMESPACE, NOW
 

@@ -27,6 +27,7 @@ from rehearsal.api.resources import ALWAYS, SCALED_OBJECTS, Resource
 from rehearsal.api.server import Request
 from rehearsal.api.storage import Key
 from rehearsal.api.verbs import Deletion
+from rehearsal.borrowed_time import BorrowedTime
 from rehearsal.clock import SteppedClock, ago
 from rehearsal.cluster import EmbeddedCluster
 from rehearsal.faults import Faults
@@ -34,9 +35,8 @@ from rehearsal.live.cluster import LiveCluster, background
 from rehearsal.live.lent_time import LentTime
 from rehearsal.node.programs import BUILD_SERVICE, CRASHING, IDLE, STUBBORN, Program
 from rehearsal.objects import Document, labels_of, name_of
-from runbook import cli
-from runbook.borrowed_time import BorrowedTime
-from runbook.session import Time
+from runbook.cli import main as cli
+from runbook.cli.session import Time
 from tests import output_lines
 
 NAMESPACE = "shop"

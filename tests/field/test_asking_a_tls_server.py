@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from exporter.clock import SystemClock
-from exporter.model import Endpoint, Presented, Unanswered
-from exporter.probe import probe
+from certlag.clock import SystemClock
+from certlag.model import Endpoint, Presented, Unanswered
+from certlag.tls.handshake import probe
 from exporter.status_page.render import Renderer
 from tests.field import documents
 from tests.field.exporter import DISCOVER, Exporter

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.thorough
 
 IMPORT_ALL = """
 import importlib, pkgutil, sys
-for package in map(importlib.import_module, ("exporter", "runbook", "rehearsal")):
+for package in map(importlib.import_module, ("certlag", "exporter", "runbook", "rehearsal")):
     for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
         if not module.name.endswith("__main__"):
             importlib.import_module(module.name)
@@ -27,7 +27,7 @@ for name in sys.argv[1:]:
     with contextlib.suppress(ImportError):  # what an extension made for itself
         importlib.import_module(name)
 """
-OURS = ("exporter", "runbook", "rehearsal", "__main__", "__mp_main__")
+OURS = ("certlag", "exporter", "runbook", "rehearsal", "__main__", "__mp_main__")
 TELL_NAMES = """
 import json
 names = {name: sorted(vars(module)) for name, module in list(sys.modules.items()) if module is not None}
@@ -50,13 +50,13 @@ def run(program: str, *arguments: str, **environment: str) -> str:
 
 @case(
     "E9",
-    situation="A program imports exporter.cluster, then uses dateutil, kubernetes and requests_oauthlib.",
+    situation="A program imports certlag.kube, then uses dateutil, kubernetes and requests_oauthlib.",
     says="All of them work as if certlag were not there.",
     found_by="reader",
 )
 def test_other_packages_work_as_ever_after_an_import_of_ours() -> None:
     printed = run("""
-import exporter.cluster, exporter.cluster.client, exporter.cluster.access, runbook.cli
+import certlag.kube, certlag.kube.client, certlag.kube.kubeconfig, runbook.cli.main
 import dateutil.parser
 import kubernetes
 import requests_oauthlib
@@ -88,9 +88,9 @@ def test_no_module_of_others_is_a_part_of_what_it_is_without_us() -> None:
     [
         ("exporter.cli", ["--version"], {}),
         ("exporter.cli", ["--help"], {}),
-        ("runbook.cli", ["--version"], {}),
-        ("runbook.cli", ["--help"], {}),
-        ("runbook.cli", [], {"_RUNBOOK_COMPLETE": "bash_complete", "COMP_WORDS": "runbook ", "COMP_CWORD": "1"}),
+        ("runbook.cli.main", ["--version"], {}),
+        ("runbook.cli.main", ["--help"], {}),
+        ("runbook.cli.main", [], {"_RUNBOOK_COMPLETE": "bash_complete", "COMP_WORDS": "runbook ", "COMP_CWORD": "1"}),
     ],
     ids=["exporter --version", "exporter --help", "runbook --version", "runbook --help", "completion"],
 )

@@ -6,8 +6,9 @@ consequence that this workload does not have: the on-call engineer believes them
 
 import pytest
 
-from exporter.model import ProbeFailure
-from runbook import planning, unreachable
+from certlag.model import ProbeFailure
+from runbook.check import unreachable
+from runbook.plan import planning
 from tests.builders import a_leaf
 from tests.field import workloads
 from tests.field.record import case

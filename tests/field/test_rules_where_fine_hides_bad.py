@@ -13,8 +13,8 @@ import pytest
 from alerts import queries
 from alerts.rule_text import Filled
 from alerts.settings import Value
-from exporter.judgement import WindowState
-from exporter.run_record import RunState
+from certlag.assessment import WindowState
+from certlag.run_record import RunState
 from tests.dashboard_queries import filled
 from tests.field.documents import certificate, pod, request
 from tests.field.exporter import NOW, Exporter

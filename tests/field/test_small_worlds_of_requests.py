@@ -20,14 +20,14 @@ from typing import Any
 import pytest
 import yaml
 
-from exporter.assess import assess_certificate
-from exporter.certificates import read_chain
-from exporter.cluster.resources import CERTIFICATE_REQUESTS, CERTIFICATES, PODS, Resource, Watch
-from exporter.cluster.watch import Changed, Listed
-from exporter.configuration import parse
-from exporter.judgement import Subject, Use, Verdict
-from exporter.model import ObjectKey, Presented, Probe
-from exporter.state import World as Exporter
+from certlag.assess import assess_certificate
+from certlag.assessment import Subject, Use, Verdict
+from certlag.config.schema import parse
+from certlag.kube.reflector import Changed, Listed
+from certlag.kube.resources import CERTIFICATE_REQUESTS, CERTIFICATES, PODS, Resource, Watch
+from certlag.model import ObjectKey, Presented, Probe
+from certlag.store.world import World as Exporter
+from certlag.x509.certificates import read_chain
 from tests.field import documents
 from tests.field.documents import CERTIFICATE_UID
 from tests.field.exporter import NAMESPACE, NOW

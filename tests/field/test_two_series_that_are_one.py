@@ -6,9 +6,9 @@ there are any, as every test that reads an exposition does.
 
 import pytest
 
-from exporter.cluster.resources import LEASES, RUN_RECORDS
-from exporter.configuration import ConfigurationError, parse
-from exporter.model import ProbeFailure
+from certlag.config.schema import ConfigurationError, parse
+from certlag.kube.resources import LEASES, RUN_RECORDS
+from certlag.model import ProbeFailure
 from tests.field import documents
 from tests.field.exporter import NAMESPACE, Exporter
 from tests.field.record import case

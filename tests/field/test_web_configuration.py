@@ -15,7 +15,7 @@ import pytest
 import yaml
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, PrivateFormat
 
-from exporter.web_config import WebConfigError, WebConfigFile
+from exporter.http.web_config import WebConfigError, WebConfigFile
 from tests.field.record import case
 from tests.pki import Authority
 from tests.web_server import (

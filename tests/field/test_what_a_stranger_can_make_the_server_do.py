@@ -12,7 +12,7 @@ from pathlib import Path
 import bcrypt
 import pytest
 
-from exporter.basic_auth import WAITING
+from exporter.http.auth import WAITING
 from tests.bench import waiting
 from tests.field.record import case
 from tests.web_server import PASSWORD, authorization, get, serving, write

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from exporter import status
-from exporter.cluster.client import ClusterClient
-from exporter.cluster.resources import CERTIFICATES, PODS, WORKLOADS, Watch
-from exporter.cluster.watch import Reflector
-from exporter.cluster.watch_log import WatchLog
+from certlag.kube.client import ClusterClient
+from certlag.kube.reflector import Reflector
+from certlag.kube.resources import CERTIFICATES, PODS, WORKLOADS, Watch
+from certlag.kube.watch_log import WatchLog
+from exporter import status_json as status
 from exporter.status_page.render import Renderer
 from tests.fake_clock import FakeClock
 from tests.field.record import case

@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import pytest
 
-from exporter.model import ProbeFailure
+from certlag.model import ProbeFailure
 from tests.field.documents import certificate, pod, request
 from tests.field.exporter import NOW, Exporter
 from tests.field.record import case

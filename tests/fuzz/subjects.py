@@ -18,25 +18,27 @@ from typing import Any
 
 import msgspec
 
-from exporter import certificates, configuration, run_record
-from exporter.certificates import InvalidCertificateError
-from exporter.cluster import documents
-from exporter.cluster.client import READ_TIMEOUT, _lines
-from exporter.cluster.connection import Answer
-from exporter.cluster.deadline import Deadline
-from exporter.cluster.decode import UndecodableError
-from exporter.cluster.resources import FOR_CERTIFICATES, LEASES, RUN_RECORDS, WORKLOADS, Resource, watches
-from exporter.cluster.watch import Changed, Listed, WatchHealth
-from exporter.configuration import ConfigurationError
-from exporter.errors import ClusterError
-from exporter.model import ObjectKey, Probe, ProbeFailure, Unanswered
-from exporter.pages import pages
-from exporter.probe import Handshake
-from exporter.publication import Publication
-from exporter.rounds import Rounds
-from exporter.run_record import RecordError
-from exporter.server import Request
-from runbook import record
+from certlag import run_record
+from certlag.config import schema as configuration
+from certlag.config.schema import ConfigurationError
+from certlag.errors import ClusterError
+from certlag.kube import schema as documents
+from certlag.kube.client import READ_TIMEOUT, _lines
+from certlag.kube.deadline import Deadline
+from certlag.kube.decode import UndecodableError
+from certlag.kube.reflector import Changed, Listed, WatchHealth
+from certlag.kube.resources import FOR_CERTIFICATES, LEASES, RUN_RECORDS, WORKLOADS, Resource, watches
+from certlag.kube.transport import Answer
+from certlag.model import ObjectKey, Probe, ProbeFailure, Unanswered
+from certlag.run_record import RecordError
+from certlag.tls.handshake import Handshake
+from certlag.x509 import certificates
+from certlag.x509.certificates import InvalidCertificateError
+from exporter.http.routes import pages
+from exporter.http.server import Request
+from exporter.reconciler import Rounds
+from exporter.snapshot import Publication
+from runbook.guard import record
 from tests import pki
 from tests.benchmark.population import Population
 from tests.fake_clock import FakeClock

@@ -9,17 +9,17 @@ _JUDGED = (
     "tests/field/test_who_serves_a_certificate.py",
 )
 TESTS: Mapping[str, Sequence[str]] = {
-    "exporter/assess.py": (*_JUDGED, "tests/test_exporter/test_state.py"),
-    "exporter/compare.py": _JUDGED,
-    "exporter/issued.py": ("tests/test_exporter/test_issued.py", *_JUDGED),
-    "exporter/run_record.py": ("tests/test_runbook/test_record.py", "tests/test_exporter/test_runs.py"),
-    "runbook/drain.py": ("tests/test_runbook/test_drain.py",),
-    "runbook/rollout.py": ("tests/test_runbook/test_rollout.py",),
-    "runbook/fence.py": ("tests/test_runbook/test_fence.py",),
-    "runbook/engine.py": ("tests/test_runbook/test_endings.py", "tests/test_runbook/test_engine.py"),
+    "certlag/assess.py": (*_JUDGED, "tests/test_exporter/test_state.py"),
+    "certlag/compare.py": _JUDGED,
+    "certlag/issued.py": ("tests/test_exporter/test_issued.py", *_JUDGED),
+    "certlag/run_record.py": ("tests/test_runbook/test_record.py", "tests/test_exporter/test_runs.py"),
+    "runbook/kube/drained.py": ("tests/test_runbook/test_drain.py",),
+    "runbook/kube/rolled_out.py": ("tests/test_runbook/test_rollout.py",),
+    "runbook/guard/fence.py": ("tests/test_runbook/test_fence.py",),
+    "runbook/run/engine.py": ("tests/test_runbook/test_endings.py", "tests/test_runbook/test_engine.py"),
 }
 """Below the root; from the quickest."""
-LISTED = tuple(module for module in TESTS if module != "runbook/engine.py")
+LISTED = tuple(module for module in TESTS if module != "runbook/run/engine.py")
 """The modules all of whose survivors are known. One of the engine takes a minute of a processor, all of them hours."""
 
 SURVIVORS = Path(__file__).parent / "survivors.txt"

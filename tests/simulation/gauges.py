@@ -1,6 +1,6 @@
 """What the gauges do say: read from the text that a scrape would get."""
 
-from exporter.model import Target
+from certlag.model import Target
 from tests.metrics import Metrics
 from tests.simulation.truth import Gauges
 

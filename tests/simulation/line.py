@@ -12,12 +12,12 @@ from enum import Enum, auto
 
 import urllib3
 
-from exporter.clock import Clock
-from exporter.cluster import connection
-from exporter.cluster.connection import ANSWER_TIMEOUT, Connection
-from exporter.cluster.credential import Credential, CredentialKind
-from exporter.cluster.deadline import Deadline
-from exporter.errors import ClusterError, ClusterErrorReason
+from certlag.clock import Clock
+from certlag.errors import ClusterError, ClusterErrorReason
+from certlag.kube import transport as connection
+from certlag.kube.credential import Credential, CredentialKind
+from certlag.kube.deadline import Deadline
+from certlag.kube.transport import ANSWER_TIMEOUT, Connection
 from rehearsal.api.server import Answer, Api, Request
 from rehearsal.api.watching import Watching
 from tests.simulation.place import NAMESPACE, TOKEN

@@ -10,31 +10,31 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
-from exporter.cluster.client import ClusterClient
-from exporter.errors import ClusterError
-from exporter.model import Endpoint, Probe, ProbeFailure, Target, Unanswered
-from exporter.run_record import RecordError
+from certlag.errors import ClusterError
+from certlag.kube.client import ClusterClient
+from certlag.model import Endpoint, Probe, ProbeFailure, Target, Unanswered
+from certlag.run_record import RecordError
 from rehearsal.api.resources import DEPLOYMENTS, PODS, REPLICA_SETS, STATEFUL_SETS
-from runbook import dry_run, planning, preconditions
 from runbook.alertmanager import Silences
-from runbook.driver import Driver
-from runbook.dry_run import Tried
-from runbook.effects import AfterInterrupt, Change, Effect, Interrupted, Look, Steps, Tell, Wait
-from runbook.engine import Ending, Engine
-from runbook.events import Event
-from runbook.facts import Facts, Gatherer
-from runbook.hold import Orders
-from runbook.look import Looker
-from runbook.outcomes import Outcome
-from runbook.plan import CheckResult
-from runbook.preconditions import OVERRIDES, Asked, Precondition
-from runbook.process_identity import ProcessIdentity
-from runbook.record import Operator as RecordedOperator
-from runbook.record import Record
-from runbook.retrying import RetryingClient
-from runbook.sight import TargetSight
-from runbook.wakeup import Wakeup
-from runbook.workloads import PodState, pod_state
+from runbook.check.inspector import Looker
+from runbook.check.status import TargetSight
+from runbook.guard.guarded_run import Orders
+from runbook.guard.process_identity import ProcessIdentity
+from runbook.guard.record import Operator as RecordedOperator
+from runbook.guard.record import Record
+from runbook.kube.change_waiter import Wakeup
+from runbook.kube.views import PodState, pod_state
+from runbook.plan import dry_run, planning, preconditions
+from runbook.plan.dry_run import Tried
+from runbook.plan.facts import Facts, Gatherer
+from runbook.plan.plan import CheckResult
+from runbook.plan.preconditions import OVERRIDES, Asked, Precondition
+from runbook.run.driver import Driver
+from runbook.run.effects import AfterInterrupt, Change, Effect, Interrupted, Look, Steps, Tell, Wait
+from runbook.run.engine import Ending, Engine
+from runbook.run.events import Event
+from runbook.run.outcomes import Outcome
+from runbook.run.retry import RetryingClient
 from tests.simulation.line import Line
 from tests.simulation.place import Place
 from tests.simulation.truth import Acquaintance
@@ -43,7 +43,7 @@ WAKING = (PODS, REPLICA_SETS, DEPLOYMENTS, STATEFUL_SETS)
 """What a real command watches while it waits."""
 WORKLOADS = "/apis/apps/v1/"
 GATHER = 0.05
-"""Seconds after a change in which more are taken along, as `runbook.wakeup` does."""
+"""Seconds after a change in which more are taken along, as `runbook.kube.change_waiter` does."""
 LATENCY = (0.005, 0.4)
 """Seconds that one request takes."""
 READING = (1.0, 40.0)
@@ -244,7 +244,7 @@ class Command:
         return self.place.network.shake_hands(endpoint, self.place.clock)
 
     def _begin(self) -> Steps[Ending]:
-        """Gather, check, ask, run: what `runbook.commands` does, as steps. `check` only looks."""
+        """Gather, check, ask, run: what `runbook.cli.commands` does, as steps. `check` only looks."""
         order = self.order
         if order.verb == "check":
             return self._check()
@@ -306,7 +306,7 @@ class Command:
         )
 
     def _check(self) -> Ending:
-        """Look, as `runbook.answers` does."""
+        """Look, as `runbook.cli.answers` does."""
         try:
             self.witness.looked(self, self.looker.look())
         except ClusterError as error:

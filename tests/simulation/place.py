@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-from exporter.clock import Clock
-from exporter.configuration import Configuration, parse
-from exporter.model import Endpoint, Probe
+from certlag.clock import Clock
+from certlag.config.schema import Configuration, parse
+from certlag.model import Endpoint, Probe
 from rehearsal.api.patches import MERGE_PATCH
 from rehearsal.api.refusals import Refusal
 from rehearsal.api.resources import CERTIFICATES, DEPLOYMENTS, ISSUERS, STATEFUL_SETS, Resource

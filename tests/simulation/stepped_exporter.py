@@ -9,13 +9,13 @@ import threading
 from dataclasses import dataclass
 from datetime import timedelta
 
-from exporter.cluster.client import ClusterClient
-from exporter.cluster.resources import Watch, watches
-from exporter.cluster.watch import Change, Reflector
-from exporter.errors import ClusterError, ClusterErrorReason
-from exporter.model import Probe
-from exporter.publication import Judged, Publication
-from exporter.rounds import Rounds
+from certlag.errors import ClusterError, ClusterErrorReason
+from certlag.kube.client import ClusterClient
+from certlag.kube.reflector import Change, Reflector
+from certlag.kube.resources import Watch, watches
+from certlag.model import Probe
+from exporter.reconciler import Rounds
+from exporter.snapshot import Judged, Publication
 from rehearsal.api.resources import ALWAYS
 from tests.metrics import Metrics
 from tests.simulation.place import Place

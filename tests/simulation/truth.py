@@ -21,7 +21,7 @@ from typing import Any
 
 from cryptography import x509
 
-from exporter.model import Target
+from certlag.model import Target
 from rehearsal.api.resources import CERTIFICATE_REQUESTS, CERTIFICATES, CONFIG_MAPS, LEASES, PODS, SECRETS
 from rehearsal.objects import (
     Document,

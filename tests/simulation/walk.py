@@ -14,9 +14,9 @@ from datetime import timedelta
 from functools import partial
 from typing import TypeVar
 
-from exporter.cluster.client import ClusterClient
-from exporter.model import Target
-from runbook.outcomes import Outcome
+from certlag.kube.client import ClusterClient
+from certlag.model import Target
+from runbook.run.outcomes import Outcome
 from tests.simulation import gauges, truth
 from tests.simulation.figures import Figures
 from tests.simulation.incidents import DEEDS, EXPORTER, MEDDLING, MISFORTUNES, Deed, Misfortune, heal_everything

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from random import Random
 from threading import Event
 
-from exporter.certificate_index import FORMER
+from certlag.store.certificates import FORMER
 from tests.api_proxy import Answer, ApiProxy, Delay, Drop, Pass, Reaction, Request, every_watch_expired_once
 from tests.bench import waiting
 from tests.benchmark.etcd import prepared

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from alerts.generate import generated
-from exporter.exposition import FAMILIES
+from exporter.metrics.samples import FAMILIES
 from tests import dashboard_queries
 from tests.dashboard_queries import document, expressions, panels
 

@@ -27,7 +27,7 @@ from alerts.scenarios.installations import INSTALLATIONS, OVERWRITES, TWO_CLUSTE
 from alerts.scenarios.model import Scenario, fires, quiet, rules_with_links
 from alerts.scenarios.worlds import healthy, paced
 from alerts.settings import Value
-from exporter.exposition import FAMILIES
+from exporter.metrics.samples import FAMILIES
 from tests import dashboard_queries
 from tests.bench import needs, parts
 

@@ -12,8 +12,8 @@ from statistics import median
 
 import pytest
 
-from exporter.cluster.resources import CERTIFICATES, Watch
-from exporter.cluster.watch import Changed
+from certlag.kube.reflector import Changed
+from certlag.kube.resources import CERTIFICATES, Watch
 from tests.benchmark.in_process import POPULATION, Exporter, lists
 from tests.figures import Figures
 from tests.metrics import Metrics

@@ -2,8 +2,8 @@
 
 from datetime import UTC, datetime
 
-from exporter.exposition import NEEDS_RESTART
-from exporter.text_format import Sample, render
+from exporter.metrics.samples import NEEDS_RESTART
+from exporter.metrics.text import Sample, render
 from tests.benchmark.population import Population
 from tests.metrics import Metrics
 from tests.soak.truth import Truth, Watcher

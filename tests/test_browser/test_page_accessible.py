@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from exporter.run_record import FinishedRun, Step
+from certlag.run_record import FinishedRun, Step
 from tests.browser import NARROW, WIDE, Browser
 from tests.page_scenes import NOW, Document, Scene, document, many, running, seeing, staged
 

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from exporter.cluster.client import ClusterClient
-from exporter.cluster.connection import Connection
-from exporter.errors import ClusterError, ClusterErrorReason
+from certlag.errors import ClusterError, ClusterErrorReason
+from certlag.kube.client import ClusterClient
+from certlag.kube.transport import Connection
 from tests.answer_body import AS_IT_CAME, Body
 from tests.api_proxy import Answer, ApiProxy, Delay, Drop, Hold, Pass, Reaction, Request, api_proxy
 from tests.bench import waiting
@@ -260,7 +260,7 @@ def test_an_answer_that_falls_silent_does_not_end(
 
 CREATE = """
 import sys
-from exporter.cluster.connection import Connection
+from certlag.kube.transport import Connection
 connection = Connection.find(kubeconfig=sys.argv[1])
 body = {"metadata": {"name": sys.argv[2]}}
 connection.send("POST", sys.argv[3], body=body, content_type="application/json")

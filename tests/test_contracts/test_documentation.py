@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 import yaml
 
+from certlag.assessment import Reason
+from certlag.config.schema import json_schema
+from certlag.model import ProbeFailure
+from certlag.run_record import FinishedRun, Step
 from docs import generate
-from exporter.configuration import json_schema
-from exporter.exposition import FAMILIES
-from exporter.judgement import Reason
-from exporter.model import ProbeFailure
-from exporter.run_record import FinishedRun, Step
+from exporter.metrics.samples import FAMILIES
 from tests.page_scenes import NOW, Scene, document, running
 
 ROOT = generate.DOCS.parent

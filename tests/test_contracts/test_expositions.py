@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from exporter import exposition
-from exporter.text_format import Sample, render
+from exporter.metrics import samples as exposition
+from exporter.metrics.text import Sample, render
 from tests import catalogue
 from tests.metrics import Metrics
 

@@ -12,6 +12,8 @@ from tests.installed_wheel import ROOT, run
 
 pytestmark = pytest.mark.thorough
 
+PACKAGES = ("certlag", "exporter", "runbook", "rehearsal")
+
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -23,13 +25,12 @@ def commands(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return installed_wheel.installed(wheel, tmp_path_factory.mktemp("environment"))
 
 
-def test_the_wheel_holds_the_three_packages_and_nothing_else(wheel: Path) -> None:
+def test_the_wheel_holds_the_packages_and_nothing_else(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
-    assert {name.partition("/")[0] for name in names if ".dist-info/" not in name} == {
-        *("exporter", "runbook", "rehearsal")
-    }
-    assert {"exporter/py.typed", "runbook/py.typed", "runbook/output.schema.json", "rehearsal/py.typed"} <= set(names)
-    on_disk = {str(file.relative_to(ROOT)) for file in ROOT.glob("exporter/**/*.py")}
+    assert {name.partition("/")[0] for name in names if ".dist-info/" not in name} == set(PACKAGES)
+    data = ("runbook/report/json/output.schema.json", "certlag/alert_pages/CertlagExporterDown.md")
+    assert {*(f"{package}/py.typed" for package in PACKAGES), *data} <= set(names)
+    on_disk = {str(file.relative_to(ROOT)) for package in PACKAGES for file in ROOT.glob(f"{package}/**/*.py")}
     on_disk |= {
         str(file.relative_to(ROOT))
         for folder in ("templates", "assets")

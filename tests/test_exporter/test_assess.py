@@ -5,11 +5,11 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from exporter.assess import assess, assess_certificate, window
-from exporter.compare import compare
-from exporter.issued import issued
-from exporter.judgement import Assessment, PodView, Reason, Subject, UseAssessment, Verdict, WindowState
-from exporter.model import (
+from certlag.assess import assess, assess_certificate, window
+from certlag.assessment import Assessment, PodView, Reason, Subject, UseAssessment, Verdict, WindowState
+from certlag.compare import compare
+from certlag.issued import issued
+from certlag.model import (
     Evidence,
     InitContainer,
     Issued,

@@ -18,20 +18,20 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
-from exporter import logs
-from exporter.bounds import MAX_LOGGED, MAX_NAME, MAX_SERIAL
-from exporter.certificates import read_leaf
-from exporter.clock import SystemClock
-from exporter.cluster.decode import UndecodableError
-from exporter.cluster.resources import CERTIFICATES, Watch, watches
-from exporter.cluster.watch import Change, Changed, Listed, WatchHealth
-from exporter.configuration import Configuration
-from exporter.exposition import FAMILIES
-from exporter.model import Discovery, DiscoveryProbe
-from exporter.probe import probe
-from exporter.publication import Publication
-from exporter.rounds import Rounds
-from exporter.run_record import RecordError, parse, record_key
+from certlag import logs
+from certlag.clock import SystemClock
+from certlag.config.schema import Configuration
+from certlag.kube.decode import UndecodableError
+from certlag.kube.reflector import Change, Changed, Listed, WatchHealth
+from certlag.kube.resources import CERTIFICATES, Watch, watches
+from certlag.limits import MAX_LOGGED, MAX_NAME, MAX_SERIAL
+from certlag.model import Discovery, DiscoveryProbe
+from certlag.run_record import RecordError, parse, record_key
+from certlag.tls.handshake import probe
+from certlag.x509.certificates import read_leaf
+from exporter.metrics.samples import FAMILIES
+from exporter.reconciler import Rounds
+from exporter.snapshot import Publication
 from exporter.status_page.render import Renderer
 from tests import pki
 from tests.bench import needs

@@ -13,8 +13,8 @@ from cryptography.utils import CryptographyDeprecationWarning
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter.bounds import MAX_NAME, MAX_NAMES
-from exporter.certificates import (
+from certlag.limits import MAX_NAME, MAX_NAMES
+from certlag.x509.certificates import (
     MAX_CHAIN,
     MAX_PEM,
     MAX_REMEMBERED,

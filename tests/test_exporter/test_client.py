@@ -13,13 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from kubernetes.config import incluster_config
 
-from exporter.cluster import access
-from exporter.cluster import client as client_module
-from exporter.cluster.access import finder
-from exporter.cluster.client import ClusterClient
-from exporter.cluster.connection import Connection
-from exporter.cluster.paging import PAGES_AT_ONCE
-from exporter.errors import ClusterConfigError, ClusterError, ClusterErrorReason
+from certlag.errors import ClusterConfigError, ClusterError, ClusterErrorReason
+from certlag.kube import client as client_module
+from certlag.kube import kubeconfig as access
+from certlag.kube.client import ClusterClient
+from certlag.kube.kubeconfig import finder
+from certlag.kube.paging import PAGES_AT_ONCE
+from certlag.kube.transport import Connection
 from tests import pki, scripted_api
 from tests.fake_clock import FakeClock, HurriedClock, NotedClock
 from tests.field.record import case

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from exporter.configuration import (
+from certlag.config.schema import (
     ENVIRONMENT_VARIABLE,
     Configuration,
     ConfigurationError,
@@ -18,7 +18,7 @@ from exporter.configuration import (
     opschain,
     parse,
 )
-from exporter.model import Discovery, DiscoveryProbe, Evidence, Target, Workload
+from certlag.model import Discovery, DiscoveryProbe, Evidence, Target, Workload
 from tests.field.record import case
 
 FULL = """\

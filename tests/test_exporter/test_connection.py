@@ -14,10 +14,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from exporter.cluster.client import ClusterClient
-from exporter.cluster.connection import ANSWER_TIMEOUT, Connection, instant
-from exporter.cluster.credential import CredentialKind
-from exporter.errors import ClusterError, ClusterErrorReason
+from certlag.errors import ClusterError, ClusterErrorReason
+from certlag.kube.client import ClusterClient
+from certlag.kube.credential import CredentialKind
+from certlag.kube.transport import ANSWER_TIMEOUT, Connection, instant
 from tests import pki, scripted_api
 from tests.fake_clock import FakeClock, NotedClock
 from tests.field.record import case

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.cluster.credential import Credential, CredentialKind, describe
+from certlag.kube.credential import Credential, CredentialKind, describe
 from tests import pki
 
 SOON = datetime(2026, 6, 1, 12, 0, tzinfo=UTC)

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter.cluster import decode
-from exporter.cluster.decode import MAX_PORTS, MAX_SECRETS, SkipReason, UndecodableError
-from exporter.cluster.resources import CERTIFICATE_REQUESTS, CERTIFICATES, LEASES, PODS, REPLICA_SETS, WORKLOADS
-from exporter.model import CertificateRequest, Container, IssuerRef, ObjectKey, Owner, Port, Workload
+from certlag.kube import decode
+from certlag.kube.decode import MAX_PORTS, MAX_SECRETS, SkipReason, UndecodableError
+from certlag.kube.resources import CERTIFICATE_REQUESTS, CERTIFICATES, LEASES, PODS, REPLICA_SETS, WORKLOADS
+from certlag.model import CertificateRequest, Container, IssuerRef, ObjectKey, Owner, Port, Workload
 from tests import pki
 from tests.field.record import case
 

@@ -1,6 +1,6 @@
 """Forms are known before the first thread asks: what is learnt by two threads at once ends the process."""
 
-from exporter.cluster import documents
+from certlag.kube import schema as documents
 from tests.field.record import case
 
 

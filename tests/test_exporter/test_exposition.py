@@ -10,15 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter import exposition
-from exporter.certificates import read_chain, read_issued
-from exporter.cluster.decode import SkipReason
-from exporter.cluster.resources import ALL_NAMESPACES, CERTIFICATES, PODS, Watch
-from exporter.cluster.watch import WatchHealth
-from exporter.configuration import opschain
-from exporter.errors import ClusterErrorReason
-from exporter.exposition import FAMILIES, JUDGED, LIVE, of_certificate, of_exporter, of_probes, of_target
-from exporter.judgement import (
+from certlag.assessment import (
     Assessment,
     PodAssessment,
     Reason,
@@ -28,7 +20,12 @@ from exporter.judgement import (
     Verdict,
     WindowState,
 )
-from exporter.model import (
+from certlag.config.schema import opschain
+from certlag.errors import ClusterErrorReason
+from certlag.kube.decode import SkipReason
+from certlag.kube.reflector import WatchHealth
+from certlag.kube.resources import ALL_NAMESPACES, CERTIFICATES, PODS, Watch
+from certlag.model import (
     Certificate,
     Endpoint,
     Evidence,
@@ -40,10 +37,13 @@ from exporter.model import (
     ProbeFailure,
     Workload,
 )
-from exporter.pieces import Row
-from exporter.publication import Judged, Publication
-from exporter.runs import assess_target
-from exporter.text_format import Family, Page, Sample, render
+from certlag.target_status import assess_target
+from certlag.x509.certificates import read_chain, read_issued
+from exporter.metrics import samples as exposition
+from exporter.metrics.pieces import Row
+from exporter.metrics.samples import FAMILIES, JUDGED, LIVE, of_certificate, of_exporter, of_probes, of_target
+from exporter.metrics.text import Family, Page, Sample, render
+from exporter.snapshot import Judged, Publication
 from tests import pki
 from tests.fake_clock import FakeClock
 from tests.metrics import Metrics, as_prometheus_client_reads

@@ -4,11 +4,11 @@ import ssl
 
 import pytest
 
-from exporter.certificates import InvalidCertificateError
-from exporter.errors import ClusterError, ClusterErrorReason
-from exporter.handshake_failure import explain
-from exporter.model import ProbeFailure, Unanswered
-from exporter.probe import Handshake
+from certlag.errors import ClusterError, ClusterErrorReason
+from certlag.model import ProbeFailure, Unanswered
+from certlag.tls.handshake import Handshake
+from certlag.tls.handshake_failure import explain
+from certlag.x509.certificates import InvalidCertificateError
 from tests.hostile_peers import alert
 
 ALERTS = {

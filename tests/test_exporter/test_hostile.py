@@ -7,12 +7,12 @@ import warnings
 import msgspec
 import pytest
 
-from exporter import logs
-from exporter.clock import SystemClock
-from exporter.cluster import decode
-from exporter.model import DiscoveryProbe, Endpoint, ProbeFailure, Unanswered
-from exporter.probe import probe
-from exporter.targets import endpoints
+from certlag import logs
+from certlag.clock import SystemClock
+from certlag.endpoints import endpoints
+from certlag.kube import decode
+from certlag.model import DiscoveryProbe, Endpoint, ProbeFailure, Unanswered
+from certlag.tls.handshake import probe
 from tests.builders import a_certificate, a_pod, an_endpoint
 from tests.field.record import case
 

@@ -19,9 +19,9 @@ from types import MappingProxyType
 import bcrypt
 import pytest
 
-from exporter import server as server_module
-from exporter.server import MAX_CONNECTIONS, SEND_BUFFER, Server
-from exporter.web_config import WebConfigFile
+from exporter.http import server as server_module
+from exporter.http.server import MAX_CONNECTIONS, SEND_BUFFER, Server
+from exporter.http.web_config import WebConfigFile
 from tests import page_server
 from tests.bench import waiting
 from tests.benchmark import outside

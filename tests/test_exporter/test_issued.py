@@ -5,9 +5,9 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from exporter.certificates import read_issued
-from exporter.issued import issued, later
-from exporter.model import Certificate, CertificateRequest, Issued, IssuedEvidence, ObjectKey
+from certlag.issued import issued, later
+from certlag.model import Certificate, CertificateRequest, Issued, IssuedEvidence, ObjectKey
+from certlag.x509.certificates import read_issued
 from tests import pki
 from tests.builders import a_certificate
 from tests.pki import DAY, NOW

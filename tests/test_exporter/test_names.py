@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.names import MAX_HOST_NAME, host_name, server_name
-from exporter.probe import Handshake
+from certlag.tls.handshake import Handshake
+from certlag.x509.names import MAX_HOST_NAME, host_name, server_name
 from tests.forged_tls import ClientHello
 
 SERVER_NAME = 0

@@ -4,9 +4,9 @@ import gzip
 from http import HTTPStatus
 from typing import Any
 
-from exporter.pages import POLICY, for_people, pages
-from exporter.publication import Publication
-from exporter.server import PageFunction, Request, Response
+from exporter.http.routes import POLICY, for_people, pages
+from exporter.http.server import PageFunction, Request, Response
+from exporter.snapshot import Publication
 from exporter.status_page.assets import ASSETS
 from exporter.status_page.served import SECONDS, ServedPage
 from tests import alert_pages

@@ -7,8 +7,8 @@ from collections import defaultdict
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.pieces import Row, gzip_stream
-from exporter.text_format import BLOCK, Family, Page, Sample, render
+from exporter.metrics.pieces import Row, gzip_stream
+from exporter.metrics.text import BLOCK, Family, Page, Sample, render
 
 FIRST = Family("certlag_first", ("thing",), "First.")
 SECOND = Family("certlag_second", ("thing",), "Second.")

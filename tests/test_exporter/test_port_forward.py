@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 import yaml
 
-from exporter.cluster.client import ClusterClient
-from exporter.cluster.connection import Connection
-from exporter.cluster.port_forward import ForwardedConnection
-from exporter.errors import ClusterError, ClusterErrorReason
+from certlag.errors import ClusterError, ClusterErrorReason
+from certlag.kube.client import ClusterClient
+from certlag.kube.transport import Connection
+from runbook.kube.port_forward import ForwardedConnection
 from tests import pki
 from tests.field.record import case
 from tests.scripted_api import ScriptedApi, page, refusal, scripted_api, silence

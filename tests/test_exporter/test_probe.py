@@ -17,9 +17,9 @@ from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter.clock import SystemClock
-from exporter.model import Endpoint, ObjectKey, Presented, Probe, ProbeFailure, Unanswered
-from exporter.probe import MAX_BYTES, Handshake, probe
+from certlag.clock import SystemClock
+from certlag.model import Endpoint, ObjectKey, Presented, Probe, ProbeFailure, Unanswered
+from certlag.tls.handshake import MAX_BYTES, Handshake, probe
 from tests import forged_tls, pki
 from tests.field.record import case
 from tests.forged_tls import ClientHello

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from exporter.cluster.resources import ALL_NAMESPACES, CERTIFICATES, Watch
-from exporter.cluster.watch import CUT_AFTER, RELIST_AFTER, WATCH_SECONDS, Reflector
-from exporter.errors import ClusterError, ClusterErrorReason
+from certlag.errors import ClusterError, ClusterErrorReason
+from certlag.kube.reflector import CUT_AFTER, RELIST_AFTER, WATCH_SECONDS, Reflector
+from certlag.kube.resources import ALL_NAMESPACES, CERTIFICATES, Watch
 from tests.fake_clock import FakeClock
 from tests.field.record import case
 from tests.scripted_api import bookmark

@@ -4,12 +4,12 @@ import random
 
 import pytest
 
-from exporter.cluster.resources import CERTIFICATES, PODS, Resource, Watch, watches
-from exporter.cluster.watch import Change, Changed, Listed, WatchHealth
-from exporter.configuration import Configuration
-from exporter.model import Discovery, DiscoveryProbe, ObjectKey
-from exporter.publication import Publication
-from exporter.rounds import Rounds
+from certlag.config.schema import Configuration
+from certlag.kube.reflector import Change, Changed, Listed, WatchHealth
+from certlag.kube.resources import CERTIFICATES, PODS, Resource, Watch, watches
+from certlag.model import Discovery, DiscoveryProbe, ObjectKey
+from exporter.reconciler import Rounds
+from exporter.snapshot import Publication
 from tests.builders import KEY, NAMESPACE, RENEWED_AT, a_certificate, a_pod, a_replica_set, a_request
 from tests.fake_clock import FakeClock
 from tests.metrics import Metrics, Sample

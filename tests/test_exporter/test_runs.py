@@ -8,10 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter import status
-from exporter.exposition import FAMILIES, of_target
-from exporter.model import ObjectKey, Workload, WorkloadStatus
-from exporter.run_record import (
+from certlag.model import ObjectKey, Workload, WorkloadStatus
+from certlag.run_record import (
     MAX_SECONDS,
     MAX_STEPS,
     FinishedRun,
@@ -23,9 +21,11 @@ from exporter.run_record import (
     parse,
     record_key,
 )
-from exporter.runs import TargetAssessment, WorkerReplicas, assess_target
+from certlag.target_status import TargetAssessment, WorkerReplicas, assess_target
+from exporter import status_json as status
+from exporter.metrics.samples import FAMILIES, of_target
+from exporter.metrics.text import render
 from exporter.status_page.render import Renderer
-from exporter.text_format import render
 from tests.builders import DEPLOYMENT, ISSUED_AT, NAMESPACE, RENEWED_AT, a_target, a_workload, an_open_run
 from tests.field.record import case
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.model import Endpoint, ObjectKey
-from exporter.schedule import FAILING_AT_ONCE, INTERVAL, NOT_READY_DELAY, RETRY_FIRST, SPREAD, Schedule
+from certlag.model import Endpoint, ObjectKey
+from exporter.probe_schedule import FAILING_AT_ONCE, INTERVAL, NOT_READY_DELAY, RETRY_FIRST, SPREAD, Schedule
 from tests.field.record import case
 
 A, B, C = (Endpoint(ObjectKey("ns", name), "uid", "10.0.0.1", "main", "id", 443, None) for name in "abc")

@@ -13,12 +13,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from exporter import pages as exporter_pages
-from exporter import server as server_module
-from exporter.publication import Judged, Publication
-from exporter.server import CHUNK, MAX_HEADERS, Request, Response, Server
-from exporter.text_format import CONTENT_TYPE, Family, Page, Sample
-from exporter.web_config import WebConfigFile
+from exporter.http import routes as exporter_pages
+from exporter.http import server as server_module
+from exporter.http.server import CHUNK, MAX_HEADERS, Request, Response, Server
+from exporter.http.web_config import WebConfigFile
+from exporter.metrics.text import CONTENT_TYPE, Family, Page, Sample
+from exporter.snapshot import Judged, Publication
 from tests.fake_clock import FakeClock
 from tests.field.record import case
 from tests.tls_servers import HOST

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.configuration import Configuration, opschain
-from exporter.model import Discovery
-from exporter.sharding import WHOLE, Shard
+from certlag.config.schema import Configuration, opschain
+from certlag.config.shard import WHOLE, Shard
+from certlag.model import Discovery
 from tests.benchmark.in_process import Exporter
 from tests.metrics import Metrics
 

@@ -6,7 +6,10 @@ from typing import Any
 
 import pytest
 
-from exporter.cluster.resources import (
+from certlag.assessment import Subject
+from certlag.config.schema import Configuration
+from certlag.kube.reflector import Changed, Listed, Removed
+from certlag.kube.resources import (
     CERTIFICATE_REQUESTS,
     CERTIFICATES,
     LEASES,
@@ -17,10 +20,7 @@ from exporter.cluster.resources import (
     Resource,
     Watch,
 )
-from exporter.cluster.watch import Changed, Listed, Removed
-from exporter.configuration import Configuration
-from exporter.judgement import Subject
-from exporter.model import (
+from certlag.model import (
     Discovery,
     DiscoveryProbe,
     Endpoint,
@@ -34,8 +34,8 @@ from exporter.model import (
     Unanswered,
     Workload,
 )
-from exporter.run_record import OpenRun, RunRecord, Step, lease_key, record_key
-from exporter.state import World
+from certlag.run_record import OpenRun, RunRecord, Step, lease_key, record_key
+from certlag.store.world import World
 from tests.builders import (
     DEPLOYMENT,
     ISSUED_AT,

@@ -11,16 +11,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.judgement import Reason, Verdict, WindowState
-from exporter.model import ProbeFailure
-from exporter.run_record import RunState, Step
+from certlag.assessment import Reason, Verdict, WindowState
+from certlag.model import ProbeFailure
+from certlag.run_record import RunState, Step
 from exporter.status_page.cards import cards
 from exporter.status_page.render import Renderer
 from exporter.status_page.sight import Level, sight
 from exporter.status_page.view import MAX_CARDS, view
 from exporter.status_page.words import FAILURES, REASONS, RUN_STATES, STATES, VERDICTS, moment, span
-from runbook.reporters.answer import Answer, Commands, advise
-from runbook.sight import target_sight
+from runbook.check.advice import Answer, Commands, advise
+from runbook.check.status import target_sight
 from tests.builders import KEY, a_target
 from tests.field.record import case
 from tests.page_scenes import NOW, Document, Scene, document, many, running, seeing

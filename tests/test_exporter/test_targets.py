@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from exporter.cluster.decode import MAX_PORTS, MAX_PROBE_PORTS
-from exporter.model import DiscoveryProbe, Port
-from exporter.targets import MAX_ENDPOINTS, endpoints
+from certlag.endpoints import MAX_ENDPOINTS, endpoints
+from certlag.kube.decode import MAX_PORTS, MAX_PROBE_PORTS
+from certlag.model import DiscoveryProbe, Port
 from tests.builders import a_certificate, a_container, a_pod
 from tests.field.record import case
 

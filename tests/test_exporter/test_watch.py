@@ -15,15 +15,15 @@ from typing import Any
 
 import pytest
 
-from exporter.cluster import client as client_module
-from exporter.cluster.client import ClusterClient
-from exporter.cluster.decode import SkipReason
-from exporter.cluster.paging import PAGE
-from exporter.cluster.resources import ALL_NAMESPACES, CERTIFICATE_REQUESTS, CERTIFICATES, PODS, Watch
-from exporter.cluster.watch import BACKOFF_MOST, RETRY_AFTER_MOST, Change, Changed, Listed, Reflector, Removed
-from exporter.errors import ClusterError, ClusterErrorReason
-from exporter.model import ObjectKey
-from exporter.sharding import WHOLE, Shard
+from certlag.config.shard import WHOLE, Shard
+from certlag.errors import ClusterError, ClusterErrorReason
+from certlag.kube import client as client_module
+from certlag.kube.client import ClusterClient
+from certlag.kube.decode import SkipReason
+from certlag.kube.paging import PAGE
+from certlag.kube.reflector import BACKOFF_MOST, RETRY_AFTER_MOST, Change, Changed, Listed, Reflector, Removed
+from certlag.kube.resources import ALL_NAMESPACES, CERTIFICATE_REQUESTS, CERTIFICATES, PODS, Watch
+from certlag.model import ObjectKey
 from tests.fake_clock import FakeClock
 from tests.field.record import case
 from tests.figures import Figures

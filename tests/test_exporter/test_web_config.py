@@ -10,8 +10,8 @@ import bcrypt
 import pytest
 import yaml
 
-from exporter import server as server_module
-from exporter.web_config import WebConfigError, WebConfigFile
+from exporter.http import server as server_module
+from exporter.http.web_config import WebConfigError, WebConfigFile
 from tests.field.record import case
 from tests.web_server import HASH, PASSWORD, ROOT, STRANGER, a_leaf, client, get, presented, serving, write, write_pair
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import bcrypt
 import pytest
 
-from exporter.web_config import WebConfigError, WebConfigFile
+from exporter.http.web_config import WebConfigError, WebConfigFile
 from tests.field.record import case
 
 PASSWORD = "Tr0ub4dor&3"

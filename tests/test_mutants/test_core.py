@@ -8,7 +8,7 @@ from tests.mutants.run import Verdict, of_core, tried
 from tests.sampling import Dice
 
 SAMPLE = 40
-SLOW = "exporter/run_record.py"
+SLOW = "certlag/run_record.py"
 """Its tests take seconds before the first mutant: `make proof` has it."""
 
 

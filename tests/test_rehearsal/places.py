@@ -7,7 +7,7 @@ from typing import Any
 
 from cryptography import x509
 
-from exporter.model import Endpoint, ObjectKey, Presented, ProbeFailure, Unanswered
+from certlag.model import Endpoint, ObjectKey, Presented, ProbeFailure, Unanswered
 from rehearsal.api.resources import CERTIFICATES, DEPLOYMENTS, ISSUERS, PODS, SECRETS, Resource
 from rehearsal.api.storage import Key
 from rehearsal.client import InProcessClient

@@ -128,7 +128,7 @@ def test_the_list_for_programs_has_each_step_with_its_exit_code(tmp_path: Path) 
 
 def test_shells_are_given_the_names_of_the_faults(tmp_path: Path) -> None:
     asked = {"_RUNBOOK_COMPLETE": "bash_complete", "COMP_WORDS": "runbook rehearse --fault s", "COMP_CWORD": "3"}
-    program = "from runbook.cli import main; main(prog_name='runbook')"
+    program = "from runbook.cli.main import main; main(prog_name='runbook')"
     said = subprocess.run(
         (sys.executable, "-c", program), env={**os.environ, **asked}, capture_output=True, text=True, check=True
     )

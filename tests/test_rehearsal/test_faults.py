@@ -4,8 +4,8 @@ from datetime import timedelta
 
 import pytest
 
-from exporter.errors import ClusterError, ClusterErrorReason
-from exporter.model import ProbeFailure
+from certlag.errors import ClusterError, ClusterErrorReason
+from certlag.model import ProbeFailure
 from rehearsal.api.access import Denial
 from rehearsal.api.refusals import Refusal
 from rehearsal.api.resources import AUTOSCALERS, CERTIFICATES, DEPLOYMENTS, SCALED_OBJECTS

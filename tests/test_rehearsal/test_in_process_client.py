@@ -3,9 +3,9 @@
 import random
 import threading
 
-from exporter.cluster.resources import PODS, Watch
-from exporter.cluster.watch import Change, Listed, Reflector
-from exporter.model import Pod
+from certlag.kube.reflector import Change, Listed, Reflector
+from certlag.kube.resources import PODS, Watch
+from certlag.model import Pod
 from rehearsal.api.resources import DEPLOYMENTS
 from tests.test_rehearsal.places import MERGE_PATCH, NAMESPACE, SERVICE, WORKER, Place, place
 

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from rehearsal.borrowed_time import BorrowedTime
 from rehearsal.drills.catalogue import BY_NAME
 from rehearsal.drills.scene import WORKER, Scene
 from rehearsal.drills.stage import Stage, staged
 from rehearsal.node.programs import Program
-from runbook.borrowed_time import BorrowedTime
-from runbook.wakeup import Changes
+from runbook.kube.change_waiter import Changes
 from tests.bench import waiting
 
 AT_ONCE = 1_000_000

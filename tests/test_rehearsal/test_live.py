@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from exporter.cluster.client import ClusterClient
-from exporter.errors import ClusterError
+from certlag.errors import ClusterError
+from certlag.kube.client import ClusterClient
 from rehearsal.cluster import EmbeddedCluster
 from rehearsal.live.cluster import LiveCluster, background
 from rehearsal.live.loopback import KUBELET_PORT, LoopbackNetwork

@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 import yaml
 
-from exporter import configuration as configurations
-from exporter.cluster.resources import watches
-from exporter.release import CONFIGURATION_KEY, CONFIGURATION_LABELS, Release
-from exporter.run_record import lease_key, lease_name, record_key, record_name
-from runbook import rights
-from runbook.cli import USAGE
-from runbook.follow import RETRIED
-from runbook.outcomes import EXIT_CODES
+from certlag.config import schema as configurations
+from certlag.config.release import CONFIGURATION_KEY, CONFIGURATION_LABELS, Release
+from certlag.kube.resources import watches
+from certlag.run_record import lease_key, lease_name, record_key, record_name
+from runbook.cli.main import USAGE
+from runbook.job.follow import RETRIED
+from runbook.plan import permissions as rights
+from runbook.run.outcomes import EXIT_CODES
 from tests.bench import parts, schemas
 from tests.rendered_chart import CHART, INVALID, VALID, Object, granted, render
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from runbook import cli
-from runbook.outcomes import CODES, EXIT_CODES
-from runbook.preconditions import OVERRIDES
-from runbook.verbs import VERBS
+from runbook.cli import main as cli
+from runbook.cli.command_help import VERBS
+from runbook.plan.preconditions import OVERRIDES
+from runbook.run.outcomes import CODES, EXIT_CODES
 from tests import output_lines
 from tests.field.record import case
 from tests.scripted_api import answer, refusal, scripted_api
@@ -302,7 +302,7 @@ def test_each_shell_is_given_the_configured_targets(configuration: str, shell: s
         "COMP_CWORD": "va" if shell == "fish" else "2",
         "CERTLAG_CONFIG": configuration,
     }
-    program = "from runbook.cli import main; main(prog_name='runbook')"
+    program = "from runbook.cli.main import main; main(prog_name='runbook')"
     completed = subprocess.run(
         [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
     )
@@ -323,14 +323,16 @@ def python(program: str, *words: str, **environment: str) -> subprocess.Complete
 
 @pytest.mark.thorough
 def test_as_a_kubectl_plugin_it_calls_itself_kubectl_certlag(tmp_path: Path, kubeconfig: str) -> None:
-    ran = python("from runbook.cli import plugin; plugin()", "restart-nothing", "--yes", "--kubeconfig", kubeconfig)
+    ran = python(
+        "from runbook.cli.main import plugin; plugin()", "restart-nothing", "--yes", "--kubeconfig", kubeconfig
+    )
     assert ran.returncode == 2
     assert ran.stderr.startswith("kubectl certlag: there is no target 'nothing'")
 
 
 @pytest.mark.thorough
 def test_kubectl_completes_the_plugin(configuration: str) -> None:
-    completing = "from runbook.cli import complete_plugin; complete_plugin()"
+    completing = "from runbook.cli.main import complete_plugin; complete_plugin()"
     ran = python(completing, "check", "", CERTLAG_CONFIG=configuration)
     assert ran.stdout.splitlines() == ["vault", ":4"]
     assert python(completing, "che").stdout.splitlines() == ["check", ":4"]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from runbook.containers import DEFAULT_CONTAINER, container_ends
+from runbook.kube.containers import DEFAULT_CONTAINER, container_ends
 
 
 def working(*names: str, pod: str = "worker-6lgz-zn5xb", default: str | None = None) -> list[str]:

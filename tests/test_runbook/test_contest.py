@@ -2,8 +2,8 @@
 
 from datetime import UTC, datetime
 
-from runbook.contest import Contest, contest, recreated
-from runbook.workloads import workload_view
+from runbook.kube.external_change import Contest, contest, recreated
+from runbook.kube.views import workload_view
 from tests.builders import DEPLOYMENT
 from tests.workload_documents import Document, a_deployment
 

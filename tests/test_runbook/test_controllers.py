@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from exporter.model import Workload
-from runbook import controllers
-from runbook.controllers import Autoscaler, Pause, horizontal_pod_autoscaler, scaled_object
-from runbook.workloads import WorkloadView, workload_view
+from certlag.model import Workload
+from runbook.kube.views import WorkloadView, workload_view
+from runbook.plan import controllers
+from runbook.plan.controllers import Autoscaler, Pause, horizontal_pod_autoscaler, scaled_object
 from tests.builders import DEPLOYMENT, NAMESPACE
 from tests.workload_documents import WORKER, a_deployment
 

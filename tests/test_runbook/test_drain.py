@@ -6,10 +6,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from exporter.model import Workload
-from runbook.contest import Contest
-from runbook.drain import Drained, Draining, drain_progress
-from runbook.workloads import pod_state, replica_set_view, workload_view
+from certlag.model import Workload
+from runbook.kube.drained import Drained, Draining, drain_progress
+from runbook.kube.external_change import Contest
+from runbook.kube.views import pod_state, replica_set_view, workload_view
 from tests.builders import NAMESPACE
 from tests.memory_api import merged
 from tests.workload_documents import (

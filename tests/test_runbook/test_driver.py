@@ -13,14 +13,16 @@ from typing import Any
 
 import pytest
 
-from exporter.clock import SystemClock
-from exporter.cluster.client import ClusterClient
-from exporter.cluster.connection import Connection
-from exporter.errors import ClusterError
-from exporter.probe import probe
+from certlag.clock import SystemClock
+from certlag.errors import ClusterError
+from certlag.kube.client import ClusterClient
+from certlag.kube.transport import Connection
+from certlag.tls.handshake import probe
 from runbook.alertmanager import Alertmanager, Silences
-from runbook.driver import Driver
-from runbook.effects import (
+from runbook.check.inspector import Looker
+from runbook.kube.change_waiter import Wakeup
+from runbook.run.driver import Driver
+from runbook.run.effects import (
     AfterInterrupt,
     Ask,
     Change,
@@ -35,9 +37,7 @@ from runbook.effects import (
     Verb,
     Wait,
 )
-from runbook.events import Event, Level, Remark
-from runbook.look import Looker
-from runbook.wakeup import Wakeup
+from runbook.run.events import Event, Level, Remark
 from tests.builders import a_target
 from tests.scripted_api import Answer, ScriptedApi, answer, page, refusal, scripted_api
 

@@ -5,15 +5,15 @@ from typing import Any
 
 import pytest
 
-from exporter.model import Evidence, Leaf, ProbeFailure, Workload
-from exporter.run_record import Step
-from runbook import phases
-from runbook.effects import Change, Effect, EndSilence, List, Look, Silence, Wait
-from runbook.engine import Ending
-from runbook.events import LostWork, Progress, Remark
-from runbook.fence import workload_path
-from runbook.hold import Limits
-from runbook.outcomes import Outcome
+from certlag.model import Evidence, Leaf, ProbeFailure, Workload
+from certlag.run_record import Step
+from runbook.guard.fence import workload_path
+from runbook.guard.guarded_run import Limits
+from runbook.run import phases
+from runbook.run.effects import Change, Effect, EndSilence, List, Look, Silence, Wait
+from runbook.run.engine import Ending
+from runbook.run.events import LostWork, Progress, Remark
+from runbook.run.outcomes import Outcome
 from tests.builders import a_leaf, a_target
 from tests.disturbed_run import (
     DENIAL,

@@ -10,18 +10,18 @@ from typing import Any
 
 import pytest
 
-from exporter.clock import SystemClock
-from exporter.cluster.client import ClusterClient
-from exporter.cluster.connection import Connection
-from exporter.probe import probe
+from certlag.clock import SystemClock
+from certlag.kube.client import ClusterClient
+from certlag.kube.transport import Connection
+from certlag.tls.handshake import probe
 from runbook.alertmanager import Silences
-from runbook.driver import Driver
-from runbook.effects import AfterInterrupt, List, Steps
-from runbook.facts import Gatherer
-from runbook.look import Looker
-from runbook.retrying import RetryingClient
-from runbook.wakeup import Wakeup
-from runbook.workloads import PodState, pod_state
+from runbook.check.inspector import Looker
+from runbook.kube.change_waiter import Wakeup
+from runbook.kube.views import PodState, pod_state
+from runbook.plan.facts import Gatherer
+from runbook.run.driver import Driver
+from runbook.run.effects import AfterInterrupt, List, Steps
+from runbook.run.retry import RetryingClient
 from tests.builders import NAMESPACE, a_target
 from tests.field.record import case
 from tests.figures import Figures

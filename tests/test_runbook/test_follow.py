@@ -6,15 +6,15 @@ from typing import Any
 
 import pytest
 
-from exporter.run_record import Step
-from runbook.effects import Document
-from runbook.engine import Ending
-from runbook.events import Level, Phase, PhaseBegun, Progress, Remark, StepReached, Written
-from runbook.follow import Followed, ending, progress, settled, told
-from runbook.job import JobView
-from runbook.outcomes import Outcome
-from runbook.record import Operator, Record, Run, WorkerRecord, Writing
-from runbook.workloads import pod_state
+from certlag.run_record import Step
+from runbook.guard.record import Operator, Record, Run, WorkerRecord, Writing
+from runbook.job.follow import Followed, ending, progress, settled, told
+from runbook.job.manifest import JobView
+from runbook.kube.views import pod_state
+from runbook.run.effects import Document
+from runbook.run.engine import Ending
+from runbook.run.events import Level, Phase, PhaseBegun, Progress, Remark, StepReached, Written
+from runbook.run.outcomes import Outcome
 from tests.workload_documents import a_pod
 
 BEGUN = datetime(2026, 1, 1, tzinfo=UTC)

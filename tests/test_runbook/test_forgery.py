@@ -5,14 +5,14 @@ from typing import Any
 
 import pytest
 
-from exporter.model import Workload
-from exporter.run_record import RECORD_KEY
-from runbook.controllers import KEDA_PAUSED, KEDA_PAUSED_REPLICAS
-from runbook.effects import Effect
-from runbook.fence import workload_path
-from runbook.outcomes import Outcome
-from runbook.process_identity import this_process
-from runbook.workloads import RUN_ANNOTATION
+from certlag.model import Workload
+from certlag.run_record import RECORD_KEY
+from runbook.guard.fence import workload_path
+from runbook.guard.process_identity import this_process
+from runbook.kube.views import RUN_ANNOTATION
+from runbook.plan.controllers import KEDA_PAUSED, KEDA_PAUSED_REPLICAS
+from runbook.run.effects import Effect
+from runbook.run.outcomes import Outcome
 from tests.builders import NAMESPACE
 from tests.field.record import case
 from tests.memory_api import Document

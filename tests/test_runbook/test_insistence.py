@@ -2,10 +2,10 @@
 
 import pytest
 
-from exporter.errors import ClusterError, ClusterErrorReason
-from runbook.effects import Get, Steps, Tell, Wait
-from runbook.events import Remark
-from runbook.insistence import DELAYS, FINAL, GivenUpError, Keeper, insist
+from certlag.errors import ClusterError, ClusterErrorReason
+from runbook.run.effects import Get, Steps, Tell, Wait
+from runbook.run.events import Remark
+from runbook.run.retry_policy import DELAYS, FINAL, GivenUpError, Keeper, insist
 from tests.memory_api import failure
 from tests.memory_cluster import NoLock
 

@@ -9,10 +9,9 @@ from typing import Any, NoReturn
 import pytest
 from click.testing import CliRunner
 
-from runbook import cli
-from runbook.containers import ContainerEnd
-from runbook.effects import Document
-from runbook.job import (
+from runbook.cli import main as cli
+from runbook.cli.options import Options, UsageError
+from runbook.job.manifest import (
     JobView,
     arguments,
     creation,
@@ -24,11 +23,12 @@ from runbook.job import (
     outcome_of,
     why_idle,
 )
-from runbook.obstacles import WarningEvent
-from runbook.options import Options, UsageError
-from runbook.outcomes import Outcome
-from runbook.plan import CheckResult
-from runbook.workloads import pod_state
+from runbook.kube.containers import ContainerEnd
+from runbook.kube.views import pod_state
+from runbook.plan.plan import CheckResult
+from runbook.run.effects import Document
+from runbook.run.obstacles import WarningEvent
+from runbook.run.outcomes import Outcome
 from tests.builders import NAMESPACE, a_target
 from tests.workload_documents import a_pod as a_workers_pod
 

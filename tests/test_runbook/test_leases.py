@@ -5,11 +5,8 @@ from typing import Any
 
 import pytest
 
-from exporter.model import Workload
-from runbook.effects import Change, Effect, Get, Steps, Wait
-from runbook.events import Remark
-from runbook.insistence import GivenUpError
-from runbook.leases import (
+from certlag.model import Workload
+from runbook.guard.lock import (
     DURATION,
     LONGEST,
     MOST_TRANSITIONS,
@@ -19,6 +16,9 @@ from runbook.leases import (
     Leases,
     LostError,
 )
+from runbook.run.effects import Change, Effect, Get, Steps, Wait
+from runbook.run.events import Remark
+from runbook.run.retry_policy import GivenUpError
 from tests.builders import NAMESPACE
 from tests.field.record import case
 from tests.memory_api import failure

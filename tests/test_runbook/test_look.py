@@ -9,19 +9,19 @@ from typing import Any
 
 import pytest
 
-from exporter.clock import SystemClock
-from exporter.cluster.client import ClusterClient
-from exporter.cluster.resources import watches
-from exporter.configuration import Configuration
-from exporter.errors import ClusterError, ClusterErrorReason
-from exporter.model import Discovery
-from exporter.probe import probe
+from certlag.clock import SystemClock
+from certlag.config.schema import Configuration
+from certlag.errors import ClusterError, ClusterErrorReason
+from certlag.kube.client import ClusterClient
+from certlag.kube.resources import watches
+from certlag.model import Discovery
+from certlag.tls.handshake import probe
 from rehearsal.api.resources import CERTIFICATE_REQUESTS, PODS
-from runbook import look
-from runbook.effects import Change
-from runbook.look import Looker, list_all
-from runbook.outcomes import Outcome
-from runbook.sight import TargetSight
+from runbook.check import inspector as look
+from runbook.check.inspector import Looker, list_all
+from runbook.check.status import TargetSight
+from runbook.run.effects import Change
+from runbook.run.outcomes import Outcome
 from tests.builders import a_target
 from tests.field.record import case
 from tests.scripted_api import ScriptedApi, page, scripted_api

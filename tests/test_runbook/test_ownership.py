@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from exporter.model import Workload
-from runbook.ownership import owned_pods, pods_of
-from runbook.workloads import PodState, ReplicaSetView, pod_state, replica_set_view, workload_view
+from certlag.model import Workload
+from runbook.kube.ownership import owned_pods, pods_of
+from runbook.kube.views import PodState, ReplicaSetView, pod_state, replica_set_view, workload_view
 from tests.builders import NAMESPACE
 from tests.workload_documents import WORKER, Document, a_deployment, a_pod, a_replica_set, owner
 

@@ -5,13 +5,13 @@ from datetime import timedelta
 
 import pytest
 
-from exporter.run_record import Step
-from runbook import planning
-from runbook.events import Phase
-from runbook.outcomes import Outcome
-from runbook.plan import Check, CheckResult, Plan, PlannedChange
-from runbook.record import Operator, Paused, Run, WorkerRecord
-from runbook.workloads import pod_state
+from certlag.run_record import Step
+from runbook.guard.record import Operator, Paused, Run, WorkerRecord
+from runbook.kube.views import pod_state
+from runbook.plan import planning
+from runbook.plan.plan import Check, CheckResult, Plan, PlannedChange
+from runbook.run.events import Phase
+from runbook.run.outcomes import Outcome
 from tests.builders import a_leaf, a_target
 from tests.run_facts import LIMITS, NOW, TARGET, a_sight, facts
 from tests.workload_documents import WORKER, a_deployment, a_pod

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from runbook.process_identity import ProcessIdentity, this_process
+from runbook.guard.process_identity import ProcessIdentity, this_process
 
 ME = this_process("system:serviceaccount:opschain/runbook")
 

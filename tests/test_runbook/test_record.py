@@ -9,10 +9,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from exporter.model import ObjectKey
-from exporter.run_record import RECORD_KEY, RecordError, RunState, Step, parse
-from runbook.outcomes import Outcome
-from runbook.record import (
+from certlag.model import ObjectKey
+from certlag.run_record import RECORD_KEY, RecordError, RunState, Step, parse
+from runbook.guard.record import (
     KEPT,
     Operator,
     Past,
@@ -26,6 +25,7 @@ from runbook.record import (
     from_config_map,
     loads,
 )
+from runbook.run.outcomes import Outcome
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 ANN = Operator("ann", "laptop", 7, "1.0")

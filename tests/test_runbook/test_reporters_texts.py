@@ -6,19 +6,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter.judgement import Reason, WindowState
-from exporter.model import IssuedEvidence
-from exporter.run_record import Step
-from runbook.events import Phase
-from runbook.outcomes import MEANINGS, Outcome
-from runbook.plan import PlannedChange
-from runbook.reporters import wording
-from runbook.reporters.answer import Answer, advise, exit_code
-from runbook.reporters.answer_lines import Checked, History
-from runbook.reporters.check_text import check_parts
-from runbook.reporters.json_forms import line
-from runbook.reporters.plan_text import plan_parts
-from runbook.reporters.summary import summary_parts
+from certlag.assessment import Reason, WindowState
+from certlag.model import IssuedEvidence
+from certlag.run_record import Step
+from runbook.check.advice import Answer, advise, exit_code
+from runbook.plan.plan import PlannedChange
+from runbook.report import wording
+from runbook.report.json.answers import Checked, History
+from runbook.report.json.documents import line
+from runbook.report.summary import summary_parts
+from runbook.report.text.check import check_parts
+from runbook.report.text.plan import plan_parts
+from runbook.run.events import Phase
+from runbook.run.outcomes import MEANINGS, Outcome
 from tests import reporter_texts
 from tests.builders import RENEWED_AT
 from tests.field.record import case

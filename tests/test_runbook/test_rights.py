@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable
 
-from exporter.model import ObjectKey, Workload
-from exporter.run_record import lease_key, record_key
-from runbook.rights import Right, to_check, to_read_claims, to_run, to_start
+from certlag.model import ObjectKey, Workload
+from certlag.run_record import lease_key, record_key
+from runbook.plan.permissions import Right, to_check, to_read_claims, to_run, to_start
 from tests.builders import NAMESPACE, a_target
 
 TARGET = a_target(workers=(Workload(NAMESPACE, "statefulset", "worker"),))

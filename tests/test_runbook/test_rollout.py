@@ -7,10 +7,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from exporter.model import Workload
-from runbook.contest import Contest
-from runbook.rollout import MAX_INT32, RolledOut, RollingOut, Wanted, rollout_progress
-from runbook.workloads import pod_state, replica_set_view, workload_view
+from certlag.model import Workload
+from runbook.kube.external_change import Contest
+from runbook.kube.rolled_out import MAX_INT32, RolledOut, RollingOut, Wanted, rollout_progress
+from runbook.kube.views import pod_state, replica_set_view, workload_view
 from tests.builders import DEPLOYMENT
 from tests.workload_documents import (
     DAEMON_SET,

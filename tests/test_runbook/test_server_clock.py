@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from exporter.cluster.client import ClusterClient
-from exporter.cluster.connection import Connection
-from runbook.server_clock import ServerClock
+from certlag.kube.client import ClusterClient
+from certlag.kube.transport import Connection
+from runbook.guard.server_clock import ServerClock
 from tests.fake_clock import FakeClock
 from tests.scripted_api import answer, scripted_api
 

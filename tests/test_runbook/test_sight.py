@@ -3,9 +3,9 @@
 from dataclasses import replace
 from datetime import timedelta
 
-from exporter.judgement import WindowState
-from exporter.model import ProbeFailure
-from runbook.sight import Finding, TargetSight, target_sight
+from certlag.assessment import WindowState
+from certlag.model import ProbeFailure
+from runbook.check.status import Finding, TargetSight, target_sight
 from tests.builders import DEPLOYMENT, RENEWED_AT, a_leaf
 from tests.run_facts import NOW, TARGET, a_sight
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from exporter.configuration import TargetSection
-from runbook import cli
+from certlag.config.schema import TargetSection
+from runbook.cli import main as cli
 from tests import output_lines
 from tests.field.record import case
 from tests.scripted_api import Answer, ScriptedApi, page, refusal, scripted_api

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from exporter.clock import SystemClock
-from exporter.cluster.client import ClusterClient
-from runbook.wakeup import Wakeup
-from runbook.workloads import PodState
+from certlag.clock import SystemClock
+from certlag.kube.client import ClusterClient
+from runbook.kube.change_waiter import Wakeup
+from runbook.kube.views import PodState
 from tests.builders import DEPLOYMENT
 from tests.scripted_api import Answer, Request, after, event, page, refusal, scripted_api, watch
 from tests.workload_documents import ENDING, a_pod

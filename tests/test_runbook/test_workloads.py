@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from runbook.workloads import pod_state, replica_set_view, workload_view
+from runbook.kube.views import pod_state, replica_set_view, workload_view
 from tests.builders import DEPLOYMENT
 from tests.workload_documents import (
     DAEMON_SET,

@@ -9,8 +9,8 @@ from datetime import timedelta
 
 import pytest
 
-from exporter.cluster.client import ClusterClient
-from exporter.cluster.watch import RELIST_AFTER
+from certlag.kube.client import ClusterClient
+from certlag.kube.reflector import RELIST_AFTER
 from rehearsal.api.resources import CERTIFICATES, Resource
 from rehearsal.objects import instant
 from tests.fake_clock import FakeClock, SkewedClock

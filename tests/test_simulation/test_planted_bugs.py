@@ -40,28 +40,28 @@ class Bug:
 BUGS = (
     Bug(
         "assess: a stale pod needs no restart",
-        "exporter/assess.py",
+        "certlag/assess.py",
         "        return None if in_grace else True\n",
         "        return None if in_grace else False\n",
         "gauges of",
     ),
     Bug(
         "assess: the deadline of what was issued, not of what is loaded",
-        "exporter/assess.py",
+        "certlag/assess.py",
         "deadline=min((end or chain.leaf.not_after for",
         "deadline=min((known.chain.leaf.not_after if known and known.chain else end or chain.leaf.not_after for",
         "gauges of",
     ),
     Bug(
         "issued: a request counts whatever its dates",
-        "exporter/issued.py",
+        "certlag/issued.py",
         "    return not_before in (None, leaf.not_before) and not_after in (None, leaf.not_after)\n",
         "    return True\n",
         "gauges of",
     ),
     Bug(
         "drain: a worker whose count is 0 is drained, though its pods still end",
-        "runbook/drain.py",
+        "runbook/kube/drained.py",
         """    if live:
         return f"{len(live)} {'pod' if len(live) == 1 else 'pods'} not ended"
     if worker.current or worker.terminating:
@@ -72,21 +72,21 @@ BUGS = (
     ),
     Bug(
         "fence: a take-over is not written into the record",
-        "runbook/hold.py",
+        "runbook/guard/guarded_run.py",
         "                operator=self.orders.operator,\n                workload_uid=uid,\n",
         "                workload_uid=uid,\n",
         "promise 4:",
     ),
     Bug(
         "verification: the old certificate will do while it is valid",
-        "runbook/sight.py",
+        "runbook/check/status.py",
         "        return believed and (self.streak is None or self.streak >= CONFIRMATIONS)\n",
         "        return believed or self.verdict is Verdict.STALE\n",
         "promise 5:",
     ),
     Bug(
         "ending: a run that stopped half-way is closed, whatever it had done",
-        "runbook/engine.py",
+        "runbook/run/engine.py",
         """            if run.step in BEFORE_DRAIN and not _may_have_scaled(run):
                 yield from self._unpause_all""",
         """            if True:
@@ -95,7 +95,7 @@ BUGS = (
     ),
     Bug(
         "restore: workers that were scaled up are back, Ready or not",
-        "runbook/phases.py",
+        "runbook/run/phases.py",
         "        yield from _rolled_out(hold, Phase.RESTORING, uids, Wanted.READY)\n",
         "        yield from observe(uids)\n",
         "promise 3:",
@@ -103,7 +103,7 @@ BUGS = (
     ),
     Bug(
         "KEDA: held at 0 while the workers are drained",
-        "runbook/controllers.py",
+        "runbook/plan/controllers.py",
         'during = {KEDA_PAUSED: "true", KEDA_PAUSED_REPLICAS: None}',
         'during = {KEDA_PAUSED: "true", KEDA_PAUSED_REPLICAS: "0"}',
         "promise 3: KEDA",

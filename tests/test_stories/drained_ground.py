@@ -16,7 +16,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from exporter.run_record import RECORD_KEY, Step
+from certlag.run_record import RECORD_KEY, Step
 from tests.api_proxy import ApiProxy, Pass, Reaction, Request, Rule, api_proxy
 from tests.bench import servers
 from tests.bench.api import MERGE_PATCH

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from exporter.run_record import RECORD_KEY, Step
+from certlag.run_record import RECORD_KEY, Step
 from tests import alert_pages, installed_wheel
 from tests.bench import certlag_image, servers, waiting
 from tests.bench.api import MERGE_PATCH

@@ -17,11 +17,11 @@ from pathlib import Path
 
 import pytest
 
-from exporter.cluster.watch import WATCH_SECONDS
-from exporter.model import ProbeFailure
-from exporter.probe import TIMEOUT
-from exporter.rounds import PROBERS
-from exporter.schedule import SPREAD
+from certlag.kube.reflector import WATCH_SECONDS
+from certlag.model import ProbeFailure
+from certlag.tls.handshake import TIMEOUT
+from exporter.probe_schedule import SPREAD
+from exporter.reconciler import PROBERS
 from tests.api_proxy import ApiProxy, every_watch_expired_once
 from tests.bench import network, waiting
 from tests.benchmark import outside

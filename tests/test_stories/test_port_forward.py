@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from exporter.clock import SystemClock
-from exporter.cluster.connection import Connection
-from exporter.errors import ClusterError, ClusterErrorReason
-from exporter.model import Endpoint, ObjectKey, Presented, Probe, ProbeFailure, Unanswered
-from exporter.probe import Connected, probe
+from certlag.clock import SystemClock
+from certlag.errors import ClusterError, ClusterErrorReason
+from certlag.kube.transport import Connection
+from certlag.model import Endpoint, ObjectKey, Presented, Probe, ProbeFailure, Unanswered
+from certlag.tls.handshake import Connected, probe
 from tests.api_proxy import ApiProxy, api_proxy
 from tests.bench.cluster import Cluster
 from tests.bench.opschain import BUILD_SERVICE, PORT, Opschain

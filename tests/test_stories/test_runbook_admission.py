@@ -2,7 +2,7 @@
 
 import pytest
 
-from exporter.run_record import Step
+from certlag.run_record import Step
 from tests.bench import admission, waiting
 from tests.bench.api import MERGE_PATCH, ApiError
 from tests.bench.cluster import Object

@@ -23,7 +23,7 @@ from email.utils import format_datetime
 
 import pytest
 
-from exporter.run_record import Step
+from certlag.run_record import Step
 from tests.api_proxy import Answer, Pass, Reaction, Request
 from tests.bench import waiting
 from tests.bench.api import MERGE_PATCH

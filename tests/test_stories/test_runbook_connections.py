@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.run_record import Step
+from certlag.run_record import Step
 from tests.api_proxy import Answer, Pass, Reaction, Request
 from tests.bench import servers
 from tests.runbook_process import of

@@ -13,7 +13,7 @@ from enum import StrEnum
 
 import pytest
 
-from exporter.run_record import Step
+from certlag.run_record import Step
 from tests.api_proxy import Answer, Pass, Reaction, Request
 from tests.bench import waiting
 from tests.bench.cluster import Object

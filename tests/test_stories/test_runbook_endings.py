@@ -5,7 +5,7 @@ Interrupts (Ctrl-C) are in `test_runbook_interrupts`, contests in `test_runbook_
 
 import pytest
 
-from exporter.run_record import Step
+from certlag.run_record import Step
 from tests.bench import waiting
 from tests.runbook_process import of
 from tests.test_stories.drained_ground import (

@@ -8,7 +8,7 @@ from contextlib import closing
 
 import pytest
 
-from exporter.run_record import Step
+from certlag.run_record import Step
 from tests.api_proxy import Drop, Pass, Reaction, Request, let_pass
 from tests.bench import waiting
 from tests.pseudo_terminal import PseudoTerminal

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import yaml
 
-from exporter import configuration as configurations
-from runbook import rights
-from runbook.rights import Right
+from certlag.config import schema as configurations
+from runbook.plan import permissions as rights
+from runbook.plan.permissions import Right
 from tests.api_proxy import ApiProxy, api_proxy
 from tests.bench import accounts, opschain, waiting
 from tests.bench.api import Api

@@ -5,7 +5,7 @@ from datetime import datetime
 
 import pytest
 
-from exporter.run_record import Step
+from certlag.run_record import Step
 from tests import alertmanager
 from tests.alertmanager import Alertmanager, labels
 from tests.runbook_process import Ran, of

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from exporter.cluster.client import READ_TIMEOUT
-from exporter.cluster.watch import CUT_AFTER
+from certlag.kube.client import READ_TIMEOUT
+from certlag.kube.reflector import CUT_AFTER
 from tests.answer_body import AS_IT_CAME, Body
 from tests.api_proxy import Answer, Pass, Reaction, Request, every_watch_expired_once, let_pass
 from tests.bench import waiting

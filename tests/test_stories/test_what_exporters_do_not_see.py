@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from exporter.run_record import Step
+from certlag.run_record import Step
 from tests.api_proxy import ApiProxy, Drop, api_proxy
 from tests.bench import accounts, servers
 from tests.bench.cluster import Object

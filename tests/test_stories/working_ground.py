@@ -13,7 +13,7 @@ from pathlib import Path
 
 from cryptography import x509
 
-from exporter.run_record import RECORD_KEY, RECORD_LABEL
+from certlag.run_record import RECORD_KEY, RECORD_LABEL
 from tests.api_proxy import ApiProxy, Reaction, Request, Rule, let_pass
 from tests.bench import servers
 from tests.bench.cluster import Object

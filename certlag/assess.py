@@ -1,0 +1,313 @@
+"""The one judgement: what is issued against what is loaded, for one Certificate at one instant. Pure.
+
+`assess` is a function of everything known about a Certificate (`Subject`) and the time. The gauges, the status
+page and the runbook all ask it. It never guesses: what cannot be told is unknown, with its reason, and a failed
+probe alone changes nothing that was seen before.
+
+The reading order is that of the definitions: what one leaf is (`compare`), what that makes of an endpoint
+(`_judge_sight`), of a pod (`_pod`), of a workload (`_use`), and of its renewal window (`_state`).
+"""
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from datetime import datetime, timedelta
+
+from certlag.assessment import (
+    Assessment,
+    PodAssessment,
+    PodView,
+    Reason,
+    Sight,
+    SightAssessment,
+    Subject,
+    Use,
+    UseAssessment,
+    Verdict,
+    WindowState,
+)
+from certlag.compare import compare
+from certlag.issued import issued
+from certlag.model import Certificate, Chain, Endpoint, Evidence, Issued, ObjectKey, ProbeFailure
+from certlag.x509.certificates import verified_until
+
+RELOAD_GRACE = timedelta(minutes=10)
+"""How long a workload that reloads by itself may take: the kubelet's volume refresh and a file watcher's poll."""
+START_TIME_DOUBT = timedelta(minutes=2)
+"""Within this after issuance a container may have started with either: the kubelet's cache of the Secret."""
+
+_WORST_FIRST = (Verdict.STALE, Verdict.UNKNOWN, Verdict.PENDING, Verdict.CURRENT, Verdict.UNPROBED)
+_JUDGED = frozenset({Verdict.CURRENT, Verdict.STALE, Verdict.UNKNOWN})
+_NO_TLS = frozenset({ProbeFailure.NOT_TLS, ProbeFailure.CONNECTION_REFUSED, ProbeFailure.CONNECTION_RESET})
+"""What a port that serves no TLS makes of a ClientHello; a TLS server that is down may do the last two."""
+
+
+def assess(snapshot: Mapping[ObjectKey, Subject], now: datetime) -> dict[ObjectKey, Assessment]:
+    """Judge every Certificate of a snapshot."""
+    return {key: assess_certificate(subject, now) for key, subject in snapshot.items()}
+
+
+def assess_certificate(subject: Subject, now: datetime) -> Assessment:
+    """Judge one Certificate and every use of it."""
+    certificate = subject.certificate
+    known = issued(certificate, subject.requests, subject.remembered) if certificate else None
+    uses = tuple(_use(use, subject, known, now) for use in subject.uses)
+    changes = [at for at in _boundaries(subject, known, uses) if at > now]
+    return Assessment(subject.key, certificate, known, uses, min(changes, default=None))
+
+
+def window(certificate: Certificate, known: Issued) -> timedelta:
+    """Return the effective renewBefore of a certificate, the nominal length of its restart window.
+
+    As cert-manager reckons it (`pkg/api/util`, RenewalTime): `renewBefore`, else a percentage of the lifetime, else a
+    third of it; a renewBefore that is not shorter than the lifetime counts as not given.
+    """
+    lifetime = known.not_after - known.not_before
+    if certificate.renew_before is not None and timedelta(0) < certificate.renew_before < lifetime:
+        return certificate.renew_before
+    percentage = certificate.renew_before_percentage
+    if percentage is not None and 0 < percentage < 100:
+        return lifetime * percentage / 100
+    return lifetime / 3
+
+
+# --- one endpoint ---------------------------------------------------------------------------------
+
+
+def _judge_sight(sight: Sight, view: PodView, subject: Subject, known: Issued | None) -> SightAssessment:
+    """Judge one endpoint by the worst of what it may still present: several processes may answer there."""
+    if sight.observation is None:
+        return SightAssessment(sight, Verdict.PENDING, Reason.FIRST_PROBE_PENDING)
+    judged = [(chain, *compare(chain.leaf, view, subject, known)) for chain in sight.shown]
+    if not judged:
+        return SightAssessment(sight, Verdict.UNKNOWN, Reason.PROBE_FAILED)
+    chain, verdict, reason = min(judged, key=lambda each: (_WORST_FIRST.index(each[1]), each[0].leaf.not_after))
+    if len({other for _, other, _ in judged}) > 1:
+        reason = Reason.MIXED
+    return SightAssessment(sight, verdict, reason, chain)
+
+
+def _judge_start(started_at: datetime | None, known: Issued | None) -> tuple[Verdict, Reason]:
+    """Guess from when a container started, for what cannot be probed."""
+    if known is None or started_at is None:
+        return Verdict.UNKNOWN, Reason.NEVER_ISSUED
+    at = known.at or known.not_before
+    if started_at >= at + START_TIME_DOUBT:
+        return Verdict.CURRENT, Reason.STARTED_AFTER_ISSUANCE
+    if started_at >= at:
+        return Verdict.UNKNOWN, Reason.STARTED_AROUND_ISSUANCE
+    return Verdict.STALE, Reason.STARTED_BEFORE_ISSUANCE
+
+
+# --- one pod --------------------------------------------------------------------------------------
+
+
+def _pod(view: PodView, use: Use, subject: Subject, known: Issued | None) -> PodAssessment:
+    if use.evidence is Evidence.START_TIME:
+        return _worst(view, _guesses(view, subject, known))
+    if view.sights is None:
+        return PodAssessment(view.pod.key, Verdict.UNKNOWN, Reason.PORT_NOT_FOUND, ())
+    sights = tuple(_judge_sight(sight, view, subject, known) for sight in view.sights)
+    if use.target is None or use.target.port is None:
+        assessed = _tried(view, use, _without_strangers(sights, subject, known))
+    elif use.target.certificate is None and _all_of_siblings(sights):
+        assessed = PodAssessment(view.pod.key, Verdict.UNPROBED, Reason.PRESENTS_SIBLING, ())
+    else:
+        assessed = _worst(view, sights)
+    if use.worker and assessed.verdict in (Verdict.UNPROBED, Verdict.UNKNOWN):
+        # Workers are clients first: the drained restart renews them as well.
+        return _worst(view, _guesses(view, subject, known))
+    return assessed
+
+
+def _worst(view: PodView, sights: Iterable[SightAssessment]) -> PodAssessment:
+    sights = tuple(sights)
+    if not sights:
+        return PodAssessment(view.pod.key, Verdict.UNKNOWN, Reason.NO_PORT, ())
+    worst = min(sights, key=lambda assessed: _WORST_FIRST.index(assessed.verdict))
+    return PodAssessment(view.pod.key, worst.verdict, worst.reason, sights)
+
+
+def _all_of_siblings(sights: tuple[SightAssessment, ...]) -> bool:
+    return bool(sights) and all(assessed.reason is Reason.PRESENTS_SIBLING for assessed in sights)
+
+
+def _without_strangers(
+    sights: tuple[SightAssessment, ...], subject: Subject, known: Issued | None
+) -> tuple[SightAssessment, ...]:
+    """Leave out what only shares a name with this certificate, where another port presents the issued one.
+
+    A leaf is of this certificate for certain if it was seen issued, or verifies to the authority that issued it.
+    """
+    if not any(assessed.verdict is Verdict.CURRENT for assessed in sights):
+        return sights
+    return tuple(
+        assessed
+        for assessed in sights
+        if assessed.reason is not Reason.OLDER_THAN_ISSUED
+        or (chain := assessed.decisive) is None
+        or chain.leaf.fingerprint_sha256 in subject.former
+        or _accepted_until(chain, known) is not None
+    )
+
+
+def _tried(view: PodView, use: Use, sights: tuple[SightAssessment, ...]) -> PodAssessment:
+    """Judge a pod whose ports were only tried: nobody said that each of them serves this certificate.
+
+    If some port has a verdict, the others are other services. Else, where nothing says that one should serve it, and
+    every port answered with something else, the pod does not serve it: it is a client's certificate, or a trust bundle.
+    A target says that it serves a certificate, and so does an annotated port; but if another certificate of the same
+    pod was seen there, that is the one.
+    """
+    if answered := [assessed for assessed in sights if assessed.verdict in (Verdict.CURRENT, Verdict.STALE)]:
+        return _worst(view, answered)
+    mine = [assessed for assessed in sights if assessed.reason is not Reason.PRESENTS_SIBLING]
+    has_sibling = len(mine) < len(sights)
+    expected = use.target is not None or bool(view.pod.probe_ports)
+    no_tls = _NO_TLS if has_sibling else {ProbeFailure.NOT_TLS}
+    if (has_sibling or not expected) and all(_serves_something_else(assessed, no_tls) for assessed in mine):
+        reason = Reason.PRESENTS_SIBLING if has_sibling else Reason.NOT_SERVED if sights else Reason.NO_PORT
+        if use.target is None or use.target.certificate is None or not has_sibling:
+            return PodAssessment(view.pod.key, Verdict.UNPROBED, reason, ())
+        return _worst(view, sights)
+    return _worst(view, mine)
+
+
+def _serves_something_else(assessed: SightAssessment, no_tls: Collection[ProbeFailure]) -> bool:
+    """Tell whether a port that was tried is known not to serve this certificate."""
+    if assessed.reason is Reason.OTHER_CERTIFICATE:
+        return True
+    failure = assessed.sight.observation.failure if assessed.sight.observation else None
+    return assessed.reason is Reason.PROBE_FAILED and failure in no_tls
+
+
+def _guesses(view: PodView, subject: Subject, known: Issued | None) -> Iterator[SightAssessment]:
+    """Guess from the start of the containers that use the Secret, or the end of the init container that copied it."""
+    pod, secret = view.pod, subject.certificate.secret if subject.certificate else None
+    users = [container for container in pod.running if secret in container.secrets]
+    copied = [part.finished_at for part in pod.init_containers if secret in part.secrets]
+    for container in users or pod.running:
+        if users or not copied:
+            loaded_at = container.started_at
+        else:
+            loaded_at = None if None in copied else min(at for at in copied if at is not None)
+        place = Endpoint(pod.key, pod.uid, pod.address, container.name, container.id, 0, None)
+        verdict, reason = _judge_start(loaded_at, known)
+        yield SightAssessment(Sight(place, None), verdict, reason, evidence=Evidence.START_TIME)
+
+
+# --- one use of the certificate by a workload -----------------------------------------------------
+
+
+def _use(use: Use, subject: Subject, known: Issued | None, now: datetime) -> UseAssessment:
+    certificate = subject.certificate
+    pods = _each_its_own(tuple(_pod(view, use, subject, known) for view in use.pods))
+    stale = [chain for chain in _decisive(pods) if chain is not None]
+    ends = {chain: _accepted_until(chain, known) for chain in stale}
+    in_grace = use.target is not None and use.target.reloads and known is not None and now < _reload_by(known)
+    seen = not pods or any(pod.verdict in _JUDGED for pod in pods)
+    guessed = use.evidence is Evidence.START_TIME or (bool(pods) and not any(_probed(pod) for pod in pods))
+    authorities = known.chain.authorities if known and known.chain else ()
+    return UseAssessment(
+        workload=use.workload,
+        target=use.target.name if use.target else "",
+        evidence=use.evidence,
+        state=_state(certificate, known, pods, now, in_grace=in_grace) if seen else None,
+        needs_restart=_needs_restart(known, pods, in_grace=in_grace) if seen and not guessed else None,
+        deadline=min((end or chain.leaf.not_after for chain, end in ends.items()), default=None),
+        window=window(certificate, known) if certificate and known else None,
+        issuer_changed=None in ends.values() if seen and authorities and not guessed else None,
+        pods=pods,
+    )
+
+
+def _each_its_own(pods: tuple[PodAssessment, ...]) -> tuple[PodAssessment, ...]:
+    """Where some pod presents this certificate, pods that present another one of theirs do not serve it.
+
+    So it is with a certificate for each pod of a StatefulSet, all of which each pod mounts.
+    """
+    if not any(pod.verdict in (Verdict.CURRENT, Verdict.STALE) for pod in pods):
+        return pods
+    siblings = (Verdict.UNKNOWN, Reason.PRESENTS_SIBLING)
+    return tuple(
+        PodAssessment(pod.pod, Verdict.UNPROBED, pod.reason, ()) if (pod.verdict, pod.reason) == siblings else pod
+        for pod in pods
+    )
+
+
+def _probed(pod: PodAssessment) -> bool:
+    return any(assessed.evidence is Evidence.HANDSHAKE for assessed in pod.sights) or not pod.sights
+
+
+def _needs_restart(known: Issued | None, pods: tuple[PodAssessment, ...], *, in_grace: bool) -> bool | None:
+    """Say whether some container is stale; None while that is not known. A guess by start time never says so."""
+    sights = [assessed for pod in pods for assessed in pod.sights]
+    if any(assessed.verdict is Verdict.STALE and assessed.evidence is Evidence.HANDSHAKE for assessed in sights):
+        return None if in_grace else True
+    if known is None or any(pod.verdict in (Verdict.UNKNOWN, Verdict.PENDING) for pod in pods):
+        return None
+    return None if any(assessed.evidence is Evidence.START_TIME for assessed in sights) else False
+
+
+def _state(
+    certificate: Certificate | None,
+    known: Issued | None,
+    pods: tuple[PodAssessment, ...],
+    now: datetime,
+    *,
+    in_grace: bool,
+) -> WindowState:
+    """Name the state of the renewal window; the order of the tests is that of `WindowState`."""
+    verdicts = {pod.verdict for pod in pods}
+    ends = [loaded.leaf.not_after for loaded in _loaded(pods)]
+    if not pods and known is not None:
+        ends = [known.not_after]
+    renewal_at = certificate.renewal_at if certificate else None
+    if any(end <= now for end in ends):
+        return WindowState.EXPIRED
+    if Verdict.STALE in verdicts and not in_grace:
+        return WindowState.NEEDS_RESTART
+    if certificate is not None and certificate.renewal_disabled:
+        return WindowState.RENEWAL_DISABLED
+    if renewal_at is not None and renewal_at <= now:
+        return WindowState.RENEWAL_DUE
+    if known is None or verdicts & {Verdict.UNKNOWN, Verdict.PENDING} or Verdict.STALE in verdicts:
+        return WindowState.UNKNOWN
+    return WindowState.SETTLED
+
+
+def _loaded(pods: tuple[PodAssessment, ...]) -> Iterator[Chain]:
+    """Yield what was seen to be loaded."""
+    for pod in pods:
+        for assessed in pod.sights:
+            yield from (chain for chain in {assessed.sight.loaded, assessed.decisive} if chain is not None)
+
+
+def _decisive(pods: tuple[PodAssessment, ...]) -> Iterator[Chain | None]:
+    """Yield the chains that make containers stale."""
+    for pod in pods:
+        yield from (assessed.decisive for assessed in pod.sights if assessed.verdict is Verdict.STALE)
+
+
+def _accepted_until(stale: Chain, known: Issued | None) -> datetime | None:
+    """Return until when a stale chain verifies to the issued `status.ca`, None if it does not or that is not known."""
+    if known is None or known.chain is None:
+        return None
+    return verified_until((*stale.der, *known.chain.intermediates), known.chain.authorities)
+
+
+# --- time -----------------------------------------------------------------------------------------
+
+
+def _reload_by(known: Issued) -> datetime:
+    return (known.at or known.not_before) + RELOAD_GRACE
+
+
+def _boundaries(subject: Subject, known: Issued | None, uses: tuple[UseAssessment, ...]) -> Iterator[datetime]:
+    """Yield every instant at which time alone may change the judgement."""
+    if subject.certificate and subject.certificate.renewal_at:
+        yield subject.certificate.renewal_at
+    if known is not None:
+        yield known.not_after
+        yield _reload_by(known)
+    for use in uses:
+        for loaded in _loaded(use.pods):
+            yield loaded.leaf.not_after

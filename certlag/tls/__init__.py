@@ -1,0 +1,1 @@
+"""The TLS handshake with a pod, and the reasons why one fails."""

@@ -1,0 +1,1 @@
+"""Assessments as samples, and samples as the text that Prometheus reads."""

@@ -1,0 +1,43 @@
+"""What somebody else did to an object that a run works on. Pure."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from certlag.model import Workload
+from runbook.kube.views import FieldManager, WorkloadView, reference
+
+
+@dataclass(frozen=True, slots=True)
+class Contest:
+    """A change that is not ours. managedFields name the field manager and the time, not the user."""
+
+    workload: Workload
+    what: str
+    manager: str | None = None
+    at: datetime | None = None
+
+    def __str__(self) -> str:
+        """Say it in one sentence."""
+        by = f", by {self.manager}" if self.manager else ""
+        when = f" at {self.at:%Y-%m-%d %H:%M:%S}Z" if self.at else ""
+        return f"{reference(self.workload)}: {self.what}{by}{when}"
+
+    def seen(self, now: datetime) -> str:
+        """Say it with a time: managedFields have none for a deletion, nor for a write through `scale`."""
+        return str(self) if self.at else f"{self}, seen at {now:%Y-%m-%d %H:%M:%S}Z"
+
+
+def contest(view: WorkloadView, what: str, *path: str) -> Contest:
+    """Say what was done to an object, and who wrote the field at this path last."""
+    return _by(view, what, view.last_writer(*path))
+
+
+def recreated(view: WorkloadView) -> Contest:
+    """Say that the object is another one than it was."""
+    return Contest(view.workload, "was deleted and created anew")
+
+
+def _by(view: WorkloadView, what: str, manager: FieldManager | None) -> Contest:
+    if manager is None:
+        return Contest(view.workload, what)
+    return Contest(view.workload, what, f"{manager.name} ({manager.operation})", manager.at)

@@ -1,0 +1,1 @@
+"""Plans, events and answers as text. Pure."""

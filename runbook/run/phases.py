@@ -1,0 +1,480 @@
+"""The long parts of a run: draining, rolling out, verifying, restoring. Pure: yields requests, tells progress.
+
+Each waits for a predicate (`drain`, `rollout`, the exporter's judgement), renews the lock meanwhile, and knows its own
+deadline on the clock that runs through suspend. An error of the API is told and waited out; it is never an answer.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+from certlag.errors import ClusterError
+from certlag.model import Workload
+from certlag.run_record import Step
+from runbook.check.status import Finding, TargetSight
+from runbook.guard import fence
+from runbook.guard.fence import ContestedError
+from runbook.guard.guarded_run import Hold
+from runbook.guard.record import Paused, WorkerRecord
+from runbook.kube.drained import Drained, Draining, drain_progress
+from runbook.kube.external_change import Contest, contest, recreated
+from runbook.kube.ownership import Controllers
+from runbook.kube.rolled_out import RolledOut, RollingOut, Wanted, rollout_progress
+from runbook.kube.snapshot import Observation, observe
+from runbook.kube.views import PodState, WorkloadView, reference, replica_failure
+from runbook.plan import controllers
+from runbook.run.effects import Get, List, Look, Steps, Tell
+from runbook.run.events import Level, LostWork, Phase, PhaseBegun, PodLine, Progress, Remark
+from runbook.run.kubectl import Show, Words
+from runbook.run.obstacles import WarningEvent, obstacle, warning_event
+
+POLL = 5.0
+"""Seconds between looks when no watch says that something changed."""
+APART = 0.25
+"""Seconds between the two looks that must both say drained."""
+TRIES_WHEN_LATE = 12
+"""Looks in a row that may fail, about 40 s, before a phase whose time is over is given up without an answer."""
+OF_UNDRAINED = (Show.WORK, Show.POD)
+"""What to look at where a worker's pod does not end."""
+EVENTS_AFTER = 5.0
+"""Seconds of a rollout after which events are asked why it is not over: until then it is on its way."""
+KILLED = 137
+FOLLOWS = timedelta(minutes=1)
+"""How long a controller may take to do what an annotation tells it: KEDA watches them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lack:
+    """What a phase still waits for, and the kubectl commands that show more of it."""
+
+    why: str
+    shows: tuple[Words, ...] = ()
+
+
+class TimedOutError(Exception):
+    """A phase was not over in time, because of what it lacked."""
+
+    def __init__(self, lack: Lack) -> None:
+        super().__init__(lack.why)
+        self.shows = lack.shows
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """What was seen of a restarted target. `still_valid`: clients accept the old certificate that was seen.
+
+    `shows` are kubectl commands about the pods that do not present the issued one.
+    """
+
+    finding: Finding
+    why: str
+    still_valid: bool = False
+    shows: tuple[Words, ...] = ()
+
+
+SHOWN = 3
+"""Pods about which commands are printed: the message names all of them."""
+OF_UNVERIFIED: Mapping[Finding, tuple[Show, ...]] = {
+    Finding.OLD: (Show.POD, Show.NODE),
+    Finding.OTHER: (Show.POD,),
+    Finding.UNSEEN: (Show.POD,),
+    Finding.ISSUED: (),
+}
+"""What to look at where a pod does not present the issued certificate. An old one is what its kubelet has mounted."""
+
+
+def drain(hold: Hold) -> Steps[None]:
+    """Wait until nothing of the workers runs any more, seen twice.
+
+    Raises:
+        TimedOutError: they did not end in time.
+        ContestedError: somebody scaled one of them, or replaced it.
+    """
+    workers = hold.workers
+    lost: set[tuple[str, str]] = set()
+
+    def look() -> Steps[Lack | None]:
+        seen = yield from observe(workers)
+        progress = _drain_progress(hold, seen)
+        yield from _tell_lost_work(_mine(hold, seen), lost)
+        for each in progress:
+            pods = each.pods if isinstance(each, Draining) else ()
+            why = each.why if isinstance(each, Draining) else ""
+            yield Tell(Progress(Phase.DRAINING, reference(each.workload), why, tuple(map(_ending, pods))))
+        return next((_undrained(each) for each in progress if isinstance(each, Draining)), None)
+
+    def seen_by_watch(pods: Iterable[PodState]) -> Steps[None]:
+        initial = {uid for recorded in workers.values() for uid in recorded.pods}
+        yield from _tell_lost_work((pod for pod in pods if pod.uid in initial), lost)
+
+    yield from _until(hold, Phase.DRAINING, hold.orders.limits.drain, look, twice=True, on_pods=seen_by_watch)
+
+
+def still_drained(hold: Hold) -> Steps[bool]:
+    """Look once more, right before the restart.
+
+    Raises:
+        ContestedError: somebody scaled a worker up again.
+    """
+    seen = yield from hold.observe(hold.workers)
+    return all(isinstance(each, Drained) for each in _drain_progress(hold, seen))
+
+
+def roll_out(hold: Hold, wanted: Wanted) -> Steps[tuple[PodState, ...]]:
+    """Wait until the target is rolled out; return its pods.
+
+    Raises:
+        TimedOutError: it was not in time.
+        ContestedError: the restart was reverted, or the target replaced.
+    """
+    return (yield from _rolled_out(hold, Phase.RESTARTING, _target(hold), wanted))
+
+
+def restore(hold: Hold) -> Steps[None]:
+    """Wait until the workers run again.
+
+    Raises:
+        TimedOutError: they did not in time.
+        ContestedError: one of them was replaced, or scaled to 0 again.
+    """
+    uids = {worker: recorded.uid for worker, recorded in hold.workers.items()}
+    if uids:
+        yield from _rolled_out(hold, Phase.RESTORING, uids, Wanted.READY)
+
+
+def verify(hold: Hold, wanted: Wanted) -> Steps[Verification | None]:
+    """Look until every pod of the target was seen to present the issued certificate, or one to present another.
+
+    A daemon that has read the old one will not read again, so there waiting cannot help; one that reloads by itself, or
+    that could not be seen yet, gets time. None if the target is not rolled out any more: then that comes first again.
+
+    Raises:
+        ContestedError: the restart was reverted meanwhile, the workers were scaled up, or one of them was replaced.
+    """
+    found: Verification | None = None
+
+    def look() -> Steps[Lack | None]:
+        nonlocal found
+        sight = yield from _look()
+        yield Tell(Progress(Phase.VERIFYING, reference(hold.orders.target.workload), sight.why, sight.lines()))
+        nodes = yield from _nodes_if_rolled_out(hold, wanted)
+        if nodes is None:
+            found = None
+            return None
+        why = sight.proof if sight.verified else sight.why_on(nodes)
+        shows = _shows_of_unverified(sight, hold.orders.target.workload.namespace, nodes)
+        found = Verification(sight.finding, why, still_valid=sight.valid, shows=shows)
+        sure = sight.finding in (Finding.OLD, Finding.OTHER) and not hold.orders.target.reloads
+        return None if sure or sight.finding is Finding.ISSUED else Lack(why)
+
+    try:
+        yield from _until(hold, Phase.VERIFYING, hold.orders.limits.verify, look, first=0.25)
+    except TimedOutError as late:
+        return found or Verification(Finding.UNSEEN, str(late))
+    return found
+
+
+def serves_issued(hold: Hold) -> Steps[bool]:
+    """Tell whether the target is rolled out, whatever template it has, and every pod serves the issued certificate."""
+    sight: TargetSight = yield from hold.reading("looking at what is presented", _look)
+    if not sight.verified:
+        return False
+    nodes = yield from hold.reading("looking at the rollout", lambda: _nodes_if_rolled_out(hold, Wanted.PRESENT))
+    return nodes is not None
+
+
+def is_in_effect(hold: Hold, paused: Paused, annotations: Mapping[str, str | None]) -> Steps[bool]:
+    """Wait until a controller does what the annotations of a pause tell it; return whether it does.
+
+    What is gone cannot act any more.
+    """
+    deadline, pause = hold.clock.monotonic() + FOLLOWS.total_seconds(), APART
+
+    def look() -> Steps[bool]:
+        document = yield Get(paused.path)
+        return document is None or controllers.is_in_effect(paused, annotations, document)
+
+    while not (yield from hold.reading(f"looking at {fence.name_of(paused.path)}", look)):
+        if hold.clock.monotonic() >= deadline:
+            return False
+        yield from hold.leases.wait(pause)
+        pause = min(2 * pause, POLL)
+    return True
+
+
+def routed(hold: Hold) -> Steps[None]:
+    """Wait until Services have had time to lead to the pods of the rollout, if there was one."""
+    rolled_out_at = next((at for step, at in reversed(hold.run.steps) if step is Step.RESTARTED), None)
+    if rolled_out_at is not None:
+        routing = hold.orders.limits.routing
+        left = min(routing - (hold.clock.now() - rolled_out_at), routing)
+        yield from hold.leases.wait(left.total_seconds())
+
+
+def settle(hold: Hold) -> Steps[int | None]:
+    """Wait until the issuance is old enough that no kubelet has the old Secret in its cache; return its revision.
+
+    One that seems to be of the future, by a clock that was set, was seen for that long at the least.
+    """
+    told, seen, since = False, None, hold.clock.monotonic()
+    while True:
+        sight = yield from hold.reading("looking at what was issued", _look_at_issued)
+        if sight.issued_at != seen:
+            seen, since = sight.issued_at, hold.clock.monotonic()
+        known = timedelta(seconds=hold.clock.monotonic() - since)
+        age = None if sight.issued_at is None else max(hold.clock.now() - sight.issued_at, known)
+        left = timedelta(0) if age is None else hold.orders.limits.settle - age
+        if left <= timedelta(0):
+            return sight.revision
+        if not told:
+            yield Tell(PhaseBegun(Phase.SETTLING, hold.clock.now(), left.total_seconds()))
+            told = True
+        yield from hold.leases.wait(min(POLL, left.total_seconds()))
+
+
+# --- parts -----------------------------------------------------------------------------------------
+
+
+def _drain_progress(hold: Hold, seen: Observation) -> list[Drained | Draining]:
+    found: list[Drained | Draining] = []
+    for worker, recorded in hold.workers.items():
+        progress = drain_progress(
+            seen.views[worker],
+            seen.replica_sets,
+            seen.pods,
+            uid=recorded.uid,
+            initial=recorded.pods,
+            others=_others(hold, seen),
+            ignored=hold.orders.ignored_pods,
+        )
+        if isinstance(progress, Contest):
+            raise ContestedError(progress)
+        found.append(progress)
+    return found
+
+
+def _target(hold: Hold) -> dict[Workload, str]:
+    return {hold.orders.target.workload: hold.run.workload_uid}
+
+
+def _rolled_out(hold: Hold, phase: Phase, uids: dict[Workload, str], wanted: Wanted) -> Steps[tuple[PodState, ...]]:
+    found: dict[Workload, tuple[PodState, ...]] = {}
+
+    started, events = hold.clock.monotonic(), False
+
+    def look() -> Steps[Lack | None]:
+        nonlocal events
+        waiting: RollingOut | None = None
+        warnings = (yield from _warnings(hold)) if events else ()
+        restoring = phase is Phase.RESTORING
+        for progress in (yield from _rollout_progress(hold, uids, wanted, warnings, restoring=restoring)):
+            why, stalled = (progress.why, progress.stalled) if isinstance(progress, RollingOut) else ("", None)
+            name, pods = reference(progress.workload), tuple(map(_starting, progress.pods))
+            yield Tell(Progress(phase, name, why, pods, stalled))
+            if isinstance(progress, RolledOut):
+                found[progress.workload] = progress.pods
+            else:
+                waiting = waiting or progress
+        if waiting is None:
+            return None
+        events = hold.clock.monotonic() - started >= EVENTS_AFTER
+        why = "; ".join(filter(None, (waiting.why, waiting.stalled)))
+        return Lack(f"{reference(waiting.workload)}: {why}", (waiting.shows,) if waiting.shows else ())
+
+    yield from _until(hold, phase, hold.orders.limits.restart, look)
+    return tuple(pod for pods in found.values() for pod in pods)
+
+
+def _nodes_if_rolled_out(hold: Hold, wanted: Wanted) -> Steps[Mapping[str, str] | None]:
+    """Look once more at what was restarted, while its workers are at 0; return the node of each pod, by its name.
+
+    None if it is not rolled out any more.
+    """
+    (found,) = yield from _rollout_progress(hold, _target(hold), wanted)
+    return {pod.name: pod.node for pod in found.pods} if isinstance(found, RolledOut) else None
+
+
+def _shows_of_unverified(sight: TargetSight, namespace: str, nodes: Mapping[str, str]) -> tuple[Words, ...]:
+    """Return what shows more of the pods because of which a target is not verified, each command once."""
+    names = dict.fromkeys(pod.name for pod in sight.unverified)
+    found = (
+        show.words(pod=name, namespace=namespace, node=nodes.get(name, ""))
+        for name in [*names][:SHOWN]
+        for show in OF_UNVERIFIED[sight.finding]
+        if show is not Show.NODE or nodes.get(name)
+    )
+    return tuple(dict.fromkeys(found))
+
+
+def _undrained(draining: Draining) -> Lack:
+    """Say what a drain waits for, and what shows the first pod that has not ended: its work, and its state."""
+    namespace = draining.workload.namespace
+    shows = (show.words(pod=pod.name, namespace=namespace) for pod in draining.pods[:1] for show in OF_UNDRAINED)
+    return Lack(f"{reference(draining.workload)}: {draining.why}", tuple(shows))
+
+
+def _rollout_progress(
+    hold: Hold,
+    uids: dict[Workload, str],
+    wanted: Wanted,
+    warnings: Sequence[WarningEvent] = (),
+    *,
+    restoring: bool = False,
+) -> Steps[list[RolledOut | RollingOut]]:
+    """Look at some rollouts: at the target's, while the workers must be at 0, or at the workers' own."""
+    drained = {} if wanted is Wanted.READY else hold.workers
+    seen = yield from observe({**uids, **drained})
+    for worker, recorded in hold.workers.items():
+        if (found := _meddled_with(seen.views.get(worker), recorded, drained=worker in drained)) is not None:
+            raise ContestedError(found)
+    # Workers are back when new pods are Ready: one of before on a dead node may be ending for ever.
+    pods = [pod for pod in seen.pods if not (restoring and pod.terminating)]
+    progress: list[RolledOut | RollingOut] = []
+    for workload, uid in uids.items():
+        judged = rollout_progress(
+            seen.views[workload],
+            seen.replica_sets,
+            pods,
+            uid=uid,
+            restart_id=hold.run.restart_id,
+            wanted=wanted,
+            others=_others(hold, seen),
+            ignored=hold.orders.ignored_pods,
+        )
+        if isinstance(judged, Contest):
+            raise ContestedError(judged)
+        progress.append(judged if isinstance(judged, RolledOut) else _explained(judged, seen, warnings))
+    return progress
+
+
+def _explained(judged: RollingOut, seen: Observation, warnings: Sequence[WarningEvent]) -> RollingOut:
+    """Say of a rollout that is not over why, in its controller's or the kubelet's words."""
+    view = seen.views[judged.workload]
+    owned = [each for each in seen.replica_sets if each.owner_uid == view.uid]
+    alive = [pod for pod in judged.pods if not pod.terminating]
+    found = obstacle(
+        [view.uid, *(each.uid for each in owned)],
+        [*filter(None, (replica_failure(view.conditions), *(each.failure for each in owned if each.replicas)))],
+        [(pod.uid, pod.obstacle) for pod in alive if pod.obstacle is not None],
+        warnings,
+        namespace=view.workload.namespace,
+        pods_missing=len(alive) < view.replicas,
+    )
+    text, shows = (found.text, found.shows) if found else (None, ())
+    return replace(judged, stalled="; ".join(filter(None, (text, judged.stalled))) or None, shows=shows)
+
+
+def _warnings(hold: Hold) -> Steps[Sequence[WarningEvent]]:
+    """Read the warnings of the namespace; none if they may not be read, which no run needs."""
+    path = f"/api/v1/namespaces/{hold.orders.target.workload.namespace}/events"
+    try:
+        found: Sequence[WarningEvent] = yield List(path, warning_event, "type=Warning")
+    except ClusterError:
+        return ()
+    return found
+
+
+def _meddled_with(view: WorkloadView | None, recorded: WorkerRecord, *, drained: bool) -> Contest | None:
+    """Say what somebody did to a worker that is to be at 0, or to be put back."""
+    if view is None:
+        return None
+    if view.uid != recorded.uid:
+        return recreated(view)
+    if drained and view.replicas != 0:
+        return contest(view, f"was scaled to {view.replicas} while it was drained", "spec", "replicas")
+    if not drained and view.replicas == 0 and recorded.replicas > 0:
+        return contest(view, "was scaled to 0 again", "spec", "replicas")
+    return None
+
+
+def _until(
+    hold: Hold,
+    phase: Phase,
+    limit: timedelta,
+    look: Callable[[], Steps[Lack | None]],
+    *,
+    twice: bool = False,
+    first: float = POLL,
+    on_pods: Callable[[Iterable[PodState]], Steps[None]] | None = None,
+) -> Steps[None]:
+    """Look until there is nothing left to wait for.
+
+    Args:
+        hold: renews the lock meanwhile.
+        phase: what it is called.
+        limit: how long, from now.
+        look: returns what it still waits for, None if nothing.
+        twice: whether nothing must be left in two looks, a moment apart.
+        first: seconds between the first two looks when no watch says that something changed; then twice as many, up to
+            `POLL`. What is not in the API, as a daemon that begins to listen, is looked for often at first.
+        on_pods: gets what the watch has shown of pods between two looks.
+
+    Raises:
+        TimedOutError: the limit is over.
+    """
+    yield Tell(PhaseBegun(phase, hold.clock.now(), limit.total_seconds()))
+    deadline = hold.clock.monotonic() + limit.total_seconds()
+    last, over_once, failures, every = Lack(""), False, 0, first / 2
+    while True:
+        late = hold.clock.monotonic() >= deadline
+        try:
+            waiting_for = yield from look()
+        except ClusterError as error:
+            over_once, failures, waiting_for = False, failures + 1, Lack(f"not known: {error}", last.shows)
+            if failures in (3, 10, 100):
+                yield Tell(Remark(Level.WARNING, f"{error}; going on to wait, nothing is concluded from it"))
+        else:
+            failures = 0
+            if waiting_for is None and (over_once or not twice):
+                return
+        last = waiting_for or last
+        # A laptop that slept is late as it wakes up, without a network: it looks once more, with time to connect.
+        if waiting_for is not None and late and not 0 < failures < TRIES_WHEN_LATE:
+            raise TimedOutError(last)
+        left = deadline - hold.clock.monotonic()
+        over_once = waiting_for is None
+        every = min(POLL, 2 * every)
+        again = 0.2 * 2 ** min(failures, 10) if failures else every
+        pause = APART if over_once else min(every, again, max(left, APART))
+        pods = yield from hold.leases.wait(pause, early=not over_once and not failures)
+        if on_pods is not None:
+            yield from on_pods(pods)
+
+
+def _look() -> Steps[TargetSight]:
+    sight: TargetSight = yield Look()
+    return sight
+
+
+def _look_at_issued() -> Steps[TargetSight]:
+    sight: TargetSight = yield Look(probe=False)
+    return sight
+
+
+def _mine(hold: Hold, seen: Observation) -> Iterable[PodState]:
+    others, ignored = _others(hold, seen), hold.orders.ignored_pods
+    return (pod for worker in hold.workers for pod in seen.pods_of(worker, others=others, ignored=ignored))
+
+
+def _others(hold: Hold, seen: Observation) -> Controllers:
+    """Return the UIDs of workloads that live: a drain does not look at the target, which was there when it began."""
+    return {hold.run.workload_uid, *(view.uid for view in seen.views.values())}
+
+
+def _tell_lost_work(pods: Iterable[PodState], told: set[tuple[str, str]]) -> Steps[None]:
+    """Tell once of each container that worked and was killed."""
+    for pod in pods:
+        for end in pod.ends:
+            if end.works and end.exit_code == KILLED and (pod.uid, end.container) not in told:
+                told.add((pod.uid, end.container))
+                yield Tell(LostWork(pod.name, end.container, KILLED))
+
+
+def _ending(pod: PodState) -> PodLine:
+    state = "ending" if pod.terminating else pod.phase.lower()
+    return PodLine(pod.name, pod.node, state, pod.ending_since, pod.deleted_by)
+
+
+def _starting(pod: PodState) -> PodLine:
+    ready = "ready" if pod.ready else (pod.waiting_reason or pod.phase.lower())
+    return PodLine(pod.name, pod.node, "ending" if pod.terminating else ready, pod.ending_since, pod.deleted_by)
