@@ -1,23 +1,22 @@
 """The connection to the API server: one request, one answer or one `ClusterError`. Touches the API server.
 
-Whatever urllib3, websocket-client or the `kubernetes` package raise is translated here and in `cluster.access`, once.
-Reading is `cluster.client`'s; `send` is for those few modules of the runbook that the import contract names.
+What urllib3 and the `kubernetes` package raise is translated here and in `certlag.kube.kubeconfig`, once. Reading is
+`certlag.kube.client`'s; who else holds a connection stands in the import contracts.
 """
 
 import json
 import logging
+import socket
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from http.client import HTTPException
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 import urllib3
 from urllib3.exceptions import HTTPError, ReadTimeoutError
-from websocket import WebSocketBadStatusException, WebSocketException, WebSocketTimeoutException
 
 from certlag.clock import Clock, SystemClock
 from certlag.errors import ClusterConfigError, ClusterError, ClusterErrorReason
@@ -27,7 +26,6 @@ from certlag.kube.deadline import Deadline, TooLongError, bounded, cause, whole
 from certlag.kube.kubeconfig import finder
 from certlag.logs import REQUESTS
 from certlag.version import VERSION
-from runbook.kube.port_forward import ForwardedConnection, TimelySocket, open_websocket
 
 if TYPE_CHECKING:
     from certlag.kube.kubeconfig import Access
@@ -144,7 +142,7 @@ class Connection:
             ClusterError: there is no answer, it is a refusal, or it broke off while it was read. Refused credentials
                 are loaded anew for the next request.
         """
-        headers = {"Accept": accept, "User-Agent": _USER_AGENT, **self._access.authorization()}
+        headers = {"Accept": accept, **self.headers}
         if content_type is not None:
             headers["Content-Type"] = content_type
         deadline = Deadline(self.clock, ANSWER_TIMEOUT)
@@ -153,7 +151,7 @@ class Connection:
             with deadline.kept():
                 response = self._pool.request(
                     method,
-                    _url(self.server, path, parameters),
+                    self.url(path, parameters),
                     body=body,
                     headers=headers,
                     timeout=urllib3.Timeout(connect=min(CONNECT_TIMEOUT, timeout), read=timeout),
@@ -170,7 +168,7 @@ class Connection:
             if (said := instant(response.headers.get("Date", ""))) is not None:
                 self.clock_skew = said - self.clock.now()
             if response.status == 401:
-                self._refresh_credentials()
+                self.refresh_credentials()
             if not 200 <= response.status < 300:
                 raise _refused(path, response)
             yield Answer(path, response, deadline)
@@ -184,72 +182,23 @@ class Connection:
             else:
                 response.close()
 
-    def send(
-        self,
-        method: str,
-        path: str,
-        *,
-        body: Any,
-        content_type: str,
-        parameters: Mapping[str, str] | None = None,
-        timeout: float = 10.0,
-    ) -> Any:
-        """Change something: JSON in and out.
+    def url(self, path: str, parameters: Mapping[str, str]) -> str:
+        """Return the address of something on the server."""
+        return f"{self.server}{path}?{urlencode(parameters)}" if parameters else self.server + path
 
-        Sent once; only if the credentials were refused, which means that nothing was done, once more with fresh ones.
+    @property
+    def headers(self) -> dict[str, str]:
+        """Who we are, as a request says it."""
+        return {"User-Agent": _USER_AGENT, **self._access.authorization()}
 
-        Args:
-            method: of HTTP.
-            path: on the server.
-            body: a JSON document.
-            content_type: its media type: which kind of patch it is.
-            parameters: the query.
-            timeout: seconds without a byte before it is given up.
+    def dial(self, seconds: float) -> socket.socket:
+        """Return a connection to the server with nothing on it yet.
 
         Raises:
-            ClusterError: it was refused (`refused`), or it may or may not have been done.
+            HTTPError, OSError: there is none, or not in time.
         """
-        encoded = json.dumps(body).encode()
-
-        def exchange() -> Any:
-            with self.request(
-                method, path, parameters or {}, body=encoded, content_type=content_type, timeout=timeout
-            ) as answer:
-                return document(answer)
-
-        return _twice_if_unauthorized(exchange)
-
-    def port_forward(self, namespace: str, pod: str, port: int, *, timeout: float) -> ForwardedConnection:
-        """Connect to a port of a pod, through the API server. Needs `get` and `create` on pods/portforward.
-
-        Args:
-            namespace: the pod's.
-            pod: its name.
-            port: the number on which something listens on the pod's loopback.
-            timeout: seconds for each step of connecting, and for later calls until they are given others.
-
-        Raises:
-            ClusterError: the API server was not reached or refused.
-        """
-        path = f"/api/v1/namespaces/{quote(namespace)}/pods/{quote(pod)}/portforward"
-
-        def connect() -> ForwardedConnection:
-            access, step = self._access, min(CONNECT_TIMEOUT, timeout)
-            url = _url(self.server, path, {"ports": str(port)}).replace("http", "ws", 1)
-            headers = {"User-Agent": _USER_AGENT, **access.authorization()}
-            try:
-                with Deadline(self.clock, step).kept():
-                    connected = TimelySocket(access.connect(step), step)
-                websocket = open_websocket(connected, url, headers, timeout=step)
-            except WebSocketBadStatusException as error:
-                if error.status_code == 401:
-                    self._refresh_credentials()
-                raise _not_upgraded(path, error) from error
-            except (WebSocketException, HTTPError, HTTPException, OSError, ValueError) as error:
-                raise _not_forwarded(path, error) from error
-            return ForwardedConnection(websocket, connected, timeout)
-
-        return _twice_if_unauthorized(connect)
+        with Deadline(self.clock, seconds).kept():
+            return self._access.connect(seconds)
 
     def close(self) -> None:
         """End every answer that is being read: whoever waits for it gets a `ClusterError` now."""
@@ -257,7 +206,7 @@ class Connection:
             with suppress(ValueError, RuntimeError, OSError):  # it has just ended by itself
                 response.shutdown()
 
-    def _refresh_credentials(self) -> None:
+    def refresh_credentials(self) -> None:
         """Read tokens and run exec plugins anew: the package does so only when its copy is a minute old, or never.
 
         New connections too: a client certificate belongs to the old ones.
@@ -308,11 +257,12 @@ def document(answer: Answer, most: int = MAX_BODY) -> Any:
 # --- answers and errors ---------------------------------------------------------------------------
 
 
-def _url(server: str, path: str, parameters: Mapping[str, str]) -> str:
-    return f"{server}{path}?{urlencode(parameters)}" if parameters else server + path
+def twice_if_unauthorized(attempt: Callable[[], Given]) -> Given:
+    """Do something, and once more with fresh credentials if those it was done with were refused: nothing was done then.
 
-
-def _twice_if_unauthorized(attempt: Callable[[], Given]) -> Given:
+    Raises:
+        ClusterError: it failed, the second time too.
+    """
     try:
         return attempt()
     except ClusterError as error:
@@ -323,15 +273,12 @@ def _twice_if_unauthorized(attempt: Callable[[], Given]) -> Given:
 
 def _refused(path: str, response: Response) -> ClusterError:
     body = response.read(MAX_REFUSAL, decode_content=True)
-    return _refusal(path, response.status, body, response.headers.get("Retry-After", ""))
+    return refusal(path, response.status, body, response.headers.get("Retry-After", ""))
 
 
-def _not_upgraded(path: str, error: WebSocketBadStatusException) -> ClusterError:
-    headers = error.resp_headers or {}
-    return _refusal(path, error.status_code, (error.resp_body or b"")[:MAX_REFUSAL], headers.get("retry-after", ""))
-
-
-def _refusal(path: str, status: int, body: bytes, retry_after: str) -> ClusterError:
+def refusal(path: str, status: int, body: bytes, retry_after: str) -> ClusterError:
+    """Return the error that a refusal by HTTP is, in the server's own words where it is the API server that speaks."""
+    body = body[:MAX_REFUSAL]
     try:
         said = documents.read(body, documents.Status)
     except documents.MalformedError:  # it is somebody else's, or was cut
@@ -351,8 +298,3 @@ def _unreachable(path: str, error: HTTPError, *, status: int | None = None) -> C
     reason = ClusterErrorReason.TIMEOUT if timed_out else ClusterErrorReason.UNREACHABLE
     return ClusterError(reason, f"{path}: {cause(error)}", status=status)
 
-
-def _not_forwarded(path: str, error: Exception) -> ClusterError:
-    timed_out = isinstance(error, TimeoutError | WebSocketTimeoutException)
-    reason = ClusterErrorReason.TIMEOUT if timed_out else ClusterErrorReason.UNREACHABLE
-    return ClusterError(reason, f"{path}: {error}")

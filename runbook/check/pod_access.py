@@ -9,7 +9,7 @@ from enum import StrEnum
 from certlag.kube.transport import Connection
 from certlag.model import Endpoint
 from certlag.tls.handshake import Connect, directly
-from runbook.kube.port_forward import ForwardedConnection
+from runbook.kube.port_forward import ForwardedConnection, port_forward
 
 
 class Reach(StrEnum):
@@ -32,6 +32,6 @@ def connect_by(reach: Reach, connection: Connection) -> Connect:
 
     def forward(endpoint: Endpoint, timeout: float) -> socket.socket | ForwardedConnection:
         pod = endpoint.pod
-        return connection.port_forward(pod.namespace, pod.name, endpoint.port, timeout=timeout)
+        return port_forward(connection, pod.namespace, pod.name, endpoint.port, timeout=timeout)
 
     return directly if chosen(reach, connection) is Reach.DIRECT else forward

@@ -10,16 +10,23 @@ import socket
 import time
 from collections.abc import Mapping
 from contextlib import suppress
+from http.client import HTTPException
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import quote
 
+from urllib3.exceptions import HTTPError
 from websocket import (
     ABNF,
     WebSocket,
+    WebSocketBadStatusException,
     WebSocketConnectionClosedException,
     WebSocketException,
     WebSocketTimeoutException,
 )
+
+from certlag.errors import ClusterError, ClusterErrorReason
+from certlag.kube.transport import CONNECT_TIMEOUT, Connection, refusal, twice_if_unauthorized
 
 SUBPROTOCOL = "v4.channel.k8s.io"
 
@@ -139,19 +146,43 @@ class TimelySocket:
         return getattr(self._socket, name)
 
 
-def open_websocket(connected: TimelySocket, url: str, headers: Mapping[str, str], *, timeout: float) -> WebSocket:
-    """Ask over a connected socket for the subresource `portforward` of a pod; the socket is closed if that fails.
+def port_forward(
+    connection: Connection, namespace: str, pod: str, port: int, *, timeout: float
+) -> ForwardedConnection:
+    """Connect to a port of a pod, through the API server. Needs `get` and `create` on pods/portforward.
 
     Args:
-        connected: to the API server, which has until its end for its whole answer.
-        url: its address, `ws:` or `wss:`.
-        headers: what authenticates us.
-        timeout: seconds for what is sent.
+        connection: to the API server.
+        namespace: the pod's.
+        pod: its name.
+        port: the number on which something listens on the pod's loopback.
+        timeout: seconds for each step of connecting, and for later calls until they are given others.
 
     Raises:
-        WebSocketException: not agreed; `WebSocketBadStatusException` has the server's refusal.
-        OSError: the connection broke off.
+        ClusterError: the API server was not reached or refused.
     """
+    path = f"/api/v1/namespaces/{quote(namespace)}/pods/{quote(pod)}/portforward"
+    step = min(CONNECT_TIMEOUT, timeout)
+
+    def connect() -> ForwardedConnection:
+        url = connection.url(path, {"ports": str(port)}).replace("http", "ws", 1)
+        try:
+            connected = TimelySocket(connection.dial(step), step)
+            websocket = _upgraded(connected, url, connection.headers, timeout=step)
+        except WebSocketBadStatusException as error:
+            if error.status_code == 401:
+                connection.refresh_credentials()
+            headers = error.resp_headers or {}
+            raise refusal(path, error.status_code, error.resp_body or b"", headers.get("retry-after", "")) from error
+        except (WebSocketException, HTTPError, HTTPException, OSError, ValueError) as error:
+            raise _not_forwarded(path, error) from error
+        return ForwardedConnection(websocket, connected, timeout)
+
+    return twice_if_unauthorized(connect)
+
+
+def _upgraded(connected: TimelySocket, url: str, headers: Mapping[str, str], *, timeout: float) -> WebSocket:
+    """Ask over a connected socket for the subresource `portforward`; the socket is closed if that fails."""
     websocket = WebSocket(enable_multithread=False)
     websocket.connect(  # type: ignore[no-untyped-call]
         url,
@@ -163,6 +194,12 @@ def open_websocket(connected: TimelySocket, url: str, headers: Mapping[str, str]
         redirect_limit=0,  # a token would go to wherever the answer points
     )
     return websocket
+
+
+def _not_forwarded(path: str, error: Exception) -> ClusterError:
+    timed_out = isinstance(error, TimeoutError | WebSocketTimeoutException)
+    reason = ClusterErrorReason.TIMEOUT if timed_out else ClusterErrorReason.UNREACHABLE
+    return ClusterError(reason, f"{path}: {error}")
 
 
 def _as_of_a_socket(error: WebSocketException) -> OSError:

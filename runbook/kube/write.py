@@ -4,9 +4,11 @@ What is written is decided elsewhere; here it is sent, once, under our own field
 resourceVersion of the read that it was decided on: one that does not is a bug, and ends the process.
 """
 
+import json
+from collections.abc import Mapping
 from typing import Any
 
-from certlag.kube.transport import Connection
+from certlag.kube.transport import Connection, document, twice_if_unauthorized
 from runbook.kube.views import FIELD_MANAGER
 from runbook.run.effects import Change, Verb
 
@@ -35,9 +37,7 @@ def write(connection: Connection, change: Change, *, dry_run: bool = False) -> A
         body["metadata"] = {key: value for key, value in body["metadata"].items() if key != "resourceVersion"}
     method, content_type = _METHODS[change.verb]
     parameters = {"fieldManager": FIELD_MANAGER} | ({"dryRun": "All"} if dry_run else {})
-    return connection.send(
-        method, change.path, body=body, content_type=content_type, parameters=parameters, timeout=TIMEOUT
-    )
+    return send(connection, method, change.path, body=body, content_type=content_type, parameters=parameters)
 
 
 def review(connection: Connection, path: str, body: dict[str, Any]) -> Any:
@@ -51,4 +51,39 @@ def review(connection: Connection, path: str, body: dict[str, Any]) -> Any:
     Raises:
         ClusterError: there is no answer.
     """
-    return connection.send("POST", path, body=body, content_type="application/json", timeout=TIMEOUT)
+    return send(connection, "POST", path, body=body, content_type="application/json")
+
+
+def send(
+    connection: Connection,
+    method: str,
+    path: str,
+    *,
+    body: Any,
+    content_type: str,
+    parameters: Mapping[str, str] | None = None,
+) -> Any:
+    """Send a JSON document, once; return the one that is answered.
+
+    Only if the credentials were refused, which means that nothing was done, it is sent once more with fresh ones.
+
+    Args:
+        connection: to the API server.
+        method: of HTTP.
+        path: on the server.
+        body: a JSON document.
+        content_type: its media type: which kind of patch it is.
+        parameters: the query.
+
+    Raises:
+        ClusterError: it was refused (`refused`), or it may or may not have been done.
+    """
+    encoded = json.dumps(body).encode()
+
+    def exchange() -> Any:
+        with connection.request(
+            method, path, parameters or {}, body=encoded, content_type=content_type, timeout=TIMEOUT
+        ) as answer:
+            return document(answer)
+
+    return twice_if_unauthorized(exchange)

@@ -52,7 +52,7 @@ def test_the_server_tells_its_time(control_plane: Ground) -> None:
     review = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
     with control_plane.cluster.entered():
         connection = Connection.find(kubeconfig=str(control_plane.cluster.kubeconfig))
-        connection.send("POST", WHO, body=review, content_type="application/json")
+        send(connection, "POST", WHO, body=review, content_type="application/json")
         connection.close()
     assert connection.clock_skew is not None
     assert abs(connection.clock_skew) < timedelta(seconds=5)

@@ -9,6 +9,7 @@ from cryptography import x509
 from certlag.clock import SystemClock
 from certlag.kube.transport import Connection
 from certlag.model import Endpoint, ObjectKey, Presented, Probe, ProbeFailure, Unanswered
+from runbook.kube.port_forward import port_forward
 from certlag.tls.handshake import probe
 from tests.bench import waiting
 from tests.bench.cluster import Object
@@ -43,8 +44,8 @@ def forwarded(ground: Ground, pod: Object, port: int) -> Probe:
             endpoint,
             SystemClock(),
             timeout=10,
-            connect=lambda asked, timeout: connection.port_forward(
-                asked.pod.namespace, asked.pod.name, asked.port, timeout=timeout
+            connect=lambda asked, timeout: port_forward(
+                connection, asked.pod.namespace, asked.pod.name, asked.port, timeout=timeout
             ),
         )
         connection.close()

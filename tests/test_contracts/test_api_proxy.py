@@ -45,7 +45,7 @@ def path(namespace: str, name: str = "") -> str:
 def make(connection: Connection, name: str, **parameters: str) -> Any:
     body = {"metadata": {"name": name}}
     address = path(connection.namespace)
-    return connection.send("POST", address, body=body, content_type="application/json", parameters=parameters)
+    return send(connection, "POST", address, body=body, content_type="application/json", parameters=parameters)
 
 
 def exists(cluster: Cluster, namespace: str, name: str) -> bool:
@@ -88,7 +88,7 @@ def test_writes_are_what_would_change_something(proxy: ApiProxy, connection: Con
     make(connection, "dry", dryRun="All")
     review = {"spec": {"resourceAttributes": {"verb": "get", "resource": "pods", "namespace": "default"}}}
     address = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
-    connection.send("POST", address, body=review, content_type="application/json")
+    send(connection, "POST", address, body=review, content_type="application/json")
     ClusterClient(connection).get(path(connection.namespace), {})
     assert proxy.writes == []
     make(connection, "real")
@@ -263,7 +263,7 @@ import sys
 from certlag.kube.transport import Connection
 connection = Connection.find(kubeconfig=sys.argv[1])
 body = {"metadata": {"name": sys.argv[2]}}
-connection.send("POST", sys.argv[3], body=body, content_type="application/json")
+send(connection, "POST", sys.argv[3], body=body, content_type="application/json")
 """
 
 

@@ -28,7 +28,7 @@ MERGE_PATCH = "application/merge-patch+json"
 
 
 def patch(connection: Connection, **changes: Any) -> Any:
-    return connection.send("PATCH", "/apis/x", **{"body": {"spec": {}}, "content_type": MERGE_PATCH, **changes})
+    return send(connection, "PATCH", "/apis/x", **{"body": {"spec": {}}, "content_type": MERGE_PATCH, **changes})
 
 
 def refused(connection: Connection) -> ClusterError:
