@@ -23,9 +23,9 @@ from typing import Any, NoReturn
 
 from certlag.kube.reflector import Change
 from runbook.cli.main import main
-from runbook.cli.session import Time
 from runbook.kube.change_waiter import GATHER, Changes
-from runbook.run.outcomes import EXIT_CODES, Outcome
+from runbook.outcomes import EXIT_CODES, Outcome
+from runbook.session.session import Time
 
 
 class BorrowedTime:

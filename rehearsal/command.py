@@ -28,6 +28,7 @@ from rehearsal.drills.drill import Act, Drill, Elsewhere, Typed
 from rehearsal.drills.scene import TARGET
 from rehearsal.drills.stage import SPEED, Stage, staged
 from runbook.guard.record import from_config_map
+from runbook.outcomes import EXIT_CODES, Outcome
 from runbook.report.choice import Output
 from runbook.report.consoles import console, form, is_terminal, show
 from runbook.report.json.answers import RehearsalFault, RehearsalFaults, RehearsalStep
@@ -36,7 +37,6 @@ from runbook.report.layout import Part
 from runbook.report.text import rehearsal as texts
 from runbook.report.text.history import history_parts
 from runbook.report.text.rehearsal import Said
-from runbook.run.outcomes import EXIT_CODES, Outcome
 
 COMMAND = f"restart-{TARGET}"
 OTHERS_CLUSTER = ("--kubeconfig", "--context", "--config")

@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from runbook.run.effects import Change, Effect, Get, Interrupted, List, Wait
+from runbook.effects import Change, Effect, Get, Interrupted, List, Wait
+from runbook.outcomes import Outcome
 from runbook.run.engine import Ending
-from runbook.run.outcomes import Outcome
 from tests.memory_api import failure
 from tests.memory_cluster import (
     PODS,

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from certlag.errors import ClusterError, ClusterErrorReason
-from runbook.run.effects import Change, Verb
+from runbook.effects import Change, Verb
 
 Document = dict[str, Any]
 Witness = Callable[[Change, Document | None, Document], None]

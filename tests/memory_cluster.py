@@ -14,12 +14,7 @@ from certlag.assess import assess
 from certlag.model import Leaf, ProbeFailure, Target, Workload
 from certlag.run_record import RECORD_KEY, record_name
 from runbook.check.status import TargetSight, target_sight
-from runbook.guard.fence import workload_path
-from runbook.guard.guarded_run import Limits, Orders
-from runbook.guard.record import Operator, Paused, Record, loads
-from runbook.kube.views import RESTART_ANNOTATION
-from runbook.plan.controllers import KEDA_PAUSED, KEDA_PAUSED_REPLICAS
-from runbook.run.effects import (
+from runbook.effects import (
     AfterInterrupt,
     Ask,
     Change,
@@ -34,8 +29,13 @@ from runbook.run.effects import (
     Tell,
     Wait,
 )
+from runbook.events import Event
+from runbook.guard.fence import workload_path
+from runbook.guard.guarded_run import Limits, Orders
+from runbook.guard.record import Operator, Paused, Record, loads
+from runbook.kube.controllers import KEDA_PAUSED, KEDA_PAUSED_REPLICAS
+from runbook.kube.views import RESTART_ANNOTATION
 from runbook.run.engine import Ending, Engine
-from runbook.run.events import Event
 from tests.builders import KEY, NAMESPACE, RENEWED_AT, a_leaf, a_pod, a_subject, a_target, a_use, a_view, an_observation
 from tests.fake_clock import FakeClock
 from tests.memory_api import Document, MemoryApi

@@ -19,6 +19,7 @@ from certlag.target_status import assess_target
 from runbook.check.advice import Answer, Commands
 from runbook.check.status import target_sight
 from runbook.guard.record import Operator, Past, Record, Run, WorkerRecord
+from runbook.outcomes import Outcome
 from runbook.plan.plan import Check, CheckResult
 from runbook.report import picture
 from runbook.report.consoles import console, form, show
@@ -28,7 +29,6 @@ from runbook.report.summary import summary_parts
 from runbook.report.text.check import check_parts
 from runbook.report.text.history import history_parts
 from runbook.report.text.plan import plan_parts
-from runbook.run.outcomes import Outcome
 from tests.builders import (
     DEPLOYMENT,
     KEY,

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 from certlag.run_record import Step
+from runbook.events import Ended, Event, Level, LostWork, Phase, PhaseBegun, PodLine, Progress, Remark, StepReached
+from runbook.events import Written as Wrote
+from runbook.outcomes import Outcome
 from runbook.plan.plan import Busy, Check, CheckResult, Plan, PlannedChange
-from runbook.run.events import Ended, Event, Level, LostWork, Phase, PhaseBegun, PodLine, Progress, Remark, StepReached
-from runbook.run.events import Written as Wrote
-from runbook.run.outcomes import Outcome
 
 BEGUN = datetime(2026, 6, 1, 2, 14, tzinfo=UTC)
 HOSTILE = "node\x1b[2J\u202e[bold]x[/bold]\nnext"

@@ -7,8 +7,8 @@ import time
 from datetime import datetime, timedelta
 
 from certlag.clock import SystemClock
+from runbook.outcomes import Outcome
 from runbook.report.choice import Output, reporter_for
-from runbook.run.outcomes import Outcome
 from tests.scripted_run import BEGUN, a_plan, a_run, an_end
 
 

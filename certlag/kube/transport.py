@@ -297,4 +297,3 @@ def _unreachable(path: str, error: HTTPError, *, status: int | None = None) -> C
     timed_out = isinstance(error, ReadTimeoutError)
     reason = ClusterErrorReason.TIMEOUT if timed_out else ClusterErrorReason.UNREACHABLE
     return ClusterError(reason, f"{path}: {cause(error)}", status=status)
-

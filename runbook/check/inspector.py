@@ -30,7 +30,7 @@ from certlag.model import Discovery, Endpoint, ObjectKey, Probe, Target
 from certlag.store.world import World
 from certlag.target_status import TargetAssessment
 from runbook.check.status import TargetSight, target_sight
-from runbook.plan.concurrent_calls import map_concurrently
+from runbook.concurrent_calls import map_concurrently
 
 PROBERS = 8
 ROUNDS = 3

@@ -8,7 +8,7 @@ from enum import StrEnum, auto
 
 from certlag.assessment import CONFIRMATIONS, Assessment, PodAssessment, Reason, UseAssessment, Verdict, WindowState
 from certlag.model import Certificate, Evidence, Issued, ObjectKey, ProbeFailure, Target
-from runbook.run.events import PodLine
+from runbook.events import PodLine
 
 _OTHERS = frozenset({Reason.OTHER_CERTIFICATE, Reason.PRESENTS_SIBLING})
 

@@ -11,11 +11,11 @@ from certlag.model import Target
 from certlag.run_record import record_key
 from runbook.check.advice import Answer, Used
 from runbook.check.inspector import get
-from runbook.cli.chosen_release import ChosenReleases
-from runbook.cli.options import Options, UsageError
-from runbook.cli.session import Session, Time, connect, open_session
-from runbook.cli.target_source import RELEASE_VARIABLE
 from runbook.guard.record import Record, from_config_map
+from runbook.session.chosen_release import ChosenReleases
+from runbook.session.options import Options, UsageError
+from runbook.session.session import Session, Time, connect, open_session
+from runbook.session.target_source import RELEASE_VARIABLE
 
 
 def check(session: Session, names: Sequence[str]) -> tuple[Answer, ...]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from runbook.cli import command_options as options
 from runbook.cli.command_options import Section
 from runbook.cli.completion import complete_contexts
-from runbook.run.outcomes import CODES
+from runbook.outcomes import CODES
 
 LINK = "Documentation: https://certlag.dev"
 EPILOG = f"""\b

@@ -16,20 +16,20 @@ from certlag.model import Target
 from certlag.run_record import RecordError, record_name
 from certlag.version import VERSION
 from runbook.alertmanager import Alertmanager, AlertmanagerError, Silences
-from runbook.cli.interrupts import Interrupts
-from runbook.cli.options import Options, UsageError
-from runbook.cli.session import Session
-from runbook.cli.usage import check_usage
+from runbook.concurrent_calls import ConcurrentCalls
+from runbook.effects import AfterInterrupt, Ask, Document, Steps
+from runbook.events import Ended, Level, Remark
 from runbook.guard.guarded_run import Limits, Orders
 from runbook.guard.process_identity import this_process
 from runbook.guard.record import Operator, Paused, Record, Run
 from runbook.job import client as in_cluster
 from runbook.job.follow import Followed, settled
 from runbook.job.manifest import cron_job_path, has_ended, is_pod_of, is_there
+from runbook.kube import controllers
 from runbook.kube.change_waiter import Wakeup
-from runbook.plan import controllers, dry_run, planning, preconditions
+from runbook.outcomes import EXIT_CODES, Outcome
+from runbook.plan import dry_run, planning, preconditions
 from runbook.plan import permissions as rights
-from runbook.plan.concurrent_calls import ConcurrentCalls
 from runbook.plan.dry_run import Tried
 from runbook.plan.facts import Facts, Gatherer
 from runbook.plan.permissions import Right
@@ -37,10 +37,11 @@ from runbook.plan.plan import Check, CheckResult, Plan, of_result
 from runbook.plan.preconditions import Asked, Precondition
 from runbook.report.reporter import Reporter
 from runbook.run.driver import Asker, Driver
-from runbook.run.effects import AfterInterrupt, Ask, Document, Steps
 from runbook.run.engine import Ending, Engine
-from runbook.run.events import Ended, Level, Remark
-from runbook.run.outcomes import EXIT_CODES, Outcome
+from runbook.session.interrupts import Interrupts
+from runbook.session.options import Options, UsageError
+from runbook.session.session import Session
+from runbook.session.usage import check_usage
 
 SILENCED = ("CertlagRestartRequired", "CertlagRestartDeadlineNear", "CertlagLoadedCertificateUnknown")
 """What a drain makes noisy; the critical ones among them are never silenced."""

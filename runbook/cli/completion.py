@@ -9,8 +9,8 @@ from certlag.alert_pages import alert_pages
 from certlag.config.schema import ConfigurationError
 from certlag.errors import ClusterConfigError, ClusterError
 from certlag.kube.kubeconfig import contexts
-from runbook.cli.options import Options
-from runbook.cli.session import Time, target_names
+from runbook.session.options import Options
+from runbook.session.session import Time, target_names
 
 
 def complete_contexts(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:

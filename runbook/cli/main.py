@@ -28,22 +28,23 @@ from certlag.run_record import RecordError
 from certlag.version import VERSION
 from runbook.check.advice import exit_code
 from runbook.check.pod_access import Reach
-from runbook.cli import answers, request_log
+from runbook.cli import answers
 from runbook.cli import command_options as options
 from runbook.cli.command_help import ACCESS, BEFORE_COMMAND, CONTEXT, EPILOG, LINK, SECTIONS, VERBS, epilog, help_text
 from runbook.cli.command_options import SectionedCommand, with_options
 from runbook.cli.commands import ABORT, RESTART, RESUME, Way, perform
 from runbook.cli.completion import complete_alerts, complete_targets
-from runbook.cli.options import Options, UsageError
-from runbook.cli.session import NoTargetError, Session, Time, open_session
-from runbook.cli.target_source import releases_with
+from runbook.outcomes import EXIT_CODES, Outcome
 from runbook.report.choice import Output, reporter_for
 from runbook.report.consoles import Forgiving, console, form, is_terminal, show
 from runbook.report.json.answers import AlertPage, Checked, CommandError, History
 from runbook.report.json.documents import line
 from runbook.report.text.check import check_parts
 from runbook.report.text.history import history_parts
-from runbook.run.outcomes import EXIT_CODES, Outcome
+from runbook.session import request_log
+from runbook.session.options import Options, UsageError
+from runbook.session.session import NoTargetError, Session, Time, open_session
+from runbook.session.target_source import releases_with
 
 CHECK_FAILED = 3
 REHEARSE = "rehearse"

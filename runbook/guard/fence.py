@@ -10,11 +10,11 @@ from typing import Any
 
 from certlag.errors import ClusterError
 from certlag.model import Workload
+from runbook.effects import Change, Document, Get, Steps, Verb
 from runbook.guard.lock import LostError
 from runbook.kube.external_change import Contest, contest, recreated
 from runbook.kube.views import RUN_ANNOTATION, WorkloadView, reference, workload_view
-from runbook.run.effects import Change, Document, Get, Steps, Verb
-from runbook.run.retry_policy import CONFLICT, DELAYS, Keeper, insist
+from runbook.retry_policy import CONFLICT, DELAYS, Keeper, insist
 
 
 class ContestedError(Exception):

@@ -14,18 +14,17 @@ from certlag.clock import Clock
 from certlag.errors import ClusterError
 from certlag.model import Target, Workload
 from certlag.run_record import Step
-from runbook.guard import fence
+from runbook.effects import Change, Document, Get, Steps, T, Tell
+from runbook.events import Level, Remark, StepReached, Written
+from runbook.guard import changes, fence
 from runbook.guard.lock import NOT_FOUND, Leases, LostError
 from runbook.guard.record import Operator, Paused, Run, WorkerRecord
 from runbook.guard.record_store import Journal
+from runbook.kube import controllers
 from runbook.kube.snapshot import Observation, observe
 from runbook.kube.views import REPLICAS_ANNOTATION, WorkloadView, reference
-from runbook.plan import controllers
-from runbook.run import changes
-from runbook.run.effects import Change, Document, Get, Steps, T, Tell
-from runbook.run.events import Level, Remark, StepReached, Written
-from runbook.run.outcomes import Outcome
-from runbook.run.retry_policy import MINUTE, insist, is_final
+from runbook.outcomes import Outcome
+from runbook.retry_policy import MINUTE, insist, is_final
 
 MAX_DIGITS = 18
 """Of an epoch in an annotation, which anybody may have written; Python refuses to read thousands of digits."""

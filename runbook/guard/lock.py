@@ -15,10 +15,10 @@ from certlag.clock import Clock
 from certlag.errors import ClusterError
 from certlag.model import Workload
 from certlag.run_record import lease_key
+from runbook.effects import Change, Document, Get, Steps, Tell, Verb, Wait
+from runbook.events import Level, Remark
 from runbook.kube.views import PodState
-from runbook.run.effects import Change, Document, Get, Steps, Tell, Verb, Wait
-from runbook.run.events import Level, Remark
-from runbook.run.retry_policy import CONFLICT, MINUTE, GivenUpError, insist
+from runbook.retry_policy import CONFLICT, MINUTE, GivenUpError, insist
 
 DURATION = 60
 """Seconds: a Lease that was not seen to change for so long is abandoned."""

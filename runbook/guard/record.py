@@ -25,7 +25,7 @@ from certlag.run_record import (
     record_name,
     text_of,
 )
-from runbook.run.outcomes import EXIT_CODES, Outcome
+from runbook.outcomes import EXIT_CODES, Outcome
 
 KEPT = 10
 """Finished runs that stay in the record."""

@@ -10,11 +10,11 @@ from dataclasses import replace
 from certlag.errors import ClusterError
 from certlag.model import Target
 from certlag.run_record import record_name
+from runbook.effects import Change, Document, Get, Steps, Verb
 from runbook.guard.fence import Confirm
 from runbook.guard.lock import LostError
 from runbook.guard.record import Record, Run, config_map, from_config_map
-from runbook.run.effects import Change, Document, Get, Steps, Verb
-from runbook.run.retry_policy import CONFLICT, Keeper, insist
+from runbook.retry_policy import CONFLICT, Keeper, insist
 
 
 class Journal:

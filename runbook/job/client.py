@@ -13,21 +13,21 @@ from certlag.errors import ClusterError, ClusterErrorReason
 from certlag.model import Target
 from certlag.run_record import RecordError
 from runbook.check.inspector import get, list_all
-from runbook.cli.interrupts import Interrupts
-from runbook.cli.session import Session
+from runbook.effects import Change, Document
+from runbook.events import Event, Level, Progress, Remark, Written
 from runbook.guard.record import Record, Run
 from runbook.job import manifest as jobs
 from runbook.job.follow import Followed, ending, progress, told
 from runbook.job.manifest import JobView, job_view
 from runbook.kube import write as writes
 from runbook.kube.change_waiter import Changes
+from runbook.kube.obstacles import WarningEvent, warning_event
 from runbook.kube.views import PodState, pod_state
+from runbook.outcomes import Outcome
 from runbook.plan import permissions as rights
-from runbook.run.effects import Change, Document
 from runbook.run.engine import Ending
-from runbook.run.events import Event, Level, Progress, Remark, Written
-from runbook.run.obstacles import WarningEvent, warning_event
-from runbook.run.outcomes import Outcome
+from runbook.session.interrupts import Interrupts
+from runbook.session.session import Session
 
 NOTED_AFTER = 5.0
 """Seconds without a running pod after which it is said why there is none."""

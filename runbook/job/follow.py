@@ -10,14 +10,14 @@ from datetime import datetime
 from itertools import pairwise
 
 from certlag.run_record import Step
+from runbook.effects import Document
+from runbook.events import Event, Level, Phase, PhaseBegun, PodLine, Progress, Remark, StepReached, Written
 from runbook.guard.record import Past, Record, Run
 from runbook.job.manifest import JobView, last_words, outcome_of
 from runbook.kube.views import PodState
+from runbook.outcomes import Outcome
 from runbook.plan.planning import FIRST_LEFT
-from runbook.run.effects import Document
 from runbook.run.engine import PUTTING_BACK, Ending
-from runbook.run.events import Event, Level, Phase, PhaseBegun, PodLine, Progress, Remark, StepReached, Written
-from runbook.run.outcomes import Outcome
 
 RETRIED = frozenset({Outcome.UNEXPECTED, Outcome.INTERRUPTED})
 """Endings of a Job's pod that the next one goes on after; all others are answers. The chart's CronJob has the same."""

@@ -11,13 +11,13 @@ from typing import Any
 
 from certlag.model import Target
 from certlag.run_record import record_key, record_name
-from runbook.cli.options import Options
+from runbook.effects import Change, Document, Verb
+from runbook.kube.obstacles import Obstacle, WarningEvent, obstacle, pod_obstacle
 from runbook.kube.views import PodState
+from runbook.kubectl import Show
+from runbook.outcomes import EXIT_CODES, Outcome
 from runbook.plan.plan import Check, CheckResult
-from runbook.run.effects import Change, Document, Verb
-from runbook.run.kubectl import Show
-from runbook.run.obstacles import Obstacle, WarningEvent, obstacle, pod_obstacle
-from runbook.run.outcomes import EXIT_CODES, Outcome
+from runbook.session.options import Options
 
 JOB_LABEL = "batch.kubernetes.io/job-name"
 """On each pod of a Job (Kubernetes 1.27 and newer)."""

@@ -146,9 +146,7 @@ class TimelySocket:
         return getattr(self._socket, name)
 
 
-def port_forward(
-    connection: Connection, namespace: str, pod: str, port: int, *, timeout: float
-) -> ForwardedConnection:
+def port_forward(connection: Connection, namespace: str, pod: str, port: int, *, timeout: float) -> ForwardedConnection:
     """Connect to a port of a pod, through the API server. Needs `get` and `create` on pods/portforward.
 
     Args:

@@ -19,7 +19,7 @@ from certlag.model import Workload
 from runbook.kube.external_change import Contest, contest, recreated
 from runbook.kube.ownership import Controllers, owned_pods, pods_of
 from runbook.kube.views import Condition, PodState, ReplicaSetView, WorkloadView
-from runbook.run.kubectl import Words
+from runbook.kubectl import Words
 
 MAX_INT32 = 2**31 - 1
 """As progressDeadlineSeconds: no deadline."""

@@ -8,10 +8,10 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from certlag.model import Workload
+from runbook.effects import List, Steps
 from runbook.guard import fence
 from runbook.kube import ownership
 from runbook.kube.views import PodState, ReplicaSetView, WorkloadView, pod_state, replica_set_view
-from runbook.run.effects import List, Steps
 
 
 @dataclass(frozen=True, slots=True)

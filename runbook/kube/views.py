@@ -12,11 +12,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from certlag.model import Workload
+from runbook.kube import quotas
 from runbook.kube.containers import ContainerEnd, container_ends
+from runbook.kube.obstacles import Obstacle, pod_obstacle
 from runbook.kube.selectors import LabelSelector, label_selector
-from runbook.plan import quotas
-from runbook.plan.volumes import Volumes, volumes
-from runbook.run.obstacles import Obstacle, pod_obstacle
+from runbook.kube.volumes import Volumes, volumes
 
 FIELD_MANAGER = "certlag"
 """Under which managedFields name what we wrote."""
@@ -105,7 +105,7 @@ class WorkloadView:
     `replicas` is how many pods are wanted: for a DaemonSet what its controller wants. `template` is a digest of the pod
     template; `current_revision` and `update_revision` are a StatefulSet's. `surge` is how many more there may be while
     it rolls out, `host_ports` whether a pod takes ports of its node, `variables` the names of the environment variables
-    in its template, `resources` what says how much a pod of it takes (`runbook.plan.quotas`).
+    in its template, `resources` what says how much a pod of it takes (`runbook.kube.quotas`).
     """
 
     workload: Workload

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from certlag.kube.transport import Connection, document, twice_if_unauthorized
+from runbook.effects import Change, Verb
 from runbook.kube.views import FIELD_MANAGER
-from runbook.run.effects import Change, Verb
 
 TIMEOUT = 10.0
 """Seconds for an answer. The lock is given up after 40 s without a renewal, so nothing may take longer."""

@@ -1,7 +1,7 @@
 """A run's writes, to be sent as server-side dry runs before the first of them: what admission would say. Pure.
 
 Each is sent with the object as it will be then: a worker's scaling to 0 has the fence beside it, since a policy sees
-the whole object. That a controller may make its pods later, no dry run can tell: `runbook.run.obstacles` says why not.
+the whole object. That a controller may make its pods later, no dry run can tell: `runbook.kube.obstacles` says why not.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -11,14 +11,14 @@ from datetime import datetime
 from certlag.errors import ClusterError
 from certlag.model import Workload
 from certlag.run_record import Step
+from runbook.effects import Change
+from runbook.guard import changes
 from runbook.guard.fence import name_of, workload_path
 from runbook.guard.guarded_run import Orders, opened
 from runbook.guard.lock import LeaseView, creation, seizure
 from runbook.guard.record import Record, Run
 from runbook.guard.record_store import record_change
 from runbook.kube.views import REPLICAS_ANNOTATION, RUN_ANNOTATION, WorkloadView, counted, reference
-from runbook.run import changes
-from runbook.run.effects import Change
 from runbook.run.engine import BEFORE_DRAIN, BEFORE_RESTART
 
 NO_DRY_RUN = "does not support dry run"

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from runbook.run.events import Phase, PodLine
+from runbook.events import Phase, PodLine
 
 
 class CheckResult(StrEnum):

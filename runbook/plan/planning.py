@@ -5,17 +5,17 @@ from datetime import timedelta
 
 from certlag.model import Target
 from certlag.run_record import Step, lease_key, record_name
+from runbook.events import Phase
 from runbook.guard.fence import workload_path
 from runbook.guard.guarded_run import Limits
 from runbook.guard.record import Paused, Run
+from runbook.kube import controllers
+from runbook.kube.controllers import Pause
 from runbook.kube.views import counted, reference
-from runbook.plan import controllers
-from runbook.plan.controllers import Pause
 from runbook.plan.facts import Facts
 from runbook.plan.pace import drain_span, in_words, turns_of
 from runbook.plan.plan import Busy, Check, CheckResult, Plan, PlannedChange
 from runbook.run.engine import BEFORE_RESTART, PUTTING_BACK
-from runbook.run.events import Phase
 
 END_MARGIN = timedelta(seconds=30)
 """What a kubelet may need beyond a grace period to report a pod's end."""

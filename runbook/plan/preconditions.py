@@ -17,9 +17,9 @@ from certlag.run_record import RecordError
 from runbook.check import unreachable
 from runbook.guard.guarded_run import Limits
 from runbook.guard.record import Record
+from runbook.kube import controllers, quotas
+from runbook.kube.controllers import Autoscaler, Pause
 from runbook.kube.views import PodState, WorkloadView, reference
-from runbook.plan import controllers, quotas
-from runbook.plan.controllers import Autoscaler, Pause
 from runbook.plan.dry_run import Tried
 from runbook.plan.facts import Facts
 from runbook.plan.health import Trouble, symptoms

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from certlag.clock import Clock
+from runbook.events import Ended, Event, Level, LostWork, Progress, Remark
 from runbook.plan.plan import Plan
 from runbook.report import picture
 from runbook.report.consoles import form, show
@@ -19,7 +20,6 @@ from runbook.report.summary import summary_parts
 from runbook.report.text.line import Line, changed_lines, heartbeat_line
 from runbook.report.text.plan import plan_parts, warning_parts
 from runbook.report.wording import moment, visible
-from runbook.run.events import Ended, Event, Level, LostWork, Progress, Remark
 
 SILENCE: Final = 60.0
 """Seconds without a line after which one says that all still goes on."""

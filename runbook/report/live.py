@@ -12,6 +12,7 @@ from rich.live import Live
 from rich.text import Text
 
 from certlag.clock import Clock
+from runbook.events import Ended, Event, Level
 from runbook.plan.plan import Plan
 from runbook.report import picture
 from runbook.report.consoles import form, show
@@ -22,7 +23,6 @@ from runbook.report.summary import summary_parts
 from runbook.report.text.event import lasting_line
 from runbook.report.text.plan import plan_parts
 from runbook.report.wording import time_of_day
-from runbook.run.events import Ended, Event, Level
 
 
 class LiveReporter:

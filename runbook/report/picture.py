@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from runbook.run.events import Ended, Event, Phase, PhaseBegun, Progress
+from runbook.events import Ended, Event, Phase, PhaseBegun, Progress
 
 USUAL = tuple(phase for phase in Phase if phase is not Phase.SETTLING)
 """The phases of a run that goes well. Most need not let the issuance settle, and those that do say so."""

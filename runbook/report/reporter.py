@@ -2,8 +2,8 @@
 
 from typing import Protocol
 
+from runbook.events import Event
 from runbook.plan.plan import Plan
-from runbook.run.events import Event
 
 
 class Reporter(Protocol):

@@ -12,12 +12,12 @@ from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderR
 from rich.segment import Segment
 from rich.text import Text
 
+from runbook.events import PodLine, Progress
 from runbook.kube.views import counted
 from runbook.report.layout import INDENT, Cell, Form, cell, grid, item
 from runbook.report.picture import Picture, Stage
 from runbook.report.text.pods import pod_table
 from runbook.report.wording import PHASES, length, ticking
-from runbook.run.events import PodLine, Progress
 
 FEWER = (1000, 40, 20, 10, 5, 2, 0)
 """How many pods of a workload are shown, until all fits."""

@@ -4,10 +4,10 @@ from collections.abc import Iterable
 
 from rich.text import Text
 
+from runbook.events import Ended
+from runbook.outcomes import MEANINGS, Outcome
 from runbook.report.layout import Cell, Command, Form, Part, Signs, cell, item, pairs, section
 from runbook.report.wording import BRIEF, STEPS, length, sentence, visible
-from runbook.run.events import Ended
-from runbook.run.outcomes import MEANINGS, Outcome
 
 GOOD = frozenset({Outcome.DONE, Outcome.DRY_RUN, Outcome.NOTHING_TO_DO, Outcome.ABORTED})
 AS_BEFORE = frozenset(

@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 from certlag.assessment import Reason, WindowState
 from certlag.model import IssuedEvidence
 from certlag.run_record import Step
+from runbook.events import Phase
 from runbook.kube.views import counted
-from runbook.run.events import Phase
 
 LONGEST = 1000
 """Characters of one piece of foreign text that are shown: an error page of a proxy is not a message."""

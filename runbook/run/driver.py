@@ -13,9 +13,7 @@ from certlag.kube.client import ClusterClient
 from certlag.kube.transport import Connection
 from runbook.alertmanager import Silences
 from runbook.check.inspector import Looker, get, list_all
-from runbook.kube import write as writes
-from runbook.kube.change_waiter import Wakeup
-from runbook.run.effects import (
+from runbook.effects import (
     AfterInterrupt,
     Ask,
     Change,
@@ -31,7 +29,9 @@ from runbook.run.effects import (
     Tell,
     Wait,
 )
-from runbook.run.events import Event
+from runbook.events import Event
+from runbook.kube import write as writes
+from runbook.kube.change_waiter import Wakeup
 
 Asker = Callable[[Ask], AfterInterrupt]
 """Puts a question to the operator: the answer is LEAVE where nobody can be asked."""

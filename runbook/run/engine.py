@@ -14,19 +14,19 @@ from certlag.clock import Clock
 from certlag.errors import ClusterError
 from certlag.run_record import RecordError, Step
 from runbook.check.status import Finding
-from runbook.guard import fence
+from runbook.effects import AfterInterrupt, Ask, Change, EndSilence, Get, Interrupted, Silence, Steps, Tell
+from runbook.events import Level, Phase, PhaseBegun, Remark
+from runbook.guard import changes, fence
 from runbook.guard.guarded_run import DeniedError, Hold, Orders, RefusedError
 from runbook.guard.lock import HeldError, LostError
 from runbook.guard.record import Paused, Run
 from runbook.kube.external_change import contest
 from runbook.kube.rolled_out import Wanted
 from runbook.kube.views import REPLICAS_ANNOTATION, RUN_ANNOTATION, WorkloadView, reference
-from runbook.run import changes, phases
-from runbook.run.effects import AfterInterrupt, Ask, Change, EndSilence, Get, Interrupted, Silence, Steps, Tell
-from runbook.run.events import Level, Phase, PhaseBegun, Remark
-from runbook.run.kubectl import Words
-from runbook.run.outcomes import Outcome
-from runbook.run.retry_policy import CONFLICT, GivenUpError, insist
+from runbook.kubectl import Words
+from runbook.outcomes import Outcome
+from runbook.retry_policy import CONFLICT, GivenUpError, insist
+from runbook.run import phases
 
 BEFORE_DRAIN = frozenset({Step.PLANNED, Step.LOCKED, Step.RECORDED, Step.PAUSED_AUTOSCALER})
 """Steps in which no worker was scaled yet."""

@@ -1,6 +1,6 @@
 """Reads that are made again a few times where their failure may pass. Reads the API server.
 
-`runbook.run.retry_policy` says which errors are final. A look at a target makes a dozen reads, so that one that fails
+`runbook.retry_policy` says which errors are final. A look at a target makes a dozen reads, so that one that fails
 must not cost the whole look; what fails for longer, a run tries again by `insist`, which keeps the lock.
 """
 
@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from certlag.errors import ClusterError
 from certlag.kube.client import ClusterClient
 from certlag.kube.transport import MAX_BODY, Connection
-from runbook.run.retry_policy import is_final, pause_after
+from runbook.retry_policy import is_final, pause_after
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from runbook.run.obstacles import warning_event
+from runbook.kube.obstacles import warning_event
 from tests.bench import admission, waiting
 from tests.bench.api import ApiError
 from tests.bench.cluster import Object

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from certlag.kube.transport import Connection
+from runbook.kube.write import send
 from tests.bench.cluster import Object
 from tests.cluster_contract.grounds import Ground
 from tests.cluster_contract.test_objects import LEASE, idle_deployment

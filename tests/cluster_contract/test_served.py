@@ -9,8 +9,8 @@ from cryptography import x509
 from certlag.clock import SystemClock
 from certlag.kube.transport import Connection
 from certlag.model import Endpoint, ObjectKey, Presented, Probe, ProbeFailure, Unanswered
-from runbook.kube.port_forward import port_forward
 from certlag.tls.handshake import probe
+from runbook.kube.port_forward import port_forward
 from tests.bench import waiting
 from tests.bench.cluster import Object
 from tests.cluster_contract.grounds import PORT, Ground

@@ -36,7 +36,7 @@ from rehearsal.live.lent_time import LentTime
 from rehearsal.node.programs import BUILD_SERVICE, CRASHING, IDLE, STUBBORN, Program
 from rehearsal.objects import Document, labels_of, name_of
 from runbook.cli import main as cli
-from runbook.cli.session import Time
+from runbook.session.session import Time
 from tests import output_lines
 
 NAMESPACE = "shop"

@@ -18,22 +18,22 @@ from rehearsal.api.resources import DEPLOYMENTS, PODS, REPLICA_SETS, STATEFUL_SE
 from runbook.alertmanager import Silences
 from runbook.check.inspector import Looker
 from runbook.check.status import TargetSight
+from runbook.effects import AfterInterrupt, Change, Effect, Interrupted, Look, Steps, Tell, Wait
+from runbook.events import Event
 from runbook.guard.guarded_run import Orders
 from runbook.guard.process_identity import ProcessIdentity
 from runbook.guard.record import Operator as RecordedOperator
 from runbook.guard.record import Record
 from runbook.kube.change_waiter import Wakeup
 from runbook.kube.views import PodState, pod_state
+from runbook.outcomes import Outcome
 from runbook.plan import dry_run, planning, preconditions
 from runbook.plan.dry_run import Tried
 from runbook.plan.facts import Facts, Gatherer
 from runbook.plan.plan import CheckResult
 from runbook.plan.preconditions import OVERRIDES, Asked, Precondition
 from runbook.run.driver import Driver
-from runbook.run.effects import AfterInterrupt, Change, Effect, Interrupted, Look, Steps, Tell, Wait
 from runbook.run.engine import Ending, Engine
-from runbook.run.events import Event
-from runbook.run.outcomes import Outcome
 from runbook.run.retry import RetryingClient
 from tests.simulation.line import Line
 from tests.simulation.place import Place

@@ -16,8 +16,8 @@ from rehearsal.api.resources import CONFIG_MAPS, SCALED_OBJECTS
 from rehearsal.controllers.autoscalers import KEDA
 from rehearsal.objects import Document, annotations_of, uid_of
 from runbook.check.status import TargetSight
-from runbook.run.effects import Change
-from runbook.run.outcomes import Outcome
+from runbook.effects import Change
+from runbook.outcomes import Outcome
 from tests.simulation import truth
 from tests.simulation.operators import Command
 from tests.simulation.place import BROKEN, NAMESPACE, RESOURCES, Place

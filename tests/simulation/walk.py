@@ -16,7 +16,7 @@ from typing import TypeVar
 
 from certlag.kube.client import ClusterClient
 from certlag.model import Target
-from runbook.run.outcomes import Outcome
+from runbook.outcomes import Outcome
 from tests.simulation import gauges, truth
 from tests.simulation.figures import Figures
 from tests.simulation.incidents import DEEDS, EXPORTER, MEDDLING, MISFORTUNES, Deed, Misfortune, heal_everything

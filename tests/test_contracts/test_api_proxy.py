@@ -15,6 +15,7 @@ import pytest
 from certlag.errors import ClusterError, ClusterErrorReason
 from certlag.kube.client import ClusterClient
 from certlag.kube.transport import Connection
+from runbook.kube.write import send
 from tests.answer_body import AS_IT_CAME, Body
 from tests.api_proxy import Answer, ApiProxy, Delay, Drop, Hold, Pass, Reaction, Request, api_proxy
 from tests.bench import waiting
@@ -261,6 +262,7 @@ def test_an_answer_that_falls_silent_does_not_end(
 CREATE = """
 import sys
 from certlag.kube.transport import Connection
+from runbook.kube.write import send
 connection = Connection.find(kubeconfig=sys.argv[1])
 body = {"metadata": {"name": sys.argv[2]}}
 send(connection, "POST", sys.argv[3], body=body, content_type="application/json")

@@ -18,6 +18,7 @@ from certlag.errors import ClusterError, ClusterErrorReason
 from certlag.kube.client import ClusterClient
 from certlag.kube.credential import CredentialKind
 from certlag.kube.transport import ANSWER_TIMEOUT, Connection, instant
+from runbook.kube.write import send
 from tests import pki, scripted_api
 from tests.fake_clock import FakeClock, NotedClock
 from tests.field.record import case

@@ -18,7 +18,7 @@ import yaml
 from certlag.errors import ClusterError, ClusterErrorReason
 from certlag.kube.client import ClusterClient
 from certlag.kube.transport import Connection
-from runbook.kube.port_forward import ForwardedConnection
+from runbook.kube.port_forward import ForwardedConnection, port_forward
 from tests import pki
 from tests.field.record import case
 from tests.scripted_api import ScriptedApi, page, refusal, scripted_api, silence
@@ -74,7 +74,7 @@ def sending(data: bytes, *, hold: bool = True) -> Script:
 
 def forward(api: ScriptedApi, directory: Path, *, timeout: float = PATIENCE, **user: Any) -> ForwardedConnection:
     connection = Connection.find(kubeconfig=api.kubeconfig(directory, **user))
-    return connection.port_forward("ns", "pod", 12345, timeout=timeout)
+    return port_forward(connection, "ns", "pod", 12345, timeout=timeout)
 
 
 def refusing(api: ScriptedApi, directory: Path, **options: Any) -> ClusterError:

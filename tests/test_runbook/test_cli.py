@@ -11,8 +11,8 @@ from click.testing import CliRunner, Result
 
 from runbook.cli import main as cli
 from runbook.cli.command_help import VERBS
+from runbook.outcomes import CODES, EXIT_CODES
 from runbook.plan.preconditions import OVERRIDES
-from runbook.run.outcomes import CODES, EXIT_CODES
 from tests import output_lines
 from tests.field.record import case
 from tests.scripted_api import answer, refusal, scripted_api

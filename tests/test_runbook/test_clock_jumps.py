@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
+from runbook.effects import Effect, Wait
 from runbook.guard.guarded_run import Limits
 from runbook.guard.lock import DURATION, HeldError, Leases
-from runbook.run.effects import Effect, Wait
-from runbook.run.outcomes import Outcome
+from runbook.outcomes import Outcome
 from tests.builders import a_leaf
 from tests.field.record import case
 from tests.figures import Figures

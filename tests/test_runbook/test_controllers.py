@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from certlag.model import Workload
+from runbook.kube import controllers
+from runbook.kube.controllers import Autoscaler, Pause, horizontal_pod_autoscaler, scaled_object
 from runbook.kube.views import WorkloadView, workload_view
-from runbook.plan import controllers
-from runbook.plan.controllers import Autoscaler, Pause, horizontal_pod_autoscaler, scaled_object
 from tests.builders import DEPLOYMENT, NAMESPACE
 from tests.workload_documents import WORKER, a_deployment
 

@@ -20,9 +20,7 @@ from certlag.kube.transport import Connection
 from certlag.tls.handshake import probe
 from runbook.alertmanager import Alertmanager, Silences
 from runbook.check.inspector import Looker
-from runbook.kube.change_waiter import Wakeup
-from runbook.run.driver import Driver
-from runbook.run.effects import (
+from runbook.effects import (
     AfterInterrupt,
     Ask,
     Change,
@@ -37,7 +35,9 @@ from runbook.run.effects import (
     Verb,
     Wait,
 )
-from runbook.run.events import Event, Level, Remark
+from runbook.events import Event, Level, Remark
+from runbook.kube.change_waiter import Wakeup
+from runbook.run.driver import Driver
 from tests.builders import a_target
 from tests.scripted_api import Answer, ScriptedApi, answer, page, refusal, scripted_api
 

@@ -11,12 +11,12 @@ import pytest
 from certlag.errors import ClusterError, ClusterErrorReason
 from certlag.kube.transport import Connection
 from certlag.run_record import Step
+from runbook.effects import Change, Verb
 from runbook.guard.fence import workload_path
 from runbook.guard.lock import LeaseView, lease_path, lease_view
 from runbook.kube import write as writes
 from runbook.kube.views import workload_view
 from runbook.plan.dry_run import Tried, intended, tried
-from runbook.run.effects import Change, Verb
 from tests.disturbed_run import EFFECTS, restart, writing
 from tests.memory_cluster import LEASES, SCALED_OBJECT, TARGET, WORKERS, Killed, MemoryCluster, orders
 from tests.scripted_api import answer, scripted_api

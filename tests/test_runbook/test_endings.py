@@ -7,13 +7,13 @@ import pytest
 
 from certlag.model import Evidence, Leaf, ProbeFailure, Workload
 from certlag.run_record import Step
+from runbook.effects import Change, Effect, EndSilence, List, Look, Silence, Wait
+from runbook.events import LostWork, Progress, Remark
 from runbook.guard.fence import workload_path
 from runbook.guard.guarded_run import Limits
+from runbook.outcomes import Outcome
 from runbook.run import phases
-from runbook.run.effects import Change, Effect, EndSilence, List, Look, Silence, Wait
 from runbook.run.engine import Ending
-from runbook.run.events import LostWork, Progress, Remark
-from runbook.run.outcomes import Outcome
 from tests.builders import a_leaf, a_target
 from tests.disturbed_run import (
     DENIAL,

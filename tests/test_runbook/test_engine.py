@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
+from runbook.effects import AfterInterrupt, Ask, Change, Effect, Wait
+from runbook.events import Remark
 from runbook.guard.fence import workload_path
 from runbook.kube.views import RESTART_ANNOTATION
-from runbook.run.effects import AfterInterrupt, Ask, Change, Effect, Wait
+from runbook.outcomes import Outcome
 from runbook.run.engine import AFTER_REQUEST, WHILE_DRAINING, Ending
-from runbook.run.events import Remark
-from runbook.run.outcomes import Outcome
 from tests.disturbed_run import (
     EFFECTS,
     POINTS,

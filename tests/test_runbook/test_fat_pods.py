@@ -16,11 +16,11 @@ from certlag.kube.transport import Connection
 from certlag.tls.handshake import probe
 from runbook.alertmanager import Silences
 from runbook.check.inspector import Looker
+from runbook.effects import AfterInterrupt, List, Steps
 from runbook.kube.change_waiter import Wakeup
 from runbook.kube.views import PodState, pod_state
 from runbook.plan.facts import Gatherer
 from runbook.run.driver import Driver
-from runbook.run.effects import AfterInterrupt, List, Steps
 from runbook.run.retry import RetryingClient
 from tests.builders import NAMESPACE, a_target
 from tests.field.record import case

@@ -6,10 +6,10 @@ import pytest
 
 from certlag.errors import ClusterError
 from certlag.model import Workload
+from runbook.effects import Change, Effect, Steps
 from runbook.guard import fence
 from runbook.guard.lock import LostError
 from runbook.kube.views import WorkloadView
-from runbook.run.effects import Change, Effect, Steps
 from tests.builders import NAMESPACE
 from tests.memory_api import failure
 from tests.memory_cluster import WORKERS, Driver, Fault, MemoryCluster, NoLock, Perform

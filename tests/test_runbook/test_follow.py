@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 
 from certlag.run_record import Step
+from runbook.effects import Document
+from runbook.events import Level, Phase, PhaseBegun, Progress, Remark, StepReached, Written
 from runbook.guard.record import Operator, Record, Run, WorkerRecord, Writing
 from runbook.job.follow import Followed, ending, progress, settled, told
 from runbook.job.manifest import JobView
 from runbook.kube.views import pod_state
-from runbook.run.effects import Document
+from runbook.outcomes import Outcome
 from runbook.run.engine import Ending
-from runbook.run.events import Level, Phase, PhaseBegun, Progress, Remark, StepReached, Written
-from runbook.run.outcomes import Outcome
 from tests.workload_documents import a_pod
 
 BEGUN = datetime(2026, 1, 1, tzinfo=UTC)

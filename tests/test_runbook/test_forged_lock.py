@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from runbook.effects import Change, Effect
 from runbook.guard.fence import workload_path
 from runbook.guard.lock import DURATION, LONGEST, MOST_TRANSITIONS
 from runbook.kube.views import RUN_ANNOTATION
-from runbook.run.effects import Change, Effect
 from tests.figures import Figures
 from tests.memory_api import Document
 from tests.memory_cluster import (

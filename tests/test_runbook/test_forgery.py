@@ -7,12 +7,12 @@ import pytest
 
 from certlag.model import Workload
 from certlag.run_record import RECORD_KEY
+from runbook.effects import Effect
 from runbook.guard.fence import workload_path
 from runbook.guard.process_identity import this_process
+from runbook.kube.controllers import KEDA_PAUSED, KEDA_PAUSED_REPLICAS
 from runbook.kube.views import RUN_ANNOTATION
-from runbook.plan.controllers import KEDA_PAUSED, KEDA_PAUSED_REPLICAS
-from runbook.run.effects import Effect
-from runbook.run.outcomes import Outcome
+from runbook.outcomes import Outcome
 from tests.builders import NAMESPACE
 from tests.field.record import case
 from tests.memory_api import Document

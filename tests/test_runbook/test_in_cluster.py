@@ -13,10 +13,10 @@ from click.testing import CliRunner, Result
 from certlag.kube.reflector import Change
 from certlag.run_record import Step
 from runbook.cli import main as cli
-from runbook.cli.session import Time
 from runbook.guard.record import Operator, Record, Run, WorkerRecord, config_map
 from runbook.kube.change_waiter import Changes
-from runbook.run.outcomes import EXIT_CODES, Outcome
+from runbook.outcomes import EXIT_CODES, Outcome
+from runbook.session.session import Time
 from tests import output_lines
 from tests.scripted_api import Answer, answer, page, refusal, scripted_api
 

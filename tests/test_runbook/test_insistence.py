@@ -3,9 +3,9 @@
 import pytest
 
 from certlag.errors import ClusterError, ClusterErrorReason
-from runbook.run.effects import Get, Steps, Tell, Wait
-from runbook.run.events import Remark
-from runbook.run.retry_policy import DELAYS, FINAL, GivenUpError, Keeper, insist
+from runbook.effects import Get, Steps, Tell, Wait
+from runbook.events import Remark
+from runbook.retry_policy import DELAYS, FINAL, GivenUpError, Keeper, insist
 from tests.memory_api import failure
 from tests.memory_cluster import NoLock
 

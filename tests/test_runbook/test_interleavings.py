@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from runbook.run.effects import Change, Effect, Steps, Tell
+from runbook.effects import Change, Effect, Steps, Tell
+from runbook.outcomes import Outcome
 from runbook.run.engine import Ending
-from runbook.run.outcomes import Outcome
 from tests.field.record import case
 from tests.figures import Figures
 from tests.memory_cluster import REPLICAS, Driver, MemoryCluster, engine, finish

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from runbook.cli import main as cli
-from runbook.cli.options import Options, UsageError
+from runbook.effects import Document
 from runbook.job.manifest import (
     JobView,
     arguments,
@@ -24,11 +24,11 @@ from runbook.job.manifest import (
     why_idle,
 )
 from runbook.kube.containers import ContainerEnd
+from runbook.kube.obstacles import WarningEvent
 from runbook.kube.views import pod_state
+from runbook.outcomes import Outcome
 from runbook.plan.plan import CheckResult
-from runbook.run.effects import Document
-from runbook.run.obstacles import WarningEvent
-from runbook.run.outcomes import Outcome
+from runbook.session.options import Options, UsageError
 from tests.builders import NAMESPACE, a_target
 from tests.workload_documents import a_pod as a_workers_pod
 

@@ -8,11 +8,11 @@ import pytest
 
 from certlag.errors import ClusterError
 from certlag.run_record import RECORD_KEY, RecordError, Step
+from runbook.effects import Change, Effect, Steps, Verb
 from runbook.guard.lock import LostError
 from runbook.guard.record import Operator, Record, Run, dumps
 from runbook.guard.record_store import Journal
-from runbook.run.effects import Change, Effect, Steps, Verb
-from runbook.run.outcomes import Outcome
+from runbook.outcomes import Outcome
 from tests.memory_api import failure
 from tests.memory_cluster import RECORD, TARGET, Driver, Fault, MemoryCluster, NoLock, Perform
 

@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 
 from certlag.model import Workload
+from runbook.effects import Change, Effect, Get, Steps, Wait
+from runbook.events import Remark
 from runbook.guard.lock import (
     DURATION,
     LONGEST,
@@ -16,9 +18,7 @@ from runbook.guard.lock import (
     Leases,
     LostError,
 )
-from runbook.run.effects import Change, Effect, Get, Steps, Wait
-from runbook.run.events import Remark
-from runbook.run.retry_policy import GivenUpError
+from runbook.retry_policy import GivenUpError
 from tests.builders import NAMESPACE
 from tests.field.record import case
 from tests.memory_api import failure

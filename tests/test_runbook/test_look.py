@@ -20,8 +20,8 @@ from rehearsal.api.resources import CERTIFICATE_REQUESTS, PODS
 from runbook.check import inspector as look
 from runbook.check.inspector import Looker, list_all
 from runbook.check.status import TargetSight
-from runbook.run.effects import Change
-from runbook.run.outcomes import Outcome
+from runbook.effects import Change
+from runbook.outcomes import Outcome
 from tests.builders import a_target
 from tests.field.record import case
 from tests.scripted_api import ScriptedApi, page, scripted_api

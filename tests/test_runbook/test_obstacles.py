@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import yaml
 
-from runbook.run.obstacles import Obstacle, WarningEvent, obstacle, pod_obstacle, warning_event
+from runbook.kube.obstacles import Obstacle, WarningEvent, obstacle, pod_obstacle, warning_event
 
 QUOTA = 'pods "svc-1" is forbidden: exceeded quota: small, requested: pods=1, used: pods=3, limited: pods=3'
 

@@ -6,12 +6,12 @@ from datetime import timedelta
 import pytest
 
 from certlag.run_record import Step
+from runbook.events import Phase
 from runbook.guard.record import Operator, Paused, Run, WorkerRecord
 from runbook.kube.views import pod_state
+from runbook.outcomes import Outcome
 from runbook.plan import planning
 from runbook.plan.plan import Check, CheckResult, Plan, PlannedChange
-from runbook.run.events import Phase
-from runbook.run.outcomes import Outcome
 from tests.builders import a_leaf, a_target
 from tests.run_facts import LIMITS, NOW, TARGET, a_sight, facts
 from tests.workload_documents import WORKER, a_deployment, a_pod

@@ -14,15 +14,15 @@ from certlag.run_record import RecordError, Step
 from runbook.cli import main as cli
 from runbook.cli.main import main
 from runbook.guard.record import Operator, Record, Run, WorkerRecord
+from runbook.kube.controllers import Autoscaler
+from runbook.kube.quotas import Quota
 from runbook.kube.views import pod_state, workload_view
-from runbook.plan.controllers import Autoscaler
+from runbook.kube.volumes import Claim
+from runbook.outcomes import Outcome
 from runbook.plan.facts import Facts
 from runbook.plan.permissions import Right
 from runbook.plan.plan import Check, CheckResult
 from runbook.plan.preconditions import FOR_ABORT, FOR_RESTART, FOR_RESUME, OVERRIDES, Precondition, check
-from runbook.plan.quotas import Quota
-from runbook.plan.volumes import Claim
-from runbook.run.outcomes import Outcome
 from tests.builders import DEPLOYMENT, NAMESPACE, a_certificate, a_leaf, a_target
 from tests.run_facts import LIMITS, NOW, TARGET, a_sight, asked, facts
 from tests.workload_documents import WORKER, Document, a_daemon_set, a_deployment, a_pod, a_stateful_set

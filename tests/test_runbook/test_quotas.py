@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from runbook.plan.quotas import Quota, quota, resources, shortages, taken
+from runbook.kube.quotas import Quota, quota, resources, shortages, taken
 
 
 def a_container(requests: dict[str, str], limits: dict[str, str] | None = None, **more: Any) -> dict[str, Any]:

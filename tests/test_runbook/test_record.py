@@ -25,7 +25,7 @@ from runbook.guard.record import (
     from_config_map,
     loads,
 )
-from runbook.run.outcomes import Outcome
+from runbook.outcomes import Outcome
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 ANN = Operator("ann", "laptop", 7, "1.0")

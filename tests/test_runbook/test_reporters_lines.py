@@ -8,14 +8,14 @@ from typing import Any, get_args
 
 import pytest
 
+from runbook.events import Event, Level, PhaseBegun, Remark, Written
+from runbook.outcomes import EXIT_CODES, Outcome
 from runbook.report.choice import Output, reporter_for
 from runbook.report.json.documents import LINES
 from runbook.report.json.lines import JsonReporter
 from runbook.report.lines import LineReporter, QuietReporter
 from runbook.report.live import LiveReporter
 from runbook.report.reporter import Reporter
-from runbook.run.events import Event, Level, PhaseBegun, Remark, Written
-from runbook.run.outcomes import EXIT_CODES, Outcome
 from tests import output_lines
 from tests.bench.waiting import until
 from tests.fake_clock import FakeClock
@@ -234,7 +234,7 @@ def test_a_reader_that_goes_away_does_not_stop_a_run(output: Output, *, terminal
 @pytest.mark.fault("N6")
 def test_a_pipe_that_is_closed_in_the_middle_leaves_the_exit_code_as_it_is() -> None:
     program = (
-        "import sys, time; from runbook.report.json.lines import JsonReporter; from runbook.run.events import *;"
+        "import sys, time; from runbook.report.json.lines import JsonReporter; from runbook.events import *;"
         "from tests.fake_clock import FakeClock; reporter = JsonReporter(sys.stdout, FakeClock());"
         "[reporter.tell(Remark(Level.INFO, 'x' * 1000)) for _ in range(1000)]; sys.exit(9)"
     )

@@ -10,6 +10,8 @@ from certlag.assessment import Reason, WindowState
 from certlag.model import IssuedEvidence
 from certlag.run_record import Step
 from runbook.check.advice import Answer, advise, exit_code
+from runbook.events import Phase
+from runbook.outcomes import MEANINGS, Outcome
 from runbook.plan.plan import PlannedChange
 from runbook.report import wording
 from runbook.report.json.answers import Checked, History
@@ -17,8 +19,6 @@ from runbook.report.json.documents import line
 from runbook.report.summary import summary_parts
 from runbook.report.text.check import check_parts
 from runbook.report.text.plan import plan_parts
-from runbook.run.events import Phase
-from runbook.run.outcomes import MEANINGS, Outcome
 from tests import reporter_texts
 from tests.builders import RENEWED_AT
 from tests.field.record import case

@@ -11,6 +11,7 @@ from certlag.errors import ClusterError, ClusterErrorReason
 from certlag.kube.transport import Connection
 from certlag.model import Endpoint, ObjectKey, Presented, Probe, ProbeFailure, Unanswered
 from certlag.tls.handshake import Connected, probe
+from runbook.kube.port_forward import port_forward
 from tests.api_proxy import ApiProxy, api_proxy
 from tests.bench.cluster import Cluster
 from tests.bench.opschain import BUILD_SERVICE, PORT, Opschain
@@ -34,7 +35,7 @@ def ask(connection: Connection, opschain: Opschain, port: int) -> Probe:
     endpoint = Endpoint(key, pod["metadata"]["uid"], pod["status"]["podIP"], "main", "id", port, BUILD_SERVICE)
 
     def through_the_api_server(to: Endpoint, timeout: float) -> Connected:
-        return connection.port_forward(to.pod.namespace, to.pod.name, to.port, timeout=timeout)
+        return port_forward(connection, to.pod.namespace, to.pod.name, to.port, timeout=timeout)
 
     return probe(endpoint, SystemClock(), timeout=20, connect=through_the_api_server)
 
@@ -66,7 +67,7 @@ def test_who_may_not_forward_learns_it(proxy: ApiProxy, opschain: Opschain, tmp_
     assert result.outcome.failure is ProbeFailure.UNREACHABLE
     assert "forbidden" in result.outcome.detail
     with pytest.raises(ClusterError) as caught:
-        connection.port_forward(opschain.namespace, "any", PORT, timeout=20)
+        port_forward(connection, opschain.namespace, "any", PORT, timeout=20)
     assert (caught.value.reason, caught.value.status) == (ClusterErrorReason.FORBIDDEN, 403)
 
 

@@ -16,7 +16,7 @@ from runbook.check.advice import Answer, advise, exit_code
 from runbook.check.status import PodSight
 from runbook.guard.record import Operator, Past, Record, Run
 from runbook.kube.views import reference
-from runbook.run.outcomes import Outcome
+from runbook.outcomes import Outcome
 
 
 @dataclass(frozen=True, slots=True)

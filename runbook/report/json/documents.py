@@ -13,10 +13,10 @@ from typing import Any
 from certlag.config.release import Release
 from runbook.check.advice import Used
 from runbook.check.status import PodSight
+from runbook.events import Ended, LostWork, PhaseBegun, Progress, Remark, StepReached, Written
 from runbook.guard.record import Past
 from runbook.plan.plan import Plan
 from runbook.report.json.answers import AlertPage, Checked, CommandError, History, RehearsalFaults
-from runbook.run.events import Ended, LostWork, PhaseBegun, Progress, Remark, StepReached, Written
 
 LINES: Mapping[type, str] = {
     Plan: "plan",

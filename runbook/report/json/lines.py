@@ -4,10 +4,10 @@ import json
 from typing import TextIO
 
 from certlag.clock import Clock
+from runbook.events import Event
 from runbook.plan.plan import Plan
 from runbook.report.consoles import Forgiving
 from runbook.report.json.documents import line
-from runbook.run.events import Event
 
 
 class JsonReporter:

@@ -10,10 +10,10 @@ from runbook.check.advice import Answer, advise
 from runbook.check.status import PodSight
 from runbook.guard.record import Run
 from runbook.kube.views import reference
+from runbook.outcomes import MEANINGS
 from runbook.report.layout import Cell, Command, Form, Part, cell, item, pairs, section, table, title
 from runbook.report.text.pods import STYLES
 from runbook.report.wording import EVIDENCE, REASONS, STATES, STEPS, distance, instant, moment, sentence, visible
-from runbook.run.outcomes import MEANINGS
 
 STATE_STYLES = {
     WindowState.SETTLED: ("done", "good"),

@@ -1,6 +1,6 @@
 """What of a run's events is worth a line that stays, as (how much it matters, its words). Pure."""
 
-from runbook.run.events import Event, Level, LostWork, Remark, Written
+from runbook.events import Event, Level, LostWork, Remark, Written
 
 
 def lasting_line(event: Event) -> tuple[Level, str] | None:

@@ -6,10 +6,10 @@ from datetime import datetime, timedelta
 from rich.text import Text
 
 from runbook.guard.record import Operator, Past, Record, Run
+from runbook.outcomes import Outcome
 from runbook.report.layout import Form, Part, Signs, cell, item
 from runbook.report.summary import outcome_sign, outcome_style
 from runbook.report.wording import STEPS, length, moment
-from runbook.run.outcomes import Outcome
 
 NOTABLE = 1.0
 """Seconds below which a step of a past run is not worth mentioning."""

@@ -4,10 +4,10 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import TypeAlias
 
+from runbook.events import Event, Level, PhaseBegun, PodLine, Progress, StepReached
 from runbook.report.picture import Picture
 from runbook.report.text.event import lasting_line
 from runbook.report.wording import BRIEF, PHASES, STEPS, length, ticking, time_of_day
-from runbook.run.events import Event, Level, PhaseBegun, PodLine, Progress, StepReached
 
 Line: TypeAlias = tuple[Level, str]
 """How much it matters, and its words; it may hold foreign text."""

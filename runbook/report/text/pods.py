@@ -7,9 +7,9 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from certlag.assessment import Verdict
+from runbook.events import PodLine
 from runbook.report.layout import INDENT, Form, cell, table
 from runbook.report.wording import ticking, time_of_day
-from runbook.run.events import PodLine
 
 HEADERS = ("pod", "node", "state", "for", "ends by", "presents")
 

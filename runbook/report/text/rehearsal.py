@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from rich.text import Text
 
+from runbook.outcomes import EXIT_CODES, MEANINGS, Outcome
 from runbook.report.layout import Command, Form, Part, cell, item, pairs, section, table, title
-from runbook.run.outcomes import EXIT_CODES, MEANINGS, Outcome
 
 _LOOKS = {0: "settled", 1: "a restart or a renewal is due", 2: "expired", 3: "it cannot be told"}
 _ENDS = {

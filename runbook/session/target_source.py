@@ -15,8 +15,8 @@ from certlag.errors import ClusterError, ClusterErrorReason
 from certlag.kube.client import ClusterClient
 from certlag.model import Discovery
 from runbook.check.inspector import get, list_all
-from runbook.cli.chosen_release import ChosenReleases
-from runbook.cli.options import Options
+from runbook.session.chosen_release import ChosenReleases
+from runbook.session.options import Options
 
 RELEASE_VARIABLE = "CERTLAG_RELEASE"
 BUILT_IN = "built in: OpsChain's build service"

@@ -24,13 +24,13 @@ from certlag.tls.handshake import probe
 from runbook.check.advice import Commands
 from runbook.check.inspector import Looker
 from runbook.check.pod_access import Reach, chosen, connect_by
-from runbook.cli.options import Options, UsageError
-from runbook.cli.target_source import TargetSource, built_in, named_locally, named_release, of_release
 from runbook.guard.server_clock import ServerClock
 from runbook.kube.change_waiter import Patience, RealPatience
+from runbook.kubectl import Words, line
 from runbook.plan.facts import Gatherer
-from runbook.run.kubectl import Words, line
 from runbook.run.retry import IN_RUN, RetryingClient
+from runbook.session.options import Options, UsageError
+from runbook.session.target_source import TargetSource, built_in, named_locally, named_release, of_release
 
 
 class NoTargetError(UsageError):

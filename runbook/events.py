@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import TypeAlias
 
 from certlag.run_record import Step
-from runbook.run.outcomes import EXIT_CODES, Outcome
+from runbook.outcomes import EXIT_CODES, Outcome
 
 
 class Phase(StrEnum):

@@ -12,8 +12,8 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from certlag.errors import ClusterError
-from runbook.run.effects import Steps, T, Tell
-from runbook.run.events import Level, Remark
+from runbook.effects import Steps, T, Tell
+from runbook.events import Level, Remark
 
 CONFLICT = 409
 FINAL = frozenset({400, 404, 405, 413, 415, 422})

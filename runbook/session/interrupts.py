@@ -5,7 +5,7 @@ import signal
 from collections.abc import Callable
 from types import FrameType
 
-from runbook.run.outcomes import EXIT_CODES, Outcome
+from runbook.outcomes import EXIT_CODES, Outcome
 
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 

@@ -11,7 +11,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, TypeAlias, TypeVar
 
-from runbook.run.events import Event
+from runbook.events import Event
 
 T = TypeVar("T")
 

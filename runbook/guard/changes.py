@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from certlag.model import Workload
+from runbook.effects import Change, Document, Verb
 from runbook.guard.fence import name_of, patch
 from runbook.guard.record import Paused, Run
 from runbook.kube.views import KINDS, REPLICAS_ANNOTATION, RESTART_ANNOTATION, RUN_ANNOTATION, WorkloadView, reference
-from runbook.run.effects import Change, Document, Verb
 
 RESTARTED_AT = "kubectl.kubernetes.io/restartedAt"
 REVISION_ANNOTATION = "certlag.dev/certificate-revision"

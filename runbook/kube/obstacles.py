@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from runbook.run.kubectl import Show, Words, line
+from runbook.kubectl import Show, Words, line
 
 NO_POD = frozenset({"FailedCreate"})
 """Reasons of events on a workload, a ReplicaSet or a Job: its controller is not allowed to make a pod."""

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 
 from runbook.alertmanager import is_address
-from runbook.cli.options import Options, UsageError
 from runbook.report.choice import Output
+from runbook.session.options import Options, UsageError
 
 Rule = tuple[Callable[[Options], bool], str]
 
