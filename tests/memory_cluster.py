@@ -30,10 +30,10 @@ from runbook.effects import (
     Wait,
 )
 from runbook.events import Event
+from runbook.guard.controllers import KEDA_PAUSED, KEDA_PAUSED_REPLICAS
 from runbook.guard.fence import workload_path
 from runbook.guard.guarded_run import Limits, Orders
 from runbook.guard.record import Operator, Paused, Record, loads
-from runbook.kube.controllers import KEDA_PAUSED, KEDA_PAUSED_REPLICAS
 from runbook.kube.views import RESTART_ANNOTATION
 from runbook.run.engine import Ending, Engine
 from tests.builders import KEY, NAMESPACE, RENEWED_AT, a_leaf, a_pod, a_subject, a_target, a_use, a_view, an_observation

@@ -19,20 +19,20 @@ from runbook.alertmanager import Alertmanager, AlertmanagerError, Silences
 from runbook.concurrent_calls import ConcurrentCalls
 from runbook.effects import AfterInterrupt, Ask, Document, Steps
 from runbook.events import Ended, Level, Remark
+from runbook.guard import controllers
 from runbook.guard.guarded_run import Limits, Orders
 from runbook.guard.process_identity import this_process
 from runbook.guard.record import Operator, Paused, Record, Run
 from runbook.job import client as in_cluster
 from runbook.job.follow import Followed, settled
 from runbook.job.manifest import cron_job_path, has_ended, is_pod_of, is_there
-from runbook.kube import controllers
+from runbook.kube import permissions as rights
 from runbook.kube.change_waiter import Wakeup
+from runbook.kube.permissions import Right
 from runbook.outcomes import EXIT_CODES, Outcome
 from runbook.plan import dry_run, planning, preconditions
-from runbook.plan import permissions as rights
 from runbook.plan.dry_run import Tried
 from runbook.plan.facts import Facts, Gatherer
-from runbook.plan.permissions import Right
 from runbook.plan.plan import Check, CheckResult, Plan, of_result
 from runbook.plan.preconditions import Asked, Precondition
 from runbook.report.reporter import Reporter

@@ -19,12 +19,12 @@ from runbook.guard.record import Record, Run
 from runbook.job import manifest as jobs
 from runbook.job.follow import Followed, ending, progress, told
 from runbook.job.manifest import JobView, job_view
+from runbook.kube import permissions as rights
 from runbook.kube import write as writes
 from runbook.kube.change_waiter import Changes
 from runbook.kube.obstacles import WarningEvent, warning_event
 from runbook.kube.views import PodState, pod_state
 from runbook.outcomes import Outcome
-from runbook.plan import permissions as rights
 from runbook.run.engine import Ending
 from runbook.session.interrupts import Interrupts
 from runbook.session.session import Session

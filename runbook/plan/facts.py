@@ -15,18 +15,18 @@ from runbook.check.inspector import get, list_all
 from runbook.check.status import TargetSight
 from runbook.concurrent_calls import THREADS, map_concurrently
 from runbook.effects import Change
+from runbook.guard.controllers import Autoscaler, horizontal_pod_autoscaler, scaled_object
 from runbook.guard.fence import workload_path
 from runbook.guard.lock import LeaseView, lease_path, lease_view
 from runbook.guard.record import Record, from_config_map
 from runbook.kube import ownership
 from runbook.kube import write as writes
-from runbook.kube.controllers import Autoscaler, horizontal_pod_autoscaler, scaled_object
+from runbook.kube.permissions import Right
 from runbook.kube.quotas import Quota, quota
 from runbook.kube.selectors import LabelSelector, label_selector
 from runbook.kube.views import PodState, ReplicaSetView, WorkloadView, pod_state, replica_set_view, workload_view
 from runbook.kube.volumes import Claim, claim
 from runbook.plan.dry_run import Tried, tried
-from runbook.plan.permissions import Right
 from runbook.run.retry import RetryingClient
 
 Seen = TypeVar("Seen")

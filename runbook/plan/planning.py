@@ -6,11 +6,11 @@ from datetime import timedelta
 from certlag.model import Target
 from certlag.run_record import Step, lease_key, record_name
 from runbook.events import Phase
+from runbook.guard import controllers
+from runbook.guard.controllers import Pause
 from runbook.guard.fence import workload_path
 from runbook.guard.guarded_run import Limits
 from runbook.guard.record import Paused, Run
-from runbook.kube import controllers
-from runbook.kube.controllers import Pause
 from runbook.kube.views import counted, reference
 from runbook.plan.facts import Facts
 from runbook.plan.pace import drain_span, in_words, turns_of

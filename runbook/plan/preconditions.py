@@ -15,16 +15,17 @@ from certlag.assessment import Assessment, Verdict, WindowState
 from certlag.model import IssuedEvidence, Target, Workload
 from certlag.run_record import RecordError
 from runbook.check import unreachable
+from runbook.guard import controllers
+from runbook.guard.controllers import Autoscaler, Pause
 from runbook.guard.guarded_run import Limits
 from runbook.guard.record import Record
-from runbook.kube import controllers, quotas
-from runbook.kube.controllers import Autoscaler, Pause
+from runbook.kube import quotas
+from runbook.kube.permissions import to_see_budgets, to_see_quotas
 from runbook.kube.views import PodState, WorkloadView, reference
 from runbook.plan.dry_run import Tried
 from runbook.plan.facts import Facts
 from runbook.plan.health import Trouble, symptoms
 from runbook.plan.pace import Span, drain_span, exact, restart_span, return_span, turns_of
-from runbook.plan.permissions import to_see_budgets, to_see_quotas
 from runbook.plan.plan import Check, CheckResult
 from runbook.run.engine import PUTTING_BACK
 

@@ -14,19 +14,18 @@ from certlag.run_record import Step
 from runbook.check.status import Finding, TargetSight
 from runbook.effects import Get, List, Look, Steps, Tell
 from runbook.events import Level, LostWork, Phase, PhaseBegun, PodLine, Progress, Remark
-from runbook.guard import fence
+from runbook.guard import controllers, fence
 from runbook.guard.fence import ContestedError
 from runbook.guard.guarded_run import Hold
 from runbook.guard.record import Paused, WorkerRecord
-from runbook.kube import controllers
 from runbook.kube.drained import Drained, Draining, drain_progress
 from runbook.kube.external_change import Contest, contest, recreated
 from runbook.kube.obstacles import WarningEvent, obstacle, warning_event
 from runbook.kube.ownership import Controllers
 from runbook.kube.rolled_out import RolledOut, RollingOut, Wanted, rollout_progress
-from runbook.kube.snapshot import Observation, observe
 from runbook.kube.views import PodState, WorkloadView, reference, replica_failure
 from runbook.kubectl import Show, Words
+from runbook.run.snapshot import Observation, observe
 
 POLL = 5.0
 """Seconds between looks when no watch says that something changed."""

@@ -316,7 +316,7 @@ def test_it_takes_the_same_proxy_and_trusts_the_same_authority_as_requests(
             ClusterClient(trusting(plain, tmp_path, file)).get("/api", {})
         with (
             forwarding(sending(messages(*BEGUN, (0, b"hello"))), tls) as api,
-            trusting(api, tmp_path, file).port_forward("ns", "pod", 1, timeout=PATIENCE) as connection,
+            port_forward(trusting(api, tmp_path, file), "ns", "pod", 1, timeout=PATIENCE) as connection,
         ):
             assert connection.recv(65536) == b"hello"
     assert targets == [f"{HOST}:{plain.port}", f"{HOST}:{api.port}"]
@@ -352,7 +352,7 @@ def test_no_proxy_counts_as_for_requests(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setenv("NO_PROXY", f"elsewhere.example,{HOST}")
     with (
         forwarding(sending(messages(*BEGUN, (0, b"hello"))), tls) as api,
-        trusting(api, tmp_path, file).port_forward("ns", "pod", 1, timeout=PATIENCE) as connection,
+        port_forward(trusting(api, tmp_path, file), "ns", "pod", 1, timeout=PATIENCE) as connection,
     ):
         assert connection.recv(65536) == b"hello"
 
@@ -361,5 +361,5 @@ def test_an_api_server_of_another_authority_is_unreachable(tmp_path: Path) -> No
     _, tls = authority(tmp_path)
     file, _ = authority(tmp_path)
     with forwarding(sending(b""), tls) as api, pytest.raises(ClusterError) as caught:
-        trusting(api, tmp_path, file).port_forward("ns", "pod", 1, timeout=PATIENCE)
+        port_forward(trusting(api, tmp_path, file), "ns", "pod", 1, timeout=PATIENCE)
     assert caught.value.reason is ClusterErrorReason.UNREACHABLE

@@ -14,8 +14,8 @@ from certlag.kube.resources import watches
 from certlag.run_record import lease_key, lease_name, record_key, record_name
 from runbook.cli.main import USAGE
 from runbook.job.follow import RETRIED
+from runbook.kube import permissions as rights
 from runbook.outcomes import EXIT_CODES
-from runbook.plan import permissions as rights
 from tests.bench import parts, schemas
 from tests.rendered_chart import CHART, INVALID, VALID, Object, granted, render
 

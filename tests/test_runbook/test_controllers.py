@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from certlag.model import Workload
-from runbook.kube import controllers
-from runbook.kube.controllers import Autoscaler, Pause, horizontal_pod_autoscaler, scaled_object
+from runbook.guard import controllers
+from runbook.guard.controllers import Autoscaler, Pause, horizontal_pod_autoscaler, scaled_object
 from runbook.kube.views import WorkloadView, workload_view
 from tests.builders import DEPLOYMENT, NAMESPACE
 from tests.workload_documents import WORKER, a_deployment

@@ -8,9 +8,9 @@ import pytest
 from certlag.model import Workload
 from certlag.run_record import RECORD_KEY
 from runbook.effects import Effect
+from runbook.guard.controllers import KEDA_PAUSED, KEDA_PAUSED_REPLICAS
 from runbook.guard.fence import workload_path
 from runbook.guard.process_identity import this_process
-from runbook.kube.controllers import KEDA_PAUSED, KEDA_PAUSED_REPLICAS
 from runbook.kube.views import RUN_ANNOTATION
 from runbook.outcomes import Outcome
 from tests.builders import NAMESPACE

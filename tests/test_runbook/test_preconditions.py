@@ -13,14 +13,14 @@ from certlag.model import Certificate, ProbeFailure, Workload
 from certlag.run_record import RecordError, Step
 from runbook.cli import main as cli
 from runbook.cli.main import main
+from runbook.guard.controllers import Autoscaler
 from runbook.guard.record import Operator, Record, Run, WorkerRecord
-from runbook.kube.controllers import Autoscaler
+from runbook.kube.permissions import Right
 from runbook.kube.quotas import Quota
 from runbook.kube.views import pod_state, workload_view
 from runbook.kube.volumes import Claim
 from runbook.outcomes import Outcome
 from runbook.plan.facts import Facts
-from runbook.plan.permissions import Right
 from runbook.plan.plan import Check, CheckResult
 from runbook.plan.preconditions import FOR_ABORT, FOR_RESTART, FOR_RESUME, OVERRIDES, Precondition, check
 from tests.builders import DEPLOYMENT, NAMESPACE, a_certificate, a_leaf, a_target

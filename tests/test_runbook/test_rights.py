@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from certlag.model import ObjectKey, Workload
 from certlag.run_record import lease_key, record_key
-from runbook.plan.permissions import Right, to_check, to_read_claims, to_run, to_start
+from runbook.kube.permissions import Right, to_check, to_read_claims, to_run, to_start
 from tests.builders import NAMESPACE, a_target
 
 TARGET = a_target(workers=(Workload(NAMESPACE, "statefulset", "worker"),))

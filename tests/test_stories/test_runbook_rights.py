@@ -10,8 +10,8 @@ import pytest
 import yaml
 
 from certlag.config import schema as configurations
-from runbook.plan import permissions as rights
-from runbook.plan.permissions import Right
+from runbook.kube import permissions as rights
+from runbook.kube.permissions import Right
 from tests.api_proxy import ApiProxy, api_proxy
 from tests.bench import accounts, opschain, waiting
 from tests.bench.api import Api

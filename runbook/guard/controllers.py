@@ -12,8 +12,8 @@ from typing import Any
 from certlag.model import Workload
 from runbook.guard.fence import workload_path
 from runbook.guard.record import Paused
+from runbook.kube.permissions import Right
 from runbook.kube.views import KINDS, WorkloadView
-from runbook.plan.permissions import Right
 
 KEDA_PAUSED_REPLICAS = "autoscaling.keda.sh/paused-replicas"
 KEDA_PAUSED = "autoscaling.keda.sh/paused"
