@@ -20,10 +20,10 @@ from runbook.guard import changes, controllers, fence
 from runbook.guard.lock import NOT_FOUND, Leases, LostError
 from runbook.guard.record import Operator, Paused, Run, WorkerRecord
 from runbook.guard.record_store import Journal
+from runbook.guard.snapshot import Observation, observe
 from runbook.kube.views import REPLICAS_ANNOTATION, WorkloadView, reference
 from runbook.outcomes import Outcome
 from runbook.retry_policy import MINUTE, insist, is_final
-from runbook.run.snapshot import Observation, observe
 
 MAX_DIGITS = 18
 """Of an epoch in an annotation, which anybody may have written; Python refuses to read thousands of digits."""

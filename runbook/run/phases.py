@@ -18,6 +18,7 @@ from runbook.guard import controllers, fence
 from runbook.guard.fence import ContestedError
 from runbook.guard.guarded_run import Hold
 from runbook.guard.record import Paused, WorkerRecord
+from runbook.guard.snapshot import Observation, observe
 from runbook.kube.drained import Drained, Draining, drain_progress
 from runbook.kube.external_change import Contest, contest, recreated
 from runbook.kube.obstacles import WarningEvent, obstacle, warning_event
@@ -25,7 +26,6 @@ from runbook.kube.ownership import Controllers
 from runbook.kube.rolled_out import RolledOut, RollingOut, Wanted, rollout_progress
 from runbook.kube.views import PodState, WorkloadView, reference, replica_failure
 from runbook.kubectl import Show, Words
-from runbook.run.snapshot import Observation, observe
 
 POLL = 5.0
 """Seconds between looks when no watch says that something changed."""
