@@ -38,7 +38,7 @@ from runbook.reporters.answer import exit_code
 from runbook.reporters.answer_lines import AlertPage, Checked, CommandError, History
 from runbook.reporters.check_text import check_parts
 from runbook.reporters.choice import Output, reporter_for
-from runbook.reporters.consoles import Forgiving, console, form, is_terminal, show
+from runbook.reporters.consoles import Forgiving, console, form, show
 from runbook.reporters.history_text import history_parts
 from runbook.reporters.json_forms import line
 from runbook.session import NoTargetError, Session, Time, open_session
@@ -216,7 +216,7 @@ def _use(here: click.Context, /, release: Release | None, **given: Any) -> None:
 @click.argument("alert", shell_complete=complete_alerts)
 @click.pass_context
 def _page(here: click.Context, /, alert: str, **given: Any) -> None:
-    """Show the page of an alert: what it means, and what to do. Needs no cluster."""
+    """Show the page of an alert, as Markdown: what it means, and what to do. Needs no cluster."""
     chosen, program = _options(here, given), _program(here)
     with _answering(program, USAGE, chosen):
         text = alert_pages().get(alert)
@@ -226,12 +226,7 @@ def _page(here: click.Context, /, alert: str, **given: Any) -> None:
     if chosen.output is Output.JSON:
         _print(AlertPage(alert, text))
         return
-    if not is_terminal(sys.stdout, os.environ):
-        click.echo(text, nl=False)
-        return
-    from rich.markdown import Markdown  # noqa: PLC0415 - it takes as long to load as the rest of a short command
-
-    console(sys.stdout, os.environ, no_color=chosen.no_color).print(Markdown(text))
+    click.echo(text, nl=False)  # as it is: a command that is folded could not be pasted
 
 
 @main.command("completion", cls=SectionedCommand)
