@@ -13,17 +13,7 @@ from runbook.effects import Change, Effect, Get, Interrupted, List, Wait
 from runbook.outcomes import Outcome
 from runbook.run.engine import Ending
 from tests.memory_api import failure
-from tests.memory_cluster import (
-    PODS,
-    REPLICAS,
-    SCALED_OBJECT,
-    Driver,
-    Fault,
-    Killed,
-    MemoryCluster,
-    Perform,
-    engine,
-)
+from tests.memory_cluster import PODS, REPLICAS, SCALED_OBJECT, Driver, Fault, Killed, MemoryCluster, Perform, engine
 from tests.sampling import Dice
 
 # --- what is done and what must hold ------------------------------------------------------------------

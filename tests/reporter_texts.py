@@ -1,4 +1,4 @@
-"""What the runbook shows to people, in each form, as it was looked at and found good: `tests/test_runbook/texts/`.
+"""What the runbook shows to people, in each form, as it was looked at: `tests/test_runbook/test_report/texts/`.
 
 `python -m tests.reporter_texts` writes the texts anew; then look at them, and at the difference.
 """
@@ -44,7 +44,7 @@ from tests.builders import (
 )
 from tests.scripted_run import BEGUN, HOSTILE, a_plan, a_run, an_end
 
-TEXTS = Path(__file__).parent / "test_runbook" / "texts"
+TEXTS = Path(__file__).parent / "test_runbook" / "test_report" / "texts"
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 LOOKED_AT = RENEWED_AT + timedelta(days=10)
 COMMANDS = Commands(*(f"runbook {verb}-build-service --context prod-eu" for verb in ("restart", "resume", "abort")))

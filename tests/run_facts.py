@@ -14,17 +14,7 @@ from runbook.guard.record import Record
 from runbook.kube.views import pod_state, replica_set_view, workload_view
 from runbook.plan.facts import Facts
 from runbook.plan.preconditions import Asked
-from tests.builders import (
-    DEPLOYMENT,
-    KEY,
-    RENEWED_AT,
-    a_leaf,
-    a_subject,
-    a_target,
-    a_use,
-    an_endpoint,
-    an_observation,
-)
+from tests.builders import DEPLOYMENT, KEY, RENEWED_AT, a_leaf, a_subject, a_target, a_use, an_endpoint, an_observation
 from tests.builders import a_pod as an_exporters_pod
 from tests.workload_documents import WORKER, Document, a_deployment, a_pod, a_replica_set
 

@@ -12,10 +12,11 @@ from datetime import timedelta
 from typing import Any
 
 from certlag.clock import Clock
-from rehearsal.api import defaults, policies, quotas, refusals
-from rehearsal.api.ownership import Writer, managed_fields
+from rehearsal.api import refusals
+from rehearsal.api.admission import defaults, policies, quotas
+from rehearsal.api.admission.ownership import Writer, managed_fields
+from rehearsal.api.admission.policies import Write
 from rehearsal.api.patches import patched
-from rehearsal.api.policies import Write
 from rehearsal.api.resources import NAMESPACES, PODS, Resource
 from rehearsal.api.storage import Key, Storage
 from rehearsal.objects import Document, clone, is_ending, name_of, timestamp

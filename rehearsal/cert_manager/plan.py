@@ -13,13 +13,7 @@ from datetime import datetime, timedelta
 from enum import Enum, auto
 
 from rehearsal.cert_manager import contents
-from rehearsal.cert_manager.policies import (
-    READINESS_CHAIN,
-    TEMPORARY_CHAIN,
-    TRIGGER_CHAIN,
-    first_violation,
-    mismatches,
-)
+from rehearsal.cert_manager.policies import READINESS_CHAIN, TEMPORARY_CHAIN, TRIGGER_CHAIN, first_violation, mismatches
 from rehearsal.cert_manager.situation import TEMPORARY, Situation, renewal_at, revision_of
 from rehearsal.objects import Document, annotations_of, condition, instant, is_true, name_of
 

@@ -12,16 +12,7 @@ from rehearsal.controllers.deployment_status import Owned, gives_up_at, is_compl
 from rehearsal.controllers.loop import earliest
 from rehearsal.controllers.pods import MANAGER, by_owner, has_ended, template_hash
 from rehearsal.controllers.rollout import Size, bounds, next_new, next_old
-from rehearsal.objects import (
-    Document,
-    annotations_of,
-    clone,
-    is_ending,
-    name_of,
-    namespace_of,
-    owner_reference,
-    uid_of,
-)
+from rehearsal.objects import Document, annotations_of, clone, is_ending, name_of, namespace_of, owner_reference, uid_of
 
 HASH_LABEL = "pod-template-hash"
 REVISION = "deployment.kubernetes.io/revision"

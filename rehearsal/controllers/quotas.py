@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from rehearsal.api import quotas
+from rehearsal.api.admission import quotas
 from rehearsal.api.resources import PODS, QUOTAS
 from rehearsal.api.verbs import Verbs
 from rehearsal.controllers.pods import MANAGER

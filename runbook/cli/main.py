@@ -36,7 +36,7 @@ from runbook.cli.commands import ABORT, RESTART, RESUME, Way, perform
 from runbook.cli.completion import complete_alerts, complete_targets
 from runbook.outcomes import EXIT_CODES, Outcome
 from runbook.report.choice import Output, reporter_for
-from runbook.report.consoles import Forgiving, console, form, is_terminal, show
+from runbook.report.consoles import Forgiving, console, form, show
 from runbook.report.json.answers import AlertPage, Checked, CommandError, History
 from runbook.report.json.documents import line
 from runbook.report.text.check import check_parts
@@ -217,7 +217,7 @@ def _use(here: click.Context, /, release: Release | None, **given: Any) -> None:
 @click.argument("alert", shell_complete=complete_alerts)
 @click.pass_context
 def _page(here: click.Context, /, alert: str, **given: Any) -> None:
-    """Show the page of an alert: what it means, and what to do. Needs no cluster."""
+    """Show the page of an alert, as Markdown: what it means, and what to do. Needs no cluster."""
     chosen, program = _options(here, given), _program(here)
     with _answering(program, USAGE, chosen):
         text = alert_pages().get(alert)
@@ -227,12 +227,7 @@ def _page(here: click.Context, /, alert: str, **given: Any) -> None:
     if chosen.output is Output.JSON:
         _print(AlertPage(alert, text))
         return
-    if not is_terminal(sys.stdout, os.environ):
-        click.echo(text, nl=False)
-        return
-    from rich.markdown import Markdown  # noqa: PLC0415 - it takes as long to load as the rest of a short command
-
-    console(sys.stdout, os.environ, no_color=chosen.no_color).print(Markdown(text))
+    click.echo(text, nl=False)  # as it is: a command that is folded could not be pasted
 
 
 @main.command("completion", cls=SectionedCommand)

@@ -4,19 +4,25 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 _JUDGED = (
-    "tests/test_exporter/test_assess.py",
+    "tests/test_certlag/test_assess.py",
     "tests/field/test_which_certificate_was_issued.py",
     "tests/field/test_who_serves_a_certificate.py",
 )
 TESTS: Mapping[str, Sequence[str]] = {
-    "certlag/assess.py": (*_JUDGED, "tests/test_exporter/test_state.py"),
+    "certlag/assess.py": (*_JUDGED, "tests/test_certlag/test_store/test_world.py"),
     "certlag/compare.py": _JUDGED,
-    "certlag/issued.py": ("tests/test_exporter/test_issued.py", *_JUDGED),
-    "certlag/run_record.py": ("tests/test_runbook/test_record.py", "tests/test_exporter/test_runs.py"),
-    "runbook/kube/drained.py": ("tests/test_runbook/test_drain.py",),
-    "runbook/kube/rolled_out.py": ("tests/test_runbook/test_rollout.py",),
-    "runbook/guard/fence.py": ("tests/test_runbook/test_fence.py",),
-    "runbook/run/engine.py": ("tests/test_runbook/test_endings.py", "tests/test_runbook/test_engine.py"),
+    "certlag/issued.py": ("tests/test_certlag/test_issued.py", *_JUDGED),
+    "certlag/run_record.py": (
+        "tests/test_runbook/test_guard/test_record.py",
+        "tests/test_certlag/test_target_status.py",
+    ),
+    "runbook/kube/drained.py": ("tests/test_runbook/test_kube/test_drained.py",),
+    "runbook/kube/rolled_out.py": ("tests/test_runbook/test_kube/test_rolled_out.py",),
+    "runbook/guard/fence.py": ("tests/test_runbook/test_guard/test_fence.py",),
+    "runbook/run/engine.py": (
+        "tests/test_runbook/test_run/test_endings.py",
+        "tests/test_runbook/test_run/test_engine.py",
+    ),
 }
 """Below the root; from the quickest."""
 LISTED = tuple(module for module in TESTS if module != "runbook/run/engine.py")

@@ -6,15 +6,7 @@ import pytest
 
 from tests.bench import servers
 from tests.figures import Figures, distribution
-from tests.monitoring import (
-    EVALUATION,
-    EVERY_STALE_ONE_IS_URGENT,
-    GROUP_WAIT,
-    HOLD,
-    SCRAPE,
-    Delivery,
-    monitoring,
-)
+from tests.monitoring import EVALUATION, EVERY_STALE_ONE_IS_URGENT, GROUP_WAIT, HOLD, SCRAPE, Delivery, monitoring
 from tests.on_call import on_call
 from tests.test_stories.drained_ground import Fault, drained_ground
 from tests.test_stories.ground import Ground, a_target

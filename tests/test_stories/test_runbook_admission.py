@@ -7,14 +7,7 @@ from tests.bench import admission, waiting
 from tests.bench.api import MERGE_PATCH, ApiError
 from tests.bench.cluster import Object
 from tests.runbook_process import Ran, of
-from tests.test_stories.drained_ground import (
-    TARGET,
-    WORKER,
-    DrainedGround,
-    drained_ground,
-    serving,
-    working,
-)
+from tests.test_stories.drained_ground import TARGET, WORKER, DrainedGround, drained_ground, serving, working
 from tests.test_stories.ground import Ground
 from tests.test_stories.test_runbook_cases import assert_refused, restart_id
 from tests.test_stories.test_runbook_in_cluster import laptop, pods_of_job

@@ -40,7 +40,7 @@ from tests.fake_clock import FakeClock
 from tests.field.record import case
 from tests.figures import Figures
 from tests.metrics import Metrics
-from tests.test_exporter.test_decode import KINDS, Path, changed, encoded, paths
+from tests.test_certlag.test_kube.test_decode import KINDS, Path, changed, encoded, paths
 from tests.test_exporter.test_status_page import Text
 from tests.tls_servers import HOST, server_context, tls_server
 

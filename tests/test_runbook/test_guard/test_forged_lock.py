@@ -29,8 +29,8 @@ from tests.memory_cluster import (
     orders,
 )
 from tests.sampling import Dice
-from tests.test_runbook.test_forgery import others, with_an_open_run
-from tests.test_runbook.test_interleavings import FINISHED, MOST, SECONDS, Begin, a_run, schedules
+from tests.test_runbook.test_guard.test_forgery import others, with_an_open_run
+from tests.test_runbook.test_run.test_interleavings import FINISHED, MOST, SECONDS, Begin, a_run, schedules
 
 OWN = {workload_path(each) for each in (TARGET.workload, *TARGET.workers)}
 ME, STRANGER = "run-2", "bob@desk/machine/9/run-9"

@@ -44,7 +44,7 @@ from tests.scripted_api import (
     scripted_api,
     watch,
 )
-from tests.test_exporter.test_decode import KINDS, changed
+from tests.test_certlag.test_kube.test_decode import KINDS, changed
 
 WATCH = Watch(CERTIFICATES, ALL_NAMESPACES)
 

@@ -1,0 +1,1 @@
+"""What a write meets before it is stored: defaults, owners of fields, policies, quotas. Pure."""
