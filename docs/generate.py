@@ -1,5 +1,6 @@
 """`make docs`: writes the generated parts of docs/ from the code; a test says whether they are up to date."""
 
+import ast
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +22,7 @@ from tests.field import record
 DOCS = Path(__file__).parent
 ROOT = DOCS.parent
 FIELD_CASES = DOCS / "field-cases.md"
+PACKAGES = ("certlag", "exporter", "runbook", "rehearsal")
 
 
 def main() -> None:
@@ -53,6 +55,10 @@ def generated() -> dict[Path, str]:
             DOCS / "reliability.md", "".join(fault_matrix.table()), promises="".join(promises.table())
         ),
         FIELD_CASES: _between(FIELD_CASES, "".join(record.table())),
+        **{
+            (page := DOCS / "architecture" / f"{package}.md"): _between(page, "".join(_modules(package)))
+            for package in PACKAGES
+        },
         **alerts.generated(),
         **release.generated(alerts.generated()[alerts.CHART / "values.yaml"]),
         DOCS / "configuration.schema.json": json.dumps(json_schema(), indent=2) + "\n",
@@ -70,6 +76,14 @@ def _between(file: Path, text: str, **further: str) -> str:
             raise ValueError(f"{file.name} lacks the markers for its part {name}")
         whole = before + begin + part + end + after
     return whole
+
+
+def _modules(package: str) -> Iterator[str]:
+    """Name each module of a package by its one subject: the first line of its docstring."""
+    yield "| module | its one subject |\n| --- | --- |\n"
+    for file in sorted((ROOT / package).rglob("[a-z]*.py")):
+        docstring = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or ""
+        yield f"| `{file.relative_to(ROOT / package).with_suffix('')}` | {docstring.partition(chr(10))[0]} |\n"
 
 
 def _metrics() -> Iterator[str]:
