@@ -1,6 +1,6 @@
 """The failures of talking to a Kubernetes API server, as this project names them.
 
-Pure. `cluster.connection`, with `cluster.access`, is the one place that turns what its libraries raise into these;
+Pure. `kube.transport`, with `kube.kubeconfig`, is the one place that turns what its libraries raise into these;
 nothing above it knows those libraries. Expected outcomes (a failed probe, a refused configuration) are values or
 errors of their own modules, not these.
 """

@@ -359,7 +359,7 @@ class Observation:
 
     `failure` is None if the last attempt succeeded. Once seen, `loaded` stays through failed probes: the same
     container cannot change it without being seen to. `streak` counts the last connections in a row that showed this
-    leaf; `others` are the chains that were shown before it, until a streak of `judgement.CONFIRMATIONS` says that they
+    leaf; `others` are the chains that were shown before it, until a streak of `assessment.CONFIRMATIONS` says that they
     are gone: several processes may answer at one port. Two that tell the same are equal, whenever and however long it
     took.
     """

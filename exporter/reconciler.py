@@ -1,6 +1,6 @@
 """One round of the main loop: what came in, what is judged anew, what is published, who is to be probed.
 
-Touches nothing but the publication that it is given, and has no thread and no queue: `service` feeds it from its
+Touches nothing but the publication that it is given, and has no thread and no queue: `supervisor` feeds it from its
 threads, and a simulation from whatever clock and network it has. No certificate is judged before every watch that
 certificates are judged by has handed over its complete first list, and no target before those of its own objects have.
 """

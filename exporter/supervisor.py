@@ -1,7 +1,7 @@
 """The exporter at work: its threads, and the queue between them.
 
 Threads: one reflector for each watch, a fixed pool of probers, one for HTTP, and the main loop, which alone owns what
-is known and judged (`rounds`). The others hand it messages over one queue; what it publishes is immutable and
+is known and judged (`reconciler`). The others hand it messages over one queue; what it publishes is immutable and
 is swapped in one assignment. A thread that dies of a bug hands that over too, and the process ends.
 
 The loop: take what came → fold it in → judge what it concerns, and what time has changed → publish → probe who is

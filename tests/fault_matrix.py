@@ -19,7 +19,7 @@ MOST_FIGURES, LONGEST_FIGURE = 2, 120
 SOAK, FUZZING = "make soak", "make fuzz"
 BY_COMMANDS = {"F43": SOAK, "F44": FUZZING}
 """Faults that a command shows at length."""
-_ENGINE, _STORIES = "tests/test_runbook", "tests/test_stories"
+_ENGINE, _STORIES = "tests/test_runbook/test_run", "tests/test_stories"
 FULL: Mapping[str, str] = {
     "the soak (`make soak`)": SOAK,
     "fuzzing (`make fuzz`)": FUZZING,

@@ -1,4 +1,4 @@
-"""Reading from the API server: documents and watches. Touches it by `cluster.connection`; changes nothing."""
+"""Reading from the API server: documents and watches. Touches it by `transport`; changes nothing."""
 
 import threading
 from collections.abc import Iterator, Mapping

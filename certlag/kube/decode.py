@@ -2,7 +2,7 @@
 
 The objects come from a cluster that anybody may write to: any field may be missing, null or of the wrong type.
 What the judgement cannot do without makes the object undecodable, and it is counted and skipped; what it can
-do without becomes None. `documents` has their form.
+do without becomes None. `schema` has their form.
 
 Names that many objects share are interned: namespaces, containers, ports. Those of objects are not: the table of
 interned strings would cost more than it saves.

@@ -103,7 +103,7 @@ class WatchHealth:
 
 
 class Client(Protocol):
-    """What a reflector needs of `cluster.client.ClusterClient`."""
+    """What a reflector needs of `client.ClusterClient`."""
 
     def page(self, path: str, parameters: Mapping[str, str], *, accept: str = ...) -> AbstractContextManager[bytes]:
         """Read a page of a list: a context manager over its text."""

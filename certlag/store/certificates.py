@@ -1,4 +1,4 @@
-"""Certificates with their requests, and what is remembered of both. Pure bookkeeping, owned by `state`.
+"""Certificates with their requests, and what is remembered of both. Pure bookkeeping, owned by `world`.
 
 A request belongs to the Certificate whose UID its owner reference has. Most of the exporter's memory is here, so there
 is one entry for each Certificate (docs/performance.md).

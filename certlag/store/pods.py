@@ -1,4 +1,4 @@
-"""Pods, and the ways to them: by workload, by Secret. Pure bookkeeping, owned by `state`."""
+"""Pods, and the ways to them: by workload, by Secret. Pure bookkeeping, owned by `world`."""
 
 from collections.abc import Iterable, Iterator
 

@@ -1,7 +1,7 @@
 """Judgements to Prometheus' text format: the one module that knows the metrics' names. Pure.
 
 `FAMILIES` is the public contract (docs/metrics.md is checked against it). Each judgement is rendered once, when it
-changes; `text_format` keeps the pieces. An instant that is not known has no sample: none is ever 0.
+changes; `text` keeps the pieces. An instant that is not known has no sample: none is ever 0.
 
 No two samples have the same labels. What samples are about is told by its labels: a Certificate by namespace and name,
 its use by the workload and the target's name (none has two targets of one name), an endpoint by pod, container and

@@ -1,6 +1,7 @@
 """The writes of a run as values: locks, fence, record, pauses, replicas, the restart, events. Pure.
 
-They are made here alone: `engine` and `hold` send them one after the other, and `dry_run` tries all of them beforehand.
+They are made here alone: `engine` and `guarded_run` send them one after the other, and `dry_run` tries all of them
+beforehand.
 """
 
 from collections.abc import Mapping

@@ -62,6 +62,7 @@ def send(
     body: Any,
     content_type: str,
     parameters: Mapping[str, str] | None = None,
+    timeout: float = TIMEOUT,
 ) -> Any:
     """Send a JSON document, once; return the one that is answered.
 
@@ -74,6 +75,7 @@ def send(
         body: a JSON document.
         content_type: its media type: which kind of patch it is.
         parameters: the query.
+        timeout: seconds without a byte before it is given up.
 
     Raises:
         ClusterError: it was refused (`refused`), or it may or may not have been done.
@@ -82,7 +84,7 @@ def send(
 
     def exchange() -> Any:
         with connection.request(
-            method, path, parameters or {}, body=encoded, content_type=content_type, timeout=TIMEOUT
+            method, path, parameters or {}, body=encoded, content_type=content_type, timeout=timeout
         ) as answer:
             return document(answer)
 

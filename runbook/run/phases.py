@@ -1,6 +1,6 @@
 """The long parts of a run: draining, rolling out, verifying, restoring. Pure: yields requests, tells progress.
 
-Each waits for a predicate (`drain`, `rollout`, the exporter's judgement), renews the lock meanwhile, and knows its own
+Each waits for a predicate (`drained`, `rolled_out`, `assess`), renews the lock while it waits, and knows its own
 deadline on the clock that runs through suspend. An error of the API is told and waited out; it is never an answer.
 """
 
