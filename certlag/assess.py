@@ -1,6 +1,6 @@
 """The one judgement: what is issued against what is loaded, for one Certificate at one instant. Pure.
 
-`assess` is a function of everything known about a Certificate (`Subject`) and the time. The gauges, the status
+`assess` is a function of everything known about a Certificate (`AssessmentInput`) and the time. The gauges, the status
 page and the runbook all ask it. It never guesses: what cannot be told is unknown, with its reason, and a failed
 probe alone changes nothing that was seen before.
 
@@ -13,13 +13,13 @@ from datetime import datetime, timedelta
 
 from certlag.assessment import (
     Assessment,
+    AssessmentInput,
+    CertificateUse,
     PodAssessment,
     PodView,
     Reason,
     Sight,
     SightAssessment,
-    Subject,
-    Use,
     UseAssessment,
     Verdict,
     WindowState,
@@ -40,12 +40,12 @@ _NO_TLS = frozenset({ProbeFailure.NOT_TLS, ProbeFailure.CONNECTION_REFUSED, Prob
 """What a port that serves no TLS makes of a ClientHello; a TLS server that is down may do the last two."""
 
 
-def assess(snapshot: Mapping[ObjectKey, Subject], now: datetime) -> dict[ObjectKey, Assessment]:
+def assess(snapshot: Mapping[ObjectKey, AssessmentInput], now: datetime) -> dict[ObjectKey, Assessment]:
     """Judge every Certificate of a snapshot."""
     return {key: assess_certificate(subject, now) for key, subject in snapshot.items()}
 
 
-def assess_certificate(subject: Subject, now: datetime) -> Assessment:
+def assess_certificate(subject: AssessmentInput, now: datetime) -> Assessment:
     """Judge one Certificate and every use of it."""
     certificate = subject.certificate
     known = issued(certificate, subject.requests, subject.remembered) if certificate else None
@@ -72,7 +72,7 @@ def window(certificate: Certificate, known: Issued) -> timedelta:
 # --- one endpoint ---------------------------------------------------------------------------------
 
 
-def _judge_sight(sight: Sight, view: PodView, subject: Subject, known: Issued | None) -> SightAssessment:
+def _judge_sight(sight: Sight, view: PodView, subject: AssessmentInput, known: Issued | None) -> SightAssessment:
     """Judge one endpoint by the worst of what it may still present: several processes may answer there."""
     if sight.observation is None:
         return SightAssessment(sight, Verdict.PENDING, Reason.FIRST_PROBE_PENDING)
@@ -100,7 +100,7 @@ def _judge_start(started_at: datetime | None, known: Issued | None) -> tuple[Ver
 # --- one pod --------------------------------------------------------------------------------------
 
 
-def _pod(view: PodView, use: Use, subject: Subject, known: Issued | None) -> PodAssessment:
+def _pod(view: PodView, use: CertificateUse, subject: AssessmentInput, known: Issued | None) -> PodAssessment:
     if use.evidence is Evidence.START_TIME:
         return _worst(view, _guesses(view, subject, known))
     if view.sights is None:
@@ -131,7 +131,7 @@ def _all_of_siblings(sights: tuple[SightAssessment, ...]) -> bool:
 
 
 def _without_strangers(
-    sights: tuple[SightAssessment, ...], subject: Subject, known: Issued | None
+    sights: tuple[SightAssessment, ...], subject: AssessmentInput, known: Issued | None
 ) -> tuple[SightAssessment, ...]:
     """Leave out what only shares a name with this certificate, where another port presents the issued one.
 
@@ -149,7 +149,7 @@ def _without_strangers(
     )
 
 
-def _tried(view: PodView, use: Use, sights: tuple[SightAssessment, ...]) -> PodAssessment:
+def _tried(view: PodView, use: CertificateUse, sights: tuple[SightAssessment, ...]) -> PodAssessment:
     """Judge a pod whose ports were only tried: nobody said that each of them serves this certificate.
 
     If some port has a verdict, the others are other services. Else, where nothing says that one should serve it, and
@@ -179,7 +179,7 @@ def _serves_something_else(assessed: SightAssessment, no_tls: Collection[ProbeFa
     return assessed.reason is Reason.PROBE_FAILED and failure in no_tls
 
 
-def _guesses(view: PodView, subject: Subject, known: Issued | None) -> Iterator[SightAssessment]:
+def _guesses(view: PodView, subject: AssessmentInput, known: Issued | None) -> Iterator[SightAssessment]:
     """Guess from the start of the containers that use the Secret, or the end of the init container that copied it."""
     pod, secret = view.pod, subject.certificate.secret if subject.certificate else None
     users = [container for container in pod.running if secret in container.secrets]
@@ -197,7 +197,7 @@ def _guesses(view: PodView, subject: Subject, known: Issued | None) -> Iterator[
 # --- one use of the certificate by a workload -----------------------------------------------------
 
 
-def _use(use: Use, subject: Subject, known: Issued | None, now: datetime) -> UseAssessment:
+def _use(use: CertificateUse, subject: AssessmentInput, known: Issued | None, now: datetime) -> UseAssessment:
     certificate = subject.certificate
     pods = _each_its_own(tuple(_pod(view, use, subject, known) for view in use.pods))
     stale = [chain for chain in _decisive(pods) if chain is not None]
@@ -301,7 +301,7 @@ def _reload_by(known: Issued) -> datetime:
     return (known.at or known.not_before) + RELOAD_GRACE
 
 
-def _boundaries(subject: Subject, known: Issued | None, uses: tuple[UseAssessment, ...]) -> Iterator[datetime]:
+def _boundaries(subject: AssessmentInput, known: Issued | None, uses: tuple[UseAssessment, ...]) -> Iterator[datetime]:
     """Yield every instant at which time alone may change the judgement."""
     if subject.certificate and subject.certificate.renewal_at:
         yield subject.certificate.renewal_at

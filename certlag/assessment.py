@@ -1,6 +1,6 @@
-"""What the judgement is asked, and what it answers, as types. Pure: no decisions.
+"""The input and the answer of an assessment, as types. Pure: no decisions.
 
-`Subject` is its whole input for one Certificate, `Assessment` its answer; `model` has the words both are made of.
+`AssessmentInput` is all that is known of one Certificate, `Assessment` the answer; `model` has the words of both.
 """
 
 from collections.abc import Mapping
@@ -63,7 +63,7 @@ class PodView:
 
 
 @dataclass(frozen=True, slots=True)
-class Use:
+class CertificateUse:
     """A workload that uses a certificate. `target` is None if it was discovered.
 
     `evidence` is how its containers are judged. `worker` says that it is a target's worker: what no port tells of it is
@@ -78,7 +78,7 @@ class Use:
 
 
 @dataclass(frozen=True, slots=True)
-class Subject:
+class AssessmentInput:
     """All that is known about one Certificate: the whole input of its judgement.
 
     `certificate` is None if a target names one that does not exist. `requests` are those that it owns. `remembered` is
@@ -91,7 +91,7 @@ class Subject:
     requests: tuple[CertificateRequest, ...] = ()
     remembered: tuple[int, Issued] | None = None
     former: Mapping[str, int] = field(default_factory=dict)
-    uses: tuple[Use, ...] = ()
+    uses: tuple[CertificateUse, ...] = ()
 
 
 class Verdict(StrEnum):

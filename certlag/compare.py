@@ -4,13 +4,13 @@ The order of a Certificate's leaves is that of their revisions. Only where no re
 it, and then the cluster's own: those in `Certificate.status`.
 """
 
-from certlag.assessment import PodView, Reason, Subject, Verdict
+from certlag.assessment import AssessmentInput, PodView, Reason, Verdict
 from certlag.issued import earlier, fits_dates, later
 from certlag.model import Certificate, Issued, IssuedEvidence, Leaf
 from certlag.x509.names import identifying
 
 
-def compare(leaf: Leaf, view: PodView, subject: Subject, known: Issued | None) -> tuple[Verdict, Reason]:
+def compare(leaf: Leaf, view: PodView, subject: AssessmentInput, known: Issued | None) -> tuple[Verdict, Reason]:
     """Compare a leaf that a pod presents with the one issued.
 
     Args:

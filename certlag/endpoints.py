@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from itertools import islice
 
-from certlag.assessment import Subject
+from certlag.assessment import AssessmentInput
 from certlag.model import Certificate, Container, DiscoveryProbe, Endpoint, Pod, Target
 
 MAX_PORT_DIGITS = 5
@@ -80,7 +80,7 @@ def _declared(pod: Pod) -> dict[str, list[tuple[Container, int]]]:
     return declared
 
 
-def wanted(subject: Subject) -> dict[Endpoint, bool]:
+def wanted(subject: AssessmentInput) -> dict[Endpoint, bool]:
     """Return the endpoints to probe for a Certificate, each with whether its container is ready."""
     return {
         sight.endpoint: any(

@@ -336,7 +336,7 @@ class Presented:
 
 
 @dataclass(frozen=True, slots=True)
-class Unanswered:
+class ProbeError:
     """A handshake that did not, and why; `detail` is for logs."""
 
     failure: ProbeFailure
@@ -348,7 +348,7 @@ class Probe:
     """One finished attempt."""
 
     endpoint: Endpoint
-    outcome: Presented | Unanswered
+    outcome: Presented | ProbeError
     started_at: datetime
     duration: timedelta
 

@@ -25,7 +25,7 @@ from exporter.http.routes import pages
 from exporter.http.server import Server
 from exporter.http.web_config import WebConfigError, WebConfigFile
 from exporter.probe_schedule import INTERVAL
-from exporter.snapshot import Publication
+from exporter.snapshot import Snapshot
 from exporter.supervisor import Service
 
 log = logging.getLogger("certlag")
@@ -139,7 +139,7 @@ def main(
     except (ClusterConfigError, configurations.ConfigurationError, WebConfigError) as error:
         _refuse(str(error))
     clock = SystemClock()
-    publication = Publication(clock, version=VERSION, revision=REVISION, server=client.server, release=release)
+    publication = Snapshot(clock, version=VERSION, revision=REVISION, server=client.server, release=release)
     jitter = random.Random()  # noqa: S311 - spreads load, and is asked for each probe
     service = Service(configuration, client, publication, clock, interval=probe_interval, jitter=jitter, shard=shard)
     server = Server(pages(publication), web)

@@ -13,19 +13,19 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 
 from certlag.assess import assess_certificate
-from certlag.assessment import Assessment, Subject
+from certlag.assessment import Assessment, AssessmentInput
 from certlag.clock import Clock
 from certlag.config.schema import Configuration
 from certlag.endpoints import wanted
 from certlag.kube.reflector import Change, Listed, WatchHealth
 from certlag.kube.resources import FOR_CERTIFICATES, Watch, of_target
-from certlag.model import Chain, Endpoint, Issued, ObjectKey, Presented, Probe, ProbeFailure, Unanswered
+from certlag.model import Chain, Endpoint, Issued, ObjectKey, Presented, Probe, ProbeError, ProbeFailure
 from certlag.store.world import World
 from certlag.target_status import TargetAssessment
 from exporter.metrics import samples as exposition
 from exporter.metrics.text import Page
 from exporter.probe_schedule import Schedule
-from exporter.snapshot import Judged, Publication
+from exporter.snapshot import Judged, Snapshot
 
 PROBERS = 16
 """Handshakes that may be under way at once."""
@@ -40,13 +40,13 @@ OUTDATED = 100
 log = logging.getLogger("certlag")
 
 
-class Rounds:
+class Reconciler:
     """Everything that the main loop owns: the world, the schedule, the page."""
 
     def __init__(
         self,
         configuration: Configuration,
-        publication: Publication,
+        publication: Snapshot,
         clock: Clock,
         health: Mapping[Watch, WatchHealth],
         *,
@@ -146,7 +146,7 @@ class Rounds:
 
     def _probed(self, finished: Probe) -> set[ObjectKey]:
         self._in_flight -= 1
-        if isinstance(finished.outcome, Unanswered):
+        if isinstance(finished.outcome, ProbeError):
             self._probe_failures[finished.outcome.failure] += 1
             _log_failed_handshake(finished.endpoint, finished.outcome)
         dirty = self._world.observe(finished)
@@ -219,7 +219,7 @@ class Rounds:
                 changed |= self._page.put(f"target {target.name}", exposition.of_target(judged))
         return changed
 
-    def _plan_probes(self, subject: Subject, assessment: Assessment, before: Assessment | None) -> None:
+    def _plan_probes(self, subject: AssessmentInput, assessment: Assessment, before: Assessment | None) -> None:
         self._schedule.want(subject.key, wanted(subject), self._clock.monotonic())
         if before is not None and _identity(assessment.issued) != _identity(before.issued):
             self._schedule.hurry(subject.key, self._clock.monotonic())
@@ -232,7 +232,7 @@ def _identity(issued: Issued | None) -> object:
     return issued.chain.leaf.fingerprint_sha256 if issued.chain else (issued.not_before, issued.not_after)
 
 
-def _log_failed_handshake(endpoint: Endpoint, outcome: Unanswered) -> None:
+def _log_failed_handshake(endpoint: Endpoint, outcome: ProbeError) -> None:
     """Log at debug level: what fails is asked again and again."""
     place = {"namespace": endpoint.pod.namespace, "pod": endpoint.pod.name, "port": endpoint.port}
     why = {"server_name": endpoint.server_name, "reason": outcome.failure, "error": outcome.detail}

@@ -48,7 +48,7 @@ class _Live:
     until: float
 
 
-class Publication:
+class Snapshot:
     """What is served, and whether the process is alive and ready."""
 
     def __init__(

@@ -25,8 +25,8 @@ from certlag.kube.watch_log import WatchLog
 from certlag.model import Chain, Endpoint, Probe
 from certlag.tls.handshake import probe
 from exporter import memory
-from exporter.reconciler import PROBERS, Rounds
-from exporter.snapshot import Publication
+from exporter.reconciler import PROBERS, Reconciler
+from exporter.snapshot import Snapshot
 
 JOIN_SECONDS = 1.0
 """How long threads may take to end: the process is to be gone two seconds after SIGTERM.
@@ -38,7 +38,7 @@ log = logging.getLogger("certlag")
 
 
 @dataclass(frozen=True, slots=True)
-class Died:
+class ThreadFailed:
     """A thread ended by an exception: a bug, and the end of the process."""
 
     thread: str
@@ -50,7 +50,7 @@ class Stop:
     """The process was asked to end."""
 
 
-Message = Change | Probe | Died | Stop
+Message = Change | Probe | ThreadFailed | Stop
 
 
 class Service:
@@ -60,7 +60,7 @@ class Service:
         self,
         configuration: Configuration,
         client: ClusterClient,
-        publication: Publication,
+        publication: Snapshot,
         clock: Clock,
         *,
         interval: float,
@@ -90,7 +90,7 @@ class Service:
             for watch in watches(configuration)
         ]
         health = {reflector.watch: reflector.health for reflector in self._reflectors}
-        self._rounds = Rounds(configuration, publication, clock, health, interval=interval, jitter=jitter)
+        self._rounds = Reconciler(configuration, publication, clock, health, interval=interval, jitter=jitter)
 
     def stop(self) -> None:
         """Ask the loop to end; may be called from any thread and from a signal handler."""
@@ -140,7 +140,7 @@ class Service:
             except MemoryError:
                 memory.exhausted()
             except BaseException as error:  # noqa: BLE001 - handed to the main loop, which ends the process
-                self._messages.put(Died(name, error))
+                self._messages.put(ThreadFailed(name, error))
 
         thread = threading.Thread(target=live, name=name, daemon=True)
         self._threads.append(thread)
@@ -166,7 +166,7 @@ def _sound(messages: list[Message]) -> list[Change | Probe]:
         match message:
             case Stop():
                 return []
-            case Died(thread, error):
+            case ThreadFailed(thread, error):
                 raise RuntimeError(f"thread {thread} died") from error
             case known:
                 sound.append(known)

@@ -73,8 +73,8 @@ class Wait:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """Judge the target anew: the answer is a `TargetSight`. Without `probe`, only what is issued."""
+class Inspect:
+    """Judge the target anew: the answer is a `TargetStatus`. Without `probe`, only what is issued."""
 
     probe: bool = True
 
@@ -112,13 +112,13 @@ class EndSilence:
 
 
 @dataclass(frozen=True, slots=True)
-class Tell:
+class Emit:
     """Report an event; there is no answer."""
 
     event: Event
 
 
-Effect: TypeAlias = Get | List | Change | Wait | Look | Ask | Silence | EndSilence | Tell
+Effect: TypeAlias = Get | List | Change | Wait | Inspect | Ask | Silence | EndSilence | Emit
 
 Steps: TypeAlias = Generator[Effect, Any, T]
 """Part of the engine: yields effects, returns a T."""

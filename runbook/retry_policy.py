@@ -4,7 +4,7 @@ An error is never an answer: "forbidden" or "no connection" does not mean that t
 refuses for a reason that time does not fix (a malformed request, an object that is gone, one that admission denies)
 is raised at once.
 
-A run retries by `insist`, which keeps the lock. What is read before a run is begun goes through
+A run retries by `with_retries`, which keeps the lock. What is read before a run is begun goes through
 `session.PatientClient`, by the same rules.
 """
 
@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from certlag.errors import ClusterError
-from runbook.effects import Steps, T, Tell
+from runbook.effects import Emit, Steps, T
 from runbook.events import Level, Remark
 
 CONFLICT = 409
@@ -28,7 +28,7 @@ LONGEST_WISH = 30.0
 """Seconds of a server's `Retry-After` that are heeded at most."""
 
 
-class GivenUpError(Exception):
+class RetriesExhaustedError(Exception):
     """It was tried in vain for so long that it makes no sense to go on."""
 
 
@@ -54,7 +54,9 @@ def pause_after(error: ClusterError, delay: float) -> float:
     return max(delay, min(error.retry_after or 0.0, LONGEST_WISH))
 
 
-def insist(what: str, request: Callable[[], Steps[T]], lock: Keeper, delays: Sequence[float] = DELAYS) -> Steps[T]:
+def with_retries(
+    what: str, request: Callable[[], Steps[T]], lock: Keeper, delays: Sequence[float] = DELAYS
+) -> Steps[T]:
     """Make a request until it is answered.
 
     Args:
@@ -77,7 +79,7 @@ def insist(what: str, request: Callable[[], Steps[T]], lock: Keeper, delays: Seq
                 raise
             vain = error
             if tried in TOLD_AFTER:
-                yield Tell(Remark(Level.WARNING, f"{what}: {error}; trying again"))
+                yield Emit(Remark(Level.WARNING, f"{what}: {error}; trying again"))
             if error.status != CONFLICT:  # a conflict is answered by reading again, and that is done
                 yield from lock.wait(pause_after(error, delay))
-    raise GivenUpError(f"{what}: tried {len(delays)} times in vain, the last time: {vain}")
+    raise RetriesExhaustedError(f"{what}: tried {len(delays)} times in vain, the last time: {vain}")

@@ -70,7 +70,7 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class Hold:
+class HoldBack:
     """Let it wait for an event, then go on as `then` says; the end of the test releases it too, into nothing."""
 
     released: threading.Event
@@ -85,7 +85,7 @@ class Delay:
     then: "Reaction" = Pass()
 
 
-Reaction = Pass | Drop | Answer | Hold | Delay
+Reaction = Pass | Drop | Answer | HoldBack | Delay
 
 
 @dataclass(eq=False)
@@ -324,7 +324,7 @@ class _Serving:
             case Answer():
                 client.sendall(reaction.encoded())
                 return None
-            case Hold(released, then):
+            case HoldBack(released, then):
                 while not released.wait(0.02):
                     if self._stop.is_set():
                         raise _Stopped

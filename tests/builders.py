@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from certlag.assessment import CONFIRMATIONS, PodView, Sight, Subject, Use
+from certlag.assessment import CONFIRMATIONS, AssessmentInput, CertificateUse, PodView, Sight
 from certlag.model import (
     Certificate,
     CertificateRequest,
@@ -185,12 +185,12 @@ def a_view(
     return PodView(pod, tuple(sights), siblings)
 
 
-def a_use(*views: PodView, **changes: Any) -> Use:
+def a_use(*views: PodView, **changes: Any) -> CertificateUse:
     """The target's use of the certificate by these pods."""
-    return replace(Use(DEPLOYMENT, a_target(), Evidence.HANDSHAKE, views), **changes)
+    return replace(CertificateUse(DEPLOYMENT, a_target(), Evidence.HANDSHAKE, views), **changes)
 
 
-def a_subject(*uses: Use, revision: int | None = 1, **changes: Any) -> Subject:
+def a_subject(*uses: CertificateUse, revision: int | None = 1, **changes: Any) -> AssessmentInput:
     """A Certificate of this revision with its request, and these uses."""
     requests = (a_request(revision),) if revision else ()
-    return replace(Subject(KEY, a_certificate(revision), requests, uses=uses), **changes)
+    return replace(AssessmentInput(KEY, a_certificate(revision), requests, uses=uses), **changes)

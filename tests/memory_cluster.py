@@ -13,20 +13,20 @@ from typing import Any
 from certlag.assess import assess
 from certlag.model import Leaf, ProbeFailure, Target, Workload
 from certlag.run_record import RECORD_KEY, record_name
-from runbook.check.status import TargetSight, target_sight
+from runbook.check.status import TargetStatus, target_sight
 from runbook.effects import (
     AfterInterrupt,
     Ask,
     Change,
     Effect,
+    Emit,
     EndSilence,
     Get,
+    Inspect,
     List,
-    Look,
     Silence,
     Steps,
     T,
-    Tell,
     Wait,
 )
 from runbook.events import Event
@@ -139,7 +139,7 @@ class MemoryCluster:
         asked = _restart_id(self.workload(self.target.workload).get("spec", {}).get("template", {})) == restart_id
         return asked and not (pods and all(_is_ready(pod) and _restart_id(pod) == restart_id for pod in pods))
 
-    def sight(self, leaf: Leaf | None = None, *, failure: ProbeFailure | None = None) -> TargetSight:
+    def sight(self, leaf: Leaf | None = None, *, failure: ProbeFailure | None = None) -> TargetStatus:
         """Judge what is presented, by the exporter's own judgement; or this leaf, or that no pod could be seen."""
         views = (
             a_view(
@@ -396,7 +396,7 @@ class Driver:
                 result: T = ended.value
                 return result
             answer, error = None, None
-            if isinstance(effect, Tell):
+            if isinstance(effect, Emit):
                 self.told.append(effect.event)
                 continue
             fault = self.at.get(len(self.effects), _none)
@@ -421,7 +421,7 @@ class Driver:
                 return self.cluster.api.change(effect)
             case Wait(seconds, early):
                 return self.cluster.pass_time(min(seconds, 1.0) if early else seconds)
-            case Look():
+            case Inspect():
                 return self.cluster.sight()
             case Ask():
                 return self.says

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from certlag.assess import assess_certificate
-from certlag.assessment import Assessment, Subject
+from certlag.assessment import Assessment, AssessmentInput
 from certlag.errors import ClusterErrorReason
 from certlag.kube.reflector import WatchHealth
 from certlag.kube.resources import CERTIFICATES, PODS, Watch
@@ -76,7 +76,7 @@ class Scene:
         request = a_request(self.revision)
         views = (self._view(number, leaf) for number, leaf in enumerate(self.presents))
         use = replace(a_use(*views), workload=self.workload, target=target)
-        return assess_certificate(Subject(key, certificate, (request,), uses=(use,)), now)
+        return assess_certificate(AssessmentInput(key, certificate, (request,), uses=(use,)), now)
 
     def _view(self, number: int, leaf: str | None) -> Any:
         pod = replace(a_pod(), key=ObjectKey(NAMESPACE, f"{self.name}-{number}"))

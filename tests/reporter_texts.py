@@ -13,7 +13,7 @@ from pathlib import Path
 from rich.console import Console
 
 from certlag.assess import assess
-from certlag.assessment import Subject
+from certlag.assessment import AssessmentInput
 from certlag.run_record import Step
 from certlag.target_status import assess_target
 from runbook.check.advice import Answer, Commands
@@ -81,7 +81,7 @@ def shown(parts: Callable[[Form], list[Part]], width: int | None) -> str:
 # --- what is shown -----------------------------------------------------------------------------------
 
 
-def presenting(*labels: str, revision: int | None = 2) -> Subject:
+def presenting(*labels: str, revision: int | None = 2) -> AssessmentInput:
     """A Certificate of a revision, with one pod for each leaf that is presented; the last has a hostile name."""
     names = [f"build-service-6d9c7b5f4-{number}" for number in range(len(labels))]
     views = (
@@ -91,7 +91,9 @@ def presenting(*labels: str, revision: int | None = 2) -> Subject:
     return a_subject(a_use(*views), revision=revision)
 
 
-def an_answer(subject: Subject, run: Run | None = None, *, found: bool = True, at: datetime = LOOKED_AT) -> Answer:
+def an_answer(
+    subject: AssessmentInput, run: Run | None = None, *, found: bool = True, at: datetime = LOOKED_AT
+) -> Answer:
     """The answer of `check-build-service`, by default ten days after the renewal."""
     target = a_target()
     sight = target_sight(target, assess({KEY: subject}, at), at)

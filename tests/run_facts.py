@@ -8,7 +8,7 @@ from certlag.assess import assess
 from certlag.assessment import PodView, Sight
 from certlag.kube.credential import Credential, CredentialKind
 from certlag.model import Leaf, ProbeFailure, Target
-from runbook.check.status import TargetSight, target_sight
+from runbook.check.status import TargetStatus, target_sight
 from runbook.guard.guarded_run import Limits
 from runbook.guard.record import Record
 from runbook.kube.views import pod_state, replica_set_view, workload_view
@@ -29,7 +29,7 @@ def a_sight(
     failure: ProbeFailure | None = None,
     port: int = 1234,
     **subject: Any,
-) -> TargetSight:
+) -> TargetStatus:
     """Judge a target of revision 2 whose pods present these leaves; without one, a pod that was not seen yet."""
     pods = (
         (an_exporters_pod(f"build-service-{number}"), an_observation(leaf, failure) if leaf or failure else None)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from certlag.issued import Remembered, issued
 from certlag.model import Certificate, CertificateRequest, Issued, IssuedEvidence, ObjectKey
-from certlag.store.groups import Groups
+from certlag.store.groups import MultiMap
 
 FORMER = 8
 """Fingerprints that are remembered of each Certificate's past."""
@@ -50,7 +50,7 @@ class CertificateIndex:
         self._entries: dict[_Uid, _Entry] = {}
         self._uids: dict[ObjectKey, _Uid] = {}
         self._owner: dict[ObjectKey, _Uid] = {}
-        self._by_secret = Groups[ObjectKey]()
+        self._by_secret = MultiMap[ObjectKey]()
 
     def put(self, certificate: Certificate) -> None:
         """Take in a Certificate, new or changed. One with another UID than before was created again."""

@@ -7,7 +7,7 @@ from certlag.model import ObjectKey
 Of = TypeVar("Of")
 
 
-class Groups(Generic[Of]):
+class MultiMap(Generic[Of]):
     """Groups of keys. Most have one member, and a tuple of one takes a fifth of the memory of such a set."""
 
     def __init__(self) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 
 from certlag.model import BAREPOD, ObjectKey, Owner, Pod, ReplicaSet, Workload
-from certlag.store.groups import Groups
+from certlag.store.groups import MultiMap
 
 
 class PodIndex:
@@ -17,9 +17,9 @@ class PodIndex:
         self._pods: dict[ObjectKey, Pod] = {}
         self._replica_sets: dict[ObjectKey, ReplicaSet] = {}
         self._owner_of_replica_set: dict[str, Owner] = {}
-        self._by_owner = Groups[str]()
-        self._by_secret = Groups[ObjectKey]()
-        self._by_workload = Groups[Workload]()
+        self._by_owner = MultiMap[str]()
+        self._by_secret = MultiMap[ObjectKey]()
+        self._by_workload = MultiMap[Workload]()
         self._workload: dict[ObjectKey, Workload] = {}
 
     def put(self, pod: Pod) -> None:

@@ -12,7 +12,7 @@ from datetime import datetime
 from functools import singledispatchmethod
 from typing import Any
 
-from certlag.assessment import CONFIRMATIONS, PodView, Sight, Subject, Use
+from certlag.assessment import CONFIRMATIONS, AssessmentInput, CertificateUse, PodView, Sight
 from certlag.config.schema import Configuration
 from certlag.endpoints import endpoints
 from certlag.kube.reflector import Change, Changed, Listed, Removed
@@ -111,16 +111,16 @@ class World:
         """Return the keys of all subjects: every Certificate, and those that targets name."""
         return set(self._certificates.keys()) | self._named_by_targets
 
-    def snapshot(self) -> dict[ObjectKey, Subject]:
+    def snapshot(self) -> dict[ObjectKey, AssessmentInput]:
         """Return every subject."""
         return {key: subject for key in self.keys() if (subject := self.subject(key)) is not None}
 
-    def subject(self, key: ObjectKey) -> Subject | None:
+    def subject(self, key: ObjectKey) -> AssessmentInput | None:
         """Gather all that is known about a Certificate; None if it is gone and no target names it."""
         certificate = self._certificates.get(key)
         if certificate is None and key not in self._named_by_targets:
             return None
-        return Subject(
+        return AssessmentInput(
             key=key,
             certificate=certificate,
             requests=self._certificates.requests(key),
@@ -153,7 +153,7 @@ class World:
 
     # --- uses of a certificate ------------------------------------------------------------------------
 
-    def _uses(self, key: ObjectKey, certificate: Certificate | None) -> Iterator[Use]:
+    def _uses(self, key: ObjectKey, certificate: Certificate | None) -> Iterator[CertificateUse]:
         """Yield who uses a certificate: targets that name it, then all whose pods, or pod templates, use its Secret."""
         users: dict[Workload, list[Pod]] = defaultdict(list)
         if certificate is not None:
@@ -170,7 +170,7 @@ class World:
         for workload, pods in sorted(users.items()):
             yield from self._found(key, workload, pods)
 
-    def _found(self, key: ObjectKey, workload: Workload, pods: list[Pod]) -> Iterator[Use]:
+    def _found(self, key: ObjectKey, workload: Workload, pods: list[Pod]) -> Iterator[CertificateUse]:
         """Yield the uses by a workload whose pods use the certificate's Secret, if anybody asked for them."""
         targets = [target for target in self._targets.get(workload, ()) if target.certificate is None]
         for target in targets:
@@ -192,9 +192,9 @@ class World:
         pods: Iterable[Pod],
         *,
         worker: bool = False,
-    ) -> Use:
+    ) -> CertificateUse:
         views = tuple(self._view(key, pod, target, evidence) for pod in pods if pod.running)
-        return Use(workload, target, evidence, views, worker)
+        return CertificateUse(workload, target, evidence, views, worker)
 
     def _view(self, key: ObjectKey, pod: Pod, target: Target | None, evidence: Evidence) -> PodView:
         others = [other for other in self._mounted(pod) if other != key]

@@ -24,7 +24,7 @@ from typing import Protocol
 
 from certlag.clock import Clock
 from certlag.errors import ClusterError
-from certlag.model import Chain, Endpoint, Presented, Probe, ProbeFailure, Unanswered
+from certlag.model import Chain, Endpoint, Presented, Probe, ProbeError, ProbeFailure
 from certlag.tls.handshake_failure import explain
 from certlag.x509.certificates import InvalidCertificateError, read_chain
 from certlag.x509.names import host_name
@@ -80,7 +80,7 @@ Connect = Callable[[Endpoint, float], Connected]
 """Connects to an endpoint within so many seconds; raises `OSError` or `ClusterError`."""
 
 
-def directly(endpoint: Endpoint, timeout: float) -> socket.socket:
+def connect_tcp(endpoint: Endpoint, timeout: float) -> socket.socket:
     """Connect over TCP to the endpoint's own address. A pod's is an IP address: no name is ever looked up.
 
     Raises:
@@ -158,7 +158,7 @@ def probe(
     clock: Clock,
     *,
     timeout: float = TIMEOUT,
-    connect: Connect = directly,
+    connect: Connect = connect_tcp,
     known: Chain | None = None,
 ) -> Probe:
     """Shake hands with an endpoint once; every outcome is a value.
@@ -178,7 +178,7 @@ def probe(
 
 def _outcome(
     endpoint: Endpoint, clock: Clock, deadline: float, connect: Connect, known: Chain | None
-) -> Presented | Unanswered:
+) -> Presented | ProbeError:
     try:
         presented = _shake_hands(endpoint, _remaining(clock, deadline), connect)
         return Presented(known if known is not None and known.der == presented else read_chain(presented))

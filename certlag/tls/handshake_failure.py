@@ -9,7 +9,7 @@ import re
 import ssl
 
 from certlag.errors import ClusterError, ClusterErrorReason
-from certlag.model import ProbeFailure, Unanswered
+from certlag.model import ProbeError, ProbeFailure
 from certlag.x509.certificates import InvalidCertificateError
 
 _MESSAGE = re.compile(r"(?:\[[^]]*\] )?(.*?)(?: \(_ssl\.c:\d+\))?", re.DOTALL)
@@ -45,7 +45,7 @@ _BY_OBJECTION = {
 }
 
 
-def explain(error: Exception) -> Unanswered:
+def explain(error: Exception) -> ProbeError:
     """Return the failure that an exception of a handshake stands for, and what happened in plain words.
 
     Args:
@@ -53,13 +53,13 @@ def explain(error: Exception) -> Unanswered:
     """
     match error:
         case ssl.SSLEOFError() | ssl.SSLZeroReturnError():
-            return Unanswered(ProbeFailure.CONNECTION_RESET, "the server closed the connection within the handshake")
+            return ProbeError(ProbeFailure.CONNECTION_RESET, "the server closed the connection within the handshake")
         case ssl.SSLError():
             return _of_tls(_reason(error))
         case ClusterError(reason=ClusterErrorReason.TIMEOUT):
-            return Unanswered(ProbeFailure.TIMEOUT, str(error))
+            return ProbeError(ProbeFailure.TIMEOUT, str(error))
     failure = next(failure for kind, failure in _BY_KIND if isinstance(error, kind))
-    return Unanswered(failure, str(error) or type(error).__name__)
+    return ProbeError(failure, str(error) or type(error).__name__)
 
 
 def _reason(error: ssl.SSLError) -> str:
@@ -71,13 +71,13 @@ def _reason(error: ssl.SSLError) -> str:
     return found[1] if found else ""
 
 
-def _of_tls(reason: str) -> Unanswered:
+def _of_tls(reason: str) -> ProbeError:
     if reason == _NAMELESS:
-        return Unanswered(ProbeFailure.ALERT, "the server ended the handshake with a TLS alert that has no name")
+        return ProbeError(ProbeFailure.ALERT, "the server ended the handshake with a TLS alert that has no name")
     if alert := _ALERT.fullmatch(reason):
         failure, meaning = _BY_ALERT.get(alert[1], (ProbeFailure.ALERT, ""))
         name = alert[1].replace(" ", "_")
         detail = f"the server ended the handshake with the TLS alert {name}"
-        return Unanswered(failure, f"{detail}: {meaning}" if meaning else detail)
+        return ProbeError(failure, f"{detail}: {meaning}" if meaning else detail)
     failure, meaning = _BY_OBJECTION.get(reason, (ProbeFailure.PROTOCOL, "its part of the handshake is invalid"))
-    return Unanswered(failure, f"{meaning} (OpenSSL: {reason})")
+    return ProbeError(failure, f"{meaning} (OpenSSL: {reason})")

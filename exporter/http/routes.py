@@ -6,7 +6,7 @@ from http import HTTPStatus
 from certlag.alert_pages import alert_pages
 from exporter.http.server import PageFunction, Request, Response
 from exporter.metrics.text import CONTENT_TYPE
-from exporter.snapshot import Publication
+from exporter.snapshot import Snapshot
 from exporter.status_page.assets import ASSETS, Asset
 from exporter.status_page.served import ServedPage
 
@@ -19,7 +19,7 @@ FOR_EVER = "public, max-age=31536000, immutable"
 """Of what stands under a path that changes with its content."""
 
 
-def pages(publication: Publication) -> Mapping[str, PageFunction]:
+def pages(publication: Snapshot) -> Mapping[str, PageFunction]:
     """Return the pages by path."""
 
     def metrics(request: Request) -> Response:

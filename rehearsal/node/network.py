@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import Protocol
 
 from certlag.clock import Clock
-from certlag.model import Endpoint, Presented, Probe, ProbeFailure, Unanswered
+from certlag.model import Endpoint, Presented, Probe, ProbeError, ProbeFailure
 from certlag.x509.certificates import InvalidCertificateError, read_chain
 from rehearsal.pki import der_of
 
@@ -80,12 +80,12 @@ class SimulatedNetwork:
     def shake_hands(self, endpoint: Endpoint, clock: Clock) -> Probe:
         """Do as `certlag.tls.handshake.probe` would on sockets, in no time."""
         pair = next(self._servers.get((endpoint.address, endpoint.port), iter(())), None)
-        outcome: Presented | Unanswered
+        outcome: Presented | ProbeError
         if pair is None:
-            outcome = Unanswered(ProbeFailure.CONNECTION_REFUSED, "nothing listens")
+            outcome = ProbeError(ProbeFailure.CONNECTION_REFUSED, "nothing listens")
         else:
             try:
                 outcome = Presented(read_chain(der_of(pair.certificate)))
             except InvalidCertificateError as error:
-                outcome = Unanswered(ProbeFailure.INVALID_CERTIFICATE, str(error))
+                outcome = ProbeError(ProbeFailure.INVALID_CERTIFICATE, str(error))
         return Probe(endpoint, outcome, clock.now(), timedelta(0))

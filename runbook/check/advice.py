@@ -6,7 +6,7 @@ from datetime import timedelta
 from certlag.assessment import WindowState
 from certlag.config.release import Release
 from certlag.target_status import TargetAssessment
-from runbook.check.status import TargetSight
+from runbook.check.status import TargetStatus
 from runbook.guard.record import Run
 
 SOON = timedelta(days=3)
@@ -26,7 +26,7 @@ class Commands:
 class Answer:
     """What was found out. `run` is the open run of the target's record, if there is one."""
 
-    sight: TargetSight
+    sight: TargetStatus
     assessment: TargetAssessment
     run: Run | None
     commands: Commands

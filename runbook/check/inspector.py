@@ -29,7 +29,7 @@ from certlag.kube.resources import WORKLOADS, Watch, watches
 from certlag.model import Discovery, Endpoint, ObjectKey, Probe, Target
 from certlag.store.world import World
 from certlag.target_status import TargetAssessment
-from runbook.check.status import TargetSight, target_sight
+from runbook.check.status import TargetStatus, target_sight
 from runbook.concurrent_calls import map_concurrently
 
 PROBERS = 8
@@ -40,7 +40,7 @@ PAGE_BYTES = 2 * 1024 * 1024
 """Bytes of a page of a list, unless it is of one object: as JSON is held, they are up to twenty times as many."""
 
 
-class Looker:
+class CertificateInspector:
     """Looks at one target, again and again."""
 
     def __init__(self, target: Target, client: ClusterClient, clock: Clock, ask: Callable[[Endpoint], Probe]) -> None:
@@ -55,7 +55,7 @@ class Looker:
         workload = target.workload
         self._of_target = [Watch(WORKLOADS[workload.type], workload.namespace, workload.name)]
 
-    def look(self, *, probe: bool = True) -> TargetSight:
+    def look(self, *, probe: bool = True) -> TargetStatus:
         """Read, probe and judge.
 
         Args:
@@ -104,7 +104,7 @@ class Looker:
         change = Removed(watch, ObjectKey(watch.namespace, name)) if found is None else Changed(watch, found)
         self._world.apply(change, self._clock.now())
 
-    def _sight(self) -> TargetSight:
+    def _sight(self) -> TargetStatus:
         now = self._clock.now()
         return target_sight(self._target, assess(self._world.snapshot(), now), now)
 

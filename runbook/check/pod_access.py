@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from certlag.kube.transport import Connection
 from certlag.model import Endpoint
-from certlag.tls.handshake import Connect, directly
+from certlag.tls.handshake import Connect, connect_tcp
 from runbook.kube.port_forward import ForwardedConnection, port_forward
 
 
@@ -34,4 +34,4 @@ def connect_by(reach: Reach, connection: Connection) -> Connect:
         pod = endpoint.pod
         return port_forward(connection, pod.namespace, pod.name, endpoint.port, timeout=timeout)
 
-    return directly if chosen(reach, connection) is Reach.DIRECT else forward
+    return connect_tcp if chosen(reach, connection) is Reach.DIRECT else forward

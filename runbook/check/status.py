@@ -27,7 +27,7 @@ class Finding(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class PodSight:
+class PodStatus:
     """What one pod presents: `not_after` is that of its leaf, None if it was never seen.
 
     `port` is where it was asked, `failure` why that failed the last time; both None where there was nothing to ask.
@@ -55,14 +55,14 @@ class PodSight:
 
 
 @dataclass(frozen=True, slots=True)
-class TargetSight:
+class TargetStatus:
     """The judgement of a target, as far as its certificates go. `uses` pairs each certificate with its use."""
 
     at: datetime
     uses: tuple[tuple[Assessment, UseAssessment], ...]
 
     @property
-    def pods(self) -> tuple[PodSight, ...]:
+    def pods(self) -> tuple[PodStatus, ...]:
         """Every pod under every certificate of the target."""
         return tuple(_pod(pod) for _, use in self.uses for pod in use.pods)
 
@@ -72,7 +72,7 @@ class TargetSight:
 
         A pod that presents one of the target's certificates need not present the others, which it may use as a client.
         """
-        seen: dict[str, list[PodSight]] = defaultdict(list)
+        seen: dict[str, list[PodStatus]] = defaultdict(list)
         for pod in self.pods:
             if pod.verdict is not Verdict.UNPROBED:
                 seen[pod.name].append(pod)
@@ -117,7 +117,7 @@ class TargetSight:
         return min(ends if self.deadline is None else [*ends, self.deadline])
 
     @property
-    def unverified(self) -> tuple[PodSight, ...]:
+    def unverified(self) -> tuple[PodStatus, ...]:
         """The pods because of which it is not verified."""
         missing = tuple(pod for pod in self.pods if not pod.current and pod.verdict is not Verdict.UNPROBED)
         return missing or tuple(pod for pod in self.pods if pod.verdict is Verdict.UNPROBED)
@@ -177,9 +177,9 @@ class TargetSight:
         return tuple(PodLine(pod.name, "", str(pod.verdict), presents=_presents(pod)) for pod in self.pods)
 
 
-def target_sight(target: Target, assessments: Mapping[ObjectKey, Assessment], now: datetime) -> TargetSight:
+def target_sight(target: Target, assessments: Mapping[ObjectKey, Assessment], now: datetime) -> TargetStatus:
     """Pick out of a judgement what is about one target."""
-    return TargetSight(now, tuple(_uses(target, assessments.values())))
+    return TargetStatus(now, tuple(_uses(target, assessments.values())))
 
 
 def _uses(target: Target, assessments: Iterable[Assessment]) -> Iterable[tuple[Assessment, UseAssessment]]:
@@ -189,12 +189,12 @@ def _uses(target: Target, assessments: Iterable[Assessment]) -> Iterable[tuple[A
                 yield assessment, use
 
 
-def _pod(pod: PodAssessment) -> PodSight:
+def _pod(pod: PodAssessment) -> PodStatus:
     spoken = next((sight for sight in pod.sights if sight.verdict is pod.verdict), None)
     spoken = spoken or next(iter(pod.sights), None)
     chain = (spoken.decisive or spoken.sight.loaded) if spoken else None
     observation = spoken.sight.observation if spoken else None
-    return PodSight(
+    return PodStatus(
         name=pod.pod.name,
         verdict=pod.verdict,
         reason=pod.reason,
@@ -206,7 +206,7 @@ def _pod(pod: PodAssessment) -> PodSight:
     )
 
 
-def _lack(pod: PodSight, node: str | None) -> str:
+def _lack(pod: PodStatus, node: str | None) -> str:
     """Say what is missing until a pod is known to present the issued certificate."""
     name = f"{pod.name} on node {node}" if node else pod.name
     if pod.verdict is Verdict.CURRENT and pod.reason is not Reason.DIFFERS_FROM_REQUEST:
@@ -214,7 +214,7 @@ def _lack(pod: PodSight, node: str | None) -> str:
     return f"{name}: {pod.verdict} ({pod.reason})"
 
 
-def _presents(pod: PodSight) -> str:
+def _presents(pod: PodStatus) -> str:
     if pod.fingerprint is None:
         return str(pod.failure or pod.reason)
     return f"{pod.fingerprint[:12]} until {pod.not_after:%Y-%m-%d %H:%M}Z"

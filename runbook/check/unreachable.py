@@ -2,7 +2,7 @@
 
 from certlag.assessment import Reason
 from certlag.model import ProbeFailure, Target
-from runbook.check.status import PodSight
+from runbook.check.status import PodStatus
 
 OPENS_PLAIN = {
     21: "FTP",
@@ -55,7 +55,7 @@ _BY_REASON = {
 }
 
 
-def why(pod: PodSight) -> str:
+def why(pod: PodStatus) -> str:
     """Say why a pod cannot be asked."""
     if pod.failure is None:
         return _BY_REASON.get(pod.reason, (str(pod.reason), ""))[0]
@@ -64,7 +64,7 @@ def why(pod: PodSight) -> str:
     return _BY_FAILURE[pod.failure][0].format(port=pod.port)
 
 
-def remedy(pod: PodSight, target: Target) -> str:
+def remedy(pod: PodStatus, target: Target) -> str:
     """Say what would be right. A port that the configuration names is not asked for again."""
     if pod.failure is None:
         return _BY_REASON.get(pod.reason, ("", "name the port in the configuration"))[1]
@@ -73,6 +73,6 @@ def remedy(pod: PodSight, target: Target) -> str:
     return _BY_FAILURE[pod.failure][1]
 
 
-def _protocol(pod: PodSight) -> str | None:
+def _protocol(pod: PodStatus) -> str | None:
     """Return the protocol that a port without plain TLS is known for."""
     return OPENS_PLAIN.get(pod.port or 0) if pod.failure in _OTHER_PROTOCOL else None

@@ -110,7 +110,7 @@ VERBS = {
     ),
 }
 SECTIONS = {
-    "Look": ("check", "history", "page"),
+    "Inspect": ("check", "history", "page"),
     "Act": ("restart", "resume", "abort"),
     "Set up": ("use", "completion", "rehearse"),
 }

@@ -27,7 +27,7 @@ from runbook.job import client as in_cluster
 from runbook.job.follow import Followed, settled
 from runbook.job.manifest import cron_job_path, has_ended, is_pod_of, is_there
 from runbook.kube import permissions as rights
-from runbook.kube.change_waiter import Wakeup
+from runbook.kube.change_waiter import ChangeWaiter
 from runbook.kube.permissions import Right
 from runbook.outcomes import EXIT_CODES, Outcome
 from runbook.plan import dry_run, planning, preconditions
@@ -449,7 +449,7 @@ def _run(way: Way, session: Session, orders: Orders, gathered: Gathered, reporte
     def go_on() -> None:
         interrupts.rearm()
 
-    wakeup = Wakeup(orders.workloads, session.client, session.clock, session.patience)
+    wakeup = ChangeWaiter(orders.workloads, session.client, session.clock, session.patience)
     driver = Driver(
         session.connection,
         session.looker(target, session.run_reader),

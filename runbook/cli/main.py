@@ -36,7 +36,7 @@ from runbook.cli.commands import ABORT, RESTART, RESUME, Way, perform
 from runbook.cli.completion import complete_alerts, complete_targets
 from runbook.outcomes import EXIT_CODES, Outcome
 from runbook.report.choice import Output, reporter_for
-from runbook.report.consoles import Forgiving, console, form, show
+from runbook.report.consoles import BrokenPipeSafe, console, form, show
 from runbook.report.json.answers import AlertPage, Checked, CommandError, History
 from runbook.report.json.documents import line
 from runbook.report.text.check import check_parts
@@ -275,7 +275,7 @@ def _with_releases(session: Session, message: str, target: str | None = None) ->
 
 def _print(answer: object) -> None:
     """Write an answer for a program; where it can't be written, the exit code stands anyway."""
-    out = Forgiving(sys.stdout)
+    out = BrokenPipeSafe(sys.stdout)
     out.write(json.dumps(line(answer, datetime.now(UTC))) + "\n")
     out.flush()
 

@@ -11,16 +11,16 @@ from typing import Any
 from certlag.errors import ClusterError
 from certlag.model import Workload
 from runbook.effects import Change, Document, Get, Steps, Verb
-from runbook.guard.lock import LostError
-from runbook.kube.external_change import Contest, contest, recreated
+from runbook.guard.lock import LockLostError
+from runbook.kube.external_change import ExternalChange, contest, recreated
 from runbook.kube.views import RUN_ANNOTATION, WorkloadView, reference, workload_view
-from runbook.retry_policy import CONFLICT, DELAYS, Keeper, insist
+from runbook.retry_policy import CONFLICT, DELAYS, Keeper, with_retries
 
 
 class ContestedError(Exception):
     """Somebody else changed what the run works on."""
 
-    def __init__(self, contest: Contest) -> None:
+    def __init__(self, contest: ExternalChange) -> None:
         super().__init__(str(contest))
         self.contest = contest
 
@@ -58,7 +58,7 @@ def mark_other(path: str, mark: str | None, *, lock: Keeper, confirm: Confirm) -
         metadata = {"resourceVersion": document["metadata"]["resourceVersion"], "annotations": {RUN_ANNOTATION: mark}}
         yield Change(what, Verb.PATCH, path, {"metadata": metadata})
 
-    yield from insist(what, attempt, lock)
+    yield from with_retries(what, attempt, lock)
 
 
 def name_of(path: str) -> str:
@@ -74,7 +74,7 @@ def read(workload: Workload) -> Steps[WorkloadView]:
     """
     document: Document | None = yield Get(workload_path(workload))
     if document is None:
-        raise ContestedError(Contest(workload, "was deleted"))
+        raise ContestedError(ExternalChange(workload, "was deleted"))
     return workload_view(workload, document)
 
 
@@ -127,12 +127,12 @@ def change(
                 yield from confirm()
             raise
 
-    return (yield from insist(f"changing {reference(workload)}", attempt, lock, delays))
+    return (yield from with_retries(f"changing {reference(workload)}", attempt, lock, delays))
 
 
 def _fence_gone(view: WorkloadView) -> Exception:
     """Say whose it is now: another run's, or nobody's because somebody removed the annotation."""
     if view.fence is not None:
-        return LostError(f"{reference(view.workload)} now belongs to run {view.fence}")
+        return LockLostError(f"{reference(view.workload)} now belongs to run {view.fence}")
     what = f"its annotation {RUN_ANNOTATION} was removed"
     return ContestedError(contest(view, what, "metadata", "annotations"))

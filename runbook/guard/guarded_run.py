@@ -14,16 +14,16 @@ from certlag.clock import Clock
 from certlag.errors import ClusterError
 from certlag.model import Target, Workload
 from certlag.run_record import Step
-from runbook.effects import Change, Document, Get, Steps, T, Tell
+from runbook.effects import Change, Document, Emit, Get, Steps, T
 from runbook.events import Level, Remark, StepReached, Written
 from runbook.guard import changes, controllers, fence
-from runbook.guard.lock import NOT_FOUND, Leases, LostError
+from runbook.guard.lock import NOT_FOUND, Leases, LockLostError
 from runbook.guard.record import Operator, Paused, Run, WorkerRecord
-from runbook.guard.record_store import Journal
+from runbook.guard.record_store import RecordStore
 from runbook.guard.snapshot import Observation, observe
 from runbook.kube.views import REPLICAS_ANNOTATION, WorkloadView, reference
 from runbook.outcomes import Outcome
-from runbook.retry_policy import MINUTE, insist, is_final
+from runbook.retry_policy import MINUTE, is_final, with_retries
 
 MAX_DIGITS = 18
 """Of an epoch in an annotation, which anybody may have written; Python refuses to read thousands of digits."""
@@ -88,14 +88,14 @@ class DeniedError(Exception):
     """The API server refuses a write to a workload for good: it was not done, and would be refused again."""
 
 
-class Hold:
+class GuardedRun:
     """The lock, the fence and the record of one run."""
 
     def __init__(self, orders: Orders, clock: Clock) -> None:
         self.orders = orders
         self.clock = clock
         self.leases = Leases(orders.workloads, orders.holder, clock)
-        self.journal = Journal(orders.target, lock=self.leases, confirm=self.leases.confirm)
+        self.journal = RecordStore(orders.target, lock=self.leases, confirm=self.leases.confirm)
         self.owned = False
         """Whether the record is ours to write: a run was opened, or taken over."""
         self._fenced: dict[Workload, WorkloadView] = {}
@@ -124,7 +124,7 @@ class Hold:
 
     def reading(self, what: str, request: Callable[[], Steps[T]]) -> Steps[T]:
         """Read, until it is answered: every read of a run but those that a phase makes until its own deadline."""
-        return (yield from insist(what, request, self.leases))
+        return (yield from with_retries(what, request, self.leases))
 
     def observe(self, workloads: Iterable[Workload]) -> Steps[Observation]:
         """Look at workloads of one namespace.
@@ -239,13 +239,13 @@ class Hold:
 
             def make(view: WorkloadView) -> Change | None:
                 if view.fence not in (None, self.run.fence):
-                    raise LostError(f"{reference(view.workload)} now belongs to run {view.fence}")
+                    raise LockLostError(f"{reference(view.workload)} now belongs to run {view.fence}")
                 return changes.unfenced(view)
 
             try:
                 yield from fence.change(workload, make, uid=uid, fence=None, lock=self.leases, confirm=self.confirm)
             except fence.ContestedError as gone:
-                yield Tell(Remark(Level.WARNING, f"{gone}; nothing to clean up there"))
+                yield Emit(Remark(Level.WARNING, f"{gone}; nothing to clean up there"))
         yield from self._mark_others(self.run.paused, None)
 
     @property
@@ -331,7 +331,7 @@ class Hold:
             if isinstance(error, ClusterError) and is_final(error) and error.status != NOT_FOUND:
                 raise DeniedError(f"the API server refuses to {what}: {error.message or error.detail}") from error
             raise
-        yield Tell(Written(what))
+        yield Emit(Written(what))
         return view
 
     def reach(self, step: Step, **changes: Any) -> Steps[None]:
@@ -343,7 +343,7 @@ class Hold:
             return replace(run.settled(now).reached(step, now), **changes)
 
         yield from self.journal.update(reached)
-        yield Tell(StepReached(step, now, (now - before).total_seconds()))
+        yield Emit(StepReached(step, now, (now - before).total_seconds()))
 
     def note(self, **changes: Any) -> Steps[None]:
         """Note something about the run in the record."""
@@ -360,7 +360,7 @@ class Hold:
         run = opened(self.orders, views, pods, now)
         yield from self.journal.write(lambda record: replace(record, run=run))
         self.owned = True
-        yield Tell(StepReached(Step.RECORDED, now, 0.0))
+        yield Emit(StepReached(Step.RECORDED, now, 0.0))
 
     def announce(self, reason: str, message: str, *, warning: bool = False) -> Steps[None]:
         """Write an Event on each workload, so that `kubectl describe` tells the story. Failing to is only a remark."""
@@ -372,7 +372,7 @@ class Hold:
                     workload, self.run, self._announced, now, reason=reason, message=message, warning=warning
                 )
             except ClusterError as error:
-                yield Tell(Remark(Level.WARNING, f"no Event on {reference(workload)}: {error}"))
+                yield Emit(Remark(Level.WARNING, f"no Event on {reference(workload)}: {error}"))
 
 
 def opened(

@@ -15,10 +15,10 @@ from certlag.clock import Clock
 from certlag.errors import ClusterError
 from certlag.model import Workload
 from certlag.run_record import lease_key
-from runbook.effects import Change, Document, Get, Steps, Tell, Verb, Wait
+from runbook.effects import Change, Document, Emit, Get, Steps, Verb, Wait
 from runbook.events import Level, Remark
 from runbook.kube.views import PodState
-from runbook.retry_policy import CONFLICT, MINUTE, GivenUpError, insist
+from runbook.retry_policy import CONFLICT, MINUTE, RetriesExhaustedError, with_retries
 
 DURATION = 60
 """Seconds: a Lease that was not seen to change for so long is abandoned."""
@@ -51,7 +51,7 @@ class LeaseView:
     transitions: int
 
 
-class HeldError(Exception):
+class LockHeldError(Exception):
     """Somebody else holds a Lease that is needed."""
 
     def __init__(self, lease: LeaseView) -> None:
@@ -59,7 +59,7 @@ class HeldError(Exception):
         self.lease = lease
 
 
-class LostError(Exception):
+class LockLostError(Exception):
     """The lock was ours and is no longer: nothing may be written any more."""
 
 
@@ -92,8 +92,8 @@ class Leases:
         try:
             for path in self._paths:
                 take = partial(self._take, path, may_take_over, is_dead)
-                self._held[path] = yield from insist(f"taking {_name(path)}", take, self, MINUTE)
-        except HeldError:
+                self._held[path] = yield from with_retries(f"taking {_name(path)}", take, self, MINUTE)
+        except LockHeldError:
             yield from self.release()
             raise
 
@@ -115,9 +115,9 @@ class Leases:
                     return
                 if tried in (0, 30, 300):
                     text = f"the lock cannot be renewed, nothing is changed meanwhile: {error}"
-                    yield Tell(Remark(Level.WARNING, text))
+                    yield Emit(Remark(Level.WARNING, text))
                 yield Wait(RETRY, early=False)
-        raise GivenUpError("the lock could not be renewed")
+        raise RetriesExhaustedError("the lock could not be renewed")
 
     def confirm(self) -> Steps[None]:
         """Renew them now, whatever their age: after a conflict, before anything is tried again."""
@@ -153,7 +153,7 @@ class Leases:
             try:
                 yield Change(f"release {_name(path)}", Verb.PATCH, path, body)
             except ClusterError as error:
-                yield Tell(
+                yield Emit(
                     Remark(Level.WARNING, f"{_name(path)} is not released, it runs out in {DURATION} s: {error}")
                 )
             del self._held[path]
@@ -175,7 +175,7 @@ class Leases:
             lease: LeaseView | None = lease_view(path, document)
             if lease and lease.holder not in ("", self.holder) and not is_dead(lease.holder):
                 if not may_take_over(lease.holder):
-                    raise HeldError(lease)
+                    raise LockHeldError(lease)
                 lease = yield from self._outlive(lease)
             if lease is not None:
                 return (yield from self._seize(lease))
@@ -190,7 +190,7 @@ class Leases:
         deadline = (yield from self._seen_since(lease)) + lasts
         if (left := deadline - self._clock.monotonic()) > 0:
             text = f"{lease.holder} holds {_name(lease.path)}: watching {left:.0f} s whether it is alive"
-            yield Tell(Remark(Level.INFO, text))
+            yield Emit(Remark(Level.INFO, text))
         while (left := deadline - self._clock.monotonic()) > 0:
             yield from self.wait(min(RETRY, left))
             document = yield Get(lease.path)
@@ -200,7 +200,7 @@ class Leases:
             if not seen.holder:
                 return seen
             if seen != lease:
-                raise HeldError(seen)
+                raise LockHeldError(seen)
         return lease
 
     def _seen_since(self, lease: LeaseView) -> Steps[float]:
@@ -237,7 +237,7 @@ class Leases:
                 document = yield Get(path)
                 seen = lease_view(path, document) if document is not None else None
                 if seen is None or seen.holder != self.holder:
-                    raise LostError(f"{_name(path)} is now held by {seen.holder if seen else 'nobody'}") from error
+                    raise LockLostError(f"{_name(path)} is now held by {seen.holder if seen else 'nobody'}") from error
                 self._held[path] = yield from self._seize(seen)
         self._renewed_at = started
 

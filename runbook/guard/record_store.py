@@ -12,12 +12,12 @@ from certlag.model import Target
 from certlag.run_record import record_name
 from runbook.effects import Change, Document, Get, Steps, Verb
 from runbook.guard.fence import Confirm
-from runbook.guard.lock import LostError
+from runbook.guard.lock import LockLostError
 from runbook.guard.record import Record, Run, config_map, from_config_map
-from runbook.retry_policy import CONFLICT, Keeper, insist
+from runbook.retry_policy import CONFLICT, Keeper, with_retries
 
 
-class Journal:
+class RecordStore:
     """The record of one target. `record` is what it holds, as far as we know."""
 
     def __init__(self, target: Target, *, lock: Keeper, confirm: Confirm) -> None:
@@ -46,7 +46,7 @@ class Journal:
         Raises:
             RecordError: it is there and cannot be read.
         """
-        document = yield from insist("reading the record", lambda: _get(self._path), self._lock)
+        document = yield from with_retries("reading the record", lambda: _get(self._path), self._lock)
         self.record = Record() if document is None else from_config_map(document)
         return self.record
 
@@ -72,13 +72,13 @@ class Journal:
                 if found == record:
                     return found
                 if not _same_owner(found, before):
-                    raise LostError("the record is another run's now") from error
+                    raise LockLostError("the record is another run's now") from error
                 # Another run may have come and gone meanwhile: it leaves no run open, as we found it.
                 yield from self._confirm()
                 raise
             return from_config_map(document)
 
-        self.record = yield from insist("writing the record", attempt, self._lock)
+        self.record = yield from with_retries("writing the record", attempt, self._lock)
 
     def update(self, change: Callable[[Run], Run]) -> Steps[None]:
         """Write the open run, changed."""
@@ -92,7 +92,7 @@ class Journal:
         """
         before = self.record
         if not _same_owner((yield from self.read()), before):
-            raise LostError("the record is another run's now")
+            raise LockLostError("the record is another run's now")
 
 
 def record_change(collection: str, target: str, record: Record) -> Change:

@@ -37,7 +37,7 @@ POLL = 2.0
 """Seconds between two looks: a drain takes minutes, and whoever follows may be many."""
 DETACHED = Ending(Outcome.INTERRUPTED, "only following it has ended: the run goes on in the cluster")
 
-Tell = Callable[[Event], None]
+Emit = Callable[[Event], None]
 
 
 def attach_command(session: Session, target: Target) -> str:
@@ -45,7 +45,7 @@ def attach_command(session: Session, target: Target) -> str:
     return session.command("restart", target, "--attach")
 
 
-def for_planning(session: Session, target: Target, tell: Tell) -> Session:
+def for_planning(session: Session, target: Target, tell: Emit) -> Session:
     """Return the session to plan with: pods that may not be asked from here are asked by the run in the cluster."""
     if not (session.options.verify and session.port_forward):
         return session
@@ -70,7 +70,7 @@ def creation(session: Session, target: Target, made_from: Document, user: str) -
     return jobs.creation(target, made_from, session.run_id, jobs.arguments(session.options, user))
 
 
-def start(session: Session, target: Target, creation: Change, tell: Tell) -> Ending:
+def start(session: Session, target: Target, creation: Change, tell: Emit) -> Ending:
     """Create the Job and follow its run to the end.
 
     Raises:
@@ -83,7 +83,7 @@ def start(session: Session, target: Target, creation: Change, tell: Tell) -> End
     return _Follower(session, target, tell).follow(Followed(job=name))
 
 
-def attach(session: Session, target: Target, tell: Tell) -> Ending:
+def attach(session: Session, target: Target, tell: Emit) -> Ending:
     """Follow the run that is open, or the Job that is about to open one; else tell how the last one ended.
 
     Raises:
@@ -118,7 +118,7 @@ def _job_under_way(session: Session, target: Target) -> str | None:
 class _Follower:
     """Looks again and again, and tells what has changed."""
 
-    def __init__(self, session: Session, target: Target, tell: Tell) -> None:
+    def __init__(self, session: Session, target: Target, tell: Emit) -> None:
         self._session = session
         self._target = target
         self._tell = tell

@@ -39,7 +39,7 @@ class JobView:
 
 
 @dataclass(frozen=True, slots=True)
-class LastWords:
+class Termination:
     """How the latest of a Job's pods to end did: its exit code, and what it said last."""
 
     code: int
@@ -119,7 +119,7 @@ def job_view(document: Document) -> JobView:
     return JobView(str(metadata["name"]), bool(ended), why, str(metadata.get("uid", "")), bool(spec.get("suspend")))
 
 
-def last_words(pods: Iterable[Document]) -> LastWords | None:
+def last_words(pods: Iterable[Document]) -> Termination | None:
     """Return how the latest of a Job's pods to end did, None if none has.
 
     The kubelet keeps the end of a failed container's log as its message (`FallbackToLogsOnError`), and the last line
@@ -134,7 +134,7 @@ def last_words(pods: Iterable[Document]) -> LastWords | None:
     if not ends:
         return None
     latest = max(ends, key=lambda each: str(each.get("finishedAt") or ""))
-    return LastWords(int(latest["exitCode"]), _said(latest.get("message") or ""))
+    return Termination(int(latest["exitCode"]), _said(latest.get("message") or ""))
 
 
 def why_idle(

@@ -51,7 +51,7 @@ class RealPatience:
         return changes.get(timeout=seconds)
 
 
-class Wakeup:
+class ChangeWaiter:
     """Watches that are begun with the first wait, and end with `close`."""
 
     def __init__(

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from certlag.model import Workload
-from runbook.kube.external_change import Contest, contest, recreated
+from runbook.kube.external_change import ExternalChange, contest, recreated
 from runbook.kube.ownership import Controllers, pods_of
 from runbook.kube.views import PodState, ReplicaSetView, WorkloadView
 
@@ -41,7 +41,7 @@ def drain_progress(
     initial: Collection[str],
     others: Controllers = (),
     ignored: Collection[str] = (),
-) -> Drained | Draining | Contest:
+) -> Drained | Draining | ExternalChange:
     """Judge the drain of one worker.
 
     Args:

@@ -8,7 +8,7 @@ from runbook.kube.views import FieldManager, WorkloadView, reference
 
 
 @dataclass(frozen=True, slots=True)
-class Contest:
+class ExternalChange:
     """A change that is not ours. managedFields name the field manager and the time, not the user."""
 
     workload: Workload
@@ -27,17 +27,17 @@ class Contest:
         return str(self) if self.at else f"{self}, seen at {now:%Y-%m-%d %H:%M:%S}Z"
 
 
-def contest(view: WorkloadView, what: str, *path: str) -> Contest:
+def contest(view: WorkloadView, what: str, *path: str) -> ExternalChange:
     """Say what was done to an object, and who wrote the field at this path last."""
     return _by(view, what, view.last_writer(*path))
 
 
-def recreated(view: WorkloadView) -> Contest:
+def recreated(view: WorkloadView) -> ExternalChange:
     """Say that the object is another one than it was."""
-    return Contest(view.workload, "was deleted and created anew")
+    return ExternalChange(view.workload, "was deleted and created anew")
 
 
-def _by(view: WorkloadView, what: str, manager: FieldManager | None) -> Contest:
+def _by(view: WorkloadView, what: str, manager: FieldManager | None) -> ExternalChange:
     if manager is None:
-        return Contest(view.workload, what)
-    return Contest(view.workload, what, f"{manager.name} ({manager.operation})", manager.at)
+        return ExternalChange(view.workload, what)
+    return ExternalChange(view.workload, what, f"{manager.name} ({manager.operation})", manager.at)

@@ -40,7 +40,7 @@ class ForwardedConnection:
     first `recv`, as `ConnectionRefusedError`.
     """
 
-    def __init__(self, websocket: WebSocket, connected: "TimelySocket", timeout: float) -> None:
+    def __init__(self, websocket: WebSocket, connected: "DeadlineSocket", timeout: float) -> None:
         self._websocket = websocket
         self._connected = connected
         self._timeout = timeout
@@ -115,7 +115,7 @@ class ForwardedConnection:
             raise _said_by_the_far_end(content.decode(errors="replace"))
 
 
-class TimelySocket:
+class DeadlineSocket:
     """A connected socket whose reads end in time, however slowly bytes come.
 
     The library's timeout is for one read of its socket: a byte at a time would keep its head, or a frame, for ever.
@@ -165,7 +165,7 @@ def port_forward(connection: Connection, namespace: str, pod: str, port: int, *,
     def connect() -> ForwardedConnection:
         url = connection.url(path, {"ports": str(port)}).replace("http", "ws", 1)
         try:
-            connected = TimelySocket(connection.dial(step), step)
+            connected = DeadlineSocket(connection.dial(step), step)
             websocket = _upgraded(connected, url, connection.headers, timeout=step)
         except WebSocketBadStatusException as error:
             if error.status_code == 401:
@@ -179,7 +179,7 @@ def port_forward(connection: Connection, namespace: str, pod: str, port: int, *,
     return twice_if_unauthorized(connect)
 
 
-def _upgraded(connected: TimelySocket, url: str, headers: Mapping[str, str], *, timeout: float) -> WebSocket:
+def _upgraded(connected: DeadlineSocket, url: str, headers: Mapping[str, str], *, timeout: float) -> WebSocket:
     """Ask over a connected socket for the subresource `portforward`; the socket is closed if that fails."""
     websocket = WebSocket(enable_multithread=False)
     websocket.connect(  # type: ignore[no-untyped-call]

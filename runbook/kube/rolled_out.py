@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from enum import Enum, auto
 
 from certlag.model import Workload
-from runbook.kube.external_change import Contest, contest, recreated
+from runbook.kube.external_change import ExternalChange, contest, recreated
 from runbook.kube.ownership import Controllers, owned_pods, pods_of
 from runbook.kube.views import Condition, PodState, ReplicaSetView, WorkloadView
 from runbook.kubectl import Words
@@ -69,7 +69,7 @@ def rollout_progress(
     wanted: Wanted = Wanted.RESTART,
     others: Controllers = (),
     ignored: Collection[str] = (),
-) -> RolledOut | RollingOut | Contest:
+) -> RolledOut | RollingOut | ExternalChange:
     """Judge a rollout.
 
     Args:
@@ -100,7 +100,7 @@ def rollout_progress(
 _NO_CONDITION = Condition("", "", "")
 
 
-def _contested(view: WorkloadView, uid: str, restart_id: str, wanted: Wanted) -> Contest | None:
+def _contested(view: WorkloadView, uid: str, restart_id: str, wanted: Wanted) -> ExternalChange | None:
     if view.uid != uid:
         return recreated(view)
     if wanted is not Wanted.RESTART:

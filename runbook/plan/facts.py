@@ -12,7 +12,7 @@ from certlag.model import ObjectKey, Target, Workload
 from certlag.run_record import RecordError, lease_key, record_key, record_name
 from certlag.x509.certificates import InvalidCertificateError, read_leaf, split_pem, verified_until
 from runbook.check.inspector import get, list_all
-from runbook.check.status import TargetSight
+from runbook.check.status import TargetStatus
 from runbook.concurrent_calls import THREADS, map_concurrently
 from runbook.effects import Change
 from runbook.guard.controllers import Autoscaler, horizontal_pod_autoscaler, scaled_object
@@ -62,7 +62,7 @@ class Facts:
     views: dict[Workload, WorkloadView]
     replica_sets: tuple[ReplicaSetView, ...]
     pods: tuple[PodState, ...]
-    sight: TargetSight | None
+    sight: TargetStatus | None
     ready_certificates: frozenset[str]
     unchained: frozenset[str]
     autoscalers: tuple[Autoscaler, ...]

@@ -38,7 +38,7 @@ NARROW = 90
 """Below so many columns, what would be columns of a table stands below each other."""
 
 
-class Forgiving(io.TextIOBase):
+class BrokenPipeSafe(io.TextIOBase):
     """A text stream that never fails: what its reader can't take any more is dropped, what it can't encode is replaced.
 
     Reading and seeking are not offered.
@@ -96,7 +96,7 @@ class Forgiving(io.TextIOBase):
 
 def is_terminal(stream: TextIO, environment: Mapping[str, str]) -> bool:
     """Tell whether a person looks at a terminal that can move its cursor."""
-    return Forgiving(stream).isatty() and environment.get("TERM", "") not in ("", "dumb", "unknown")
+    return BrokenPipeSafe(stream).isatty() and environment.get("TERM", "") not in ("", "dumb", "unknown")
 
 
 def console(
@@ -114,7 +114,7 @@ def console(
     """
     terminal = is_terminal(stream, environment)
     return Console(
-        file=Forgiving(stream),  # type: ignore[arg-type] # rich only writes, flushes and asks isatty and fileno
+        file=BrokenPipeSafe(stream),  # type: ignore[arg-type] # rich only writes, flushes and asks isatty and fileno
         force_terminal=terminal,
         no_color=no_color or bool(environment.get("NO_COLOR")),
         color_system="auto" if terminal else None,

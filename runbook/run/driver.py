@@ -12,26 +12,26 @@ from certlag.errors import ClusterError
 from certlag.kube.client import ClusterClient
 from certlag.kube.transport import Connection
 from runbook.alertmanager import Silences
-from runbook.check.inspector import Looker, get, list_all
+from runbook.check.inspector import CertificateInspector, get, list_all
 from runbook.effects import (
     AfterInterrupt,
     Ask,
     Change,
     Effect,
+    Emit,
     EndSilence,
     Get,
+    Inspect,
     Interrupted,
     List,
-    Look,
     Silence,
     Steps,
     T,
-    Tell,
     Wait,
 )
 from runbook.events import Event
 from runbook.kube import write as writes
-from runbook.kube.change_waiter import Wakeup
+from runbook.kube.change_waiter import ChangeWaiter
 
 Asker = Callable[[Ask], AfterInterrupt]
 """Puts a question to the operator: the answer is LEAVE where nobody can be asked."""
@@ -43,8 +43,8 @@ class Driver:
     def __init__(
         self,
         connection: Connection,
-        looker: Looker,
-        wakeup: Wakeup,
+        looker: CertificateInspector,
+        wakeup: ChangeWaiter,
         *,
         tell: Callable[[Event], None],
         ask: Asker,
@@ -75,7 +75,7 @@ class Driver:
                 result: T = ended.value
                 return result
             answer, error = None, None
-            if self._interrupted.is_set() and not isinstance(effect, Tell):
+            if self._interrupted.is_set() and not isinstance(effect, Emit):
                 self._interrupted.clear()
                 error = Interrupted()
                 continue
@@ -95,7 +95,7 @@ class Driver:
                 return writes.write(self._connection, effect)
             case Wait(seconds, early):
                 return self._wakeup.wait(seconds, early=early)
-            case Look(probe):
+            case Inspect(probe):
                 return self._looker.look(probe=probe)
             case Ask():
                 return self._ask(effect)
@@ -103,5 +103,5 @@ class Driver:
                 return self._silences.begin(until)
             case EndSilence(address):
                 return self._silences.end(address)
-            case Tell(event):
+            case Emit(event):
                 return self._tell(event)

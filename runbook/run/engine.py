@@ -14,18 +14,18 @@ from certlag.clock import Clock
 from certlag.errors import ClusterError
 from certlag.run_record import RecordError, Step
 from runbook.check.status import Finding
-from runbook.effects import AfterInterrupt, Ask, Change, EndSilence, Get, Interrupted, Silence, Steps, Tell
+from runbook.effects import AfterInterrupt, Ask, Change, Emit, EndSilence, Get, Interrupted, Silence, Steps
 from runbook.events import Level, Phase, PhaseBegun, Remark
 from runbook.guard import changes, fence
-from runbook.guard.guarded_run import DeniedError, Hold, Orders, RefusedError
-from runbook.guard.lock import HeldError, LostError
+from runbook.guard.guarded_run import DeniedError, GuardedRun, Orders, RefusedError
+from runbook.guard.lock import LockHeldError, LockLostError
 from runbook.guard.record import Paused, Run
 from runbook.kube.external_change import contest
 from runbook.kube.rolled_out import Wanted
 from runbook.kube.views import REPLICAS_ANNOTATION, RUN_ANNOTATION, WorkloadView, reference
 from runbook.kubectl import Words
 from runbook.outcomes import Outcome
-from runbook.retry_policy import CONFLICT, GivenUpError, insist
+from runbook.retry_policy import CONFLICT, RetriesExhaustedError, with_retries
 from runbook.run import phases
 
 BEFORE_DRAIN = frozenset({Step.PLANNED, Step.LOCKED, Step.RECORDED, Step.PAUSED_AUTOSCALER})
@@ -89,7 +89,7 @@ class Engine:
     ) -> None:
         self._orders = orders
         self._clock = clock
-        self._hold = Hold(orders, clock)
+        self._hold = GuardedRun(orders, clock)
         self._may_take_over = may_take_over
         self._is_dead = is_dead
         self._after_contest = False
@@ -177,7 +177,7 @@ class Engine:
 
     def _locked(self, start: Callable[[], Steps[None]]) -> Steps[Ending]:
         """Take the lock, start, and go on to the end."""
-        yield Tell(PhaseBegun(Phase.LOCKING, self._clock.now()))
+        yield Emit(PhaseBegun(Phase.LOCKING, self._clock.now()))
         ending = yield from self._take_lock()
         if ending is None:
             ending = yield from self._without_marks((yield from self._ended(start)))
@@ -188,13 +188,13 @@ class Engine:
         """Take the lock; return how it ended if it was not taken."""
         try:
             yield from self._hold.leases.take(may_take_over=self._may_take_over, is_dead=self._is_dead)
-        except (HeldError, LostError) as held:
+        except (LockHeldError, LockLostError) as held:
             return Ending(Outcome.LOCKED, str(held))
         except ClusterError as error:
             if error.denied:
                 return Ending(Outcome.REFUSED, f"the API server refuses the lock: {error.message}")
             return Ending(Outcome.UNEXPECTED, f"the lock cannot be taken, nothing was changed: {error}")
-        except GivenUpError as error:
+        except RetriesExhaustedError as error:
             return Ending(Outcome.UNEXPECTED, f"the lock cannot be taken, nothing was changed: {error}")
         except Interrupted:
             return Ending(Outcome.INTERRUPTED, "interrupted, nothing was changed")
@@ -208,7 +208,7 @@ class Engine:
             return (yield from self._loop())
         except (RefusedError, RecordError) as refused:
             return Ending(Outcome.REFUSED, str(refused), hold.journal.record.run)
-        except LostError as lost:
+        except LockLostError as lost:
             return Ending(Outcome.LOCKED, f"{lost}; nothing more was changed", hold.journal.record.run)
         except Interrupted:
             return (yield from self._halted(_Halt(Outcome.INTERRUPTED, "interrupted")))
@@ -216,7 +216,7 @@ class Engine:
             return (yield from self._halted(_Halt(Outcome.CONTESTED, contested.contest.seen(self._clock.now()))))
         except _Halt as halt:
             return (yield from self._halted(halt))
-        except (ClusterError, GivenUpError, DeniedError) as error:
+        except (ClusterError, RetriesExhaustedError, DeniedError) as error:
             return (yield from self._halted(self._failed(error)))
 
     def _without_marks(self, ending: Ending) -> Steps[Ending]:
@@ -226,7 +226,7 @@ class Engine:
             return ending
         try:
             yield from hold.withdraw()
-        except (ClusterError, GivenUpError, LostError, Interrupted) as error:
+        except (ClusterError, RetriesExhaustedError, LockLostError, Interrupted) as error:
             left = f"annotations {RUN_ANNOTATION} and {REPLICAS_ANNOTATION} may be left on {', '.join(marked)}: {error}"
             return replace(ending, message=f"{ending.message}; {left}")
         return ending
@@ -277,7 +277,7 @@ class Engine:
         hold = self._hold
         run = hold.run
         outcome = run.put_back or Outcome.DONE
-        yield Tell(PhaseBegun(Phase.CLOSING, self._clock.now()))
+        yield Emit(PhaseBegun(Phase.CLOSING, self._clock.now()))
         yield from self._unsilence()
         yield from hold.announce("RunFinished", f"run {run.id}: {outcome}", warning=run.put_back is not None)
         yield from hold.unfence()
@@ -305,12 +305,12 @@ class Engine:
             raise _Halt(Outcome.INTERRUPTED, "interrupted before the drain")
         if run.step in PUTTING_BACK or run.put_back is not None:
             text = "the workers are being put back, that goes on; Ctrl-C once more leaves it as it is"
-            yield Tell(Remark(Level.WARNING, text))
+            yield Emit(Remark(Level.WARNING, text))
             return
         is_requested = run.step not in BEFORE_RESTART or _restart_pending(run)
         match (yield Ask(AFTER_REQUEST if is_requested else WHILE_DRAINING)):
             case AfterInterrupt.WAIT:
-                yield Tell(Remark(Level.INFO, "the run goes on"))
+                yield Emit(Remark(Level.INFO, "the run goes on"))
             case AfterInterrupt.RESTORE:
                 yield from self._turn_back(Outcome.INTERRUPTED, "interrupted, workers put back")
             case _:
@@ -324,7 +324,7 @@ class Engine:
         else:
             raise denied
 
-    def _failed(self, error: ClusterError | GivenUpError | DeniedError) -> _Halt:
+    def _failed(self, error: ClusterError | RetriesExhaustedError | DeniedError) -> _Halt:
         """Decide how it ends when the API server has refused something for good, or an hour of tries was in vain."""
         run, why = self._hold.journal.record.run, str(error)
         if isinstance(error, ClusterError) and error.refused:
@@ -344,7 +344,7 @@ class Engine:
 
     def _turn_back(self, outcome: Outcome, detail: str, shows: tuple[Words, ...] = ()) -> Steps[None]:
         self._shows = shows
-        yield Tell(Remark(Level.WARNING, detail))
+        yield Emit(Remark(Level.WARNING, detail))
         yield from self._hold.note(put_back=outcome, detail=detail)
 
     def _halted(self, halt: _Halt) -> Steps[Ending]:
@@ -363,11 +363,11 @@ class Engine:
             yield from self._unsilence()
             yield from hold.note(ended=halt.outcome, ended_at=self._clock.now(), detail=halt.message)
             yield from hold.announce("RunStopped", f"run {run.id}: {halt.outcome}: {halt.message}", warning=True)
-        except LostError as lost:
+        except LockLostError as lost:
             # What looked like a contest was the work of whoever has taken over.
             return Ending(Outcome.LOCKED, f"{lost}; nothing more was changed", hold.journal.record.run)
-        except (ClusterError, GivenUpError, Interrupted, RecordError, fence.ContestedError) as error:
-            yield Tell(Remark(Level.WARNING, f"that could not be noted in the record: {error}"))
+        except (ClusterError, RetriesExhaustedError, Interrupted, RecordError, fence.ContestedError) as error:
+            yield Emit(Remark(Level.WARNING, f"that could not be noted in the record: {error}"))
         return Ending(halt.outcome, halt.message, hold.journal.record.run, shows=halt.shows)
 
     # --- the steps ------------------------------------------------------------------------------------------
@@ -383,7 +383,7 @@ class Engine:
 
     def _scale_down(self) -> Steps[None]:
         hold = self._hold
-        yield Tell(PhaseBegun(Phase.SCALING_DOWN, self._clock.now()))
+        yield Emit(PhaseBegun(Phase.SCALING_DOWN, self._clock.now()))
         for worker, recorded in hold.workers.items():
             what = recorded.down(reference(worker))
 
@@ -449,7 +449,7 @@ class Engine:
             return False
         if serves := (yield from phases.serves_issued(self._hold)):
             text = "every pod of the present template serves the issued certificate: it is not restarted again"
-            yield Tell(Remark(Level.INFO, text))
+            yield Emit(Remark(Level.INFO, text))
         return serves
 
     def _roll_out(self) -> Steps[None]:
@@ -461,7 +461,7 @@ class Engine:
         """Believe it when every pod has presented the issued certificate; else restart once more, while drained."""
         hold = self._hold
         if not self._orders.verify:
-            yield Tell(
+            yield Emit(
                 Remark(Level.WARNING, "not verified, as asked: whether the new certificate is loaded is not known")
             )
             yield from hold.reach(Step.VERIFIED)
@@ -478,7 +478,7 @@ class Engine:
             case phases.Verification(Finding.OLD, why) if again:
                 self._seen_old = True
                 text = f"not the issued certificate ({why}): one more restart, while the workers are still drained"
-                yield Tell(Remark(Level.WARNING, text))
+                yield Emit(Remark(Level.WARNING, text))
                 yield from hold.note(step=Step.DRAINED)
             case phases.Verification(Finding.OLD, why, still_valid=True, shows=shows):
                 text = f"after {hold.run.attempts} restarts, as if the kubelet still mounted the old Secret: {why}"
@@ -513,7 +513,7 @@ class Engine:
     def _scale_up(self) -> Steps[None]:
         hold = self._hold
         yield from phases.routed(hold)
-        yield Tell(PhaseBegun(Phase.SCALING_UP, self._clock.now()))
+        yield Emit(PhaseBegun(Phase.SCALING_UP, self._clock.now()))
         for worker, recorded in hold.workers.items():
             what = recorded.up(reference(worker))
             # Before the drain they are what they were; after it, only a write of ours can have put them back.
@@ -552,7 +552,7 @@ class Engine:
             yield from self._annotate(paused, paused.before, changes.unpause_of(paused))
             if not (yield from phases.is_in_effect(self._hold, paused, paused.before)):
                 text = f"{fence.name_of(paused.path)} still says that it is paused: see that KEDA scales it again"
-                yield Tell(Remark(Level.WARNING, text))
+                yield Emit(Remark(Level.WARNING, text))
 
     # --- parts ----------------------------------------------------------------------------------------------
 
@@ -564,13 +564,15 @@ class Engine:
         def attempt() -> Steps[None]:
             document = yield Get(paused.path)
             if document is None:
-                yield Tell(Remark(Level.WARNING, f"{fence.name_of(paused.path)} is gone: nothing to do there"))
+                yield Emit(Remark(Level.WARNING, f"{fence.name_of(paused.path)} is gone: nothing to do there"))
                 return
             metadata = document["metadata"]
             mark = (metadata.get("annotations") or {}).get(RUN_ANNOTATION)
             if mark != hold.run.fence:
                 yield from hold.confirm()
-                raise LostError(f"{fence.name_of(paused.path)} now belongs to {f'run {mark}' if mark else 'no run'}")
+                raise LockLostError(
+                    f"{fence.name_of(paused.path)} now belongs to {f'run {mark}' if mark else 'no run'}"
+                )
             try:
                 yield changes.annotated(what, paused.path, metadata["resourceVersion"], annotations)
             except ClusterError as error:
@@ -578,7 +580,7 @@ class Engine:
                     yield from hold.confirm()
                 raise
 
-        yield from insist(what, attempt, hold.leases)
+        yield from with_retries(what, attempt, hold.leases)
 
     def _unsilence(self) -> Steps[None]:
         silence = self._hold.run.silence

@@ -11,16 +11,16 @@ from datetime import timedelta
 from certlag.errors import ClusterError
 from certlag.model import Workload
 from certlag.run_record import Step
-from runbook.check.status import Finding, TargetSight
-from runbook.effects import Get, List, Look, Steps, Tell
+from runbook.check.status import Finding, TargetStatus
+from runbook.effects import Emit, Get, Inspect, List, Steps
 from runbook.events import Level, LostWork, Phase, PhaseBegun, PodLine, Progress, Remark
 from runbook.guard import controllers, fence
 from runbook.guard.fence import ContestedError
-from runbook.guard.guarded_run import Hold
+from runbook.guard.guarded_run import GuardedRun
 from runbook.guard.record import Paused, WorkerRecord
 from runbook.guard.snapshot import Observation, observe
 from runbook.kube.drained import Drained, Draining, drain_progress
-from runbook.kube.external_change import Contest, contest, recreated
+from runbook.kube.external_change import ExternalChange, contest, recreated
 from runbook.kube.obstacles import WarningEvent, obstacle, warning_event
 from runbook.kube.ownership import Controllers
 from runbook.kube.rolled_out import RolledOut, RollingOut, Wanted, rollout_progress
@@ -82,7 +82,7 @@ OF_UNVERIFIED: Mapping[Finding, tuple[Show, ...]] = {
 """What to look at where a pod does not present the issued certificate. An old one is what its kubelet has mounted."""
 
 
-def drain(hold: Hold) -> Steps[None]:
+def drain(hold: GuardedRun) -> Steps[None]:
     """Wait until nothing of the workers runs any more, seen twice.
 
     Raises:
@@ -99,7 +99,7 @@ def drain(hold: Hold) -> Steps[None]:
         for each in progress:
             pods = each.pods if isinstance(each, Draining) else ()
             why = each.why if isinstance(each, Draining) else ""
-            yield Tell(Progress(Phase.DRAINING, reference(each.workload), why, tuple(map(_ending, pods))))
+            yield Emit(Progress(Phase.DRAINING, reference(each.workload), why, tuple(map(_ending, pods))))
         return next((_undrained(each) for each in progress if isinstance(each, Draining)), None)
 
     def seen_by_watch(pods: Iterable[PodState]) -> Steps[None]:
@@ -109,7 +109,7 @@ def drain(hold: Hold) -> Steps[None]:
     yield from _until(hold, Phase.DRAINING, hold.orders.limits.drain, look, twice=True, on_pods=seen_by_watch)
 
 
-def still_drained(hold: Hold) -> Steps[bool]:
+def still_drained(hold: GuardedRun) -> Steps[bool]:
     """Look once more, right before the restart.
 
     Raises:
@@ -119,7 +119,7 @@ def still_drained(hold: Hold) -> Steps[bool]:
     return all(isinstance(each, Drained) for each in _drain_progress(hold, seen))
 
 
-def roll_out(hold: Hold, wanted: Wanted) -> Steps[tuple[PodState, ...]]:
+def roll_out(hold: GuardedRun, wanted: Wanted) -> Steps[tuple[PodState, ...]]:
     """Wait until the target is rolled out; return its pods.
 
     Raises:
@@ -129,7 +129,7 @@ def roll_out(hold: Hold, wanted: Wanted) -> Steps[tuple[PodState, ...]]:
     return (yield from _rolled_out(hold, Phase.RESTARTING, _target(hold), wanted))
 
 
-def restore(hold: Hold) -> Steps[None]:
+def restore(hold: GuardedRun) -> Steps[None]:
     """Wait until the workers run again.
 
     Raises:
@@ -141,7 +141,7 @@ def restore(hold: Hold) -> Steps[None]:
         yield from _rolled_out(hold, Phase.RESTORING, uids, Wanted.READY)
 
 
-def verify(hold: Hold, wanted: Wanted) -> Steps[Verification | None]:
+def verify(hold: GuardedRun, wanted: Wanted) -> Steps[Verification | None]:
     """Look until every pod of the target was seen to present the issued certificate, or one to present another.
 
     A daemon that has read the old one will not read again, so there waiting cannot help; one that reloads by itself, or
@@ -155,7 +155,7 @@ def verify(hold: Hold, wanted: Wanted) -> Steps[Verification | None]:
     def look() -> Steps[Lack | None]:
         nonlocal found
         sight = yield from _look()
-        yield Tell(Progress(Phase.VERIFYING, reference(hold.orders.target.workload), sight.why, sight.lines()))
+        yield Emit(Progress(Phase.VERIFYING, reference(hold.orders.target.workload), sight.why, sight.lines()))
         nodes = yield from _nodes_if_rolled_out(hold, wanted)
         if nodes is None:
             found = None
@@ -173,16 +173,16 @@ def verify(hold: Hold, wanted: Wanted) -> Steps[Verification | None]:
     return found
 
 
-def serves_issued(hold: Hold) -> Steps[bool]:
+def serves_issued(hold: GuardedRun) -> Steps[bool]:
     """Tell whether the target is rolled out, whatever template it has, and every pod serves the issued certificate."""
-    sight: TargetSight = yield from hold.reading("looking at what is presented", _look)
+    sight: TargetStatus = yield from hold.reading("looking at what is presented", _look)
     if not sight.verified:
         return False
     nodes = yield from hold.reading("looking at the rollout", lambda: _nodes_if_rolled_out(hold, Wanted.PRESENT))
     return nodes is not None
 
 
-def is_in_effect(hold: Hold, paused: Paused, annotations: Mapping[str, str | None]) -> Steps[bool]:
+def is_in_effect(hold: GuardedRun, paused: Paused, annotations: Mapping[str, str | None]) -> Steps[bool]:
     """Wait until a controller does what the annotations of a pause tell it; return whether it does.
 
     What is gone cannot act any more.
@@ -201,7 +201,7 @@ def is_in_effect(hold: Hold, paused: Paused, annotations: Mapping[str, str | Non
     return True
 
 
-def routed(hold: Hold) -> Steps[None]:
+def routed(hold: GuardedRun) -> Steps[None]:
     """Wait until Services have had time to lead to the pods of the rollout, if there was one."""
     rolled_out_at = next((at for step, at in reversed(hold.run.steps) if step is Step.RESTARTED), None)
     if rolled_out_at is not None:
@@ -210,7 +210,7 @@ def routed(hold: Hold) -> Steps[None]:
         yield from hold.leases.wait(left.total_seconds())
 
 
-def settle(hold: Hold) -> Steps[int | None]:
+def settle(hold: GuardedRun) -> Steps[int | None]:
     """Wait until the issuance is old enough that no kubelet has the old Secret in its cache; return its revision.
 
     One that seems to be of the future, by a clock that was set, was seen for that long at the least.
@@ -226,7 +226,7 @@ def settle(hold: Hold) -> Steps[int | None]:
         if left <= timedelta(0):
             return sight.revision
         if not told:
-            yield Tell(PhaseBegun(Phase.SETTLING, hold.clock.now(), left.total_seconds()))
+            yield Emit(PhaseBegun(Phase.SETTLING, hold.clock.now(), left.total_seconds()))
             told = True
         yield from hold.leases.wait(min(POLL, left.total_seconds()))
 
@@ -234,7 +234,7 @@ def settle(hold: Hold) -> Steps[int | None]:
 # --- parts -----------------------------------------------------------------------------------------
 
 
-def _drain_progress(hold: Hold, seen: Observation) -> list[Drained | Draining]:
+def _drain_progress(hold: GuardedRun, seen: Observation) -> list[Drained | Draining]:
     found: list[Drained | Draining] = []
     for worker, recorded in hold.workers.items():
         progress = drain_progress(
@@ -246,17 +246,19 @@ def _drain_progress(hold: Hold, seen: Observation) -> list[Drained | Draining]:
             others=_others(hold, seen),
             ignored=hold.orders.ignored_pods,
         )
-        if isinstance(progress, Contest):
+        if isinstance(progress, ExternalChange):
             raise ContestedError(progress)
         found.append(progress)
     return found
 
 
-def _target(hold: Hold) -> dict[Workload, str]:
+def _target(hold: GuardedRun) -> dict[Workload, str]:
     return {hold.orders.target.workload: hold.run.workload_uid}
 
 
-def _rolled_out(hold: Hold, phase: Phase, uids: dict[Workload, str], wanted: Wanted) -> Steps[tuple[PodState, ...]]:
+def _rolled_out(
+    hold: GuardedRun, phase: Phase, uids: dict[Workload, str], wanted: Wanted
+) -> Steps[tuple[PodState, ...]]:
     found: dict[Workload, tuple[PodState, ...]] = {}
 
     started, events = hold.clock.monotonic(), False
@@ -269,7 +271,7 @@ def _rolled_out(hold: Hold, phase: Phase, uids: dict[Workload, str], wanted: Wan
         for progress in (yield from _rollout_progress(hold, uids, wanted, warnings, restoring=restoring)):
             why, stalled = (progress.why, progress.stalled) if isinstance(progress, RollingOut) else ("", None)
             name, pods = reference(progress.workload), tuple(map(_starting, progress.pods))
-            yield Tell(Progress(phase, name, why, pods, stalled))
+            yield Emit(Progress(phase, name, why, pods, stalled))
             if isinstance(progress, RolledOut):
                 found[progress.workload] = progress.pods
             else:
@@ -284,7 +286,7 @@ def _rolled_out(hold: Hold, phase: Phase, uids: dict[Workload, str], wanted: Wan
     return tuple(pod for pods in found.values() for pod in pods)
 
 
-def _nodes_if_rolled_out(hold: Hold, wanted: Wanted) -> Steps[Mapping[str, str] | None]:
+def _nodes_if_rolled_out(hold: GuardedRun, wanted: Wanted) -> Steps[Mapping[str, str] | None]:
     """Look once more at what was restarted, while its workers are at 0; return the node of each pod, by its name.
 
     None if it is not rolled out any more.
@@ -293,7 +295,7 @@ def _nodes_if_rolled_out(hold: Hold, wanted: Wanted) -> Steps[Mapping[str, str] 
     return {pod.name: pod.node for pod in found.pods} if isinstance(found, RolledOut) else None
 
 
-def _shows_of_unverified(sight: TargetSight, namespace: str, nodes: Mapping[str, str]) -> tuple[Words, ...]:
+def _shows_of_unverified(sight: TargetStatus, namespace: str, nodes: Mapping[str, str]) -> tuple[Words, ...]:
     """Return what shows more of the pods because of which a target is not verified, each command once."""
     names = dict.fromkeys(pod.name for pod in sight.unverified)
     found = (
@@ -313,7 +315,7 @@ def _undrained(draining: Draining) -> Lack:
 
 
 def _rollout_progress(
-    hold: Hold,
+    hold: GuardedRun,
     uids: dict[Workload, str],
     wanted: Wanted,
     warnings: Sequence[WarningEvent] = (),
@@ -340,7 +342,7 @@ def _rollout_progress(
             others=_others(hold, seen),
             ignored=hold.orders.ignored_pods,
         )
-        if isinstance(judged, Contest):
+        if isinstance(judged, ExternalChange):
             raise ContestedError(judged)
         progress.append(judged if isinstance(judged, RolledOut) else _explained(judged, seen, warnings))
     return progress
@@ -363,7 +365,7 @@ def _explained(judged: RollingOut, seen: Observation, warnings: Sequence[Warning
     return replace(judged, stalled="; ".join(filter(None, (text, judged.stalled))) or None, shows=shows)
 
 
-def _warnings(hold: Hold) -> Steps[Sequence[WarningEvent]]:
+def _warnings(hold: GuardedRun) -> Steps[Sequence[WarningEvent]]:
     """Read the warnings of the namespace; none if they may not be read, which no run needs."""
     path = f"/api/v1/namespaces/{hold.orders.target.workload.namespace}/events"
     try:
@@ -373,7 +375,7 @@ def _warnings(hold: Hold) -> Steps[Sequence[WarningEvent]]:
     return found
 
 
-def _meddled_with(view: WorkloadView | None, recorded: WorkerRecord, *, drained: bool) -> Contest | None:
+def _meddled_with(view: WorkloadView | None, recorded: WorkerRecord, *, drained: bool) -> ExternalChange | None:
     """Say what somebody did to a worker that is to be at 0, or to be put back."""
     if view is None:
         return None
@@ -387,7 +389,7 @@ def _meddled_with(view: WorkloadView | None, recorded: WorkerRecord, *, drained:
 
 
 def _until(
-    hold: Hold,
+    hold: GuardedRun,
     phase: Phase,
     limit: timedelta,
     look: Callable[[], Steps[Lack | None]],
@@ -411,7 +413,7 @@ def _until(
     Raises:
         TimedOutError: the limit is over.
     """
-    yield Tell(PhaseBegun(phase, hold.clock.now(), limit.total_seconds()))
+    yield Emit(PhaseBegun(phase, hold.clock.now(), limit.total_seconds()))
     deadline = hold.clock.monotonic() + limit.total_seconds()
     last, over_once, failures, every = Lack(""), False, 0, first / 2
     while True:
@@ -421,7 +423,7 @@ def _until(
         except ClusterError as error:
             over_once, failures, waiting_for = False, failures + 1, Lack(f"not known: {error}", last.shows)
             if failures in (3, 10, 100):
-                yield Tell(Remark(Level.WARNING, f"{error}; going on to wait, nothing is concluded from it"))
+                yield Emit(Remark(Level.WARNING, f"{error}; going on to wait, nothing is concluded from it"))
         else:
             failures = 0
             if waiting_for is None and (over_once or not twice):
@@ -440,22 +442,22 @@ def _until(
             yield from on_pods(pods)
 
 
-def _look() -> Steps[TargetSight]:
-    sight: TargetSight = yield Look()
+def _look() -> Steps[TargetStatus]:
+    sight: TargetStatus = yield Inspect()
     return sight
 
 
-def _look_at_issued() -> Steps[TargetSight]:
-    sight: TargetSight = yield Look(probe=False)
+def _look_at_issued() -> Steps[TargetStatus]:
+    sight: TargetStatus = yield Inspect(probe=False)
     return sight
 
 
-def _mine(hold: Hold, seen: Observation) -> Iterable[PodState]:
+def _mine(hold: GuardedRun, seen: Observation) -> Iterable[PodState]:
     others, ignored = _others(hold, seen), hold.orders.ignored_pods
     return (pod for worker in hold.workers for pod in seen.pods_of(worker, others=others, ignored=ignored))
 
 
-def _others(hold: Hold, seen: Observation) -> Controllers:
+def _others(hold: GuardedRun, seen: Observation) -> Controllers:
     """Return the UIDs of workloads that live: a drain does not look at the target, which was there when it began."""
     return {hold.run.workload_uid, *(view.uid for view in seen.views.values())}
 
@@ -466,7 +468,7 @@ def _tell_lost_work(pods: Iterable[PodState], told: set[tuple[str, str]]) -> Ste
         for end in pod.ends:
             if end.works and end.exit_code == KILLED and (pod.uid, end.container) not in told:
                 told.add((pod.uid, end.container))
-                yield Tell(LostWork(pod.name, end.container, KILLED))
+                yield Emit(LostWork(pod.name, end.container, KILLED))
 
 
 def _ending(pod: PodState) -> PodLine:

@@ -1,7 +1,7 @@
 """Reads that are made again a few times where their failure may pass. Reads the API server.
 
 `runbook.retry_policy` says which errors are final. A look at a target makes a dozen reads, so that one that fails
-must not cost the whole look; what fails for longer, a run tries again by `insist`, which keeps the lock.
+must not cost the whole look; what fails for longer, a run tries again by `with_retries`, which keeps the lock.
 """
 
 from collections.abc import Callable, Mapping

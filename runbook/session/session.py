@@ -22,7 +22,7 @@ from certlag.kube.transport import Connection
 from certlag.model import Target
 from certlag.tls.handshake import probe
 from runbook.check.advice import Commands
-from runbook.check.inspector import Looker
+from runbook.check.inspector import CertificateInspector
 from runbook.check.pod_access import Reach, chosen, connect_by
 from runbook.guard.server_clock import ServerClock
 from runbook.kube.change_waiter import Patience, RealPatience
@@ -129,10 +129,10 @@ class Session:
         """Whether pods are reached through the API server."""
         return chosen(self.options.reach, self.connection) is Reach.PORT_FORWARD
 
-    def looker(self, target: Target, client: ClusterClient) -> Looker:
+    def looker(self, target: Target, client: ClusterClient) -> CertificateInspector:
         """Return what looks at a target."""
         ask = partial(probe, clock=self.clock, connect=connect_by(self.options.reach, self.connection))
-        return Looker(target, client, self.clock, ask)
+        return CertificateInspector(target, client, self.clock, ask)
 
     def gatherer(self, target: Target) -> Gatherer:
         """Return what reads the facts about a target."""

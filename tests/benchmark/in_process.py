@@ -14,8 +14,8 @@ from certlag.config.shard import WHOLE, Shard
 from certlag.kube.reflector import Change, Reflector
 from certlag.kube.resources import CERTIFICATE_REQUESTS, CERTIFICATES, PODS, REPLICA_SETS, watches
 from certlag.model import Discovery, DiscoveryProbe
-from exporter.reconciler import Rounds
-from exporter.snapshot import Publication
+from exporter.reconciler import Reconciler
+from exporter.snapshot import Snapshot
 from tests.benchmark.population import Document, Population
 
 POPULATION = Population(2000, 200, namespaces=20)
@@ -56,7 +56,7 @@ class Exporter:
     """The exporter's own chain from lists to published bytes, in this thread."""
 
     shard: Shard = WHOLE
-    publication: Publication = field(default_factory=lambda: Publication(SystemClock(), version="", revision=""))
+    publication: Snapshot = field(default_factory=lambda: Snapshot(SystemClock(), version="", revision=""))
     changes: list[Change] = field(default_factory=list)
     reflectors: list[Reflector] = field(default_factory=list)
 
@@ -76,7 +76,7 @@ class Exporter:
             for watch in watches(CONFIGURATION)
         ]
         health = {reflector.watch: reflector.health for reflector in self.reflectors}
-        self.rounds = Rounds(CONFIGURATION, self.publication, clock, health, interval=300, jitter=jitter)
+        self.rounds = Reconciler(CONFIGURATION, self.publication, clock, health, interval=300, jitter=jitter)
 
     def list(self) -> None:
         """Read every list."""

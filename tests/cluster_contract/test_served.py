@@ -8,7 +8,7 @@ from cryptography import x509
 
 from certlag.clock import SystemClock
 from certlag.kube.transport import Connection
-from certlag.model import Endpoint, ObjectKey, Presented, Probe, ProbeFailure, Unanswered
+from certlag.model import Endpoint, ObjectKey, Presented, Probe, ProbeError, ProbeFailure
 from certlag.tls.handshake import probe
 from runbook.kube.port_forward import port_forward
 from tests.bench import waiting
@@ -108,7 +108,7 @@ def test_a_pod_is_reached_through_the_api_server(ground: Ground) -> None:
 
 def test_a_port_on_which_nothing_listens_is_refused_through_the_api_server_too(ground: Ground) -> None:
     found = forwarded(ground, served(ground), PORT + 1)
-    assert isinstance(found.outcome, Unanswered)
+    assert isinstance(found.outcome, ProbeError)
     assert found.outcome.failure is ProbeFailure.CONNECTION_REFUSED
     assert found.duration < timedelta(seconds=5)
 
@@ -116,5 +116,5 @@ def test_a_port_on_which_nothing_listens_is_refused_through_the_api_server_too(g
 def test_no_pod_of_that_name_is_not_found_through_the_api_server(ground: Ground) -> None:
     pod = {"metadata": {"name": "none", "uid": "none"}}
     found = forwarded(ground, pod, PORT)
-    assert isinstance(found.outcome, Unanswered)
+    assert isinstance(found.outcome, ProbeError)
     assert "404" in found.outcome.detail

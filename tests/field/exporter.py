@@ -29,10 +29,10 @@ from certlag.kube.resources import (
     Watch,
     watches,
 )
-from certlag.model import Endpoint, ObjectKey, Presented, Probe, ProbeFailure, Unanswered
+from certlag.model import Endpoint, ObjectKey, Presented, Probe, ProbeError, ProbeFailure
 from certlag.x509.certificates import read_chain
-from exporter.reconciler import Rounds
-from exporter.snapshot import Publication
+from exporter.reconciler import Reconciler
+from exporter.snapshot import Snapshot
 from tests.fake_clock import FakeClock
 from tests.metrics import Metrics
 from tests.pki import Issued
@@ -42,7 +42,7 @@ DISCOVER = "discovery: {namespaces: ['*'], probe: declared-ports}"
 """A configuration without a target."""
 NOW = datetime(2026, 6, 1, 12, 0, tzinfo=UTC)
 
-Outcome = Issued | ProbeFailure | Presented | Unanswered
+Outcome = Issued | ProbeFailure | Presented | ProbeError
 """What a server presents, or why a handshake with it fails, or what came of a real handshake."""
 Server = Outcome | Callable[[Endpoint], Outcome]
 """The same for each handshake, or decided by each (by its server name, say, or in turn)."""
@@ -69,8 +69,8 @@ class Exporter:
         self._configuration = parse(configuration, source="test", default_namespace=NAMESPACE)
         self._watches = watches(self._configuration)
         self.health = {watch: WatchHealth() for watch in self._watches}
-        self._publication = Publication(self.clock, version="0", revision="test")
-        self._rounds = Rounds(
+        self._publication = Snapshot(self.clock, version="0", revision="test")
+        self._rounds = Reconciler(
             self._configuration,
             self._publication,
             self.clock,
@@ -162,12 +162,12 @@ class Exporter:
         self.probed.append(endpoint)
         server = self._servers.get((endpoint.address, endpoint.port), ProbeFailure.CONNECTION_REFUSED)
         outcome = server(endpoint) if callable(server) else server
-        shown: Presented | Unanswered
+        shown: Presented | ProbeError
         match outcome:
             case Issued():
                 shown = Presented(read_chain(outcome.chain))
             case ProbeFailure():
-                shown = Unanswered(outcome, "as the test says")
+                shown = ProbeError(outcome, "as the test says")
             case _:
                 shown = outcome
         return Probe(endpoint, shown, self.clock.now(), timedelta(milliseconds=2))

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from certlag.clock import SystemClock
-from certlag.model import Endpoint, Presented, Unanswered
+from certlag.model import Endpoint, Presented, ProbeError
 from certlag.tls.handshake import probe
 from exporter.status_page.render import Renderer
 from tests.field import documents
@@ -38,10 +38,10 @@ RSA_LEAF = ROOT.leaf(NAME, key=rsa_key())
 OTHER = ROOT.leaf("other.example")
 
 
-def on_loopback(port: int) -> Callable[[Endpoint], Presented | Unanswered]:
+def on_loopback(port: int) -> Callable[[Endpoint], Presented | ProbeError]:
     """Shake hands with what listens there instead of at the pod's address."""
 
-    def shake_hands(endpoint: Endpoint) -> Presented | Unanswered:
+    def shake_hands(endpoint: Endpoint) -> Presented | ProbeError:
         reachable = endpoint._replace(address=HOST, port=port)
         return probe(reachable, SystemClock(), timeout=PATIENCE).outcome
 

@@ -21,7 +21,7 @@ import pytest
 import yaml
 
 from certlag.assess import assess_certificate
-from certlag.assessment import Subject, Use, Verdict
+from certlag.assessment import AssessmentInput, CertificateUse, Verdict
 from certlag.config.schema import parse
 from certlag.kube.reflector import Changed, Listed
 from certlag.kube.resources import CERTIFICATE_REQUESTS, CERTIFICATES, PODS, Resource, Watch
@@ -310,7 +310,7 @@ def pods() -> dict[ObjectKey, tuple[Leaf, Any]]:
 
 
 @cache
-def uses() -> tuple[Use, ...]:
+def uses() -> tuple[CertificateUse, ...]:
     """The workload of these pods, each of which presents its leaf."""
     exporter = Exporter(CONFIGURATION)
     tell(exporter, CERTIFICATES, certificate(Status(None)))
@@ -322,7 +322,7 @@ def uses() -> tuple[Use, ...]:
     return subject(exporter).uses
 
 
-def subject(exporter: Exporter) -> Subject:
+def subject(exporter: Exporter) -> AssessmentInput:
     """All that an exporter knows of the Certificate."""
     found = exporter.subject(CERTIFICATE)
     assert found is not None

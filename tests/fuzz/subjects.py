@@ -29,15 +29,15 @@ from certlag.kube.decode import UndecodableError
 from certlag.kube.reflector import Changed, Listed, WatchHealth
 from certlag.kube.resources import FOR_CERTIFICATES, LEASES, RUN_RECORDS, WORKLOADS, Resource, watches
 from certlag.kube.transport import Answer
-from certlag.model import ObjectKey, Probe, ProbeFailure, Unanswered
+from certlag.model import ObjectKey, Probe, ProbeError, ProbeFailure
 from certlag.run_record import RecordError
 from certlag.tls.handshake import Handshake
 from certlag.x509 import certificates
 from certlag.x509.certificates import InvalidCertificateError
 from exporter.http.routes import pages
 from exporter.http.server import Request
-from exporter.reconciler import Rounds
-from exporter.snapshot import Publication
+from exporter.reconciler import Reconciler
+from exporter.snapshot import Snapshot
 from runbook.guard import record
 from tests import pki
 from tests.benchmark.population import Population
@@ -178,8 +178,8 @@ def exporter(data: bytes) -> str:
     clock = FakeClock(datetime.now(UTC))
     told = configuration.parse(_DISCOVERY, source="fuzz", default_namespace=NAMESPACE)
     health = {watch: WatchHealth(synced=True) for watch in watches(told)}
-    publication = Publication(clock, version="0", revision="0")
-    rounds = Rounds(told, publication, clock, health, interval=60, jitter=random.Random(1))  # noqa: S311
+    publication = Snapshot(clock, version="0", revision="0")
+    rounds = Reconciler(told, publication, clock, health, interval=60, jitter=random.Random(1))  # noqa: S311
     listed = [Listed(watch, tuple(_sound(watch.resource)), frozenset()) for watch in health]
     rounds.round(listed)
     changes = []
@@ -190,7 +190,7 @@ def exporter(data: bytes) -> str:
             continue
         if found is not None:
             changes.append(Changed(watch, found))
-    failed = Unanswered(ProbeFailure.TIMEOUT, "no answer")
+    failed = ProbeError(ProbeFailure.TIMEOUT, "no answer")
     asked = rounds.round(changes)
     rounds.round([Probe(endpoint, failed, clock.now(), _NO_TIME) for endpoint in asked])
     served = {path: page(Request(path, {})) for path, page in pages(publication).items() if path in _SERVED}

@@ -12,19 +12,19 @@ from typing import Any, Protocol
 
 from certlag.errors import ClusterError
 from certlag.kube.client import ClusterClient
-from certlag.model import Endpoint, Probe, ProbeFailure, Target, Unanswered
+from certlag.model import Endpoint, Probe, ProbeError, ProbeFailure, Target
 from certlag.run_record import RecordError
 from rehearsal.api.resources import DEPLOYMENTS, PODS, REPLICA_SETS, STATEFUL_SETS
 from runbook.alertmanager import Silences
-from runbook.check.inspector import Looker
-from runbook.check.status import TargetSight
-from runbook.effects import AfterInterrupt, Change, Effect, Interrupted, Look, Steps, Tell, Wait
+from runbook.check.inspector import CertificateInspector
+from runbook.check.status import TargetStatus
+from runbook.effects import AfterInterrupt, Change, Effect, Emit, Inspect, Interrupted, Steps, Wait
 from runbook.events import Event
 from runbook.guard.guarded_run import Orders
 from runbook.guard.process_identity import ProcessIdentity
 from runbook.guard.record import Operator as RecordedOperator
 from runbook.guard.record import Record
-from runbook.kube.change_waiter import Wakeup
+from runbook.kube.change_waiter import ChangeWaiter
 from runbook.kube.views import PodState, pod_state
 from runbook.outcomes import Outcome
 from runbook.plan import dry_run, planning, preconditions
@@ -77,7 +77,7 @@ class Witness(Protocol):
         """Be there while one write is sent."""
         ...
 
-    def looked(self, command: "Command", sight: TargetSight) -> None:
+    def looked(self, command: "Command", sight: TargetStatus) -> None:
         """Hear what a command saw."""
         ...
 
@@ -118,11 +118,11 @@ class Command:
         self.run_id = f"run{self.pid}"
         client, clock = ClusterClient(self.line), self.place.clock
         self.known = Acquaintance(self.place)
-        self.looker = Looker(self.order.target, client, clock, self._shake_hands)
+        self.looker = CertificateInspector(self.order.target, client, clock, self._shake_hands)
         self._driver = Driver(
             self.line,
             self.looker,
-            Wakeup((), client, clock),
+            ChangeWaiter((), client, clock),
             tell=self.told.append,
             ask=lambda _question: self._chance.choice(tuple(AfterInterrupt)),
             silences=Silences(None, clock, namespace="", alerts=(), by=self.order.user, warn=lambda _text: None),
@@ -158,7 +158,7 @@ class Command:
             self._answer, self._effect = self._seen_meanwhile(), None
         while not self.over:
             effect = self._effect = self._effect or self._next()
-            if isinstance(effect, Tell):
+            if isinstance(effect, Emit):
                 self._driver.drive(one(effect))
                 self._effect = None
             elif effect is not None:
@@ -225,7 +225,7 @@ class Command:
         if isinstance(effect, Change):
             return self.witness.writes(self, effect, lambda: self._driver.drive(one(effect)))
         answer = self._driver.drive(one(effect))
-        if isinstance(effect, Look) and effect.probe:
+        if isinstance(effect, Inspect) and effect.probe:
             self.witness.looked(self, answer)
         return answer
 
@@ -238,7 +238,7 @@ class Command:
 
     def _shake_hands(self, endpoint: Endpoint) -> Probe:
         if not self.place.forwards:
-            broken = Unanswered(ProbeFailure.UNREACHABLE, "the port-forward broke")
+            broken = ProbeError(ProbeFailure.UNREACHABLE, "the port-forward broke")
             return Probe(endpoint, broken, self.place.clock.now(), timedelta(0))
         self.known.meet(endpoint.container_id, endpoint.address)
         return self.place.network.shake_hands(endpoint, self.place.clock)

@@ -15,7 +15,7 @@ from certlag.model import Target, Workload
 from rehearsal.api.resources import CONFIG_MAPS, SCALED_OBJECTS
 from rehearsal.controllers.autoscalers import KEDA
 from rehearsal.objects import Document, annotations_of, uid_of
-from runbook.check.status import TargetSight
+from runbook.check.status import TargetStatus
 from runbook.effects import Change
 from runbook.outcomes import Outcome
 from tests.simulation import truth
@@ -89,7 +89,7 @@ class Promises:
         finally:
             self.writer = None
 
-    def looked(self, command: Command, sight: TargetSight) -> None:
+    def looked(self, command: Command, sight: TargetStatus) -> None:
         """Promise 5, first half: what a command sees is so, and it judges as the gauges do."""
         target = command.order.target
         command.saw_current = truth.all_current(self.place, self.ledger, target)

@@ -14,8 +14,8 @@ from certlag.kube.client import ClusterClient
 from certlag.kube.reflector import Change, Reflector
 from certlag.kube.resources import Watch, watches
 from certlag.model import Probe
-from exporter.reconciler import Rounds
-from exporter.snapshot import Judged, Publication
+from exporter.reconciler import Reconciler
+from exporter.snapshot import Judged, Snapshot
 from rehearsal.api.resources import ALWAYS
 from tests.metrics import Metrics
 from tests.simulation.place import Place
@@ -46,7 +46,7 @@ class Pause(threading.Event):
         return True
 
 
-class Published(Publication):
+class Published(Snapshot):
     """A publication that can be read."""
 
     text = ""
@@ -85,7 +85,7 @@ class SteppedExporter:
         health = {each.reflector.watch: each.reflector.health for each in self._watched}
         self.published = Published(place.clock, version="0", revision="simulation")
         interval = INTERVAL.total_seconds()
-        self._rounds = Rounds(
+        self._rounds = Reconciler(
             place.configuration, self.published, place.clock, health, interval=interval, jitter=Steady()
         )
         self._version = -1

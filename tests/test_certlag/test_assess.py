@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from certlag.assess import assess, assess_certificate, window
-from certlag.assessment import Assessment, PodView, Reason, Subject, UseAssessment, Verdict, WindowState
+from certlag.assessment import Assessment, AssessmentInput, PodView, Reason, UseAssessment, Verdict, WindowState
 from certlag.compare import compare
 from certlag.issued import issued
 from certlag.model import (
@@ -45,19 +45,19 @@ LATER = RENEWED_AT + timedelta(days=10)
 """Ten days after the renewal, twenty before the first certificate ends."""
 
 
-def judged(subject: Subject, now: datetime = LATER) -> UseAssessment:
+def judged(subject: AssessmentInput, now: datetime = LATER) -> UseAssessment:
     """The judgement of the one use."""
     (use,) = assess_certificate(subject, now).uses
     return use
 
 
-def verdict(subject: Subject, now: datetime = LATER) -> tuple[Verdict, Reason]:
+def verdict(subject: AssessmentInput, now: datetime = LATER) -> tuple[Verdict, Reason]:
     """The verdict on the one pod."""
     (pod,) = judged(subject, now).pods
     return pod.verdict, pod.reason
 
 
-def presenting(*labels: str, revision: int | None = 2, **changes: object) -> Subject:
+def presenting(*labels: str, revision: int | None = 2, **changes: object) -> AssessmentInput:
     """A Certificate of a revision, with one pod for each leaf that is presented."""
     views = (a_view(a_pod(f"pod-{n}"), an_observation(a_leaf(label))) for n, label in enumerate(labels))
     return a_subject(a_use(*views), revision=revision, **changes)
@@ -155,7 +155,7 @@ def test_where_no_revision_tells_dates_order_a_leaf_against_all_that_may_be_issu
     known = Issued(evidence, begins, begins + LIFETIME, chains[0] if chains else None, None, chains[1:])
     status = lasting("status", status_on) if status_on else None
     dates = {"not_before": status.not_before, "not_after": status.not_after} if status else {}
-    subject = Subject(KEY, a_certificate(2, **({"not_before": None, "not_after": None} | dates)))
+    subject = AssessmentInput(KEY, a_certificate(2, **({"not_before": None, "not_after": None} | dates)))
     assert compare(lasting("presented", presented_on), a_view(), subject, known) == told
 
 
@@ -269,7 +269,7 @@ def test_the_secret_written_before_the_revision_makes_nothing_stale() -> None:
 # --- pods and their ports -------------------------------------------------------------------------
 
 
-def discovered(*views: PodView, revision: int = 2) -> Subject:
+def discovered(*views: PodView, revision: int = 2) -> AssessmentInput:
     return a_subject(a_use(*views, target=None), revision=revision)
 
 
@@ -576,7 +576,7 @@ def test_start_time_is_a_guess_with_two_minutes_of_doubt(started: timedelta, tol
     assert judged(subject).needs_restart is None
 
 
-def guessed(pod: Pod, revision: int | None = 2, **changes: object) -> Subject:
+def guessed(pod: Pod, revision: int | None = 2, **changes: object) -> AssessmentInput:
     """A Certificate of a revision, and a pod that is judged by its start."""
     return a_subject(a_use(a_view(pod), evidence=Evidence.START_TIME), revision=revision, **changes)
 
@@ -730,7 +730,7 @@ def test_nothing_changes_by_time_once_all_has_expired() -> None:
 
 def test_a_snapshot_is_judged_key_by_key() -> None:
     other = ObjectKey("elsewhere", "other")
-    subjects = {KEY: presenting("first"), other: Subject(other, None)}
+    subjects = {KEY: presenting("first"), other: AssessmentInput(other, None)}
     assert assess(subjects, LATER) == {
         KEY: assess_certificate(subjects[KEY], LATER),
         other: Assessment(other, None, None),

@@ -30,8 +30,8 @@ from certlag.run_record import RecordError, parse, record_key
 from certlag.tls.handshake import probe
 from certlag.x509.certificates import read_leaf
 from exporter.metrics.samples import FAMILIES
-from exporter.reconciler import Rounds
-from exporter.snapshot import Publication
+from exporter.reconciler import Reconciler
+from exporter.snapshot import Snapshot
 from exporter.status_page.render import Renderer
 from tests import pki
 from tests.bench import needs
@@ -87,8 +87,8 @@ def shown(objects: Sequence[tuple[str, Any]], port: int | None = None) -> Shown:
     configuration = Configuration((), Discovery(frozenset({"*"}), DiscoveryProbe.DECLARED_PORTS))
     health = {watch: WatchHealth() for watch in watches(configuration)}
     clock = FakeClock(pki.NOW)
-    publication = Publication(clock, version="1", revision="r")
-    rounds = Rounds(configuration, publication, clock, health, interval=300, jitter=random.Random(1))  # noqa: S311
+    publication = Snapshot(clock, version="1", revision="r")
+    rounds = Reconciler(configuration, publication, clock, health, interval=300, jitter=random.Random(1))  # noqa: S311
     messages: list[Change] = [Listed(watch, (), frozenset()) for watch in health]
     messages += [Changed(Watch(CERTIFICATES, "*"), KINDS[kind][0](document)) for kind, document in objects]
     due = rounds.round(messages)

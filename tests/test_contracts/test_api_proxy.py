@@ -17,7 +17,7 @@ from certlag.kube.client import ClusterClient
 from certlag.kube.transport import Connection
 from runbook.kube.write import send
 from tests.answer_body import AS_IT_CAME, Body
-from tests.api_proxy import Answer, ApiProxy, Delay, Drop, Hold, Pass, Reaction, Request, api_proxy
+from tests.api_proxy import Answer, ApiProxy, Delay, Drop, HoldBack, Pass, Reaction, Request, api_proxy
 from tests.bench import waiting
 from tests.bench.cluster import Cluster
 
@@ -161,7 +161,7 @@ def test_a_held_request_goes_on_once_it_is_released(
 
     def hold(_: Request) -> Reaction:
         held.set()
-        return Hold(released)
+        return HoldBack(released)
 
     setattr(proxy, when, hold)
     with ThreadPoolExecutor(1) as pool:
@@ -311,7 +311,7 @@ def test_it_ends_with_held_requests_and_open_watches_and_leaves_nothing(
     end_of_time = threading.Event()
 
     def hold_version(request: Request) -> Reaction:
-        return Hold(end_of_time) if request.path == "/version" else Pass()
+        return HoldBack(end_of_time) if request.path == "/version" else Pass()
 
     def once() -> None:
         with ThreadPoolExecutor(2) as pool:

@@ -11,7 +11,7 @@ from certlag import logs
 from certlag.clock import SystemClock
 from certlag.endpoints import endpoints
 from certlag.kube import decode
-from certlag.model import DiscoveryProbe, Endpoint, ProbeFailure, Unanswered
+from certlag.model import DiscoveryProbe, Endpoint, ProbeError, ProbeFailure
 from certlag.tls.handshake import probe
 from tests.builders import a_certificate, a_pod, an_endpoint
 from tests.field.record import case
@@ -64,7 +64,7 @@ def test_an_annotation_of_all_ports_costs_64_handshakes() -> None:
 def test_a_pods_address_that_is_none_is_unreachable_and_no_name_is_looked_up(address: str) -> None:
     asked: Endpoint = an_endpoint()._replace(address=address)
     outcome = probe(asked, SystemClock(), timeout=2).outcome
-    assert isinstance(outcome, Unanswered)
+    assert isinstance(outcome, ProbeError)
     assert (outcome.failure, outcome.detail.startswith("no address")) == (ProbeFailure.UNREACHABLE, True) or (
         "%" in address and outcome.failure is ProbeFailure.UNREACHABLE
     )

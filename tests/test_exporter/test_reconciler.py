@@ -8,8 +8,8 @@ from certlag.config.schema import Configuration
 from certlag.kube.reflector import Change, Changed, Listed, WatchHealth
 from certlag.kube.resources import CERTIFICATES, PODS, Resource, Watch, watches
 from certlag.model import Discovery, DiscoveryProbe, ObjectKey
-from exporter.reconciler import Rounds
-from exporter.snapshot import Publication
+from exporter.reconciler import Reconciler
+from exporter.snapshot import Snapshot
 from tests.builders import KEY, NAMESPACE, RENEWED_AT, a_certificate, a_pod, a_replica_set, a_request
 from tests.fake_clock import FakeClock
 from tests.metrics import Metrics, Sample
@@ -24,9 +24,9 @@ class Exporter:
         configuration = Configuration((), Discovery(frozenset({"*"}), DiscoveryProbe.DECLARED_PORTS))
         self._watches = watches(configuration)
         clock = FakeClock(RENEWED_AT)
-        self._publication = Publication(clock, version="1", revision="r")
+        self._publication = Snapshot(clock, version="1", revision="r")
         health = {watch: WatchHealth() for watch in self._watches}
-        self._rounds = Rounds(
+        self._rounds = Reconciler(
             configuration,
             self._publication,
             clock,

@@ -6,7 +6,7 @@ from typing import Any
 
 from exporter.http.routes import POLICY, for_people, pages
 from exporter.http.server import PageFunction, Request, Response
-from exporter.snapshot import Publication
+from exporter.snapshot import Snapshot
 from exporter.status_page.assets import ASSETS
 from exporter.status_page.served import SECONDS, ServedPage
 from tests import alert_pages
@@ -100,7 +100,7 @@ def test_assets_are_kept_for_ever_and_named_by_the_page() -> None:
 
 
 def test_every_path_answers_before_anything_was_judged() -> None:
-    publication = Publication(FakeClock(), version="1", revision="x")
+    publication = Snapshot(FakeClock(), version="1", revision="x")
     answers = {path: get(page).status for path, page in pages(publication).items()}
     assert answers.pop("/readyz") == HTTPStatus.SERVICE_UNAVAILABLE
     assert set(answers.values()) == {HTTPStatus.OK}
@@ -108,7 +108,7 @@ def test_every_path_answers_before_anything_was_judged() -> None:
 
 
 def test_the_page_of_each_alert_is_served_as_text() -> None:
-    served = pages(Publication(FakeClock(), version="1", revision="r"))
+    served = pages(Snapshot(FakeClock(), version="1", revision="r"))
     for name in alert_pages.NAMES:
         answer = get(served[f"/alerts/{name}"])
         assert (answer.status, answer.content_type) == (HTTPStatus.OK, "text/plain; charset=utf-8")

@@ -43,7 +43,7 @@ from exporter.metrics import samples as exposition
 from exporter.metrics.pieces import Row
 from exporter.metrics.samples import FAMILIES, JUDGED, LIVE, of_certificate, of_exporter, of_probes, of_target
 from exporter.metrics.text import Family, Page, Sample, render
-from exporter.snapshot import Judged, Publication
+from exporter.snapshot import Judged, Snapshot
 from tests import pki
 from tests.fake_clock import FakeClock
 from tests.metrics import Metrics, as_prometheus_client_reads
@@ -438,8 +438,8 @@ def test_after_a_probe_that_found_the_same_the_text_is_that_of_the_new_judgement
 # --- the scrape -----------------------------------------------------------------------------------
 
 
-def publication(clock: FakeClock) -> Publication:
-    made = Publication(clock, version="1.0", revision="abc")
+def publication(clock: FakeClock) -> Snapshot:
+    made = Snapshot(clock, version="1.0", revision="abc")
     made.watch({Watch(PODS, "ns"): WatchHealth()}, {})
     return made
 

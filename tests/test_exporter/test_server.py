@@ -18,7 +18,7 @@ from exporter.http import server as server_module
 from exporter.http.server import CHUNK, MAX_HEADERS, Request, Response, Server
 from exporter.http.web_config import WebConfigFile
 from exporter.metrics.text import CONTENT_TYPE, Family, Page, Sample
-from exporter.snapshot import Judged, Publication
+from exporter.snapshot import Judged, Snapshot
 from tests.fake_clock import FakeClock
 from tests.field.record import case
 from tests.tls_servers import HOST
@@ -32,12 +32,12 @@ FAMILY = Family("certlag_certificate_info", ("namespace", "certificate"), "1 for
 
 
 @cache
-def publication() -> Publication:
+def publication() -> Snapshot:
     """What an exporter serves that has judged 50,000 samples; its clock stands still, and so does all that it says."""
     page = Page([FAMILY])
     for thing in range(1000):
         page.put(thing, [Sample(FAMILY, (f"ns-{thing}", f"{thing}-{number**5}"), 1) for number in range(50)])
-    made = Publication(FakeClock(), version="1", revision="r")
+    made = Snapshot(FakeClock(), version="1", revision="r")
     made.publish(Judged(page.rows()))
     made.scrape(gzip=False)  # of the process it tells what is so now
     return made

@@ -7,7 +7,7 @@ from typing import Any
 
 from cryptography import x509
 
-from certlag.model import Endpoint, ObjectKey, Presented, ProbeFailure, Unanswered
+from certlag.model import Endpoint, ObjectKey, Presented, ProbeError, ProbeFailure
 from rehearsal.api.resources import CERTIFICATES, DEPLOYMENTS, ISSUERS, PODS, SECRETS, Resource
 from rehearsal.api.storage import Key
 from rehearsal.client import InProcessClient
@@ -81,7 +81,7 @@ class Place:
         match outcome:
             case Presented(chain):
                 return x509.load_der_x509_certificate(chain.der[0])
-            case Unanswered(failure, _):
+            case ProbeError(failure, _):
                 return failure
 
 

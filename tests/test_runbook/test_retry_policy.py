@@ -3,9 +3,9 @@
 import pytest
 
 from certlag.errors import ClusterError, ClusterErrorReason
-from runbook.effects import Get, Steps, Tell, Wait
+from runbook.effects import Emit, Get, Steps, Wait
 from runbook.events import Remark
-from runbook.retry_policy import DELAYS, FINAL, GivenUpError, Keeper, insist
+from runbook.retry_policy import DELAYS, FINAL, Keeper, RetriesExhaustedError, with_retries
 from tests.memory_api import failure
 from tests.memory_cluster import NoLock
 
@@ -19,7 +19,7 @@ def ask() -> Steps[str]:
 
 def play(errors: list[ClusterError], lock: Keeper = NO_LOCK) -> tuple[str, list[float], list[str]]:
     """Answer with these errors, then with `here`; return the result, the waits and what was told."""
-    steps, waits, told = insist("asking", ask, lock), [], []
+    steps, waits, told = with_retries("asking", ask, lock), [], []
     left = iter(errors)
     effect = next(steps)
     while True:
@@ -28,7 +28,7 @@ def play(errors: list[ClusterError], lock: Keeper = NO_LOCK) -> tuple[str, list[
                 case Wait(seconds):
                     waits.append(seconds)
                     effect = steps.send(None)
-                case Tell(Remark(text=text)):
+                case Emit(Remark(text=text)):
                     told.append(text)
                     effect = steps.send(None)
                 case _:
@@ -77,7 +77,7 @@ def test_long_trouble_is_told_now_and_then() -> None:
 @pytest.mark.parametrize("status", [None, 403, 503])
 def test_an_hour_in_vain_is_given_up_with_what_the_last_try_got(status: int | None) -> None:
     last = failure(status, "the last one")
-    with pytest.raises(GivenUpError) as caught:
+    with pytest.raises(RetriesExhaustedError) as caught:
         play([*[failure(status)] * (len(DELAYS) - 1), last])
     assert str(caught.value) == f"asking: tried {len(DELAYS)} times in vain, the last time: {last}"
     assert 3000 < sum(DELAYS) < 4000

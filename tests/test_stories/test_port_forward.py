@@ -9,7 +9,7 @@ import pytest
 from certlag.clock import SystemClock
 from certlag.errors import ClusterError, ClusterErrorReason
 from certlag.kube.transport import Connection
-from certlag.model import Endpoint, ObjectKey, Presented, Probe, ProbeFailure, Unanswered
+from certlag.model import Endpoint, ObjectKey, Presented, Probe, ProbeError, ProbeFailure
 from certlag.tls.handshake import Connected, probe
 from runbook.kube.port_forward import port_forward
 from tests.api_proxy import ApiProxy, api_proxy
@@ -55,7 +55,7 @@ def test_a_handshake_through_the_api_server_shows_what_the_build_service_present
 
 def test_a_port_on_which_nothing_listens_is_refused(proxy: ApiProxy, opschain: Opschain, tmp_path: Path) -> None:
     result = ask(laptop(proxy, opschain, tmp_path, opschain.cluster.client.token), opschain, 9)
-    assert isinstance(result.outcome, Unanswered)
+    assert isinstance(result.outcome, ProbeError)
     assert result.outcome.failure is ProbeFailure.CONNECTION_REFUSED
 
 
@@ -63,7 +63,7 @@ def test_who_may_not_forward_learns_it(proxy: ApiProxy, opschain: Opschain, tmp_
     token = opschain.cluster.token(opschain.namespace, "default")
     connection = laptop(proxy, opschain, tmp_path, token)
     result = ask(connection, opschain, PORT)
-    assert isinstance(result.outcome, Unanswered)
+    assert isinstance(result.outcome, ProbeError)
     assert result.outcome.failure is ProbeFailure.UNREACHABLE
     assert "forbidden" in result.outcome.detail
     with pytest.raises(ClusterError) as caught:

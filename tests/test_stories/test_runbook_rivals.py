@@ -90,7 +90,7 @@ def assert_stood_back(ran: Ran, way: ApiProxy, winner: RunbookProcess) -> None:
 
 
 def at_once(together: threading.Barrier) -> Rule:
-    """Hold the first write until the other's first write is there too, so that they race for the lock."""
+    """HoldBack the first write until the other's first write is there too, so that they race for the lock."""
     first = threading.Lock()
 
     def rule(request: Request) -> Reaction:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.api_proxy import Hold, Pass, Reaction, Request, let_pass
+from tests.api_proxy import HoldBack, Pass, Reaction, Request, let_pass
 from tests.figures import Figures
 from tests.runbook_process import RunbookProcess
 from tests.test_stories.ground import Ground
@@ -59,7 +59,7 @@ def test_r13_who_sleeps_before_a_write_and_was_taken_over_changes_nothing_and_sa
             late.append(request)
             victim.result().stop()
             asleep.set()
-            return Hold(woken)
+            return HoldBack(woken)
         return Pass()
 
     working.proxy.before = working.promised(sleep_before)

@@ -13,7 +13,7 @@ from certlag.assessment import Assessment, UseAssessment, WindowState
 from certlag.model import Issued, IssuedEvidence
 from certlag.run_record import RunState, Step
 from runbook.check.advice import Answer, advise, exit_code
-from runbook.check.status import PodSight
+from runbook.check.status import PodStatus
 from runbook.guard.record import Operator, Past, Record, Run
 from runbook.kube.views import reference
 from runbook.outcomes import Outcome
@@ -130,7 +130,7 @@ class CheckedTarget:
     needs_restart: bool | None
     deadline: datetime | None
     certificates: tuple[CheckedCertificate, ...]
-    pods: tuple[PodSight, ...]
+    pods: tuple[PodStatus, ...]
     run_state: RunState
     run: OpenRun | None
     advice: str

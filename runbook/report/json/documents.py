@@ -12,7 +12,7 @@ from typing import Any
 
 from certlag.config.release import Release
 from runbook.check.advice import Used
-from runbook.check.status import PodSight
+from runbook.check.status import PodStatus
 from runbook.events import Ended, LostWork, PhaseBegun, Progress, Remark, StepReached, Written
 from runbook.guard.record import Past
 from runbook.plan.plan import Plan
@@ -46,7 +46,7 @@ PROPERTIES: Mapping[type, tuple[str, ...]] = {
     Ended: ("exit_code",),
     Past: ("exit_code",),
     Plan: ("refused",),
-    PodSight: ("current",),
+    PodStatus: ("current",),
 }
 """Properties that are written after the fields of their class."""
 

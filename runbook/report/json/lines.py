@@ -6,7 +6,7 @@ from typing import TextIO
 from certlag.clock import Clock
 from runbook.events import Event
 from runbook.plan.plan import Plan
-from runbook.report.consoles import Forgiving
+from runbook.report.consoles import BrokenPipeSafe
 from runbook.report.json.documents import line
 
 
@@ -14,7 +14,7 @@ class JsonReporter:
     """Writes lines for a program, each as soon as there is something to say."""
 
     def __init__(self, stream: TextIO, clock: Clock) -> None:
-        self._stream = Forgiving(stream)
+        self._stream = BrokenPipeSafe(stream)
         self._clock = clock
 
     def plan(self, plan: Plan) -> None:

@@ -7,7 +7,7 @@ from rich.text import Text
 from certlag.assessment import Assessment, Verdict, WindowState
 from certlag.model import Issued
 from runbook.check.advice import Answer, advise
-from runbook.check.status import PodSight
+from runbook.check.status import PodStatus
 from runbook.guard.record import Run
 from runbook.kube.views import reference
 from runbook.outcomes import MEANINGS
@@ -111,6 +111,6 @@ def _pods(answer: Answer, form: Form) -> Part:
     return table(("pod", "verdict", "fingerprint", "until", "reason"), rows, form)
 
 
-def _reason(pod: PodSight) -> str:
+def _reason(pod: PodStatus) -> str:
     reason = REASONS[pod.reason]
     return f"{reason} ({pod.failure})" if pod.failure and pod.verdict is not Verdict.CURRENT else reason

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from certlag.assessment import Subject
+from certlag.assessment import AssessmentInput
 from certlag.config.schema import Configuration
 from certlag.kube.reflector import Changed, Listed, Removed
 from certlag.kube.resources import (
@@ -29,9 +29,9 @@ from certlag.model import (
     ObjectKey,
     Presented,
     Probe,
+    ProbeError,
     ProbeFailure,
     Target,
-    Unanswered,
     Workload,
 )
 from certlag.run_record import OpenRun, RunRecord, Step, lease_key, record_key
@@ -73,14 +73,14 @@ def tell(world: World, item: Any) -> set[ObjectKey]:
     return world.apply(Changed(a_watch(PODS), item), ISSUED_AT)
 
 
-def the_subject(world: World, key: ObjectKey = KEY) -> Subject:
+def the_subject(world: World, key: ObjectKey = KEY) -> AssessmentInput:
     subject = world.subject(key)
     assert subject is not None
     return subject
 
 
 def a_probe(endpoint: Endpoint, label: str | None = "first") -> Probe:
-    outcome = Presented(a_chain(a_leaf(label))) if label else Unanswered(ProbeFailure.TIMEOUT, "")
+    outcome = Presented(a_chain(a_leaf(label))) if label else ProbeError(ProbeFailure.TIMEOUT, "")
     return Probe(endpoint, outcome, ISSUED_AT, timedelta(milliseconds=2))
 
 

@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from certlag.clock import SystemClock
-from certlag.model import Endpoint, ObjectKey, Presented, Probe, ProbeFailure, Unanswered
+from certlag.model import Endpoint, ObjectKey, Presented, Probe, ProbeError, ProbeFailure
 from certlag.tls.handshake import MAX_BYTES, Handshake, probe
 from tests import forged_tls, pki
 from tests.field.record import case
@@ -66,7 +66,7 @@ def presented(result: Probe) -> tuple[bytes, ...]:
 
 
 def failure(result: Probe) -> ProbeFailure:
-    assert isinstance(result.outcome, Unanswered), result.outcome
+    assert isinstance(result.outcome, ProbeError), result.outcome
     assert result.outcome.detail
     return result.outcome.failure
 
@@ -331,7 +331,7 @@ def test_a_rst_is_connection_reset() -> None:
 def test_a_server_that_refuses_with_and_without_an_application_protocol_is_asked_twice() -> None:
     with listening(answering(alert(120))) as server:
         outcome = ask(server.port).outcome
-    assert outcome == Unanswered(
+    assert outcome == ProbeError(
         ProbeFailure.ALERT,
         "the server ended the handshake with the TLS alert no_application_protocol: "
         "it insists on an application protocol (ALPN) of its own",
@@ -378,7 +378,7 @@ def test_both_handshakes_have_one_budget_of_bytes(share: float, *, read: bool) -
     with listening(handle) as server:
         outcome = ask(server.port).outcome
     assert isinstance(outcome, Presented) == read
-    assert read or (isinstance(outcome, Unanswered) and outcome.failure is ProbeFailure.ALERT)
+    assert read or (isinstance(outcome, ProbeError) and outcome.failure is ProbeFailure.ALERT)
     assert next(connections) == 2
 
 

@@ -5,7 +5,7 @@ import ssl
 import pytest
 
 from certlag.errors import ClusterError, ClusterErrorReason
-from certlag.model import ProbeFailure, Unanswered
+from certlag.model import ProbeError, ProbeFailure
 from certlag.tls.handshake import Handshake
 from certlag.tls.handshake_failure import explain
 from certlag.x509.certificates import InvalidCertificateError
@@ -34,7 +34,7 @@ ALERTS = {
 """Alerts that end a handshake, by their numbers (RFC 8446 §6)."""
 
 
-def ended_by(answer: bytes) -> Unanswered:
+def ended_by(answer: bytes) -> ProbeError:
     """Return the explanation of a handshake that a server answers so."""
     shake = Handshake("svc.example")
     shake.to_send()
@@ -61,14 +61,14 @@ def test_every_alert_is_what_the_server_said_and_none_is_a_mistake_of_its() -> N
 
 def test_what_breaks_the_protocol_is_reported_in_openssls_words() -> None:
     empty_server_hello = b"\x16\x03\x03\x00\x04\x02\x00\x00\x00"
-    assert ended_by(empty_server_hello) == Unanswered(
+    assert ended_by(empty_server_hello) == ProbeError(
         ProbeFailure.PROTOCOL, "its part of the handshake is invalid (OpenSSL: length mismatch)"
     )
 
 
 @pytest.mark.parametrize("answer", [b"", alert(0, level=1)], ids=["end of the stream", "close_notify"])
 def test_a_closed_connection_is_reported_as_such(answer: bytes) -> None:
-    assert ended_by(answer) == Unanswered(
+    assert ended_by(answer) == ProbeError(
         ProbeFailure.CONNECTION_RESET, "the server closed the connection within the handshake"
     )
 

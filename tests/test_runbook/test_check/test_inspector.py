@@ -18,8 +18,8 @@ from certlag.model import Discovery
 from certlag.tls.handshake import probe
 from rehearsal.api.resources import CERTIFICATE_REQUESTS, PODS
 from runbook.check import inspector as look
-from runbook.check.inspector import Looker, list_all
-from runbook.check.status import TargetSight
+from runbook.check.inspector import CertificateInspector, list_all
+from runbook.check.status import TargetStatus
 from runbook.effects import Change
 from runbook.outcomes import Outcome
 from tests.builders import a_target
@@ -71,7 +71,7 @@ def test_objects_without_a_name_are_passed_over(tmp_path: Path) -> None:
     answers = [page([{}, {"metadata": {"name": 5}}], "7")] * (len(collections) + 1)  # the workload has no name either
     with scripted_api(*answers) as api:
         client = ClusterClient.connect(kubeconfig=api.kubeconfig(tmp_path))
-        sight = Looker(a_target(), client, clock, partial(probe, clock=clock)).look(probe=False)
+        sight = CertificateInspector(a_target(), client, clock, partial(probe, clock=clock)).look(probe=False)
     assert sight.pods == ()
 
 
@@ -84,7 +84,7 @@ class Onlooker:
     def writes(self, _: Command, __: Change, send: Callable[[], Any]) -> Any:
         return send()
 
-    def looked(self, _: Command, __: TargetSight) -> None:
+    def looked(self, _: Command, __: TargetStatus) -> None:
         return
 
 

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from certlag.assessment import WindowState
 from certlag.model import ProbeFailure
-from runbook.check.status import Finding, TargetSight, target_sight
+from runbook.check.status import Finding, TargetStatus, target_sight
 from tests.builders import DEPLOYMENT, RENEWED_AT, a_leaf
 from tests.run_facts import NOW, TARGET, a_sight
 
@@ -25,7 +25,7 @@ def test_one_old_pod_among_new_ones_is_not_verified_and_is_named() -> None:
 
 
 def test_nothing_seen_is_not_verified() -> None:
-    for sight in (a_sight(), TargetSight(NOW, ())):
+    for sight in (a_sight(), TargetStatus(NOW, ())):
         assert sight.finding is Finding.UNSEEN
         assert sight.accepted_until is None
         assert sight.why == "no running pod was seen"
@@ -95,7 +95,7 @@ def test_only_this_targets_uses_count() -> None:
 def test_whether_a_restart_is_needed_is_unknown_as_soon_as_one_use_is() -> None:
     ((assessment, use),) = a_sight(NEW).uses
     unknown = replace(use, needs_restart=None)
-    assert TargetSight(NOW, ((assessment, use), (assessment, unknown))).needs_restart is None
-    assert TargetSight(NOW, ((assessment, replace(use, needs_restart=True)), (assessment, unknown))).needs_restart
-    assert TargetSight(NOW, ((assessment, use),)).needs_restart is False
-    assert TargetSight(NOW, ()).needs_restart is None
+    assert TargetStatus(NOW, ((assessment, use), (assessment, unknown))).needs_restart is None
+    assert TargetStatus(NOW, ((assessment, replace(use, needs_restart=True)), (assessment, unknown))).needs_restart
+    assert TargetStatus(NOW, ((assessment, use),)).needs_restart is False
+    assert TargetStatus(NOW, ()).needs_restart is None

@@ -11,7 +11,7 @@ import pytest
 
 from runbook.effects import Effect, Wait
 from runbook.guard.guarded_run import Limits
-from runbook.guard.lock import DURATION, HeldError, Leases
+from runbook.guard.lock import DURATION, Leases, LockHeldError
 from runbook.outcomes import Outcome
 from tests.builders import a_leaf
 from tests.field.record import case
@@ -145,6 +145,6 @@ def test_a_lock_whose_holder_lives_is_not_taken_whatever_the_clock_says(jump: ti
         cluster.api.edit(LEASE, {"spec": {"renewTime": cluster.clock.now().isoformat()}})
         return perform(effect)
 
-    with pytest.raises(HeldError):
+    with pytest.raises(LockHeldError):
         reach_for(cluster, {WATCHED: jumping(cluster, jump), WATCHED + 3: renewed})
     assert cluster.held() == {"bob@desk/m/9/x"}

@@ -8,7 +8,7 @@ from certlag.errors import ClusterError
 from certlag.model import Workload
 from runbook.effects import Change, Effect, Steps
 from runbook.guard import fence
-from runbook.guard.lock import LostError
+from runbook.guard.lock import LockLostError
 from runbook.kube.views import WorkloadView
 from tests.builders import NAMESPACE
 from tests.memory_api import failure
@@ -24,7 +24,7 @@ def nothing() -> Steps[None]:
 
 def not_ours() -> Steps[None]:
     yield from ()
-    raise LostError("taken over")
+    raise LockLostError("taken over")
 
 
 def to_zero(view: WorkloadView) -> Change | None:
@@ -94,7 +94,7 @@ def test_what_is_so_already_is_not_written() -> None:
 @pytest.mark.parametrize("mark", ["run-1/2", "run-2/1"])
 def test_r13_under_another_epoch_or_run_nothing_is_written(mark: str) -> None:
     cluster = fenced(mark)
-    with pytest.raises(LostError, match=f"now belongs to run {mark}"):
+    with pytest.raises(LockLostError, match=f"now belongs to run {mark}"):
         change(cluster)
     assert replicas(cluster) == 2
 
@@ -107,7 +107,7 @@ def test_r13_a_fence_that_moved_between_read_and_write_stops_the_write() -> None
         cluster.api.edit(PATH, {"metadata": {"annotations": {"certlag.dev/run": "run-1/2"}}})
         return perform(effect)
 
-    with pytest.raises(LostError):
+    with pytest.raises(LockLostError):
         change(cluster, _plain, taken_over)
     assert replicas(cluster) == 2
 
@@ -123,7 +123,7 @@ def test_after_a_conflict_record_and_lock_are_read_again_before_another_try() ->
         cluster.api.edit(PATH, {"metadata": {"labels": {"seen": "yes"}}})
         return perform(effect)
 
-    with pytest.raises(LostError, match="taken over"):
+    with pytest.raises(LockLostError, match="taken over"):
         change(cluster, _plain, labelled, confirm=not_ours)
     assert replicas(cluster) == 2
     cluster = fenced()
@@ -136,7 +136,7 @@ def test_a_fence_that_somebody_took_off_is_contested() -> None:
     with pytest.raises(fence.ContestedError, match=r"its annotation certlag.dev/run was removed") as raised:
         change(cluster)
     assert raised.value.contest.workload == WORKER
-    with pytest.raises(LostError, match="taken over"):
+    with pytest.raises(LockLostError, match="taken over"):
         change(cluster, confirm=not_ours)
 
 
@@ -169,7 +169,7 @@ def test_a_write_that_is_refused_for_good_is_an_error() -> None:
 def test_the_first_fence_is_put_on_only_after_the_lock_was_confirmed() -> None:
     cluster = MemoryCluster()
     mark = {"metadata": {"annotations": {"certlag.dev/run": "run-1/1"}}}
-    with pytest.raises(LostError):
+    with pytest.raises(LockLostError):
         change(cluster, make=lambda view: fence.patch(view, "fence", mark), fence=None, confirm=not_ours)
     assert cluster.marks() == set()
     change(cluster, make=lambda view: fence.patch(view, "fence", mark), fence=None)
@@ -215,6 +215,6 @@ def test_what_is_gone_needs_no_fence() -> None:
 
 def test_no_object_is_fenced_without_the_lock() -> None:
     cluster = MemoryCluster()
-    with pytest.raises(LostError, match="taken over"):
+    with pytest.raises(LockLostError, match="taken over"):
         mark_other(cluster, "run-1/1", confirm=not_ours)
     assert cluster.marks() == set()

@@ -14,11 +14,11 @@ from runbook.guard.lock import (
     MOST_TRANSITIONS,
     RENEW_AFTER,
     STOP_AFTER,
-    HeldError,
     Leases,
-    LostError,
+    LockHeldError,
+    LockLostError,
 )
-from runbook.retry_policy import GivenUpError
+from runbook.retry_policy import RetriesExhaustedError
 from tests.builders import NAMESPACE
 from tests.field.record import case
 from tests.memory_api import failure
@@ -84,7 +84,7 @@ def test_one_that_was_given_back_is_taken_at_once_and_counts_as_a_transition() -
 def test_r12_one_that_is_held_is_refused_with_its_holder_and_since_when_and_nothing_is_kept() -> None:
     cluster = MemoryCluster()
     hold_as(cluster, PATH_B)
-    with pytest.raises(HeldError, match="certlag-deployment-b is held by bob@desk/m/9/x since 2026-06-01T11:00:00"):
+    with pytest.raises(LockHeldError, match="certlag-deployment-b is held by bob@desk/m/9/x since 2026-06-01T11:00:00"):
         drive(cluster, leases(cluster).take(may_take_over=nobody, is_dead=nobody))
     assert held_by(cluster, PATH_A) == ""
     assert held_by(cluster, PATH_B) == OTHER
@@ -178,7 +178,7 @@ def test_one_whose_holder_renews_it_is_alive_and_not_taken() -> None:
     cluster = MemoryCluster()
     hold_as(cluster, PATH_A)
     renewed = {"spec": {"renewTime": "2026-06-01T12:00:00.000000Z"}}
-    with pytest.raises(HeldError):
+    with pytest.raises(LockHeldError):
         watched(cluster, lambda: cluster.api.edit(PATH_A, renewed))
     assert held_by(cluster, PATH_A) == OTHER
 
@@ -203,7 +203,7 @@ def test_two_that_reach_for_it_in_the_same_instant_are_told_apart_by_the_api_ser
         hold_as(cluster, PATH_A)
         return perform(effect)
 
-    with pytest.raises(HeldError):
+    with pytest.raises(LockHeldError):
         drive(cluster, leases(cluster, "ann", A).take(may_take_over=nobody, is_dead=nobody), {1: first})
     assert held_by(cluster, PATH_A) == OTHER
 
@@ -243,7 +243,7 @@ def test_r13_one_that_is_no_longer_ours_is_lost(way: str) -> None:
     else:
         cluster.api.edit(PATH_B, {"spec": {"holderIdentity": OTHER if way == "taken" else ""}})
     cluster.clock.advance(RENEW_AFTER)
-    with pytest.raises(LostError, match=r"certlag-deployment-b is now held by"):
+    with pytest.raises(LockLostError, match=r"certlag-deployment-b is now held by"):
         drive(cluster, lock.hold())
 
 
@@ -299,7 +299,7 @@ def test_an_api_server_that_never_answers_again_is_given_up() -> None:
     def never(perform: Perform, effect: Effect) -> Any:
         return perform(effect) if isinstance(effect, Wait) else fails(perform, effect)
 
-    with pytest.raises(GivenUpError):
+    with pytest.raises(RetriesExhaustedError):
         drive(cluster, lock.hold(), dict.fromkeys(range(100_000), never))
 
 
@@ -308,7 +308,7 @@ def test_confirming_renews_at_once() -> None:
     lock = taken(cluster)
     cluster.api.edit(PATH_A, {"spec": {"holderIdentity": OTHER}})
     drive(cluster, lock.hold())
-    with pytest.raises(LostError):
+    with pytest.raises(LockLostError):
         drive(cluster, lock.confirm())
 
 

@@ -9,9 +9,9 @@ import pytest
 from certlag.errors import ClusterError
 from certlag.run_record import RECORD_KEY, RecordError, Step
 from runbook.effects import Change, Effect, Steps, Verb
-from runbook.guard.lock import LostError
+from runbook.guard.lock import LockLostError
 from runbook.guard.record import Operator, Record, Run, dumps
-from runbook.guard.record_store import Journal
+from runbook.guard.record_store import RecordStore
 from runbook.outcomes import Outcome
 from tests.memory_api import failure
 from tests.memory_cluster import RECORD, TARGET, Driver, Fault, MemoryCluster, NoLock, Perform
@@ -23,8 +23,8 @@ def a_run(cluster: MemoryCluster, **changes: Any) -> Run:
     return replace(run, **changes)
 
 
-def opened(cluster: MemoryCluster) -> Journal:
-    journal = Journal(TARGET, lock=NoLock(), confirm=NoLock().hold)
+def opened(cluster: MemoryCluster) -> RecordStore:
+    journal = RecordStore(TARGET, lock=NoLock(), confirm=NoLock().hold)
     drive(cluster, journal.read())
     drive(cluster, journal.write(opening(a_run(cluster))))
     return journal
@@ -58,7 +58,7 @@ def stored(cluster: MemoryCluster, record: Record) -> None:
 
 
 def test_without_a_config_map_there_is_no_run() -> None:
-    journal = Journal(TARGET, lock=NoLock(), confirm=NoLock().hold)
+    journal = RecordStore(TARGET, lock=NoLock(), confirm=NoLock().hold)
     drive(MemoryCluster(), journal.read())
     assert journal.record == Record()
 
@@ -79,7 +79,7 @@ def test_a_write_without_an_answer_is_done_once(fault: Fault) -> None:
     for first in (True, False):
         cluster = MemoryCluster()
         if first:
-            journal = Journal(TARGET, lock=NoLock(), confirm=NoLock().hold)
+            journal = RecordStore(TARGET, lock=NoLock(), confirm=NoLock().hold)
             drive(cluster, journal.read())
             drive(cluster, journal.write(opening(a_run(cluster))), fault)
         else:
@@ -105,17 +105,17 @@ def test_r10_r13_another_runs_record_is_never_overwritten(theirs: dict[str, Any]
     journal = opened(cluster)
     stored(cluster, Record(a_run(cluster, **theirs)))
     before = cluster.api.documents[RECORD]
-    with pytest.raises(LostError, match="another run's"):
+    with pytest.raises(LockLostError, match="another run's"):
         drive(cluster, journal.update(at(Step.DRAINED)))
     assert cluster.api.documents[RECORD] == before
 
 
 def test_r10_a_run_that_was_opened_between_our_read_and_our_write_is_not_overwritten() -> None:
     cluster = MemoryCluster()
-    journal = Journal(TARGET, lock=NoLock(), confirm=NoLock().hold)
+    journal = RecordStore(TARGET, lock=NoLock(), confirm=NoLock().hold)
     drive(cluster, journal.read())
     opened(cluster)
-    with pytest.raises(LostError):
+    with pytest.raises(LockLostError):
         drive(cluster, journal.write(opening(a_run(cluster, id="run-2"))))
     assert cluster.record.run is not None
     assert cluster.record.run.id == "run-1"
@@ -125,7 +125,7 @@ def test_a_run_that_another_has_finished_is_lost() -> None:
     cluster = MemoryCluster()
     journal = opened(cluster)
     stored(cluster, Record(a_run(cluster)).closed(Outcome.DONE, cluster.clock.now()))
-    with pytest.raises(LostError):
+    with pytest.raises(LockLostError):
         drive(cluster, journal.confirm())
 
 
@@ -141,7 +141,7 @@ def test_a_record_that_cannot_be_read_is_an_error_and_not_no_run() -> None:
     opened(cluster)
     cluster.api.edit(RECORD, {"data": {RECORD_KEY: "{"}})
     with pytest.raises(RecordError):
-        drive(cluster, Journal(TARGET, lock=NoLock(), confirm=NoLock().hold).read())
+        drive(cluster, RecordStore(TARGET, lock=NoLock(), confirm=NoLock().hold).read())
 
 
 def test_a_record_that_the_server_will_not_take_is_an_error_at_once() -> None:

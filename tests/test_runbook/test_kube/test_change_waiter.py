@@ -11,7 +11,7 @@ import pytest
 
 from certlag.clock import SystemClock
 from certlag.kube.client import ClusterClient
-from runbook.kube.change_waiter import Wakeup
+from runbook.kube.change_waiter import ChangeWaiter
 from runbook.kube.views import PodState
 from tests.builders import DEPLOYMENT
 from tests.scripted_api import Answer, Request, after, event, page, refusal, scripted_api, watch
@@ -28,12 +28,12 @@ def versioned(document: dict[str, Any], version: str) -> dict[str, Any]:
 
 
 @contextmanager
-def waking(directory: Path, listed: Answer, *watched: Answer) -> Iterator[tuple[Wakeup, list[Request]]]:
+def waking(directory: Path, listed: Answer, *watched: Answer) -> Iterator[tuple[ChangeWaiter, list[Request]]]:
     """A wakeup whose three watches have begun: each is answered with `listed`, and only then asks to watch."""
     gate = threading.Event()
     with scripted_api(*[after(gate, listed)] * 3, *watched) as api:
         client = ClusterClient.connect(kubeconfig=api.kubeconfig(directory))
-        wakeup = Wakeup([DEPLOYMENT], client, SystemClock())
+        wakeup = ChangeWaiter([DEPLOYMENT], client, SystemClock())
         try:
             wakeup.wait(0.01, early=False)
             asked = [api.next_request() for _ in range(3)]

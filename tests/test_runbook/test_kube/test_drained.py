@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from certlag.model import Workload
 from runbook.kube.drained import Drained, Draining, drain_progress
-from runbook.kube.external_change import Contest
+from runbook.kube.external_change import ExternalChange
 from runbook.kube.views import pod_state, replica_set_view, workload_view
 from tests.builders import NAMESPACE
 from tests.memory_api import merged
@@ -34,7 +34,7 @@ def judged(
     replica_sets: list[Document] | None = None,
     initial: tuple[str, ...] = (),
     ignored: tuple[str, ...] = (),
-) -> Drained | Draining | Contest:
+) -> Drained | Draining | ExternalChange:
     sets = [a_replica_set(WORKER, replicas=0)] if replica_sets is None else replica_sets
     return drain_progress(
         workload_view(WORKER, worker or a_deployment(WORKER, 0)),

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from runbook.kube.external_change import Contest, contest, recreated
+from runbook.kube.external_change import ExternalChange, contest, recreated
 from runbook.kube.views import workload_view
 from tests.builders import DEPLOYMENT
 from tests.workload_documents import Document, a_deployment
@@ -38,7 +38,7 @@ def test_a_workload_that_was_created_anew_has_no_writer_to_name() -> None:
 
 def test_what_has_no_time_of_its_own_is_said_with_when_it_was_seen() -> None:
     now = datetime(2026, 6, 1, 12, 1, tzinfo=UTC)
-    gone = Contest(DEPLOYMENT, "was deleted")
+    gone = ExternalChange(DEPLOYMENT, "was deleted")
     assert gone.seen(now) == "deployment/build-service: was deleted, seen at 2026-06-01 12:01:00Z"
     view = workload_view(DEPLOYMENT, managed(time="2026-06-01T12:00:05Z"))
     known = contest(view, "was scaled to 3", "spec", "replicas")

@@ -15,9 +15,9 @@ from certlag.kube.client import ClusterClient
 from certlag.kube.transport import Connection
 from certlag.tls.handshake import probe
 from runbook.alertmanager import Silences
-from runbook.check.inspector import Looker
+from runbook.check.inspector import CertificateInspector
 from runbook.effects import AfterInterrupt, List, Steps
-from runbook.kube.change_waiter import Wakeup
+from runbook.kube.change_waiter import ChangeWaiter
 from runbook.kube.views import PodState, pod_state
 from runbook.plan.facts import Gatherer
 from runbook.run.driver import Driver
@@ -62,8 +62,8 @@ def in_the_run(connection: Connection) -> Sequence[PodState]:
     client, clock = ClusterClient(connection), SystemClock()
     driver = Driver(
         connection,
-        Looker(a_target(), client, clock, partial(probe, clock=clock)),
-        Wakeup([], client, clock),
+        CertificateInspector(a_target(), client, clock, partial(probe, clock=clock)),
+        ChangeWaiter([], client, clock),
         tell=lambda _: None,
         ask=lambda _: AfterInterrupt.LEAVE,
         silences=Silences(None, clock, namespace=NAMESPACE, alerts=(), by="ann", warn=lambda _: None),

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from certlag.model import Workload
-from runbook.kube.external_change import Contest
+from runbook.kube.external_change import ExternalChange
 from runbook.kube.rolled_out import MAX_INT32, RolledOut, RollingOut, Wanted, rollout_progress
 from runbook.kube.views import pod_state, replica_set_view, workload_view
 from tests.builders import DEPLOYMENT
@@ -39,7 +39,7 @@ def judged(
     workload: Workload = DEPLOYMENT,
     restart_id: str = RESTART_ID,
     wanted: Wanted = Wanted.RESTART,
-) -> RolledOut | RollingOut | Contest:
+) -> RolledOut | RollingOut | ExternalChange:
     return rollout_progress(
         workload_view(workload, of or a_deployment()),
         [replica_set_view(each) for each in replica_sets],
@@ -50,7 +50,7 @@ def judged(
     )
 
 
-def why(progress: RolledOut | RollingOut | Contest) -> str:
+def why(progress: RolledOut | RollingOut | ExternalChange) -> str:
     assert isinstance(progress, RollingOut), progress
     return progress.why
 
@@ -202,13 +202,13 @@ def test_an_ending_pod_whose_replica_set_is_gone_is_waited_for() -> None:
 )
 def test_somebody_elses_change_is_contested(changes: Document, said: str) -> None:
     progress = judged(a_pod(), of=a_deployment(**changes))
-    assert isinstance(progress, Contest)
+    assert isinstance(progress, ExternalChange)
     assert said in str(progress)
 
 
 def test_r20_another_restart_in_the_same_second_is_another_one() -> None:
     progress = judged(a_pod(), restart_id="run-1-2")
-    assert isinstance(progress, Contest)
+    assert isinstance(progress, ExternalChange)
     assert "superseded" in str(progress)
 
 

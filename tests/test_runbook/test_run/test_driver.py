@@ -19,24 +19,24 @@ from certlag.kube.client import ClusterClient
 from certlag.kube.transport import Connection
 from certlag.tls.handshake import probe
 from runbook.alertmanager import Alertmanager, Silences
-from runbook.check.inspector import Looker
+from runbook.check.inspector import CertificateInspector
 from runbook.effects import (
     AfterInterrupt,
     Ask,
     Change,
+    Emit,
     EndSilence,
     Get,
+    Inspect,
     Interrupted,
     List,
-    Look,
     Silence,
     Steps,
-    Tell,
     Verb,
     Wait,
 )
 from runbook.events import Event, Level, Remark
-from runbook.kube.change_waiter import Wakeup
+from runbook.kube.change_waiter import ChangeWaiter
 from runbook.run.driver import Driver
 from tests.builders import a_target
 from tests.scripted_api import Answer, ScriptedApi, answer, page, refusal, scripted_api
@@ -75,10 +75,10 @@ def bench(
         alerts = ("A",)
         alertmanager = Alertmanager(api.url, clock) if silences else None
         silencing = Silences(alertmanager, clock, namespace="n", alerts=alerts, by="ann", warn=warned.append)
-        wakeup = Wakeup([], client, clock)
+        wakeup = ChangeWaiter([], client, clock)
         driver = Driver(
             connection,
-            Looker(a_target(), client, clock, partial(probe, clock=clock)),
+            CertificateInspector(a_target(), client, clock, partial(probe, clock=clock)),
             wakeup,
             tell=told.append,
             ask=ask,
@@ -138,7 +138,7 @@ def test_a_change_is_sent_once_with_its_body(tmp_path: Path) -> None:
 def test_events_are_told_and_need_no_answer(tmp_path: Path) -> None:
     remark = Remark(Level.INFO, "hello")
     with bench(tmp_path) as here:
-        here.driver.drive(one(Tell(remark)))
+        here.driver.drive(one(Emit(remark)))
         assert here.told == [remark]
 
 
@@ -164,7 +164,7 @@ def test_without_an_alertmanager_there_are_none(tmp_path: Path) -> None:
 
 def test_a_look_that_fails_is_raised_like_any_request(tmp_path: Path) -> None:
     with bench(tmp_path, refusal(503)) as here, pytest.raises(ClusterError):
-        here.driver.drive(one(Look()))
+        here.driver.drive(one(Inspect()))
 
 
 # --- Ctrl-C -----------------------------------------------------------------------------------------------------------
@@ -172,7 +172,7 @@ def test_a_look_that_fails_is_raised_like_any_request(tmp_path: Path) -> None:
 
 def test_ctrl_c_is_raised_once_at_the_next_effect_which_is_not_performed(tmp_path: Path) -> None:
     def steps() -> Steps[str]:
-        yield Tell(Remark(Level.INFO, "before"))
+        yield Emit(Remark(Level.INFO, "before"))
         try:
             yield PATCH
         except Interrupted:

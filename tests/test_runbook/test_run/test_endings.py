@@ -7,7 +7,7 @@ import pytest
 
 from certlag.model import Evidence, Leaf, ProbeFailure, Workload
 from certlag.run_record import Step
-from runbook.effects import Change, Effect, EndSilence, List, Look, Silence, Wait
+from runbook.effects import Change, Effect, EndSilence, Inspect, List, Silence, Wait
 from runbook.events import LostWork, Progress, Remark
 from runbook.guard.fence import workload_path
 from runbook.guard.guarded_run import Limits
@@ -297,7 +297,7 @@ def unseen(cluster: MemoryCluster) -> dict[int, Fault]:
     """After the restart no pod answers a handshake."""
 
     def fault(perform: Perform, effect: Effect) -> Any:
-        if isinstance(effect, Look) and effect.probe and cluster.restarts:
+        if isinstance(effect, Inspect) and effect.probe and cluster.restarts:
             return cluster.sight(failure=ProbeFailure.UNREACHABLE)
         return perform(effect)
 
@@ -375,7 +375,7 @@ def test_an_api_server_that_is_away_for_the_whole_verification_is_not_an_old_cer
     cluster = MemoryCluster()
 
     def away(perform: Perform, effect: Effect) -> Any:
-        if isinstance(effect, Look) and effect.probe:
+        if isinstance(effect, Inspect) and effect.probe:
             raise failure(503)
         return perform(effect)
 
@@ -398,7 +398,7 @@ def test_a_certificate_that_is_not_the_targets_is_no_reason_for_another_restart(
 
 def presenting(cluster: MemoryCluster, leaf: Leaf) -> Fault:
     def fault(perform: Perform, effect: Effect) -> Any:
-        return cluster.sight(leaf) if isinstance(effect, Look) and effect.probe else perform(effect)
+        return cluster.sight(leaf) if isinstance(effect, Inspect) and effect.probe else perform(effect)
 
     return fault
 
@@ -433,7 +433,7 @@ def test_without_verification_nothing_is_claimed() -> None:
     cluster = MemoryCluster(old_mounts=9)
     driver = Driver(cluster)
     assert driver.drive(engine(cluster, verify=False).restart()).outcome is Outcome.DONE
-    assert not any(isinstance(effect, Look) and effect.probe for effect in driver.effects)
+    assert not any(isinstance(effect, Inspect) and effect.probe for effect in driver.effects)
     assert any(isinstance(event, Remark) and "not verified, as asked" in event.text for event in driver.told)
 
 
@@ -540,7 +540,7 @@ def test_whoever_reloads_by_itself_is_given_time() -> None:
     cluster = MemoryCluster(target=a_target(workers=WORKERS, reloads=True, evidence=Evidence.HANDSHAKE), old_mounts=9)
     driver = Driver(cluster)
     driver.drive(engine(cluster).restart())
-    assert sum(isinstance(effect, Look) and effect.probe for effect in driver.effects) > 60
+    assert sum(isinstance(effect, Inspect) and effect.probe for effect in driver.effects) > 60
 
 
 def test_r6_a_worker_that_was_killed_is_reported_once_as_lost_work() -> None:

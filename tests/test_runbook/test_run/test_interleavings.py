@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from runbook.effects import Change, Effect, Steps, Tell
+from runbook.effects import Change, Effect, Emit, Steps
 from runbook.outcomes import Outcome
 from runbook.run.engine import Ending
 from tests.field.record import case
@@ -44,7 +44,7 @@ class Command:
         performed = 0
         while performed < count and self.ending is None:
             effect = self._next()
-            if effect is not None and not isinstance(effect, Tell):
+            if effect is not None and not isinstance(effect, Emit):
                 self._perform(effect)
                 performed += 1
 
