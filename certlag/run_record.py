@@ -22,7 +22,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
-from certlag import limits as bounds
+from certlag import limits
 from certlag.model import ObjectKey, Target, Workload
 
 SCHEMA = 1
@@ -194,8 +194,8 @@ def _finished(document: Mapping[str, Any]) -> FinishedRun:
 def _word(value: object) -> str:
     """Return a text that is shown: one that is longer than any that a run writes is forged."""
     text = text_of(value)
-    if len(text) > bounds.MAX_TEXT:
-        raise RecordError(f"a text of {len(text)} characters, at most {bounds.MAX_TEXT} are read")
+    if len(text) > limits.MAX_TEXT:
+        raise RecordError(f"a text of {len(text)} characters, at most {limits.MAX_TEXT} are read")
     return text
 
 
@@ -215,7 +215,7 @@ def _seconds(value: object) -> float:
 
 def _shown(value: object) -> str:
     """Return what is said of a wrong value."""
-    return bounds.cut(repr(value), 64)
+    return limits.cut(repr(value), 64)
 
 
 def text_of(value: object) -> str:

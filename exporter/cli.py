@@ -14,7 +14,7 @@ import click
 
 from certlag import logs
 from certlag.clock import SystemClock
-from certlag.config import schema as configurations
+from certlag.config import schema
 from certlag.config.release import Release
 from certlag.config.shard import Shard
 from certlag.errors import ClusterConfigError
@@ -134,9 +134,9 @@ def main(
     logs.configure(log_format, log_level)
     try:
         client = ClusterClient.connect(kubeconfig=kubeconfig, context=context)
-        configuration = configurations.load(config, default_namespace=namespace or client.namespace)
+        configuration = schema.load(config, default_namespace=namespace or client.namespace)
         web = WebConfigFile(web_config)
-    except (ClusterConfigError, configurations.ConfigurationError, WebConfigError) as error:
+    except (ClusterConfigError, schema.ConfigurationError, WebConfigError) as error:
         _refuse(str(error))
     clock = SystemClock()
     publication = Snapshot(clock, version=VERSION, revision=REVISION, server=client.server, release=release)
@@ -167,7 +167,7 @@ def _release(text: str) -> Release:
 
 
 def _print_schema(context: click.Context) -> NoReturn:
-    click.echo(json.dumps(configurations.json_schema(), indent=2))
+    click.echo(json.dumps(schema.json_schema(), indent=2))
     context.exit()
 
 

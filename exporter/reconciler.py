@@ -22,7 +22,7 @@ from certlag.kube.resources import FOR_CERTIFICATES, Watch, of_target
 from certlag.model import Chain, Endpoint, Issued, ObjectKey, Presented, Probe, ProbeError, ProbeFailure
 from certlag.store.world import World
 from certlag.target_status import TargetAssessment
-from exporter.metrics import samples as exposition
+from exporter.metrics import samples
 from exporter.metrics.text import Page
 from exporter.probe_schedule import Schedule
 from exporter.snapshot import Judged, Snapshot
@@ -70,7 +70,7 @@ class Reconciler:
         self._probe_failures: Counter[ProbeFailure] = Counter()
         self._world = World(configuration)
         self._schedule: Schedule[ObjectKey] = Schedule(interval=interval, jitter=jitter)
-        self._page = Page(exposition.JUDGED)
+        self._page = Page(samples.JUDGED)
         self._assessments: dict[ObjectKey, Assessment] = {}
         self._target_assessments: dict[str, TargetAssessment] = {}
         self._changes: list[tuple[datetime, ObjectKey]] = []
@@ -194,9 +194,9 @@ class Reconciler:
             if assessment.changes_at is not None and (not before or before.changes_at != assessment.changes_at):
                 self._expect(key, assessment.changes_at)
             if assessment == before:
-                changed |= self._page.put_some(key, exposition.of_probes(assessment))
+                changed |= self._page.put_some(key, samples.of_probes(assessment))
             else:
-                changed |= self._page.put(key, exposition.of_certificate(assessment))
+                changed |= self._page.put(key, samples.of_certificate(assessment))
         return changed
 
     def _expect(self, key: ObjectKey, at: datetime) -> None:
@@ -216,7 +216,7 @@ class Reconciler:
             judged = self._world.target(target)
             if judged != self._target_assessments.get(target.name):
                 self._target_assessments[target.name] = judged
-                changed |= self._page.put(f"target {target.name}", exposition.of_target(judged))
+                changed |= self._page.put(f"target {target.name}", samples.of_target(judged))
         return changed
 
     def _plan_probes(self, subject: AssessmentInput, assessment: Assessment, before: Assessment | None) -> None:

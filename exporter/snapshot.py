@@ -19,7 +19,7 @@ from certlag.kube.reflector import WatchHealth
 from certlag.kube.resources import Watch
 from certlag.model import ObjectKey, ProbeFailure
 from certlag.target_status import TargetAssessment
-from exporter import status_json as status
+from exporter import status_json
 from exporter.metrics import samples as exposition
 from exporter.metrics.pieces import Row, gzip_stream
 from exporter.metrics.text import render
@@ -95,7 +95,7 @@ class Snapshot:
         """Return the status as of now."""
         judged = self._judged
         assessments = tuple(judged.assessments.values())  # at once: the main loop has to wait meanwhile
-        return status.document(
+        return status_json.document(
             assessments,
             judged.targets,
             self._watches,

@@ -18,7 +18,7 @@ from certlag.kube.resources import CERTIFICATES, PODS, Watch
 from certlag.model import ObjectKey, ProbeFailure, Workload
 from certlag.run_record import FinishedRun, OpenRun, RunRecord, record_key
 from certlag.target_status import TargetAssessment, assess_target
-from exporter import status_json as status
+from exporter import status_json
 from exporter.http.routes import for_people
 from exporter.http.server import Server
 from exporter.http.web_config import WebConfigFile
@@ -101,7 +101,7 @@ class Scene:
 def document(*scenes: Scene, now: datetime = NOW, watches: Mapping[Watch, WatchHealth] | None = None) -> Document:
     """Return the status of some targets."""
     shown = [scene for scene in scenes if scene.found]
-    return status.document(
+    return status_json.document(
         [scene.assessment(now) for scene in shown],
         [scene.target(now) for scene in scenes],
         seeing(now) if watches is None else watches,

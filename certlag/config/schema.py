@@ -17,7 +17,7 @@ import durationpy
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
 from pydantic.alias_generators import to_camel
 
-from certlag.config import yaml_model as yaml_file
+from certlag.config import yaml_model
 from certlag.model import DNS_LABEL, Discovery, DiscoveryProbe, Evidence, Target, Workload
 
 ENVIRONMENT_VARIABLE = "CERTLAG_CONFIG"
@@ -118,8 +118,8 @@ def parse(text: str, *, source: str, default_namespace: str) -> Configuration:
         ConfigurationError: it is refused; the first problem in the file is named.
     """
     try:
-        file = yaml_file.read(text, source, ConfigurationFile, _RIGHT_FORMS)
-    except yaml_file.YamlFileError as error:
+        file = yaml_model.read(text, source, ConfigurationFile, _RIGHT_FORMS)
+    except yaml_model.YamlFileError as error:
         raise ConfigurationError(str(error)) from error
     targets = tuple(target.target(default_namespace) for target in file.targets)
     _refuse_repetitions(targets, source)

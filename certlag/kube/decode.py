@@ -19,8 +19,8 @@ from typing import TypeVar
 
 import durationpy
 
-from certlag import limits as bounds
-from certlag.kube import schema as documents
+from certlag import limits
+from certlag.kube import schema
 from certlag.kube.schema import Document
 from certlag.model import (
     Certificate,
@@ -61,7 +61,7 @@ MAX_GRACE = timedelta(days=36500)
 """A century. The API takes any int64 of seconds for a grace period, which is more than a timedelta holds."""
 
 _SEPARATORS = re.compile(r"[,\s]+")
-_NO_METADATA = documents.Metadata()
+_NO_METADATA = schema.Metadata()
 
 Form = TypeVar("Form")
 Kept = TypeVar("Kept")
@@ -85,13 +85,13 @@ class UndecodableError(Exception):
 
 def certificate(document: Document) -> Certificate:
     """Read a cert-manager.io/v1 Certificate."""
-    found = _read(document, documents.Certificate)
-    spec, status = found.spec or documents.CertificateSpec(), found.status or documents.CertificateStatus()
-    dns_names = tuple(bounds.names(spec.dns_names or ()))
+    found = _read(document, schema.Certificate)
+    spec, status = found.spec or schema.CertificateSpec(), found.status or schema.CertificateStatus()
+    dns_names = tuple(limits.names(spec.dns_names or ()))
     common_name = spec.common_name or names.common_name((spec.literal_subject or "")[:MAX_SUBJECT]) or ""
-    common_name = common_name[: bounds.MAX_NAME]
+    common_name = common_name[: limits.MAX_NAME]
     lists = (spec.ip_addresses, spec.email_addresses, spec.uris)
-    others = (*(name for given in lists for name in bounds.names(given or ())), *filter(None, [common_name]))
+    others = (*(name for given in lists for name in limits.names(given or ())), *filter(None, [common_name]))
     return Certificate(
         key=_key(found),
         uid=_uid(found),
@@ -113,7 +113,7 @@ def certificate(document: Document) -> Certificate:
 
 def certificate_request(document: Document) -> CertificateRequest | None:
     """Read a cert-manager.io/v1 CertificateRequest; None if no Certificate controls it, or it has no revision."""
-    found = _read(document, documents.CertificateRequest)
+    found = _read(document, schema.CertificateRequest)
     metadata = found.metadata or _NO_METADATA
     owner = _controller(metadata)
     revision = metadata.annotations.revision if metadata.annotations else None
@@ -121,7 +121,7 @@ def certificate_request(document: Document) -> CertificateRequest | None:
         return None
     if not revision.isdecimal() or len(revision) > MAX_DIGITS:
         raise UndecodableError(SkipReason.WRONG_TYPE, f"the revision: {revision[:64]!r}")
-    status = found.status or documents.CertificateRequestStatus()
+    status = found.status or schema.CertificateRequestStatus()
     return CertificateRequest(
         key=_key(found),
         certificate_uid=owner.uid,
@@ -133,11 +133,11 @@ def certificate_request(document: Document) -> CertificateRequest | None:
 
 def pod(document: Document) -> Pod:
     """Read a core/v1 Pod."""
-    found = _read(document, documents.Pod)
+    found = _read(document, schema.Pod)
     metadata = found.metadata or _NO_METADATA
-    status = found.status or documents.PodStatus()
-    annotations = metadata.annotations or documents.Annotations()
-    spec = found.spec or documents.PodSpec()
+    status = found.status or schema.PodStatus()
+    annotations = metadata.annotations or schema.Annotations()
+    spec = found.spec or schema.PodSpec()
     return Pod(
         key=_key(found),
         uid=_uid(found),
@@ -147,13 +147,13 @@ def pod(document: Document) -> Pod:
         containers=tuple(_containers(spec, status)),
         probe_ports=tuple(_annotated(annotations.port, MAX_PORT_NAME))[:MAX_PROBE_PORTS],
         init_containers=tuple(_init_containers(spec, status)),
-        ignored_secrets=frozenset(_annotated(annotations.ignore_secrets, bounds.MAX_TEXT)),
+        ignored_secrets=frozenset(_annotated(annotations.ignore_secrets, limits.MAX_TEXT)),
     )
 
 
 def replica_set(document: Document) -> ReplicaSet:
     """Read the metadata of an apps/v1 ReplicaSet."""
-    found = _read(document, documents.Named)
+    found = _read(document, schema.Named)
     return ReplicaSet(_key(found), _uid(found), _controller(found.metadata or _NO_METADATA))
 
 
@@ -161,9 +161,9 @@ def workload(kind: str) -> Callable[[Document], WorkloadStatus]:
     """Return a reader of apps/v1 workloads of this kind."""
 
     def read(document: Document) -> WorkloadStatus:
-        found = _read(document, documents.Workload)
-        spec = found.spec or documents.WorkloadSpec()
-        template = (spec.template and spec.template.spec) or documents.PodSpec()
+        found = _read(document, schema.Workload)
+        spec = found.spec or schema.WorkloadSpec()
+        template = (spec.template and spec.template.spec) or schema.PodSpec()
         grace = template.termination_grace_period_seconds
         namespace, name = _key(found)
         return WorkloadStatus(
@@ -178,7 +178,7 @@ def workload(kind: str) -> Callable[[Document], WorkloadStatus]:
 
 def run_record(document: Document) -> RunRecord | None:
     """Read the ConfigMap of a run record; None before anything was recorded in it."""
-    found = _read(document, documents.RunRecordConfigMap)
+    found = _read(document, schema.RunRecordConfigMap)
     text = found.data.record if found.data else None
     if not text:
         return None
@@ -190,20 +190,20 @@ def run_record(document: Document) -> RunRecord | None:
 
 def lease(document: Document) -> Lease:
     """Read a coordination.k8s.io/v1 Lease."""
-    found = _read(document, documents.Lease)
-    spec = found.spec or documents.LeaseSpec()
+    found = _read(document, schema.Lease)
+    spec = found.spec or schema.LeaseSpec()
     return Lease(key=_key(found), holder=spec.holder_identity or "", renewed=spec.renew_time or "")
 
 
 def key(document: Document) -> ObjectKey:
     """Read the namespace and name of any namespaced object, whatever else it holds."""
-    return _key(_read(document, documents.Identified))
+    return _key(_read(document, schema.Identified))
 
 
 def resource_version(document: Document) -> str | None:
     """Read the resourceVersion of any object or bookmark, None if it has none that can be read."""
     try:
-        found = _read(document, documents.Identified)
+        found = _read(document, schema.Identified)
     except UndecodableError:
         return None
     return found.metadata.resource_version if found.metadata else None
@@ -229,18 +229,18 @@ def instant(text: str) -> datetime:
 
 def _read(document: Document, form: type[Form]) -> Form:
     try:
-        return documents.read(document, form)
-    except documents.MalformedError as error:
+        return schema.read(document, form)
+    except schema.MalformedError as error:
         raise UndecodableError(SkipReason.WRONG_TYPE, str(error)[:200]) from error
 
 
-def _key(found: documents.Named | documents.Identified) -> ObjectKey:
+def _key(found: schema.Named | schema.Identified) -> ObjectKey:
     metadata = found.metadata or _NO_METADATA
     namespace, name = _required(metadata.namespace, "namespace"), _required(metadata.name, "name")
     return ObjectKey(intern(namespace), name)
 
 
-def _uid(found: documents.Named) -> str:
+def _uid(found: schema.Named) -> str:
     return _required((found.metadata or _NO_METADATA).uid, "uid")
 
 
@@ -250,8 +250,8 @@ def _required(value: str | None, name: str) -> str:
     return value
 
 
-def _issuer(reference: documents.IssuerReference | None) -> IssuerRef:
-    given = reference or documents.IssuerReference()
+def _issuer(reference: schema.IssuerReference | None) -> IssuerRef:
+    given = reference or schema.IssuerReference()
     return _shared_issuer(given.kind or "Issuer", given.name or "", given.group or "cert-manager.io")
 
 
@@ -260,7 +260,7 @@ def _shared_issuer(kind: str, name: str, group: str) -> IssuerRef:
     return IssuerRef(kind, name, group)
 
 
-def _issued(status: documents.CertificateRequestStatus) -> IssuedChain | None:
+def _issued(status: schema.CertificateRequestStatus) -> IssuedChain | None:
     """Read what was signed; the API writes bytes as base64 of PEM."""
     if not status.certificate:
         return None
@@ -277,7 +277,7 @@ def _base64(text: str) -> bytes:
         raise UndecodableError(SkipReason.WRONG_TYPE, f"not base64: {error}") from error
 
 
-def _containers(spec: documents.PodSpec, status: documents.PodStatus) -> Iterator[Container]:
+def _containers(spec: schema.PodSpec, status: schema.PodStatus) -> Iterator[Container]:
     """Yield the containers that run beside one another: the ordinary ones, and init containers that are sidecars.
 
     Of their ports and Secrets the first ones count, all containers taken together.
@@ -289,7 +289,7 @@ def _containers(spec: documents.PodSpec, status: documents.PodStatus) -> Iterato
     by_name = {part.name: part for part in (*(spec.containers or ()), *sidecars)}  # as the API server demands
     for part in by_name.values():
         name = intern(_required(part.name, "name"))
-        seen = statuses.get(name, documents.ContainerStatus())
+        seen = statuses.get(name, schema.ContainerStatus())
         running = seen.state.running if seen.state else None
         yield Container(
             name=name,
@@ -301,7 +301,7 @@ def _containers(spec: documents.PodSpec, status: documents.PodStatus) -> Iterato
         )
 
 
-def _init_containers(spec: documents.PodSpec, status: documents.PodStatus) -> Iterator[InitContainer]:
+def _init_containers(spec: schema.PodSpec, status: schema.PodStatus) -> Iterator[InitContainer]:
     """Yield the init containers that end before the others start, as far as they use Secrets."""
     left = iter(range(MAX_SECRETS))
     secrets_of_volumes = dict(_volumes(spec)) if spec.init_containers else {}
@@ -309,12 +309,12 @@ def _init_containers(spec: documents.PodSpec, status: documents.PodStatus) -> It
     for part in spec.init_containers or ():
         secrets = tuple(dict.fromkeys(_first(_secrets(part, secrets_of_volumes), left)))
         if secrets and not _is_sidecar(part):
-            state = statuses.get(part.name, documents.ContainerStatus()).state
+            state = statuses.get(part.name, schema.ContainerStatus()).state
             ended = state.terminated if state else None
             yield InitContainer(secrets, _instant(ended.finished_at) if ended else None)
 
 
-def _secrets_of(spec: documents.PodSpec) -> frozenset[str]:
+def _secrets_of(spec: schema.PodSpec) -> frozenset[str]:
     """Return the Secrets that the containers of a pod template use."""
     secrets_of_volumes = dict(_volumes(spec))
     parts = (*(spec.containers or ()), *(spec.init_containers or ()))
@@ -323,12 +323,12 @@ def _secrets_of(spec: documents.PodSpec) -> frozenset[str]:
     )
 
 
-def _statuses(status: documents.PodStatus) -> dict[str | None, documents.ContainerStatus]:
+def _statuses(status: schema.PodStatus) -> dict[str | None, schema.ContainerStatus]:
     every = (*(status.container_statuses or ()), *(status.init_container_statuses or ()))
     return {entry.name: entry for entry in every}
 
 
-def _is_sidecar(part: documents.Container) -> bool:
+def _is_sidecar(part: schema.Container) -> bool:
     """Tell whether an init container goes on beside the others (KEP-753)."""
     return part.restart_policy == "Always"
 
@@ -343,13 +343,13 @@ def _annotated(annotation: str | None, limit: int) -> Iterator[str]:
     return (part for part in _SEPARATORS.split(annotation or "") if 0 < len(part) <= limit)
 
 
-def _ports(container: documents.Container) -> Iterator[Port]:
+def _ports(container: schema.Container) -> Iterator[Port]:
     for port in container.ports or ():
         if port.container_port and (port.protocol or "TCP") == "TCP":
             yield Port(intern(port.name or ""), port.container_port)
 
 
-def _volumes(spec: documents.PodSpec) -> Iterator[tuple[str, tuple[str, ...]]]:
+def _volumes(spec: schema.PodSpec) -> Iterator[tuple[str, tuple[str, ...]]]:
     """Yield each volume's name with the Secrets that it holds, projected ones included."""
     for volume in spec.volumes or ():
         projected = (volume.projected and volume.projected.sources) or ()
@@ -360,7 +360,7 @@ def _volumes(spec: documents.PodSpec) -> Iterator[tuple[str, tuple[str, ...]]]:
         yield volume.name or "", tuple(_names_of_secrets(names))
 
 
-def _secrets(container: documents.Container, secrets_of_volumes: dict[str, tuple[str, ...]]) -> Iterator[str]:
+def _secrets(container: schema.Container, secrets_of_volumes: dict[str, tuple[str, ...]]) -> Iterator[str]:
     """Yield the Secrets that a container uses: of each volume, and of its environment, each once."""
     for volume in dict.fromkeys(mount.name or "" for mount in container.volume_mounts or ()):
         yield from secrets_of_volumes.get(volume, ())
@@ -373,23 +373,23 @@ def _secrets(container: documents.Container, secrets_of_volumes: dict[str, tuple
 
 def _names_of_secrets(given: Iterable[str | None]) -> Iterable[str]:
     """Return each once; one that is longer than any name is that of no Secret."""
-    return dict.fromkeys(name for name in given if name and len(name) <= bounds.MAX_TEXT)
+    return dict.fromkeys(name for name in given if name and len(name) <= limits.MAX_TEXT)
 
 
-def _controller(metadata: documents.Metadata) -> Owner | None:
+def _controller(metadata: schema.Metadata) -> Owner | None:
     for reference in metadata.owner_references or ():
         if reference.controller:
             parts = (("kind", reference.kind), ("name", reference.name), ("uid", reference.uid))
-            return Owner(*(_required(value, part)[: bounds.MAX_TEXT] for part, value in parts))
+            return Owner(*(_required(value, part)[: limits.MAX_TEXT] for part, value in parts))
     return None
 
 
-def _holds(conditions: list[documents.Condition] | None, kind: str) -> bool:
+def _holds(conditions: list[schema.Condition] | None, kind: str) -> bool:
     """Tell whether a condition is true."""
     return any(condition.type == kind and condition.status == "True" for condition in conditions or ())
 
 
-def _is_ready(conditions: list[documents.Condition] | None) -> bool | None:
+def _is_ready(conditions: list[schema.Condition] | None) -> bool | None:
     """Tell whether a Certificate's Secret holds what was asked for, None if no condition says so.
 
     Of what makes a Certificate not Ready, expiry is looked at last (cert-manager 1.21.2,
@@ -399,7 +399,7 @@ def _is_ready(conditions: list[documents.Condition] | None) -> bool | None:
     return None if ready is None else ready.status == "True" or ready.reason == "Expired"
 
 
-def _condition_since(conditions: list[documents.Condition] | None, kind: str) -> datetime | None:
+def _condition_since(conditions: list[schema.Condition] | None, kind: str) -> datetime | None:
     """Return since when a condition is true, None if it is not."""
     for condition in conditions or ():
         if condition.type == kind and condition.status == "True":

@@ -33,8 +33,7 @@ from typing import Any, Protocol
 from certlag.clock import Clock
 from certlag.config.shard import WHOLE, Shard
 from certlag.errors import ClusterError, ClusterErrorReason
-from certlag.kube import decode
-from certlag.kube import schema as documents
+from certlag.kube import decode, schema
 from certlag.kube.decode import SkipReason, UndecodableError
 from certlag.kube.paging import Limit
 from certlag.kube.resources import Watch
@@ -188,9 +187,7 @@ class Reflector:
         self._relist_at = self._clock.monotonic() + self._jitter.uniform(*RELIST_AFTER)
         self._watch_seconds = WATCH_SECONDS
 
-    def _read_page(
-        self, following: str | None, objects: list[Any], unreadable: set[ObjectKey]
-    ) -> documents.ListMetadata:
+    def _read_page(self, following: str | None, objects: list[Any], unreadable: set[ObjectKey]) -> schema.ListMetadata:
         """Add what is in one page, of which nothing else is kept; return where the list stands.
 
         Raises:
@@ -199,13 +196,13 @@ class Reflector:
         parameters = {**self.watch.parameters, **({"continue": following} if following else {})}
         accept = self.watch.resource.accept_list
 
-        def read(limit: str) -> documents.ListMetadata:
+        def read(limit: str) -> schema.ListMetadata:
             with self._client.page(self.watch.path, {"limit": limit, **parameters}, accept=accept) as text:
                 return self._add(_page(text), objects, unreadable)
 
         return self._limit.ask(read)
 
-    def _add(self, page: documents.ListPage, objects: list[Any], unreadable: set[ObjectKey]) -> documents.ListMetadata:
+    def _add(self, page: schema.ListPage, objects: list[Any], unreadable: set[ObjectKey]) -> schema.ListMetadata:
         self._contact()
         for item in page.items or ():
             if self._is_foreign(item):
@@ -258,7 +255,7 @@ class Reflector:
         elif lived < SHORT and not events:
             raise ClusterError(ClusterErrorReason.SHORT_WATCH, f"{self.watch.path}: ended after {lived:.3f} s")
 
-    def _apply(self, kind: str, document: documents.Document) -> None:
+    def _apply(self, kind: str, document: schema.Document) -> None:
         if kind == "ERROR":
             raise _error_event(document)
         try:
@@ -273,7 +270,7 @@ class Reflector:
         except UndecodableError as error:
             self.health.skipped[error.reason] += 1
 
-    def _is_foreign(self, document: documents.Document) -> bool:
+    def _is_foreign(self, document: schema.Document) -> bool:
         """Tell whether an object belongs to another shard; one without a name is everybody's to count."""
         if self._shard is WHOLE:
             return False
@@ -304,29 +301,29 @@ class Reflector:
         self._log(self.watch, error, delay)
 
 
-def _page(body: bytes) -> documents.ListPage:
+def _page(body: bytes) -> schema.ListPage:
     """Read a page of a list; a proxy's page in good JSON is no list."""
     try:
-        page = documents.read(body, documents.ListPage)
-    except documents.MalformedError as error:
+        page = schema.read(body, schema.ListPage)
+    except schema.MalformedError as error:
         raise ClusterError(ClusterErrorReason.GARBLED, f"the answer is not a list of the API: {error}") from error
     if page.metadata.resource_version is None:
         raise ClusterError(ClusterErrorReason.GARBLED, "the answer is not a list of the API: it has no resourceVersion")
     return page
 
 
-def _event(line: bytes) -> documents.Event:
+def _event(line: bytes) -> schema.Event:
     try:
-        return documents.read(line, documents.Event)
-    except documents.MalformedError as error:
+        return schema.read(line, schema.Event)
+    except schema.MalformedError as error:
         raise ClusterError(ClusterErrorReason.GARBLED, f"not an event of a watch: {error}") from error
 
 
-def _error_event(document: documents.Document) -> ClusterError:
+def _error_event(document: schema.Document) -> ClusterError:
     """Translate a Status inside the stream. Servers say `Expired` or `Gone`, sometimes with only the code."""
     try:
-        status = documents.read(document, documents.Status)
-    except documents.MalformedError as error:
+        status = schema.read(document, schema.Status)
+    except schema.MalformedError as error:
         return ClusterError(ClusterErrorReason.GARBLED, f"not a Status: {error}")
     message = (status.message or "")[:200]
     if status.code == 410 or status.reason in ("Expired", "Gone"):

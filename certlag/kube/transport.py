@@ -20,7 +20,7 @@ from urllib3.exceptions import HTTPError, ReadTimeoutError
 
 from certlag.clock import Clock, SystemClock
 from certlag.errors import ClusterConfigError, ClusterError, ClusterErrorReason
-from certlag.kube import schema as documents
+from certlag.kube import schema
 from certlag.kube.credential import Credential
 from certlag.kube.deadline import Deadline, TooLongError, bounded, cause, whole
 from certlag.kube.kubeconfig import finder
@@ -280,9 +280,9 @@ def refusal(path: str, status: int, body: bytes, retry_after: str) -> ClusterErr
     """Return the error that a refusal by HTTP is, in the server's own words where it is the API server that speaks."""
     body = body[:MAX_REFUSAL]
     try:
-        said = documents.read(body, documents.Status)
-    except documents.MalformedError:  # it is somebody else's, or was cut
-        said = documents.Status()
+        said = schema.read(body, schema.Status)
+    except schema.MalformedError:  # it is somebody else's, or was cut
+        said = schema.Status()
     told = (said.message or "")[:MAX_SHOWN]
     return ClusterError(
         _STATUS_REASONS.get(status, ClusterErrorReason.SERVER_ERROR),

@@ -16,7 +16,7 @@ from typing import Any, ParamSpec, TypeVar, cast
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 
-from certlag import limits as bounds
+from certlag import limits
 from certlag.model import Chain, IssuedChain, Leaf
 from certlag.x509.names import normalized
 
@@ -242,7 +242,7 @@ def _named_authority_not_after(issuers: tuple[x509.Name, ...], authorities: tupl
 
 
 def _common_names(certificate: x509.Certificate) -> Iterator[str]:
-    return bounds.names(
+    return limits.names(
         str(attribute.value) for attribute in certificate.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
     )
 
@@ -253,4 +253,4 @@ def _alternative_names(certificate: x509.Certificate) -> Iterator[str]:
     except x509.ExtensionNotFound:
         return
     for kind in (x509.DNSName, x509.IPAddress, x509.RFC822Name, x509.UniformResourceIdentifier):
-        yield from bounds.names(str(value) for value in alternatives.get_values_for_type(kind))
+        yield from limits.names(str(value) for value in alternatives.get_values_for_type(kind))

@@ -23,7 +23,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from certlag.config import yaml_model as yaml_file
+from certlag.config import yaml_model
 
 log = logging.getLogger("certlag")
 
@@ -222,10 +222,10 @@ def _parse(path: Path, seen: dict[Path, object]) -> _File:
     """Read the file; note what it looked like, taken before it was read."""
     seen[path] = _stamp(path)
     try:
-        return yaml_file.read(path.read_text(encoding="utf-8"), str(path), _File, _RIGHT_FORMS, _SECRET)
+        return yaml_model.read(path.read_text(encoding="utf-8"), str(path), _File, _RIGHT_FORMS, _SECRET)
     except (OSError, UnicodeDecodeError) as error:
         raise WebConfigError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
-    except yaml_file.YamlFileError as error:
+    except yaml_model.YamlFileError as error:
         raise WebConfigError(str(error)) from error
 
 

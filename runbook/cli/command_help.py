@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from runbook.cli import command_options as options
+from runbook.cli import command_options
 from runbook.cli.command_options import Section
 from runbook.cli.completion import complete_contexts
 from runbook.outcomes import CODES
@@ -30,10 +30,10 @@ class Verb:
     sections: tuple[Section, ...]
 
 
-CONTEXT = options.cluster(complete_contexts)
-CLUSTER = CONTEXT + options.NAMESPACE
-ACCESS = (options.SOURCE, options.OF_WORKLOAD, CLUSTER, options.OUTPUT)
-BEFORE_COMMAND = (options.SOURCE, CLUSTER, options.OUTPUT, options.QUIET)
+CONTEXT = command_options.cluster(complete_contexts)
+CLUSTER = CONTEXT + command_options.NAMESPACE
+ACCESS = (command_options.SOURCE, command_options.OF_WORKLOAD, CLUSTER, command_options.OUTPUT)
+BEFORE_COMMAND = (command_options.SOURCE, CLUSTER, command_options.OUTPUT, command_options.QUIET)
 """Those that may stand before a command's name, as kubectl's may."""
 VERBS = {
     "check": Verb(
@@ -41,7 +41,7 @@ VERBS = {
         "Without TARGET it checks all targets. It changes nothing.",
         ("check", "check vault --release monitoring/certlag", "check --workload deployment/web -n shop -o json"),
         (),
-        (options.SOURCE, options.WORKLOAD, CLUSTER, options.REACHING, options.OUTPUT),
+        (command_options.SOURCE, command_options.WORKLOAD, CLUSTER, command_options.REACHING, command_options.OUTPUT),
     ),
     "restart": Verb(
         "Drain the workers, restart the target, verify by handshakes, scale the workers up.",
@@ -53,21 +53,21 @@ VERBS = {
         ),
         (0, 1, 3, 4, 5, 6, 7, 8, 9, 10, 130),
         (
-            options.SOURCE,
-            options.WORKLOAD,
+            command_options.SOURCE,
+            command_options.WORKLOAD,
             CLUSTER,
-            options.CONFIRMING,
-            options.FORCING,
-            options.TIMEOUTS,
-            options.DRAINING,
-            options.REACHING,
-            options.VERIFYING,
-            options.OTHERS,
-            options.ALERTMANAGER,
-            options.IN_CLUSTER,
-            options.ACCEPTING,
-            options.OUTPUT,
-            options.QUIET,
+            command_options.CONFIRMING,
+            command_options.FORCING,
+            command_options.TIMEOUTS,
+            command_options.DRAINING,
+            command_options.REACHING,
+            command_options.VERIFYING,
+            command_options.OTHERS,
+            command_options.ALERTMANAGER,
+            command_options.IN_CLUSTER,
+            command_options.ACCEPTING,
+            command_options.OUTPUT,
+            command_options.QUIET,
         ),
     ),
     "resume": Verb(
@@ -76,18 +76,18 @@ VERBS = {
         ("resume vault --release monitoring/certlag",),
         (0, 1, 3, 4, 5, 6, 7, 8, 9, 10, 130),
         (
-            options.SOURCE,
-            options.WORKLOAD,
+            command_options.SOURCE,
+            command_options.WORKLOAD,
             CLUSTER,
-            options.CONFIRMING,
-            options.TIMEOUTS,
-            options.DRAINING,
-            options.REACHING,
-            options.VERIFYING,
-            options.ALERTMANAGER,
-            options.ACCEPTING_ON_RESUME,
-            options.OUTPUT,
-            options.QUIET,
+            command_options.CONFIRMING,
+            command_options.TIMEOUTS,
+            command_options.DRAINING,
+            command_options.REACHING,
+            command_options.VERIFYING,
+            command_options.ALERTMANAGER,
+            command_options.ACCEPTING_ON_RESUME,
+            command_options.OUTPUT,
+            command_options.QUIET,
         ),
     ),
     "abort": Verb(
@@ -96,16 +96,16 @@ VERBS = {
         ("abort vault --release monitoring/certlag",),
         (0, 1, 3, 4, 7, 9, 130),
         (
-            options.SOURCE,
-            options.WORKLOAD,
+            command_options.SOURCE,
+            command_options.WORKLOAD,
             CLUSTER,
-            options.CONFIRMING,
-            options.TIMEOUTS,
-            options.REACHING,
-            options.VERIFYING,
-            options.ALERTMANAGER,
-            options.OUTPUT,
-            options.QUIET,
+            command_options.CONFIRMING,
+            command_options.TIMEOUTS,
+            command_options.REACHING,
+            command_options.VERIFYING,
+            command_options.ALERTMANAGER,
+            command_options.OUTPUT,
+            command_options.QUIET,
         ),
     ),
 }

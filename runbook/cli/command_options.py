@@ -11,7 +11,7 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
-from certlag.config import schema as configurations
+from certlag.config import schema
 from certlag.config.release import Release
 from runbook.check.pod_access import Reach
 from runbook.plan.preconditions import OVERRIDES, RESUME_OVERRIDES
@@ -31,7 +31,7 @@ class Duration(click.ParamType[timedelta]):
         if isinstance(value, timedelta):
             return value
         try:
-            return configurations.duration(value)
+            return schema.duration(value)
         except ValueError:
             self.fail(f"{value!r} is not a length of time above zero, as in 1h, 90s or 1h30m", param, ctx)
 

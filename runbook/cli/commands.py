@@ -23,10 +23,10 @@ from runbook.guard import controllers
 from runbook.guard.guarded_run import Limits, Orders
 from runbook.guard.process_identity import this_process
 from runbook.guard.record import Operator, Paused, Record, Run
-from runbook.job import client as in_cluster
+from runbook.job import client
 from runbook.job.follow import Followed, settled
 from runbook.job.manifest import cron_job_path, has_ended, is_pod_of, is_there
-from runbook.kube import permissions as rights
+from runbook.kube import permissions
 from runbook.kube.change_waiter import ChangeWaiter
 from runbook.kube.permissions import Right
 from runbook.outcomes import EXIT_CODES, Outcome
@@ -91,7 +91,7 @@ def perform(way: Way, session: Session, name: str, reporter: Reporter) -> int:
         raise UsageError("there is no terminal to ask on: --yes goes on without the question, --dry-run only plans")
     try:
         if options.attach:
-            ending = in_cluster.attach(session, target, reporter.tell)
+            ending = client.attach(session, target, reporter.tell)
         elif options.in_cluster:
             ending = _start(session, target, reporter)
         else:
@@ -140,10 +140,10 @@ def _by_job(way: Way, session: Session, target: Target, reporter: Reporter) -> E
 
 def _start(session: Session, target: Target, reporter: Reporter) -> Ending:
     """Have it done by a Job: the plan and the question are the same."""
-    planning_with = in_cluster.for_planning(session, target, reporter.tell)
+    planning_with = client.for_planning(session, target, reporter.tell)
     gathered = _gather(START, planning_with, target)
     checks = _checks(START, planning_with, target, gathered)
-    job = in_cluster.creation(session, target, gathered.cron_job, gathered.facts.user) if gathered.cron_job else None
+    job = client.creation(session, target, gathered.cron_job, gathered.facts.user) if gathered.cron_job else None
     tried = Tried()
     if job is not None and not _settled(START, checks):
         tried = session.gatherer(target).try_writes([job])
@@ -156,7 +156,7 @@ def _start(session: Session, target: Target, reporter: Reporter) -> Ending:
     if ending is not None or job is None:
         return ending or Ending(Outcome.REFUSED, "there is no CronJob")
     try:
-        return in_cluster.start(session, target, job, reporter.tell)
+        return client.start(session, target, job, reporter.tell)
     except ClusterError as error:
         if error.refused:
             raise
@@ -165,10 +165,10 @@ def _start(session: Session, target: Target, reporter: Reporter) -> Ending:
 
 def _following(way: Way, session: Session, target: Target, ending: Ending) -> tuple[str, ...]:
     """Return what to type next: what shows more of why it ended so, then what goes on from there."""
-    follow, options = (in_cluster.attach_command(session, target),), session.options
+    follow, options = (client.attach_command(session, target),), session.options
     if ending is NOT_CONFIRMED:
         return ()
-    if ending is in_cluster.DETACHED or (options.in_cluster and ending.outcome is Outcome.LOCKED):
+    if ending is client.DETACHED or (options.in_cluster and ending.outcome is Outcome.LOCKED):
         return follow
     same = session.command(way.verb, target, *options.again(ending.options))
     check, restart, resume, abort = (
@@ -224,7 +224,7 @@ def _gather(way: Way, session: Session, target: Target) -> Gathered:
         ignored_pods=options.ignored_pods,
     )
     pause = tuple(planning.pauses(target, facts)) if options.pause else ()
-    made_from = in_cluster.cron_job(session, target) if options.in_cluster and not denied else None
+    made_from = client.cron_job(session, target) if options.in_cluster and not denied else None
     return Gathered(facts, limits, asked, pause, made_from)
 
 
@@ -234,8 +234,8 @@ def _needed(
     """Return the rights that it takes: a run in the cluster is made with those of its Job's account."""
     if session.options.in_cluster:
         cron_job = session.options.cron_job or record_name(target.name)
-        return tuple(rights.to_start(target, cron_job, port_forward=port_forward, keda=keda))
-    return tuple(rights.to_run(target, port_forward=port_forward, keda=keda, made=gatherer.made()))
+        return tuple(permissions.to_start(target, cron_job, port_forward=port_forward, keda=keda))
+    return tuple(permissions.to_run(target, port_forward=port_forward, keda=keda, made=gatherer.made()))
 
 
 def _facts_of_rights(session: Session, user: str, denied: tuple[Right, ...]) -> Facts:
@@ -273,9 +273,9 @@ def _facts(way: Way, session: Session, target: Target, user: str, *, keda: bool)
         pausing = options.pause and not options.in_cluster
         more = [right for each in autoscalers if pausing for right in controllers.rights_to_pause(each)]
         if way.opens and any(view.volumes.named for view in views.values()):
-            more.append(rights.to_read_claims(target))
+            more.append(permissions.to_read_claims(target))
         run = None if way.opens or isinstance(record, RecordError) else record.run
-        more += [right for each in run.paused for right in rights.to_unpause(target, each.path)] if run else []
+        more += [right for each in run.paused for right in permissions.to_unpause(target, each.path)] if run else []
         if denied := gatherer.denied(more):
             return _facts_of_rights(session, user, denied)
         looker = session.looker(target, session.reader)

@@ -28,8 +28,7 @@ from certlag.run_record import RecordError
 from certlag.version import VERSION
 from runbook.check.advice import exit_code
 from runbook.check.pod_access import Reach
-from runbook.cli import answers
-from runbook.cli import command_options as options
+from runbook.cli import answers, command_options
 from runbook.cli.command_help import ACCESS, BEFORE_COMMAND, CONTEXT, EPILOG, LINK, SECTIONS, VERBS, epilog, help_text
 from runbook.cli.command_options import SectionedCommand, with_options
 from runbook.cli.commands import ABORT, RESTART, RESUME, Way, perform
@@ -191,8 +190,8 @@ def _history(here: click.Context, /, target: str | None, **given: Any) -> None:
 
 
 @main.command("use", cls=SectionedCommand, epilog=LINK)
-@with_options(CONTEXT, options.OUTPUT)
-@click.argument("release", type=options.ReleaseName(), required=False, metavar="[NAMESPACE/NAME]")
+@with_options(CONTEXT, command_options.OUTPUT)
+@click.argument("release", type=command_options.ReleaseName(), required=False, metavar="[NAMESPACE/NAME]")
 @click.pass_context
 def _use(here: click.Context, /, release: Release | None, **given: Any) -> None:
     """Store the release whose targets this kubeconfig context is for, or show the stored one.
@@ -213,7 +212,7 @@ def _use(here: click.Context, /, release: Release | None, **given: Any) -> None:
 
 
 @main.command("page", cls=SectionedCommand, epilog=LINK)
-@with_options(options.OUTPUT)
+@with_options(command_options.OUTPUT)
 @click.argument("alert", shell_complete=complete_alerts)
 @click.pass_context
 def _page(here: click.Context, /, alert: str, **given: Any) -> None:
@@ -303,7 +302,9 @@ def _options(context: click.Context, given: dict[str, Any]) -> Options:
     before = _before(context).given
     said = {key: value for part in (before, given) for key, value in part.items() if value not in (None, ())}
     if said.get("attach"):
-        ignored = [each.opts[0] for each in context.command.params if each.name in said.keys() - options.FOLLOWING]
+        ignored = [
+            each.opts[0] for each in context.command.params if each.name in said.keys() - command_options.FOLLOWING
+        ]
         if ignored:
             raise click.UsageError(f"--attach follows the run that is open and begins none: leave out {ignored[0]}")
     accepted = frozenset(key.removeprefix("accept_").replace("_", "-") for key in said if key.startswith("accept_"))

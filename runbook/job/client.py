@@ -16,11 +16,10 @@ from runbook.check.inspector import get, list_all
 from runbook.effects import Change, Document
 from runbook.events import Event, Level, Progress, Remark, Written
 from runbook.guard.record import Record, Run
-from runbook.job import manifest as jobs
+from runbook.job import manifest
 from runbook.job.follow import Followed, ending, progress, told
 from runbook.job.manifest import JobView, job_view
-from runbook.kube import permissions as rights
-from runbook.kube import write as writes
+from runbook.kube import permissions, write
 from runbook.kube.change_waiter import Changes
 from runbook.kube.obstacles import WarningEvent, warning_event
 from runbook.kube.views import PodState, pod_state
@@ -49,7 +48,7 @@ def for_planning(session: Session, target: Target, tell: Emit) -> Session:
     """Return the session to plan with: pods that may not be asked from here are asked by the run in the cluster."""
     if not (session.options.verify and session.port_forward):
         return session
-    if not session.gatherer(target).denied(rights.to_port_forward(target)):
+    if not session.gatherer(target).denied(permissions.to_port_forward(target)):
         return session
     tell(Remark(Level.INFO, "you may not reach pods from here: what they present is looked at in the cluster"))
     return replace(session, options=replace(session.options, verify=False))
@@ -61,13 +60,13 @@ def cron_job(session: Session, target: Target) -> Document | None:
     Raises:
         ClusterError: it could not be read.
     """
-    found: Document | None = get(session.reader, jobs.cron_job_path(target, session.options.cron_job))
+    found: Document | None = get(session.reader, manifest.cron_job_path(target, session.options.cron_job))
     return found
 
 
 def creation(session: Session, target: Target, made_from: Document, user: str) -> Change:
     """Return what creates the Job of a run."""
-    return jobs.creation(target, made_from, session.run_id, jobs.arguments(session.options, user))
+    return manifest.creation(target, made_from, session.run_id, manifest.arguments(session.options, user))
 
 
 def start(session: Session, target: Target, creation: Change, tell: Emit) -> Ending:
@@ -76,7 +75,7 @@ def start(session: Session, target: Target, creation: Change, tell: Emit) -> End
     Raises:
         ClusterError: it was not created, or may or may not have been.
     """
-    created = writes.write(session.connection, creation)
+    created = write.write(session.connection, creation)
     name = str(created["metadata"]["name"])
     tell(Written(creation.what))
     tell(Remark(Level.INFO, f"Ctrl-C or a closed terminal does not stop it: {attach_command(session, target)}"))
@@ -105,10 +104,10 @@ def attach(session: Session, target: Target, tell: Emit) -> Ending:
 
 def _job_under_way(session: Session, target: Target) -> str | None:
     """Return the latest Job of a target that is not over, if one is and may be seen."""
-    selector = {"labelSelector": f"{jobs.TARGET_LABEL}={target.name}"}
+    selector = {"labelSelector": f"{manifest.TARGET_LABEL}={target.name}"}
     with suppress(ClusterError):
         found = sorted(
-            list_all(session.client, jobs.job_path(target), parameters=selector),
+            list_all(session.client, manifest.job_path(target), parameters=selector),
             key=lambda each: str(each["metadata"].get("creationTimestamp")),
         )
         return next((view.name for view in map(job_view, reversed(found)) if not view.over), None)
@@ -155,7 +154,7 @@ class _Follower:
         of_job: list[Document] = []
         for each in list_all(session.client, f"/api/v1/namespaces/{target.workload.namespace}/pods"):
             pods.append(pod_state(each))
-            if pods[-1].labels.get(jobs.JOB_LABEL) == followed.job:
+            if pods[-1].labels.get(manifest.JOB_LABEL) == followed.job:
                 of_job.append(each)
         record = session.gatherer(target).record()
         if isinstance(record, RecordError):
@@ -167,7 +166,7 @@ class _Follower:
         """Say why no pod of the Job runs, and end if that has lasted too long; nothing is done to the Job."""
         namespace = self._target.workload.namespace
         taken_over = record.run is not None and job is not None and record.run.operator.job != job.name
-        if job is None or taken_over or jobs.why_idle(job, of_job, (), namespace=namespace) is None:
+        if job is None or taken_over or manifest.why_idle(job, of_job, (), namespace=namespace) is None:
             self._idle_since = None
             return None
         now = self._session.clock.monotonic()
@@ -175,10 +174,10 @@ class _Follower:
         if (idle := now - self._idle_since) < NOTED_AFTER:
             return None
         warnings = self._warnings()
-        found = jobs.why_idle(job, of_job, warnings or (), namespace=namespace)
+        found = manifest.why_idle(job, of_job, warnings or (), namespace=namespace)
         why, shows = (found.text, (found.shows,)) if found else ("", ())
         if warnings is None:
-            why += f" (to see more: a right to {rights.to_see_warnings(self._target)})"
+            why += f" (to see more: a right to {permissions.to_see_warnings(self._target)})"
         self._remark(f"no pod of Job {job.name} runs: {why}")
         if idle < IDLE_TIMEOUT:
             return None
@@ -207,7 +206,7 @@ class _Follower:
 
     def _job(self, name: str) -> JobView | None:
         try:
-            found = get(self._session.client, jobs.job_path(self._target, name))
+            found = get(self._session.client, manifest.job_path(self._target, name))
         except ClusterError as error:
             if error.reason is ClusterErrorReason.FORBIDDEN:
                 return None

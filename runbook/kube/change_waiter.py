@@ -12,8 +12,7 @@ from typing import Any, Protocol, TypeAlias
 
 from certlag.clock import Clock
 from certlag.errors import ClusterError
-from certlag.kube import decode
-from certlag.kube import schema as documents
+from certlag.kube import decode, schema
 from certlag.kube.client import ClusterClient
 from certlag.kube.decode import SkipReason, UndecodableError
 from certlag.kube.reflector import Change, Changed, Listed, Reflector
@@ -125,7 +124,7 @@ def _watches(workload: Workload) -> Iterable[Watch]:
 
 def _pod(document: Document) -> PodState:
     try:
-        return pod_state(documents.read(document, dict[str, Any]))
+        return pod_state(schema.read(document, dict[str, Any]))
     except (KeyError, TypeError, ValueError) as error:
         raise UndecodableError(SkipReason.WRONG_TYPE, str(error)) from error
 

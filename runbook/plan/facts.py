@@ -19,8 +19,7 @@ from runbook.guard.controllers import Autoscaler, horizontal_pod_autoscaler, sca
 from runbook.guard.fence import workload_path
 from runbook.guard.lock import LeaseView, lease_path, lease_view
 from runbook.guard.record import Record, from_config_map
-from runbook.kube import ownership
-from runbook.kube import write as writes
+from runbook.kube import ownership, write
 from runbook.kube.permissions import Right
 from runbook.kube.quotas import Quota, quota
 from runbook.kube.selectors import LabelSelector, label_selector
@@ -151,7 +150,7 @@ class Gatherer:
 
         def attempt(change: Change) -> tuple[Change, ClusterError | None]:
             try:
-                self._client.retry(lambda: writes.write(self._connection, change, dry_run=True))
+                self._client.retry(lambda: write.write(self._connection, change, dry_run=True))
             except ClusterError as error:
                 return change, error
             return change, None
@@ -242,7 +241,7 @@ class Gatherer:
         return map_concurrently(lambda path: get(self._client, path), paths, threads=self._threads)
 
     def _review(self, path: str, body: dict[str, Any]) -> Any:
-        return self._client.retry(lambda: writes.review(self._connection, path, body))
+        return self._client.retry(lambda: write.review(self._connection, path, body))
 
     def _workloads(self) -> tuple[Workload, ...]:
         return (self._target.workload, *self._target.workers)

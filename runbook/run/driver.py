@@ -30,7 +30,7 @@ from runbook.effects import (
     Wait,
 )
 from runbook.events import Event
-from runbook.kube import write as writes
+from runbook.kube import write
 from runbook.kube.change_waiter import ChangeWaiter
 
 Asker = Callable[[Ask], AfterInterrupt]
@@ -92,7 +92,7 @@ class Driver:
                 parameters = {"fieldSelector": fields} if fields else {}
                 return [read(each) for each in list_all(self._client, path, parameters=parameters)]
             case Change():
-                return writes.write(self._connection, effect)
+                return write.write(self._connection, effect)
             case Wait(seconds, early):
                 return self._wakeup.wait(seconds, early=early)
             case Inspect(probe):

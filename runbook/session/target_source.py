@@ -8,7 +8,7 @@ of time; no file, URL, environment variable, Secret or command.
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from certlag.config import schema as configurations
+from certlag.config import schema
 from certlag.config.release import CONFIG_MAP_PREFIX, CONFIGURATION_KEY, CONFIGURATION_LABELS, Release
 from certlag.config.schema import Configuration, ConfigurationError
 from certlag.errors import ClusterError, ClusterErrorReason
@@ -62,13 +62,13 @@ def named_locally(options: Options, environment: Mapping[str, str], *, namespace
     if options.workers or options.port is not None:
         option = "--worker" if options.workers else "--port"
         raise ConfigurationError(f"{option} needs --workload KIND/NAME: a configured target names its own")
-    file = options.config or (None if options.release else environment.get(configurations.ENVIRONMENT_VARIABLE))
+    file = options.config or (None if options.release else environment.get(schema.ENVIRONMENT_VARIABLE))
     if file is None or not file:
         return None
     if options.config is None and environment.get(RELEASE_VARIABLE):
-        variables = f"${configurations.ENVIRONMENT_VARIABLE} and ${RELEASE_VARIABLE}"
+        variables = f"${schema.ENVIRONMENT_VARIABLE} and ${RELEASE_VARIABLE}"
         raise ConfigurationError(f"{variables} are both set: unset one, or name --config or --release")
-    configuration = configurations.load(file, default_namespace=namespace)
+    configuration = schema.load(file, default_namespace=namespace)
     return TargetSource(configuration, f"file {file}", ("--config", file))
 
 
@@ -116,7 +116,7 @@ def of_release(client: ClusterClient, release: Release, named_by: str) -> Target
 
 def built_in(namespace: str) -> TargetSource:
     """Return the built-in target, which holds where no other is named."""
-    return TargetSource(Configuration((configurations.opschain(namespace),), Discovery()), BUILT_IN)
+    return TargetSource(Configuration((schema.opschain(namespace),), Discovery()), BUILT_IN)
 
 
 def releases_with(client: ClusterClient, target: str | None) -> Iterator[Release]:
@@ -145,11 +145,11 @@ def _parsed(release: Release, document: Mapping[str, object]) -> Configuration:
     source = f"release {release}, {CONFIGURATION_KEY}"
     if not isinstance(text, str):
         raise ConfigurationError(f"{source}: the ConfigMap {release.config_map} has no such key")
-    return configurations.parse(text, source=source, default_namespace=release.namespace)
+    return schema.parse(text, source=source, default_namespace=release.namespace)
 
 
 def _of_workload(options: Options, workload: str, namespace: str) -> TargetSource:
-    target = configurations.unconfigured(workload, options.workers, options.port, namespace)
+    target = schema.unconfigured(workload, options.workers, options.port, namespace)
     workers = (word for worker in options.workers for word in ("--worker", worker))
     port = () if options.port is None else ("--port", options.port)
     words = ("--workload", workload, *workers, *port)

@@ -35,7 +35,7 @@ from rehearsal.live.cluster import LiveCluster, background
 from rehearsal.live.lent_time import LentTime
 from rehearsal.node.programs import BUILD_SERVICE, CRASHING, IDLE, STUBBORN, Program
 from rehearsal.objects import Document, labels_of, name_of
-from runbook.cli import main as cli
+from runbook.cli import main
 from runbook.session.session import Time
 from tests import output_lines
 
@@ -201,7 +201,7 @@ class Cluster:
         time = BorrowedTime(self.folder / "time")
         try:
             ended = CliRunner(catch_exceptions=False).invoke(
-                cli.main,
+                main.main,
                 words.split(),
                 env={**self.environment, "CERTLAG_CONFIG": "" if configuration is None else str(file)},
                 prog_name="runbook",

@@ -12,7 +12,7 @@ from certlag.kube.client import ClusterClient
 from certlag.kube.reflector import Reflector
 from certlag.kube.resources import CERTIFICATES, PODS, WORKLOADS, Watch
 from certlag.kube.watch_log import WatchLog
-from exporter import status_json as status
+from exporter import status_json
 from exporter.status_page.render import Renderer
 from tests.fake_clock import FakeClock
 from tests.field.record import case
@@ -67,7 +67,7 @@ def test_an_exporter_that_never_reached_the_api_server_says_so(
             )
             reflector.run()
             health[watch] = reflector.health
-    document = status.document([], [], health, ready=False, now=clock.now(), server=client.server)
+    document = status_json.document([], [], health, ready=False, now=clock.now(), server=client.server)
     page = Renderer().page(document)
     assert "The exporter cannot reach the API server" in page
     assert client.server in page
@@ -94,5 +94,5 @@ def test_an_exporter_that_never_reached_the_api_server_says_so(
 )
 def test_a_first_failure_is_no_outage() -> None:
     clock = FakeClock()
-    document = status.document([], [], {}, ready=False, now=clock.now())
+    document = status_json.document([], [], {}, ready=False, now=clock.now())
     assert "Looking for the first time" in Renderer().page(document)

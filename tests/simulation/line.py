@@ -14,7 +14,7 @@ import urllib3
 
 from certlag.clock import Clock
 from certlag.errors import ClusterError, ClusterErrorReason
-from certlag.kube import transport as connection
+from certlag.kube import transport
 from certlag.kube.credential import Credential, CredentialKind
 from certlag.kube.deadline import Deadline
 from certlag.kube.transport import ANSWER_TIMEOUT, Connection
@@ -71,7 +71,7 @@ class Line(Connection):
         body: bytes | None = None,
         content_type: str | None = None,
         timeout: float,
-    ) -> Iterator[connection.Answer]:
+    ) -> Iterator[transport.Answer]:
         """Ask once; a watch is all that there is to say now."""
         loss, self.loses = self.loses, None
         if self.down or loss is Loss.REQUEST:
@@ -89,7 +89,7 @@ class Line(Connection):
             said = json.dumps(answered.body)
             _raise_if_refused(path, answered, said)
         response = urllib3.HTTPResponse(io.BytesIO(said.encode()), status=200, preload_content=False)
-        yield connection.Answer(path, response, Deadline(self.clock, ANSWER_TIMEOUT))
+        yield transport.Answer(path, response, Deadline(self.clock, ANSWER_TIMEOUT))
 
     def close(self) -> None:
         """Nothing is open."""

@@ -22,7 +22,7 @@ from certlag.run_record import (
     record_key,
 )
 from certlag.target_status import TargetAssessment, WorkerReplicas, assess_target
-from exporter import status_json as status
+from exporter import status_json
 from exporter.metrics.samples import FAMILIES, of_target
 from exporter.metrics.text import render
 from exporter.status_page.render import Renderer
@@ -139,7 +139,7 @@ def test_no_number_in_a_record_breaks_what_is_shown(replicas: float, seconds: li
         assessment = judged(record.run, finished=record.finished)
         samples = [line for line in render(FAMILIES, of_target(assessment)).splitlines() if not line.startswith(b"#")]
         assert max(len(line.rpartition(b" ")[2]) for line in samples) < 32
-        told = status.document([], [assessment], {}, ready=True, now=RENEWED_AT)
+        told = status_json.document([], [assessment], {}, ready=True, now=RENEWED_AT)
         assert "Last run" in RENDERER.page(json.loads(json.dumps(told, allow_nan=False))) or not record.finished
 
 

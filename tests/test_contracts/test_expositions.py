@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.metrics import samples as exposition
+from exporter.metrics import samples
 from exporter.metrics.text import Sample, render
 from tests import catalogue
 from tests.metrics import Metrics
@@ -23,16 +23,16 @@ READS_NO_SAMPLE = {
 """Who asks for an exposition and looks at no sample of it."""
 WATCH = ("pods", "shop", "")
 GOOD = render(
-    exposition.FAMILIES,
+    samples.FAMILIES,
     [
-        Sample(exposition.WATCH_SYNCED, WATCH, 1),
-        Sample(exposition.WATCH_SYNCED, ("pods", "shop", 'a "name"\\\n'), 0),
-        Sample(exposition.WATCH_LAST_CONTACT, WATCH, 1_800_000_000.5),
+        Sample(samples.WATCH_SYNCED, WATCH, 1),
+        Sample(samples.WATCH_SYNCED, ("pods", "shop", 'a "name"\\\n'), 0),
+        Sample(samples.WATCH_LAST_CONTACT, WATCH, 1_800_000_000.5),
         *(
-            Sample(exposition.RUNBOOK_STATE, ("a", "b", "c", "d", state), state == "idle")
+            Sample(samples.RUNBOOK_STATE, ("a", "b", "c", "d", state), state == "idle")
             for state in ("idle", "draining")
         ),
-        Sample(exposition.BUILD_INFO, ("1", "r"), 1),
+        Sample(samples.BUILD_INFO, ("1", "r"), 1),
     ],
 ).decode()
 SYNCED = 'certlag_watch_synced{resource="pods",watch_namespace="shop",name=""}'

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from exporter.http import routes as exporter_pages
+from exporter.http import routes
 from exporter.http import server as server_module
 from exporter.http.server import CHUNK, MAX_HEADERS, Request, Response, Server
 from exporter.http.web_config import WebConfigFile
@@ -53,7 +53,7 @@ def pages(release: threading.Event, asked: threading.Semaphore) -> dict[str, ser
         "/": lambda _: Response(HTTPStatus.OK, b"hello", headers=(("X-Own", "yes"),)),
         "/gzip": lambda request: Response(HTTPStatus.OK, str(request.accepts_gzip).encode()),
         "/parts": lambda _: Response(HTTPStatus.OK, b"first", more=PARTS),
-        "/metrics": exporter_pages.pages(publication())["/metrics"],
+        "/metrics": routes.pages(publication())["/metrics"],
         "/big": lambda _: Response(HTTPStatus.OK, BIG),
         "/slow": slow,
         "/unchanged": lambda _: Response(HTTPStatus.NOT_MODIFIED, b"", headers=(("ETag", '"x"'),)),

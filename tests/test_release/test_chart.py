@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 import yaml
 
-from certlag.config import schema as configurations
+from certlag.config import schema
 from certlag.config.release import CONFIGURATION_KEY, CONFIGURATION_LABELS, Release
 from certlag.kube.resources import watches
 from certlag.run_record import lease_key, lease_name, record_key, record_name
 from runbook.cli.main import USAGE
 from runbook.job.follow import RETRIED
-from runbook.kube import permissions as rights
+from runbook.kube import permissions
 from runbook.outcomes import EXIT_CODES
 from tests.bench import parts, schemas
 from tests.rendered_chart import CHART, INVALID, VALID, Object, granted, render
@@ -28,9 +28,9 @@ RESTRICTED = {
 }
 
 
-def parsed(configuration: dict[str, Any]) -> configurations.Configuration:
+def parsed(configuration: dict[str, Any]) -> schema.Configuration:
     """As the programs understand what the chart gives them."""
-    return configurations.parse(yaml.safe_dump(configuration), source="values", default_namespace="opschain")
+    return schema.parse(yaml.safe_dump(configuration), source="values", default_namespace="opschain")
 
 
 def pods(objects: list[Object]) -> list[Object]:
@@ -98,7 +98,7 @@ def test_labels_and_annotations_of_all_objects_are_on_all_objects() -> None:
 
 def test_the_default_target_is_the_one_that_is_built_in() -> None:
     values = yaml.safe_load((CHART / "values.yaml").read_text())
-    assert parsed(values["config"]).targets == (configurations.opschain("opschain"),)
+    assert parsed(values["config"]).targets == (schema.opschain("opschain"),)
 
 
 @pytest.mark.parametrize("values", [file for file in VALID if file.stem != "nothing-made"], ids=lambda file: file.stem)
@@ -127,16 +127,20 @@ def test_who_restarts_may_do_just_what_the_runbook_asks_for(name: str) -> None:
     everything = name == "everything"
     for target in parsed(configuration).targets:
         made = frozenset({record_key(target), *map(lease_key, (target.workload, *target.workers))})
-        asked = [*rights.to_run(target, port_forward=False, keda=everything, made=made)]
-        asked += [see(target) for see in (rights.to_see_budgets, rights.to_see_quotas, rights.to_see_warnings)]
-        asked += [rights.to_read_claims(target)] if everything else []
+        asked = [*permissions.to_run(target, port_forward=False, keda=everything, made=made)]
+        asked += [
+            see(target) for see in (permissions.to_see_budgets, permissions.to_see_quotas, permissions.to_see_warnings)
+        ]
+        asked += [permissions.to_read_claims(target)] if everything else []
         role = rendering.only("Role", f"certlag-runbook-{target.name}")
         assert role["metadata"]["namespace"] == target.workload.namespace
         assert granted(role) == {(each.group, each.resource, each.subresource, each.name, each.verb) for each in asked}
-        forwarding = {*rights.to_run(target, port_forward=True, keda=False)} - {
-            *rights.to_run(target, port_forward=False, keda=False)
+        forwarding = {*permissions.to_run(target, port_forward=True, keda=False)} - {
+            *permissions.to_run(target, port_forward=False, keda=False)
         }
-        starting = {*rights.to_start(target, record_name(target.name), port_forward=False, keda=everything)} - {*asked}
+        starting = {*permissions.to_start(target, record_name(target.name), port_forward=False, keda=everything)} - {
+            *asked
+        }
         if everything:
             assert granted(rendering.only("Role", f"certlag-runbook-{target.name}-start")) == {
                 ("batch", "jobs", "", "", "list"),  # only --attach does, and it goes without

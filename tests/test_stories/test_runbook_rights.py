@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
-from certlag.config import schema as configurations
-from runbook.kube import permissions as rights
+from certlag.config import schema
+from runbook.kube import permissions
 from runbook.kube.permissions import Right
 from tests.api_proxy import ApiProxy, api_proxy
 from tests.bench import accounts, opschain, waiting
@@ -43,8 +43,8 @@ def granted() -> list[Granted]:
 
 def needed(namespace: str) -> list[Right]:
     """What the runbook asks for, for the built-in target."""
-    (target,) = configurations.load(None, default_namespace=namespace).targets
-    return list(rights.to_run(target, port_forward=True, keda=False))
+    (target,) = schema.load(None, default_namespace=namespace).targets
+    return list(permissions.to_run(target, port_forward=True, keda=False))
 
 
 def in_words(right: Granted, namespace: str) -> str:

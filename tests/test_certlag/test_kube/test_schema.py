@@ -1,6 +1,6 @@
 """Forms are known before the first thread asks: what is learnt by two threads at once ends the process."""
 
-from certlag.kube import schema as documents
+from certlag.kube import schema
 from tests.field.record import case
 
 
@@ -13,5 +13,5 @@ from tests.field.record import case
     since="2026-11-24",
 )
 def test_every_form_has_its_decoder_from_the_beginning() -> None:
-    forms = {form for form in vars(documents).values() if isinstance(form, type) and issubclass(form, documents.Struct)}
-    assert forms - {documents.Struct} <= documents._DECODERS.keys()  # noqa: SLF001 - that is what it is about
+    forms = {form for form in vars(schema).values() if isinstance(form, type) and issubclass(form, schema.Struct)}
+    assert forms - {schema.Struct} <= schema._DECODERS.keys()  # noqa: SLF001 - that is what it is about

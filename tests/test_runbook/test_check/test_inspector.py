@@ -17,7 +17,7 @@ from certlag.kube.resources import watches
 from certlag.model import Discovery
 from certlag.tls.handshake import probe
 from rehearsal.api.resources import CERTIFICATE_REQUESTS, PODS
-from runbook.check import inspector as look
+from runbook.check import inspector
 from runbook.check.inspector import CertificateInspector, list_all
 from runbook.check.status import TargetStatus
 from runbook.effects import Change
@@ -40,7 +40,7 @@ def listed(api: ScriptedApi, directory: Path) -> list[Any]:
 @pytest.mark.fault("N9")
 def test_a_list_that_is_too_large_is_had_in_smaller_pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fat = [{"metadata": {"name": name, "annotations": {"note": "x" * 1000}}} for name in "abcd"]
-    monkeypatch.setattr(look, "PAGE_BYTES", len(json.dumps(fat)) - 500)
+    monkeypatch.setattr(inspector, "PAGE_BYTES", len(json.dumps(fat)) - 500)
     script = (page(fat, "7"), page(fat[:3], "7", following="rest"), page(fat[3:], "7"))
     with scripted_api(*script) as api:
         assert listed(api, tmp_path) == fat
@@ -57,8 +57,8 @@ def test_a_list_that_is_too_large_is_had_in_smaller_pages(tmp_path: Path, monkey
 def test_one_object_that_is_too_large_alone_is_an_error_and_never_an_empty_list(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(look, "PAGE_BYTES", 10)
-    monkeypatch.setattr(look, "MAX_PAGE", 10)
+    monkeypatch.setattr(inspector, "PAGE_BYTES", 10)
+    monkeypatch.setattr(inspector, "MAX_PAGE", 10)
     with scripted_api(*[page([{}], "7")] * 9) as api, pytest.raises(ClusterError, match="more than 10 bytes") as caught:
         listed(api, tmp_path)
     assert caught.value.reason is ClusterErrorReason.TOO_LARGE

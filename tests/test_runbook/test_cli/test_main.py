@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from runbook.cli import main as cli
+from runbook.cli import main
 from runbook.cli.command_help import VERBS
 from runbook.outcomes import CODES, EXIT_CODES
 from runbook.plan.preconditions import OVERRIDES
@@ -29,7 +29,7 @@ UNANSWERED = refusal(503)
 def run(*words: str, environment: Mapping[str, str] | None = None) -> Result:
     """Run it without a terminal, and without a cluster or a configuration of this machine's."""
     empty = {"KUBECONFIG": os.devnull, "CERTLAG_CONFIG": "", "KUBERNETES_SERVICE_HOST": ""}
-    return CliRunner().invoke(cli.main, words, env={**empty, **(environment or {})}, prog_name="runbook")
+    return CliRunner().invoke(main.main, words, env={**empty, **(environment or {})}, prog_name="runbook")
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from certlag.config.schema import TargetSection
-from runbook.cli import main as cli
+from runbook.cli import main
 from tests import output_lines
 from tests.field.record import case
 from tests.scripted_api import Answer, ScriptedApi, page, refusal, scripted_api
@@ -45,7 +45,7 @@ class Laptop:
             "CERTLAG_RELEASE": "",
             "XDG_CONFIG_HOME": str(self.home),
         }
-        return CliRunner().invoke(cli.main, words, env=surroundings | environment, prog_name="runbook")
+        return CliRunner().invoke(main.main, words, env=surroundings | environment, prog_name="runbook")
 
 
 @pytest.fixture

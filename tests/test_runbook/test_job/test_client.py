@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 
 from certlag.kube.reflector import Change
 from certlag.run_record import Step
-from runbook.cli import main as cli
+from runbook.cli import main
 from runbook.guard.record import Operator, Record, Run, WorkerRecord, config_map
 from runbook.kube.change_waiter import Changes
 from runbook.outcomes import EXIT_CODES, Outcome
@@ -61,7 +61,7 @@ def attached(folder: Path, *script: Answer, output: str = "text") -> Result:
     empty = {"KUBECONFIG": os.devnull, "CERTLAG_CONFIG": "", "KUBERNETES_SERVICE_HOST": ""}
     with scripted_api(*script) as api:
         words = ["restart-build-service", "--attach", "--output", output, "--kubeconfig", api.kubeconfig(folder)]
-        result = CliRunner().invoke(cli.main, words, env=empty, obj=Time(patience=NoPatience()))
+        result = CliRunner().invoke(main.main, words, env=empty, obj=Time(patience=NoPatience()))
         for _ in script:
             assert api.next_request().method == "GET"
     return result

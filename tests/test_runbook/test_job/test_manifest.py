@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 import pytest
 from click.testing import CliRunner
 
-from runbook.cli import main as cli
+from runbook.cli import main
 from runbook.effects import Document
 from runbook.job.manifest import (
     JobView,
@@ -105,8 +105,8 @@ def test_the_job_is_asked_for_all_that_the_operator_asked_for(monkeypatch: pytes
         got.append(options)
         raise UsageError("no further")
 
-    monkeypatch.setattr(cli, "open_session", no_further)
-    assert CliRunner().invoke(cli.main, ["restart-build-service", *arguments(ASKED, "ann")]).exit_code == 2
+    monkeypatch.setattr(main, "open_session", no_further)
+    assert CliRunner().invoke(main.main, ["restart-build-service", *arguments(ASKED, "ann")]).exit_code == 2
     assert got == [replace(ASKED, reason="before the release (started by ann)")]
 
 

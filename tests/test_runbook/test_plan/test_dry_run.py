@@ -14,7 +14,7 @@ from certlag.run_record import Step
 from runbook.effects import Change, Verb
 from runbook.guard.fence import workload_path
 from runbook.guard.lock import LeaseView, lease_path, lease_view
-from runbook.kube import write as writes
+from runbook.kube import write
 from runbook.kube.views import workload_view
 from runbook.plan.dry_run import Tried, intended, tried
 from tests.disturbed_run import EFFECTS, restart, writing
@@ -139,7 +139,7 @@ def test_a_write_is_sent_under_our_field_manager_and_as_a_dry_run_only_if_it_is_
     body = {"metadata": {"resourceVersion": "7"}, "spec": {"replicas": 0}}
     with scripted_api(answer(b"{}")) as api:
         connection = Connection.find(kubeconfig=api.kubeconfig(tmp_path))
-        writes.write(connection, replace(CHANGE, body=body), dry_run=dry_run)
+        write.write(connection, replace(CHANGE, body=body), dry_run=dry_run)
         request = api.next_request()
     assert request.query == {"fieldManager": "certlag", **({"dryRun": "All"} if dry_run else {})}
     assert (request.method, request.headers["content-type"]) == ("PATCH", "application/merge-patch+json")
@@ -152,5 +152,5 @@ def test_a_patch_without_a_version_is_a_bug_and_never_sent(tmp_path: Path) -> No
     with scripted_api() as api:
         connection = Connection.find(kubeconfig=api.kubeconfig(tmp_path))
         with pytest.raises(AssertionError, match="without a resourceVersion"):
-            writes.write(connection, Change("scale", Verb.PATCH, "/x", {"spec": {"replicas": 0}}))
+            write.write(connection, Change("scale", Verb.PATCH, "/x", {"spec": {"replicas": 0}}))
         assert api.requests.empty()
