@@ -194,7 +194,8 @@ def test_commands_in_alerts_name_the_release_and_select_the_chart_s_own_objects(
     assert len(of_target) > 5
     assert [each for each in of_target if not each.endswith("--release monitoring/prod")] == []
     labels = rendering.only("Deployment")["spec"]["template"]["metadata"]["labels"]
-    selectors = [dict([found.split("=")]) for each in commands for found in re.findall(r" -l (\S+)", each)]
+    found = [each for command in commands for each in re.findall(r" -l (\S+)", command)]
+    selectors = [dict(label.split("=") for label in each.split(",")) for each in found]
     assert selectors
     assert all(selector.items() <= labels.items() for selector in selectors)
 
