@@ -6,6 +6,16 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from certlag.assessment import CONFIRMATIONS, AssessmentInput, CertificateUse, PodView, Sight
+from certlag.kube.resources import (
+    CERTIFICATE_REQUESTS,
+    CERTIFICATES,
+    LEASES,
+    PODS,
+    REPLICA_SETS,
+    RUN_RECORDS,
+    WORKLOADS,
+    Resource,
+)
 from certlag.model import (
     Certificate,
     CertificateRequest,
@@ -16,6 +26,7 @@ from certlag.model import (
     IssuedChain,
     IssuerRef,
     Leaf,
+    Lease,
     ObjectKey,
     Observation,
     Owner,
@@ -27,7 +38,7 @@ from certlag.model import (
     Workload,
     WorkloadStatus,
 )
-from certlag.run_record import OpenRun, Step
+from certlag.run_record import OpenRun, RunRecord, Step
 
 NAMESPACE = "opschain"
 KEY = ObjectKey(NAMESPACE, "build-service")
@@ -37,6 +48,21 @@ ISSUED_AT = datetime(2026, 3, 1, tzinfo=UTC)
 LIFETIME = timedelta(days=90)
 WINDOW = timedelta(days=30)
 RENEWED_AT = ISSUED_AT + LIFETIME - WINDOW
+
+
+RESOURCES: dict[type, Resource] = {
+    Certificate: CERTIFICATES,
+    CertificateRequest: CERTIFICATE_REQUESTS,
+    Pod: PODS,
+    ReplicaSet: REPLICA_SETS,
+    RunRecord: RUN_RECORDS,
+    Lease: LEASES,
+}
+
+
+def resource_of(item: Any) -> Resource:
+    """The resource that an object is one of."""
+    return WORKLOADS[item.workload.type] if isinstance(item, WorkloadStatus) else RESOURCES[type(item)]
 
 
 def a_leaf(label: str = "first", **changes: Any) -> Leaf:

@@ -7,9 +7,9 @@ Certificate into one frozen value.
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import singledispatchmethod
+from functools import partial
 from typing import Any
 
 from certlag.assessment import CONFIRMATIONS, AssessmentInput, CertificateUse, PodView, Sight
@@ -44,7 +44,14 @@ MAX_OTHERS = 8
 
 Keys = set[ObjectKey]
 
-_KIND_OF_RESOURCE = {resource.name: kind for kind, resource in WORKLOADS.items()}
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """What is done with the objects of one resource: take one in, forget one, name all."""
+
+    put: Callable[[Any, datetime], Keys]
+    drop: Callable[[ObjectKey], Keys]
+    known: Callable[[], Iterable[ObjectKey]]
 
 
 class World:
@@ -63,21 +70,36 @@ class World:
         self._records: dict[ObjectKey, tuple[RunRecord, datetime]] = {}
         self._leases: dict[ObjectKey, tuple[Lease, datetime | None]] = {}
         self._observations: dict[ObjectKey, dict[Endpoint, Observation]] = {}
+        self._kinds = {
+            "certificates": _Kind(self._put_certificate, self._drop_certificate, self._certificates.keys),
+            "certificaterequests": _Kind(self._put_request, self._drop_request, self._certificates.request_keys),
+            "pods": _Kind(self._put_pod, self._drop_pod, self._pods.keys),
+            "replicasets": _Kind(self._put_replica_set, self._drop_replica_set, self._pods.replica_set_keys),
+            "configmaps": _Kind(self._put_record, self._drop_record, self._records.keys),
+            "leases": _Kind(self._put_lease, self._drop_lease, self._leases.keys),
+            **{
+                resource.name: _Kind(
+                    self._put_workload, partial(self._drop_workload, kind), partial(self._workload_keys, kind)
+                )
+                for kind, resource in WORKLOADS.items()
+            },
+        }
 
     # --- in -------------------------------------------------------------------------------------------
 
     def apply(self, change: Change, now: datetime) -> Keys:
         """Fold in what a watch reported, at this instant."""
+        kind = self._kinds[change.watch.resource.name]
         match change:
             case Listed(watch, objects, unreadable):
                 present = {item.key for item in objects} | unreadable
-                gone = [key for key in self._known_keys(watch) if key not in present]
-                changed = [self._put(item, now) for item in objects]
-                return set().union(*changed, *(self._drop(watch, key) for key in gone))
+                gone = [key for key in kind.known() if key not in present and _covers(watch, key)]
+                changed = [kind.put(item, now) for item in objects]
+                return set().union(*changed, *map(kind.drop, gone))
             case Changed(_, item):
-                return self._put(item, now)
-            case Removed(watch, key):
-                return self._drop(watch, key)
+                return kind.put(item, now)
+            case Removed(_, key):
+                return kind.drop(key)
 
     def observe(self, probe: Probe) -> Keys:
         """Fold in a finished probe, unless the container it asked is no longer the one that answers there."""
@@ -242,16 +264,11 @@ class World:
         pods = self._pods.using(ObjectKey(key.namespace, certificate.secret))
         return {key}.union(*(self._mounted(pod) for pod in pods))
 
-    # --- putting and dropping, by type ------------------------------------------------------------------
+    # --- each kind of object: put and drop ----------------------------------------------------------------
     #
-    # What is known just so already changes nothing, as most of what is listed anew: what was shared stays shared.
+    # An object that is listed again as it is known changes nothing: what was shared stays shared.
 
-    @singledispatchmethod
-    def _put(self, item: Any, _: datetime) -> Keys:
-        raise TypeError(f"nothing is known of {type(item).__name__}")
-
-    @_put.register
-    def _(self, certificate: Certificate, _: datetime) -> Keys:
+    def _put_certificate(self, certificate: Certificate, _: datetime) -> Keys:
         before = self._certificates.get(certificate.key)
         if before == certificate:
             return set()
@@ -260,13 +277,20 @@ class World:
         self._certificates.put(certificate)
         return dirty | self._neighbours(certificate.key)
 
-    @_put.register
-    def _(self, request: CertificateRequest, _: datetime) -> Keys:
+    def _drop_certificate(self, key: ObjectKey) -> Keys:
+        dirty = self._neighbours(key)
+        self._certificates.drop(key)
+        return dirty
+
+    def _put_request(self, request: CertificateRequest, _: datetime) -> Keys:
         key = self._certificates.put_request(request)
         return self._neighbours(key) if key else set()
 
-    @_put.register
-    def _(self, pod: Pod, _: datetime) -> Keys:
+    def _drop_request(self, key: ObjectKey) -> Keys:
+        certificate = self._certificates.drop_request(key)
+        return self._neighbours(certificate) if certificate else set()
+
+    def _put_pod(self, pod: Pod, _: datetime) -> Keys:
         before = self._pods.get(pod.key)
         if before == pod:
             return set()
@@ -277,27 +301,43 @@ class World:
             self._observations[pod.key] = kept
         return dirty | self._certificates_of(pod)
 
-    @_put.register
-    def _(self, replica_set: ReplicaSet, _: datetime) -> Keys:
+    def _drop_pod(self, key: ObjectKey) -> Keys:
+        dirty = self._certificates_of(self._pods.get(key))
+        self._pods.drop(key)
+        self._observations.pop(key, None)
+        return dirty
+
+    def _put_replica_set(self, replica_set: ReplicaSet, _: datetime) -> Keys:
         return set().union(*(self._certificates_of(pod) for pod in self._pods.put_replica_set(replica_set)))
 
-    @_put.register
-    def _(self, status: WorkloadStatus, _: datetime) -> Keys:
+    def _drop_replica_set(self, key: ObjectKey) -> Keys:
+        self._pods.drop_replica_set(key)
+        return set()
+
+    def _put_workload(self, status: WorkloadStatus, _: datetime) -> Keys:
         before = self._workloads.get(status.workload)
         self._workloads[status.workload] = status
         if before == status:
             return set()
         return self._certificates_of_template(before) | self._certificates_of_template(status)
 
-    @_put.register
-    def _(self, record: RunRecord, now: datetime) -> Keys:
+    def _drop_workload(self, kind: str, key: ObjectKey) -> Keys:
+        return self._certificates_of_template(self._workloads.pop(Workload(key.namespace, kind, key.name), None))
+
+    def _workload_keys(self, kind: str) -> Iterator[ObjectKey]:
+        return (status.key for status in self._workloads.values() if status.workload.type == kind)
+
+    def _put_record(self, record: RunRecord, now: datetime) -> Keys:
         """Keep the record, and since when we have known the run that it is about."""
         before, since = self._records.get(record.key, (None, now))
         self._records[record.key] = (record, since if before and _same_run(before, record) else now)
         return set()
 
-    @_put.register
-    def _(self, lease: Lease, now: datetime) -> Keys:
+    def _drop_record(self, key: ObjectKey) -> Keys:
+        self._records.pop(key, None)
+        return set()
+
+    def _put_lease(self, lease: Lease, now: datetime) -> Keys:
         """Keep the Lease, and when we last saw it change, by our own clock: its timestamps are another machine's.
 
         The first sight of a Lease is no change: it may have stood there for days.
@@ -307,56 +347,14 @@ class World:
             self._leases[lease.key] = (lease, now if before else None)
         return set()
 
-    def _drop(self, watch: Watch, key: ObjectKey) -> Keys:
-        drop: dict[str, Callable[[ObjectKey], Keys]] = {
-            "certificates": self._drop_certificate,
-            "certificaterequests": self._drop_request,
-            "pods": self._drop_pod,
-        }
-        if watch.resource.name in drop:
-            return drop[watch.resource.name](key)
-        if watch.resource.name in _KIND_OF_RESOURCE:
-            gone = self._workloads.pop(Workload(key.namespace, _KIND_OF_RESOURCE[watch.resource.name], key.name), None)
-            return self._certificates_of_template(gone)
-        if watch.resource.name == "replicasets":
-            self._pods.drop_replica_set(key)
-        else:
-            stores: dict[str, dict[ObjectKey, Any]] = {"configmaps": self._records, "leases": self._leases}
-            stores[watch.resource.name].pop(key, None)
+    def _drop_lease(self, key: ObjectKey) -> Keys:
+        self._leases.pop(key, None)
         return set()
 
-    def _drop_certificate(self, key: ObjectKey) -> Keys:
-        dirty = self._neighbours(key)
-        self._certificates.drop(key)
-        return dirty
 
-    def _drop_request(self, key: ObjectKey) -> Keys:
-        certificate = self._certificates.drop_request(key)
-        return self._neighbours(certificate) if certificate else set()
-
-    def _drop_pod(self, key: ObjectKey) -> Keys:
-        dirty = self._certificates_of(self._pods.get(key))
-        self._pods.drop(key)
-        self._observations.pop(key, None)
-        return dirty
-
-    def _known_keys(self, watch: Watch) -> list[ObjectKey]:
-        """Return the keys that are known within a watch's scope."""
-        stores: dict[str, Iterable[ObjectKey]] = {
-            "certificates": self._certificates.keys(),
-            "certificaterequests": self._certificates.request_keys(),
-            "pods": self._pods.keys(),
-            "replicasets": self._pods.replica_set_keys(),
-            "configmaps": self._records.keys(),
-            "leases": self._leases.keys(),
-        }
-        kind = _KIND_OF_RESOURCE.get(watch.resource.name)
-        of_kind = (status.key for status in self._workloads.values() if status.workload.type == kind)
-        return [
-            key
-            for key in stores.get(watch.resource.name, of_kind)
-            if watch.namespace in (ALL_NAMESPACES, key.namespace) and watch.name in (None, key.name)
-        ]
+def _covers(watch: Watch, key: ObjectKey) -> bool:
+    """Tell whether an object is within a watch's scope."""
+    return watch.namespace in (ALL_NAMESPACES, key.namespace) and watch.name in (None, key.name)
 
 
 def _named(target: Target) -> tuple[ObjectKey, ...]:

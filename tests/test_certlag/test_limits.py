@@ -23,7 +23,7 @@ from certlag.clock import SystemClock
 from certlag.config.schema import Configuration
 from certlag.kube.decode import UndecodableError
 from certlag.kube.reflector import Change, Changed, Listed, WatchHealth
-from certlag.kube.resources import CERTIFICATES, Watch, watches
+from certlag.kube.resources import Watch, watches
 from certlag.limits import MAX_LOGGED, MAX_NAME, MAX_SERIAL
 from certlag.model import Discovery, DiscoveryProbe
 from certlag.run_record import RecordError, parse, record_key
@@ -35,7 +35,7 @@ from exporter.snapshot import Snapshot
 from exporter.status_page.render import Renderer
 from tests import pki
 from tests.bench import needs
-from tests.builders import a_target
+from tests.builders import a_target, resource_of
 from tests.fake_clock import FakeClock
 from tests.field.record import case
 from tests.figures import Figures
@@ -90,7 +90,8 @@ def shown(objects: Sequence[tuple[str, Any]], port: int | None = None) -> Shown:
     publication = Snapshot(clock, version="1", revision="r")
     rounds = Reconciler(configuration, publication, clock, health, interval=300, jitter=random.Random(1))  # noqa: S311
     messages: list[Change] = [Listed(watch, (), frozenset()) for watch in health]
-    messages += [Changed(Watch(CERTIFICATES, "*"), KINDS[kind][0](document)) for kind, document in objects]
+    told = [KINDS[kind][0](document) for kind, document in objects]
+    messages += [Changed(Watch(resource_of(item), "*"), item) for item in told]
     due = rounds.round(messages)
     assert bool(due) == bool(port)
     rounds.round([replace(probe(each, SystemClock()), started_at=clock.now()) for each in due])

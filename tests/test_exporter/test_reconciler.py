@@ -10,7 +10,7 @@ from certlag.kube.resources import CERTIFICATES, PODS, Resource, Watch, watches
 from certlag.model import Discovery, DiscoveryProbe, ObjectKey
 from exporter.reconciler import Reconciler
 from exporter.snapshot import Snapshot
-from tests.builders import KEY, NAMESPACE, RENEWED_AT, a_certificate, a_pod, a_replica_set, a_request
+from tests.builders import KEY, NAMESPACE, RENEWED_AT, a_certificate, a_pod, a_replica_set, a_request, resource_of
 from tests.fake_clock import FakeClock
 from tests.metrics import Metrics, Sample
 
@@ -55,7 +55,7 @@ class Exporter:
 def test_what_is_missing_in_a_list_has_no_series_any_more() -> None:
     exporter = Exporter()
     told = (a_certificate(), OTHER, a_request(), a_replica_set(), a_pod())
-    exporter.hear(*(Changed(exporter.watch(CERTIFICATES), each) for each in told))
+    exporter.hear(*(Changed(exporter.watch(resource_of(each)), each) for each in told))
     before = exporter.samples("other")
     assert before
     assert any(sample.name == "certlag_pods" for sample in exporter.samples(KEY.name))

@@ -52,6 +52,7 @@ from tests.builders import (
     a_workload,
     an_endpoint,
     an_open_run,
+    resource_of,
 )
 
 ALL = Discovery(frozenset({"*"}), DiscoveryProbe.DECLARED_PORTS)
@@ -70,7 +71,7 @@ def a_watch(resource: Resource) -> Watch:
 
 
 def tell(world: World, item: Any) -> set[ObjectKey]:
-    return world.apply(Changed(a_watch(PODS), item), ISSUED_AT)
+    return world.apply(Changed(a_watch(resource_of(item)), item), ISSUED_AT)
 
 
 def the_subject(world: World, key: ObjectKey = KEY) -> AssessmentInput:
