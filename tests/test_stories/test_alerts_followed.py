@@ -86,8 +86,13 @@ class Duty:
         """Run a command, which must end like this."""
         ran = self.shell.run(command)
         assert ran.code == code, f"{command}\n{ran}"
-        self.typed.append(f"`{command.replace(self.ground.namespace, 'NAMESPACE')}` {ran.code}")
+        self.note(command, ran.code)
         return ran
+
+    def note(self, command: str, code: int) -> None:
+        """Note what was typed, for a figure."""
+        shown = command.replace(str(self.ground.folder), "FOLDER").replace(self.ground.namespace, "NAMESPACE")
+        self.typed.append(f"`{shown}` {code}")
 
     def cleared(self, page: Delivery) -> Delivery:
         """Wait until it is said that what has paged is over."""
@@ -236,7 +241,7 @@ def follow_job(here: Duty, drained: DrainedGround, page: Delivery) -> None:
     here.left.remove(command)
     command = here.filled(command, {})
     waiting.until("the Job's container to be created", lambda: here.shell.run(command).code == 0)
-    here.typed.append(f"`{command.replace(here.ground.namespace, 'NAMESPACE')}` 0")
+    here.note(command, 0)
     here.cleared(page)
     waiting.until("the workers to be back", lambda: drained.replicas() == 2)
 
