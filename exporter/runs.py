@@ -21,12 +21,13 @@ class WorkerReplicas:
 class TargetAssessment:
     """What is said of one configured target.
 
-    `missing` says in words what of it does not exist, None if all does. `budget` is None if nothing bounds a drain of
-    its workers. Of an open run, either `heartbeat_at` or `heartbeat_awaited_at` is known: when its Lease was last seen
-    to change, or since when we have known the run without seeing that.
+    `exists` is whether its workload does; `missing` says in words what of it does not exist, None if all does. `budget`
+    is None if nothing bounds a drain of its workers. Of an open run, either `heartbeat_at` or `heartbeat_awaited_at` is
+    known: when its Lease was last seen to change, or since when we have known the run without seeing that.
     """
 
     target: Target
+    exists: bool
     missing: str | None
     budget: timedelta | None
     state: RunState
@@ -64,6 +65,7 @@ def assess_target(
     run = record.run if record else None
     return TargetAssessment(
         target=target,
+        exists=target.workload in workloads,
         missing=None if certificate_found and target.workload in workloads else _missing(target, workloads),
         budget=_budget(target, workloads),
         state=run.state if run else RunState.IDLE,

@@ -83,7 +83,9 @@ def _override(found: Check, accepted: Collection[str]) -> Check:
     if found.name in accepted:
         return Check(found.name, CheckResult.OVERRIDDEN, found.text, f"accepted by {flag}")
     remedy = f"{found.remedy}, or {flag}" if found.remedy else flag
-    return Check(found.name, found.result, found.text, remedy, found.override or (flag,))
+    # A command that deletes data is not printed to be pasted.
+    override = () if found.name == "data" else found.override or (flag,)
+    return Check(found.name, found.result, found.text, remedy, override)
 
 
 def _passed(name: str, text: str) -> Check:
@@ -360,13 +362,11 @@ def _worth_it(facts: Facts, asked: Asked) -> Check:
         return Check("certificate", CheckResult.OVERRIDDEN, sight.why or sight.proof, "--force")
     if sight.state is WindowState.RENEWAL_DUE:
         text = "cert-manager should have renewed it and has not: a restart would load the same one again"
-        return _refused(
-            "certificate", text, "see why it is not renewed: cmctl status certificate; or --force", "--force"
-        )
+        return _refused("certificate", text, "see why it is not renewed: cmctl status certificate; or --force")
     if sight.verified:
         return Check("certificate", CheckResult.NOTED, f"{sight.proof} already")
     text = f"it cannot be told what is loaded: {sight.why}"
-    return _refused("certificate", text, "--force restarts all the same", "--force")
+    return _refused("certificate", text, "--force restarts anyway", "--force")
 
 
 def issuer(facts: Facts, _: Asked) -> Iterator[Check]:

@@ -8,11 +8,11 @@ from functools import cache
 from importlib.resources import files
 
 PLACEHOLDERS = """
-## What stands in the commands
+## Placeholders
 
 `${TARGET}`, `${NAMESPACE}`, `${CERTIFICATE}` and `${WORKLOAD}` (`workload_type`/`workload`) are labels of the alert.
 `${RELEASE}` is what stands after `--release` in its text: namespace and name of the chart's release (`helm list -A`).
-`${EXPORTER_NAMESPACE}` is the release's namespace.
+Where its text has no release, write `-n ${NAMESPACE}` instead. `${EXPORTER_NAMESPACE}` is the exporter's namespace.
 """
 """What is added to each page."""
 

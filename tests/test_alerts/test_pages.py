@@ -8,9 +8,9 @@ import pytest
 from alerts.alerting import ALERTS, Alert
 from tests.alert_pages import FOLDER, NAMES, commands, diagnosis, mitigation, page
 
-SECTIONS = ["Meaning", "Impact", "Diagnosis", "Mitigation", "What stands in the commands"]
+SECTIONS = ["Meaning", "Impact", "Diagnosis", "Mitigation", "Placeholders"]
 PLACEHOLDERS = {
-    *("TARGET", "NAMESPACE", "RELEASE", "EXPORTER_NAMESPACE", "EXPORTER"),
+    *("TARGET", "NAMESPACE", "RELEASE", "EXPORTER_NAMESPACE", "EXPORTER", "WATCH_NAMESPACE", "JOB"),
     *("WORKLOAD", "CERTIFICATE", "NAME", "POD", "MANIFEST"),
 }
 """What a page leaves to fill in: an alert's labels and text, and what its diagnosis shows."""

@@ -80,7 +80,9 @@ class Duty:
         """A command of the page with the values that somebody here would put into it."""
         here = self.ground.namespace
         known = {"TARGET": NAME, "NAMESPACE": here, "EXPORTER_NAMESPACE": here, "RELEASE": f"{here}/{RELEASE}"}
-        return alert_pages.filled(command, {**known, "CERTIFICATE": TARGET, "POD": "", "MANIFEST": "", **given})
+        return alert_pages.filled(
+            command, {**known, "CERTIFICATE": TARGET, "JOB": "by-hand", "POD": "", "MANIFEST": "", **given}
+        )
 
     def run(self, command: str, code: int) -> Ran:
         """Run a command, which must end like this."""
