@@ -201,6 +201,9 @@ WITHOUT_OVERRIDE = {"admission", "alerts", "record", "replicas", "rights", "roll
 def test_the_options_that_a_refusal_names_are_options_of_the_command_and_get_past_it(case: Case) -> None:
     refused = [each for each in checks(given(case), **case.asked) if each.result is CheckResult.REFUSED]
     (found, *_) = (each for each in refused if each.name == case.name and case.text in each.text)
+    if case.name == "data":
+        assert found.override == (), "what deletes data is in the remedy, and in no command to paste"
+        return
     if case.name in OVERRIDES:
         assert found.override, found
     if not found.override:
