@@ -25,6 +25,7 @@ from exporter.configuration import ConfigurationError
 from exporter.errors import ClusterConfigError, ClusterError
 from exporter.release import Release
 from exporter.run_record import RecordError
+from exporter.runs import Missing
 from exporter.version import VERSION
 from runbook import answers, request_log
 from runbook import command_options as options
@@ -165,8 +166,7 @@ def main(here: click.Context, /, **given: Any) -> None:
     """Restart workloads that serve an outdated certificate, without interrupting work."""
     command = main.get_command(here, here.invoked_subcommand or "")
     taken = {each.name for each in command.params} if command is not None else set()
-    # Neither of these two looks at what stands before its name.
-    heeded = set() if here.invoked_subcommand in (REHEARSE, "completion") else taken
+    heeded = set() if here.invoked_subcommand == REHEARSE else taken  # which reads only what follows its name
     for each in main.params:
         if given.get(str(each.name)) is not None and each.name not in heeded:
             raise click.UsageError(f"{each.opts[0]} has no effect on {here.invoked_subcommand}: leave it out")
@@ -252,7 +252,11 @@ def _check(session: Session, names: tuple[str, ...]) -> int:
         found = answers.check(session, names)
     except NoTargetError as error:
         raise UsageError(_with_releases(session, str(error), error.name)) from error
-    if session.source.is_built_in and not names and not any(each.assessment.exists or each.run for each in found):
+    if (
+        session.source.is_built_in
+        and not names
+        and all(each.assessment.missing is Missing.WORKLOAD and each.run is None for each in found)
+    ):
         (target,) = session.targets
         where = f"{reference(target.workload)} in {target.workload.namespace}"
         raise UsageError(_with_releases(session, NO_RELEASE.format(where)))

@@ -27,6 +27,8 @@ from runbook.record import Record
 from runbook.rights import to_see_budgets, to_see_quotas
 from runbook.workloads import PodState, WorkloadView, reference
 
+DESTRUCTIVE = frozenset({"data", "unowned-pods"})
+"""Those of `OVERRIDES` that lose data or end what is not ours: named as a remedy, never in a command to be pasted."""
 OVERRIDES = {
     "alerts": "restart although given alerts fire, or Alertmanager cannot be asked",
     "autoscaler": "drain although an autoscaler may scale the workers up again",
@@ -83,8 +85,7 @@ def _override(found: Check, accepted: Collection[str]) -> Check:
     if found.name in accepted:
         return Check(found.name, CheckResult.OVERRIDDEN, found.text, f"accepted by {flag}")
     remedy = f"{found.remedy}, or {flag}" if found.remedy else flag
-    # A command that deletes data is not printed to be pasted.
-    override = () if found.name == "data" else found.override or (flag,)
+    override = () if found.name in DESTRUCTIVE else found.override or (flag,)
     return Check(found.name, found.result, found.text, remedy, override)
 
 
@@ -294,7 +295,7 @@ def gitops(facts: Facts, asked: Asked) -> Iterator[Check]:
             if controllers.pausable_flux(view):
                 yield _refused("gitops", text, PAUSE, PAUSE)
             else:
-                yield _refused("gitops", text, "suspend it meanwhile")
+                yield _refused("gitops", text, "suspend it until the run has ended")
 
 
 def restarters(facts: Facts, asked: Asked) -> Iterator[Check]:

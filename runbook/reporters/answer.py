@@ -1,16 +1,13 @@
 """The answer of `check-…`: what is so with a target, what to do about it, and the exit code that says it. Pure."""
 
 from dataclasses import dataclass
-from datetime import timedelta
 
+from exporter.assess import is_close
 from exporter.judgement import WindowState
 from exporter.release import Release
 from exporter.runs import TargetAssessment
 from runbook.record import Run
 from runbook.sight import TargetSight
-
-SOON = timedelta(days=3)
-"""Until a deadline: as the alert CertlagRestartDeadlineNear is critical by default."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +96,6 @@ def _why_restart(answer: Answer) -> str:
         return "Restart it now: what it presents has expired"
     if target.reloads:
         return "It should have read the new certificate by itself: restart it"
-    if sight.deadline is not None and sight.deadline - sight.at < SOON:
+    if any(is_close(use.deadline, use.window, sight.at) for _, use in sight.uses):
         return "Restart it now: what it presents expires soon"
     return "Restart it before the deadline, when its workers can be drained"

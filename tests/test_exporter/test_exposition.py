@@ -42,7 +42,7 @@ from exporter.model import (
 )
 from exporter.pieces import Row
 from exporter.publication import Judged, Publication
-from exporter.runs import assess_target
+from exporter.runs import Missing, assess_target
 from exporter.text_format import Family, Page, Sample, render
 from tests import pki
 from tests.fake_clock import FakeClock
@@ -257,7 +257,10 @@ def test_a_target_is_found_or_not(*, found: bool) -> None:
     target = opschain("ns")
     judged = assess_target(target, certificate_found=found, workloads={}, record=None, heartbeat_at=None)
     labels = {"target": "build-service", "namespace": "ns"}
-    assert value(of_target(replace(judged, missing=None if found else "gone")), "certlag_target_found", labels) == found
+    assert (
+        value(of_target(replace(judged, missing=None if found else Missing.WORKLOAD)), "certlag_target_found", labels)
+        == found
+    )
 
 
 @pytest.mark.parametrize("checks", [True, False])

@@ -17,7 +17,7 @@ from runbook.controllers import Autoscaler
 from runbook.facts import Facts
 from runbook.outcomes import Outcome
 from runbook.plan import Check, CheckResult
-from runbook.preconditions import FOR_ABORT, FOR_RESTART, FOR_RESUME, OVERRIDES, Precondition, check
+from runbook.preconditions import DESTRUCTIVE, FOR_ABORT, FOR_RESTART, FOR_RESUME, OVERRIDES, Precondition, check
 from runbook.quotas import Quota
 from runbook.record import Operator, Record, Run, WorkerRecord
 from runbook.rights import Right
@@ -201,8 +201,9 @@ WITHOUT_OVERRIDE = {"admission", "alerts", "record", "replicas", "rights", "roll
 def test_the_options_that_a_refusal_names_are_options_of_the_command_and_get_past_it(case: Case) -> None:
     refused = [each for each in checks(given(case), **case.asked) if each.result is CheckResult.REFUSED]
     (found, *_) = (each for each in refused if each.name == case.name and case.text in each.text)
-    if case.name == "data":
-        assert found.override == (), "what deletes data is in the remedy, and in no command to paste"
+    if case.name in DESTRUCTIVE:
+        assert f"--accept-{case.name}" in found.remedy
+        assert found.override == ()
         return
     if case.name in OVERRIDES:
         assert found.override, found
