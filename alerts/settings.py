@@ -61,12 +61,15 @@ OBJECT_LABELS = Setting(
 )
 LABELS = Setting("labels", {}, "Labels on every alert.")
 INTERVAL = Setting("interval", "", "Evaluation interval; default: Prometheus' own.")
+ADDRESS = {"pattern": "^(https?://.*[^/])?$"}
+"""Something is appended to it."""
 RUNBOOK_URL = Setting(
     "runbookUrl",
     "",
     "Where the pages of the alerts are; each alert then links to URL/NAME. The exporter serves them under `/alerts`.",
+    schema=ADDRESS,
 )
-GRAFANA_URL = Setting("grafanaUrl", "", "Where Grafana is; each alert then links to the dashboard.")
+GRAFANA_URL = Setting("grafanaUrl", "", "Where Grafana is; each alert then links to the dashboard.", schema=ADDRESS)
 JOB = Setting("job", "certlag-exporter", "The `job` label that Prometheus gives the exporter.")
 NAMESPACE = Setting(
     "exporterNamespace",

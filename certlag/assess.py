@@ -34,10 +34,19 @@ RELOAD_GRACE = timedelta(minutes=10)
 START_TIME_DOUBT = timedelta(minutes=2)
 """Within this after issuance a container may have started with either: the kubelet's cache of the Secret."""
 
+CLOSE = timedelta(days=3)
+"""With less than this, or a quarter of the restart window, left until a deadline, a restart is urgent: as the alert
+CertlagRestartDeadlineNear is critical by default."""
+
 _WORST_FIRST = (Verdict.STALE, Verdict.UNKNOWN, Verdict.PENDING, Verdict.CURRENT, Verdict.UNPROBED)
 _JUDGED = frozenset({Verdict.CURRENT, Verdict.STALE, Verdict.UNKNOWN})
 _NO_TLS = frozenset({ProbeFailure.NOT_TLS, ProbeFailure.CONNECTION_REFUSED, ProbeFailure.CONNECTION_RESET})
 """What a port that serves no TLS makes of a ClientHello; a TLS server that is down may do the last two."""
+
+
+def is_close(deadline: datetime | None, window: timedelta | None, now: datetime) -> bool:
+    """Tell whether a restart is urgent, by its deadline and its restart window (None: not known)."""
+    return deadline is not None and deadline - now < min((window or timedelta.max) / 4, CLOSE)
 
 
 def assess(snapshot: Mapping[ObjectKey, AssessmentInput], now: datetime) -> dict[ObjectKey, Assessment]:

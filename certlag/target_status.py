@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import StrEnum
 
 from certlag.model import Target, Workload, WorkloadStatus
 from certlag.run_record import FinishedRun, OpenRun, RunRecord, RunState
@@ -17,17 +18,27 @@ class WorkerReplicas:
     current: int | None
 
 
+class Missing(StrEnum):
+    """What of a target does not exist: the first that is so."""
+
+    WORKLOAD = "workload"
+    CERTIFICATE = "certificate"
+    """The one that the configuration names."""
+    USED_CERTIFICATE = "used_certificate"
+    """One of a Secret that the workload uses."""
+
+
 @dataclass(frozen=True, slots=True)
 class TargetAssessment:
     """What is said of one configured target.
 
-    `missing` says in words what of it does not exist, None if all does. `budget` is None if nothing bounds a drain of
-    its workers. Of an open run, either `heartbeat_at` or `heartbeat_awaited_at` is known: when its Lease was last seen
-    to change, or since when we have known the run without seeing that.
+    `missing` is what of it does not exist, None if all does. `budget` is None if nothing bounds a drain of its workers.
+    Of an open run, either `heartbeat_at` or `heartbeat_awaited_at` is known: when its Lease was last seen to change, or
+    since when we have known the run without seeing that.
     """
 
     target: Target
-    missing: str | None
+    missing: Missing | None
     budget: timedelta | None
     state: RunState
     run: OpenRun | None
@@ -40,6 +51,21 @@ class TargetAssessment:
     def found(self) -> bool:
         """Whether its workload exists, and a Certificate of it."""
         return self.missing is None
+
+    @property
+    def missing_text(self) -> str | None:
+        """What does not exist, in words; None if all does."""
+        workload = f"{self.target.workload.type}/{self.target.workload.name}"
+        namespace = self.target.workload.namespace
+        match self.missing:
+            case Missing.WORKLOAD:
+                return f"workload {workload} does not exist in {namespace}"
+            case Missing.CERTIFICATE:
+                return f"Certificate {self.target.certificate} does not exist in {namespace}"
+            case Missing.USED_CERTIFICATE:
+                return f"no Certificate in {namespace} has a Secret that {workload} uses"
+            case None:
+                return None
 
 
 def assess_target(
@@ -64,7 +90,7 @@ def assess_target(
     run = record.run if record else None
     return TargetAssessment(
         target=target,
-        missing=None if certificate_found and target.workload in workloads else _missing(target, workloads),
+        missing=_missing(target, workloads, certificate_found=certificate_found),
         budget=_budget(target, workloads),
         state=run.state if run else RunState.IDLE,
         run=run,
@@ -75,13 +101,14 @@ def assess_target(
     )
 
 
-def _missing(target: Target, workloads: Mapping[Workload, WorkloadStatus]) -> str:
-    workload, namespace = f"{target.workload.type}/{target.workload.name}", target.workload.namespace
+def _missing(
+    target: Target, workloads: Mapping[Workload, WorkloadStatus], *, certificate_found: bool
+) -> Missing | None:
     if target.workload not in workloads:
-        return f"workload {workload} does not exist in {namespace}"
-    if target.certificate:
-        return f"Certificate {target.certificate} does not exist in {namespace}"
-    return f"no Certificate in {namespace} has a Secret that {workload} uses"
+        return Missing.WORKLOAD
+    if certificate_found:
+        return None
+    return Missing.CERTIFICATE if target.certificate else Missing.USED_CERTIFICATE
 
 
 def _budget(target: Target, workloads: Mapping[Workload, WorkloadStatus]) -> timedelta | None:

@@ -62,7 +62,7 @@ def _target(assessment: TargetAssessment) -> dict[str, Any]:
         "reloads": target.reloads,
         "workers": [_workload(worker) for worker in target.workers],
         "found": assessment.found,
-        "missing": assessment.missing,
+        "missing": assessment.missing_text,
         "budgetSeconds": assessment.budget.total_seconds() if assessment.budget is not None else None,
         "state": assessment.state,
         "run": run

@@ -15,6 +15,7 @@ class Outcome(StrEnum):
     ABORTED = "aborted"
     UNEXPECTED = "unexpected"
     REFUSED = "refused"
+    CANCELLED = "cancelled"
     DENIED = "denied"
     LOCKED = "locked"
     DRAIN_TIMED_OUT = "drain_timed_out"
@@ -35,6 +36,7 @@ EXIT_CODES = {
     Outcome.UNEXPECTED: 1,
     Outcome.NOT_BEGUN: 1,
     Outcome.REFUSED: 3,
+    Outcome.CANCELLED: 3,
     Outcome.DENIED: 3,
     Outcome.LOCKED: 4,
     Outcome.DRAIN_TIMED_OUT: 5,
@@ -50,7 +52,7 @@ EXIT_CODES = {
 CODES = {
     0: "done, aborted as asked, or nothing to do",
     1: "unexpected: the message says how far it came",
-    3: "refused, nothing was changed; or the API server denied a write, workers restored",
+    3: "refused or cancelled, nothing was changed; or the API server denied a write, workers restored",
     4: "another run holds the lock",
     5: "the workers did not finish in time: not restarted, workers restored",
     6: "the restart did not succeed: workers left at 0, see the record",
@@ -69,6 +71,7 @@ MEANINGS = {
     Outcome.ABORTED: "aborted, workers back",
     Outcome.UNEXPECTED: "an error that is not expected; the record says how far it came",
     Outcome.REFUSED: "refused, nothing was changed",
+    Outcome.CANCELLED: "cancelled, nothing was changed",
     Outcome.DENIED: "the API server refuses a write of the run: stopped, workers restored",
     Outcome.LOCKED: "another run holds the lock",
     Outcome.DRAIN_TIMED_OUT: "the workers did not finish in time: not restarted, workers put back",

@@ -7,6 +7,8 @@ from alerts.alerting import ALERTS
 from certlag import alert_pages
 
 FOLDER = Path(alert_pages.__file__).parent
+WITHOUT_RUNBOOK = "A restart without runbook"
+"""The heading that only pages which restart a target have."""
 NAMES = tuple(dict.fromkeys(alert.name for alert in ALERTS))
 """The names of all alerts: each has a page."""
 
@@ -22,8 +24,8 @@ def diagnosis(text: str) -> str:
 
 
 def mitigation(text: str) -> str:
-    """What stands under Mitigation."""
-    return _section(text, "Mitigation")
+    """What stands under Mitigation, and how to do the same without the runbook."""
+    return _section(text, "Mitigation") + _section(text, WITHOUT_RUNBOOK)
 
 
 def commands(text: str) -> list[str]:

@@ -73,7 +73,7 @@ class Release:
         return str(service["spec"]["clusterIP"])
 
     def scrape(self, address: str, timeout: float = 10) -> Metrics:
-        """Scrape once, and read what it is told; as `exposition`."""
+        """Scrape once, and parse the exposition; as `exposition`."""
         return Metrics.parse(self.exposition(address, timeout))
 
     def exposition(self, address: str = "", timeout: float = 10) -> str:

@@ -106,7 +106,10 @@ class Monitoring:
 
     def query(self, expression: str) -> list[dict[str, Any]]:
         """The vector that an expression gives now; fails where Prometheus refuses it."""
-        return self._ask("query", query=expression)
+        data = self._ask("query", query=expression)
+        assert data["resultType"] in ("vector", "scalar"), data
+        result: list[dict[str, Any]] = data["result"]
+        return result
 
     def values(self, expression: str) -> list[float]:
         """The values of that vector, in order."""
@@ -125,7 +128,15 @@ class Monitoring:
         """Wait until Prometheus says something."""
         waiting.until(what, reached, seconds, interval=0.1)
 
-    def _ask(self, what: str, **parameters: str) -> list[dict[str, Any]]:
+    def scraped(self, exporters: int) -> bool:
+        """Whether the last scrape of so many exporters succeeded; `LookupError` says what is known of each."""
+        seen = self.query("up")
+        if [each["value"][1] for each in seen] != ["1"] * exporters:
+            targets = self._ask("targets")["activeTargets"]
+            raise LookupError(f"{seen}; {[(each['scrapeUrl'], each['lastError']) for each in targets]}")
+        return True
+
+    def _ask(self, what: str, **parameters: str) -> dict[str, Any]:
         connection = http.client.HTTPConnection(self.address, 9090)
         connection.sock = self.cluster.connect(self.address, 9090)
         try:
@@ -138,9 +149,8 @@ class Monitoring:
             raise ConnectionError("Prometheus is still starting")
         answer = json.loads(body)
         assert answer["status"] == "success", (parameters, answer)
-        assert answer["data"]["resultType"] in ("vector", "scalar"), answer
-        result: list[dict[str, Any]] = answer["data"]["result"]
-        return result
+        data: dict[str, Any] = answer["data"]
+        return data
 
 
 @contextmanager
@@ -242,7 +252,7 @@ def running(
         process = subprocess.Popen(cluster.inside(argv), stdout=log, stderr=subprocess.STDOUT)
         try:
             made = Monitoring(cluster, address, pager)
-            made.wait("Prometheus to have scraped each exporter", lambda: made.values("up") == [1.0] * len(discover()))
+            made.wait("Prometheus to have scraped each exporter", lambda: made.scraped(len(discover())))
             yield made
         finally:
             process.kill()

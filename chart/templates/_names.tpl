@@ -45,9 +45,17 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{ include "certlag.podLabels" . }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
-{{- with .Values.commonLabels }}
-{{ toYaml . }}
+{{- with include "certlag.commonLabels" . }}
+{{ . }}
 {{- end }}
+{{- end -}}
+
+{{/* `commonLabels` without those by which objects are found. */}}
+{{- define "certlag.commonLabels" -}}
+{{- $ours := list "name" "instance" "component" "part-of" -}}
+{{- $labels := .Values.commonLabels -}}
+{{- range $ours }}{{ $labels = omit $labels (printf "app.kubernetes.io/%s" .) }}{{ end -}}
+{{- with $labels }}{{ toYaml . }}{{ end -}}
 {{- end -}}
 
 {{/*

@@ -3,9 +3,10 @@
 import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
+from certlag.assess import is_close
 from certlag.assessment import WindowState
 from certlag.model import RESTARTABLE
 from certlag.run_record import RunState
@@ -68,7 +69,15 @@ def _why_restart(target: Mapping[str, Any], uses: Uses, now: datetime) -> str:
         return "Restart it now: what it presents has expired."
     if target["reloads"]:
         return "It should have read the new certificate by itself: restart it."
+    if any(is_urgent(use, now) for _, use in uses):
+        return "Restart it now: what it presents expires soon."
     return "Restart it before the deadline, when its workers can be drained."
+
+
+def is_urgent(use: Mapping[str, Any], now: datetime) -> bool:
+    """Tell whether the deadline of a use is close."""
+    window = use["windowSeconds"]
+    return is_close(instant(use["deadline"]), None if window is None else timedelta(seconds=window), now)
 
 
 def _without_restart(uses: Uses) -> Advice:

@@ -6,7 +6,7 @@ passes without changing it, until a word changes.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
@@ -18,9 +18,6 @@ from exporter.status_page.advice import Advice
 from exporter.status_page.runs import RunView, last_run, open_run
 from exporter.status_page.timeline import Timeline, timeline
 from exporter.status_page.words import FAILURES, REASONS, STATES, VERDICTS, Moment, counted, instant, moment
-
-CLOSE = timedelta(days=3)
-"""With less than this, or a quarter of the window, a deadline is as urgent as one that has passed."""
 
 
 class Level(StrEnum):
@@ -202,19 +199,13 @@ def _of_use(use: Mapping[str, Any], now: datetime) -> tuple[Level, str]:
         case WindowState.NEEDS_RESTART if use["needsRestart"] is None:
             return Level.WARNING, "Restart probably needed"
         case WindowState.NEEDS_RESTART:
-            urgent = use["issuerChanged"] or _is_close(use, now)
+            urgent = use["issuerChanged"] or advice.is_urgent(use, now)
             return Level.CRITICAL if urgent else Level.WARNING, STATES[WindowState.NEEDS_RESTART]
         case WindowState.RENEWAL_DUE:
             return Level.WARNING, STATES[WindowState.RENEWAL_DUE]
         case WindowState.SETTLED | WindowState.RENEWAL_DISABLED as state:
             return Level.GOOD, STATES[state]
     return Level.UNKNOWN, STATES[WindowState.UNKNOWN]
-
-
-def _is_close(use: Mapping[str, Any], now: datetime) -> bool:
-    deadline = instant(use["deadline"])
-    window = timedelta(seconds=use["windowSeconds"]) if use["windowSeconds"] is not None else timedelta.max
-    return deadline is not None and deadline - now < min(window / 4, CLOSE)
 
 
 def _due(pairs: list[Pair], now: datetime) -> Due | None:

@@ -1,16 +1,13 @@
 """The answer of `check-…`: what is so with a target, what to do about it, and the exit code that says it. Pure."""
 
 from dataclasses import dataclass
-from datetime import timedelta
 
+from certlag.assess import is_close
 from certlag.assessment import WindowState
 from certlag.config.release import Release
 from certlag.target_status import TargetAssessment
 from runbook.check.status import TargetStatus
 from runbook.guard.record import Run
-
-SOON = timedelta(days=3)
-"""Until a deadline: as the alert CertlagRestartDeadlineNear is critical by default."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +96,6 @@ def _why_restart(answer: Answer) -> str:
         return "Restart it now: what it presents has expired"
     if target.reloads:
         return "It should have read the new certificate by itself: restart it"
-    if sight.deadline is not None and sight.deadline - sight.at < SOON:
+    if any(is_close(use.deadline, use.window, sight.at) for _, use in sight.uses):
         return "Restart it now: what it presents expires soon"
     return "Restart it before the deadline, when its workers can be drained"

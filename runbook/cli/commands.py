@@ -68,14 +68,14 @@ UNWATCHED = Check(
     CheckResult.WARNED,
     "the exporter knows no runs of workloads that no target names: if the workers stay at 0, no alert says so",
 )
+"""About a workload that no target names, with workers."""
 UNDRAINED = Check(
     "workers",
     CheckResult.WARNED,
     "no worker was named: connections to the target break when it restarts",
     "--worker KIND/NAME for each workload that must finish its work first",
 )
-"""What is to be known of a run of a workload that no target names."""
-NOT_CONFIRMED = Ending(Outcome.REFUSED, "it was not confirmed")
+"""About one without workers."""
 
 
 def perform(way: Way, session: Session, name: str, reporter: Reporter) -> int:
@@ -120,7 +120,7 @@ def _here(way: Way, session: Session, target: Target, reporter: Reporter) -> End
         tried = Tried() if not tries or _settled(way, checks) else _try_writes(way, session, orders, gathered)
         plan = _plan(way, session, target, gathered, (*checks, *preconditions.admission(tried)))
         reporter.plan(plan)
-        ending = _ended_by_plan(way, session, gathered, plan, tried) or _ask(plan, session.options, reporter)
+        ending = _ended_by_plan(way, session, gathered, plan, tried) or _ask(plan, gathered, session.options, reporter)
     except KeyboardInterrupt:
         return Ending(Outcome.INTERRUPTED, "nothing was changed")
     return ending or _run(way, session, orders, gathered, reporter)
@@ -152,7 +152,7 @@ def _start(session: Session, target: Target, reporter: Reporter) -> Ending:
     run = _open_run(gathered.facts)
     if run is not None and run.ended is None:
         return Ending(Outcome.LOCKED, f"run {run.id} of {run.operator.user} is at {run.step}")
-    ending = _ended_by_plan(START, session, gathered, plan, tried) or _ask(plan, session.options, reporter)
+    ending = _ended_by_plan(START, session, gathered, plan, tried) or _ask(plan, gathered, session.options, reporter)
     if ending is not None or job is None:
         return ending or Ending(Outcome.REFUSED, "there is no CronJob")
     try:
@@ -166,20 +166,24 @@ def _start(session: Session, target: Target, reporter: Reporter) -> Ending:
 def _following(way: Way, session: Session, target: Target, ending: Ending) -> tuple[str, ...]:
     """Return what to type next: what shows more of why it ended so, then what goes on from there."""
     follow, options = (client.attach_command(session, target),), session.options
-    if ending is NOT_CONFIRMED:
-        return ()
     if ending is client.DETACHED or (options.in_cluster and ending.outcome is Outcome.LOCKED):
         return follow
     same = session.command(way.verb, target, *options.again(ending.options))
     check, restart, resume, abort = (
         same if verb == way.verb else session.command(verb, target) for verb in ("check", "restart", "resume", "abort")
     )
+    take_over = (
+        session.command("resume", target, "--take-over")
+        if way.opens
+        else session.command(way.verb, target, *options.again(("--take-over",)))
+    )
     from_here = {
         Outcome.DONE: (),
         Outcome.ABORTED: (),
         Outcome.NOTHING_TO_DO: (),
+        Outcome.CANCELLED: (),
         Outcome.DRY_RUN: (same,),
-        Outcome.LOCKED: (check, session.command("resume", target, "--take-over")),
+        Outcome.LOCKED: (check, take_over),
         Outcome.NOT_BEGUN: follow,
     }
     goes_on = from_here.get(ending.outcome, (check, restart)) if ending.run is None else (resume, abort)
@@ -391,7 +395,7 @@ def _ended_by_plan(way: Way, session: Session, gathered: Gathered, plan: Plan, t
     return None
 
 
-def _ask(plan: Plan, options: Options, reporter: Reporter) -> Ending | None:
+def _ask(plan: Plan, gathered: Gathered, options: Options, reporter: Reporter) -> Ending | None:
     """Put the question, unless --yes has answered it."""
     if options.yes:
         return None
@@ -399,10 +403,10 @@ def _ask(plan: Plan, options: Options, reporter: Reporter) -> Ending | None:
     try:
         said = click.confirm(f"{plan.command} in {plan.namespace} ({plan.context})?", default=False, err=True)
     except click.Abort:
-        return Ending(Outcome.INTERRUPTED, "nothing was changed")
+        return Ending(Outcome.INTERRUPTED, "nothing was changed", _open_run(gathered.facts))
     finally:
         reporter.resume()
-    return None if said else NOT_CONFIRMED
+    return None if said else Ending(Outcome.CANCELLED, "", _open_run(gathered.facts))
 
 
 # --- the run -----------------------------------------------------------------------------------------

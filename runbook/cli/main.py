@@ -25,6 +25,7 @@ from certlag.config.release import Release
 from certlag.config.schema import ConfigurationError
 from certlag.errors import ClusterConfigError, ClusterError
 from certlag.run_record import RecordError
+from certlag.target_status import Missing
 from certlag.version import VERSION
 from runbook.check.advice import exit_code
 from runbook.check.pod_access import Reach
@@ -33,6 +34,7 @@ from runbook.cli.command_help import ACCESS, BEFORE_COMMAND, CONTEXT, EPILOG, LI
 from runbook.cli.command_options import SectionedCommand, with_options
 from runbook.cli.commands import ABORT, RESTART, RESUME, Way, perform
 from runbook.cli.completion import complete_alerts, complete_targets
+from runbook.kube.views import reference
 from runbook.outcomes import EXIT_CODES, Outcome
 from runbook.report.choice import Output, reporter_for
 from runbook.report.consoles import BrokenPipeSafe, console, form, show
@@ -164,7 +166,7 @@ def main(here: click.Context, /, **given: Any) -> None:
     """Restart workloads that serve an outdated certificate, without interrupting work."""
     command = main.get_command(here, here.invoked_subcommand or "")
     taken = {each.name for each in command.params} if command is not None else set()
-    heeded = taken if "kubeconfig" in taken else set()  # the others do not look at what stands before their name
+    heeded = set() if here.invoked_subcommand == REHEARSE else taken  # which reads only what follows its name
     for each in main.params:
         if given.get(str(each.name)) is not None and each.name not in heeded:
             raise click.UsageError(f"{each.opts[0]} has no effect on {here.invoked_subcommand}: leave it out")
@@ -239,7 +241,7 @@ def _completion(shell: str) -> None:
 
 
 NO_RELEASE = (
-    "no targets were named, and OpsChain's build service, which is built in, is not here;"
+    "no targets were named, and the built-in one does not exist ({}; -n names another namespace);"
     " name a release of the chart: --release NAMESPACE/NAME, or `runbook use NAMESPACE/NAME` once"
 )
 
@@ -250,8 +252,14 @@ def _check(session: Session, names: tuple[str, ...]) -> int:
         found = answers.check(session, names)
     except NoTargetError as error:
         raise UsageError(_with_releases(session, str(error), error.name)) from error
-    if session.source.is_built_in and all(each.assessment.missing for each in found):
-        raise UsageError(_with_releases(session, NO_RELEASE))
+    if (
+        session.source.is_built_in
+        and not names
+        and all(each.assessment.missing is Missing.WORKLOAD and each.run is None for each in found)
+    ):
+        (target,) = session.targets
+        where = f"{reference(target.workload)} in {target.workload.namespace}"
+        raise UsageError(_with_releases(session, NO_RELEASE.format(where)))
     if session.options.output is Output.JSON:
         _print(Checked.of(found))
     else:
@@ -267,8 +275,8 @@ def _with_releases(session: Session, message: str, target: str | None = None) ->
     if session.source.is_built_in:
         with suppress(ClusterError):  # the right to list them is not needed
             found = sorted(releases_with(session.client, target))
-    check = " ".join(filter(None, (session.program, "check", target)))
-    commands = [f"{check} --release {release}" for release in found]
+    check = ("check", target) if target else ("check",)
+    commands = [session.typed(*check, "--release", str(release)) for release in found]
     return "\n    ".join((message + (", for example:" if commands else ""), *commands))
 
 

@@ -166,7 +166,8 @@ class _Follower:
         """Say why no pod of the Job runs, and end if that has lasted too long; nothing is done to the Job."""
         namespace = self._target.workload.namespace
         taken_over = record.run is not None and job is not None and record.run.operator.job != job.name
-        if job is None or taken_over or manifest.why_idle(job, of_job, (), namespace=namespace) is None:
+        found = None if job is None or taken_over else manifest.why_idle(job, of_job, (), namespace=namespace)
+        if job is None or found is None:
             self._idle_since = None
             return None
         now = self._session.clock.monotonic()
@@ -174,8 +175,8 @@ class _Follower:
         if (idle := now - self._idle_since) < NOTED_AFTER:
             return None
         warnings = self._warnings()
-        found = manifest.why_idle(job, of_job, warnings or (), namespace=namespace)
-        why, shows = (found.text, (found.shows,)) if found else ("", ())
+        found = manifest.why_idle(job, of_job, warnings or (), namespace=namespace) or found
+        why = found.text
         if warnings is None:
             why += f" (to see more: a right to {permissions.to_see_warnings(self._target)})"
         self._remark(f"no pod of Job {job.name} runs: {why}")
@@ -183,7 +184,7 @@ class _Follower:
             return None
         text = f"no pod of Job {job.name} has run for {IDLE_TIMEOUT / 60:.0f} minutes: {why}. It may still begin"
         stop = f"to stop it: kubectl delete job -n {namespace} {job.name}"
-        return Ending(Outcome.NOT_BEGUN, f"{text}; {stop}", record.run, shows=shows)
+        return Ending(Outcome.NOT_BEGUN, f"{text}; {stop}", record.run, shows=(found.shows,))
 
     def _warnings(self) -> list[WarningEvent] | None:
         """Read the warnings of the namespace; None if they cannot be read."""

@@ -29,6 +29,8 @@ from runbook.plan.pace import Span, drain_span, exact, restart_span, return_span
 from runbook.plan.plan import Check, CheckResult
 from runbook.run.engine import PUTTING_BACK
 
+DESTRUCTIVE = frozenset({"data", "unowned-pods"})
+"""Those of `OVERRIDES` that lose data or end what is not ours: named as a remedy, never in a command to be pasted."""
 OVERRIDES = {
     "alerts": "restart although given alerts fire, or Alertmanager cannot be asked",
     "autoscaler": "drain although an autoscaler may scale the workers up again",
@@ -85,7 +87,8 @@ def _override(found: Check, accepted: Collection[str]) -> Check:
     if found.name in accepted:
         return Check(found.name, CheckResult.OVERRIDDEN, found.text, f"accepted by {flag}")
     remedy = f"{found.remedy}, or {flag}" if found.remedy else flag
-    return Check(found.name, found.result, found.text, remedy, found.override or (flag,))
+    override = () if found.name in DESTRUCTIVE else found.override or (flag,)
+    return Check(found.name, found.result, found.text, remedy, override)
 
 
 def _passed(name: str, text: str) -> Check:
@@ -294,7 +297,7 @@ def gitops(facts: Facts, asked: Asked) -> Iterator[Check]:
             if controllers.pausable_flux(view):
                 yield _refused("gitops", text, PAUSE, PAUSE)
             else:
-                yield _refused("gitops", text, "suspend it meanwhile")
+                yield _refused("gitops", text, "suspend it until the run has ended")
 
 
 def restarters(facts: Facts, asked: Asked) -> Iterator[Check]:
@@ -362,13 +365,11 @@ def _worth_it(facts: Facts, asked: Asked) -> Check:
         return Check("certificate", CheckResult.OVERRIDDEN, sight.why or sight.proof, "--force")
     if sight.state is WindowState.RENEWAL_DUE:
         text = "cert-manager should have renewed it and has not: a restart would load the same one again"
-        return _refused(
-            "certificate", text, "see why it is not renewed: cmctl status certificate; or --force", "--force"
-        )
+        return _refused("certificate", text, "see why it is not renewed: cmctl status certificate; or --force")
     if sight.verified:
         return Check("certificate", CheckResult.NOTED, f"{sight.proof} already")
     text = f"it cannot be told what is loaded: {sight.why}"
-    return _refused("certificate", text, "--force restarts all the same", "--force")
+    return _refused("certificate", text, "--force restarts anyway", "--force")
 
 
 def issuer(facts: Facts, _: Asked) -> Iterator[Check]:

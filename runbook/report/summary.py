@@ -13,6 +13,7 @@ GOOD = frozenset({Outcome.DONE, Outcome.DRY_RUN, Outcome.NOTHING_TO_DO, Outcome.
 AS_BEFORE = frozenset(
     {
         Outcome.REFUSED,
+        Outcome.CANCELLED,
         Outcome.DENIED,
         Outcome.LOCKED,
         Outcome.DRAIN_TIMED_OUT,

@@ -144,15 +144,20 @@ class Session:
         name, namespace = f"{verb}-{target.name}", options.namespace
         if options.workload is not None:
             name, namespace = verb, target.workload.namespace  # no configuration says where it is
-        ways = {"--kubeconfig": options.kubeconfig, "--context": options.context, "--namespace": namespace}
-        led = (word for way, value in ways.items() if value for word in (way, value))
-        words = [name, *self.source.options, *led, *more]
-        return f"{self.program} {shlex.join(words)}"
+        there = ("--namespace", namespace) if namespace else ()
+        return f"{self.program} {shlex.join((name, *self.source.options, *self._to_cluster(), *there, *more))}"
+
+    def typed(self, *words: str) -> str:
+        """Return a command of ours for the cluster that the options led to."""
+        return f"{self.program} {shlex.join((*words, *self._to_cluster()))}"
 
     def kubectl(self, words: Words) -> str:
         """Return a kubectl command for the cluster that the options led to."""
+        return line((*words, *self._to_cluster()))
+
+    def _to_cluster(self) -> tuple[str, ...]:
         ways = {"--kubeconfig": self.options.kubeconfig, "--context": self.options.context}
-        return line((*words, *(word for way, value in ways.items() if value for word in (way, value))))
+        return tuple(word for way, value in ways.items() if value for word in (way, value))
 
     def commands(self, target: Target) -> Commands:
         """Return what can be typed next."""

@@ -8,6 +8,15 @@ from tests.field.workloads import SERVICE, WORKERS
 
 WORKLOAD = "--workload deployment/svc --worker deployment/worker -n shop"
 EMPTY = "targets: []"
+RELEASE = """
+apiVersion: v1
+kind: ConfigMap
+metadata:
+  name: certlag-config-prod
+  labels: {app.kubernetes.io/part-of: certlag, app.kubernetes.io/component: configuration}
+data:
+  certlag.yaml: "targets: [{name: svc, workload: deployment/svc}]"
+"""
 UNPLACED = "targets: [{name: svc, workload: deployment/svc, workers: [deployment/worker]}]"
 
 
@@ -102,3 +111,18 @@ def test_a_workload_that_does_not_exist_is_one_refusal_with_what_shows_those_tha
         (plan,) = (each for each in ran.events if each["event"] == "plan")
         assert plan["refused"] == ["workloads"]
         assert "kubectl get deployment -n shop" in ran.events[-1]["message"]
+
+
+def test_the_releases_that_check_names_are_asked_in_the_same_cluster() -> None:
+    with runbook.cluster(SERVICE, WORKERS, RELEASE) as shop:
+        ran = shop.run("check -n shop --context rehearsal", configuration=None)
+        assert ran.code == 2, ran
+        assert "deployment/opschain-build-service in shop" in ran.stderr
+        assert ran.stderr.splitlines()[-1].strip() == "runbook check --release shop/prod --context rehearsal"
+
+
+def test_a_target_that_was_named_is_told_of_though_it_does_not_exist() -> None:
+    with runbook.cluster(SERVICE, WORKERS) as shop:
+        ran = shop.run("check build-service -n shop", configuration=None)
+        assert ran.code == 3, ran
+        assert "Workload deployment/opschain-build-service does not exist in shop" in ran.text

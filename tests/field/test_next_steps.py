@@ -1,7 +1,7 @@
 """The next steps are those of this ending
 
-Whoever reads the end of a failed run types what stands there: a command about another object, about another cluster, or
-one that is refused again costs the minutes that matter.
+People type the commands that a failed run prints. One about another object or another cluster, or one that is refused
+again, costs the minutes that matter.
 """
 
 from collections.abc import Callable

@@ -6,11 +6,11 @@ import subprocess
 import pytest
 
 from alerts.alerting import ALERTS, Alert
-from tests.alert_pages import FOLDER, NAMES, commands, diagnosis, mitigation, page
+from tests.alert_pages import FOLDER, NAMES, WITHOUT_RUNBOOK, commands, diagnosis, mitigation, page
 
-SECTIONS = ["Meaning", "Impact", "Diagnosis", "Mitigation", "What stands in the commands"]
+SECTIONS = ["Meaning", "Impact", "Diagnosis", "Mitigation", "Placeholders"]
 PLACEHOLDERS = {
-    *("TARGET", "NAMESPACE", "RELEASE", "EXPORTER_NAMESPACE", "EXPORTER"),
+    *("TARGET", "NAMESPACE", "RELEASE", "EXPORTER_NAMESPACE", "EXPORTER", "WATCH_NAMESPACE", "JOB"),
     *("WORKLOAD", "CERTIFICATE", "NAME", "POD", "MANIFEST"),
 }
 """What a page leaves to fill in: an alert's labels and text, and what its diagnosis shows."""
@@ -25,7 +25,8 @@ def test_there_is_a_page_for_each_alert_and_no_other() -> None:
 def test_a_page_has_its_sections_in_order(name: str) -> None:
     text = page(name)
     assert text.startswith(f"# {name}\n")
-    assert re.findall(r"^## (.+)$", text, re.MULTILINE) == SECTIONS
+    assert [found for found in re.findall(r"^## (.+)$", text, re.MULTILINE) if found != WITHOUT_RUNBOOK] == SECTIONS
+    assert (WITHOUT_RUNBOOK in text) == ("runbook restart-" in text)
 
 
 @pytest.mark.parametrize("name", NAMES)

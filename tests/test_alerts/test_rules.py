@@ -33,7 +33,8 @@ from tests.bench import needs, parts
 
 OF_RELEASE: dict[str, Value] = {"release": "certlag/certlag"}
 """What the chart knows of itself."""
-STRINGS = {"release": "monitoring/prod"}
+ADDRESS = "https://example.org"
+STRINGS = {"release": "monitoring/prod", "runbookUrl": ADDRESS, "grafanaUrl": ADDRESS}
 NAMES = tuple(dict.fromkeys(alert.name for alert in ALERTS))
 
 

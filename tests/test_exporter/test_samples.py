@@ -37,7 +37,7 @@ from certlag.model import (
     ProbeFailure,
     Workload,
 )
-from certlag.target_status import assess_target
+from certlag.target_status import Missing, assess_target
 from certlag.x509.certificates import read_chain, read_issued
 from exporter.metrics import samples as exposition
 from exporter.metrics.pieces import Row
@@ -257,7 +257,10 @@ def test_a_target_is_found_or_not(*, found: bool) -> None:
     target = opschain("ns")
     judged = assess_target(target, certificate_found=found, workloads={}, record=None, heartbeat_at=None)
     labels = {"target": "build-service", "namespace": "ns"}
-    assert value(of_target(replace(judged, missing=None if found else "gone")), "certlag_target_found", labels) == found
+    assert (
+        value(of_target(replace(judged, missing=None if found else Missing.WORKLOAD)), "certlag_target_found", labels)
+        == found
+    )
 
 
 @pytest.mark.parametrize("checks", [True, False])

@@ -225,6 +225,16 @@ def test_a_person_types_the_commands_and_answers_the_runbooks_own_question(tmp_p
         assert shown.process.wait(timeout=PATIENT) == 0
 
 
+def test_an_answer_of_no_cancels_and_suggests_nothing(tmp_path: Path) -> None:
+    with terminal(tmp_path) as shown:
+        shows(shown, "Step 1", PROMPT.strip())
+        shown.type("runbook restart-build-service\n")
+        shows(shown, "restart-build-service in opschain (rehearsal)? [y/N]")
+        shown.type("n\n")
+        screen = shows(shown, "Cancelled, nothing was changed (exit code 3)")
+        assert "What to do next" not in screen.partition("[y/N]")[2]
+
+
 def test_ctrl_c_in_the_drain_is_asked_about_and_restoring_makes_the_abort_needless(tmp_path: Path) -> None:
     with terminal(tmp_path, "--fault", "interrupted") as shown:
         shows(shown, "Step 1 of 3", PROMPT.strip())

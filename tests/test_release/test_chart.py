@@ -1,5 +1,6 @@
 """The chart before it meets a cluster: what it renders, what it grants, and what it refuses."""
 
+import json
 import re
 import subprocess
 from pathlib import Path
@@ -198,6 +199,16 @@ def test_commands_in_alerts_name_the_release_and_select_the_chart_s_own_objects(
     selectors = [dict(label.split("=") for label in each.split(",")) for each in found]
     assert selectors
     assert all(selector.items() <= labels.items() for selector in selectors)
+
+
+def test_labels_of_everybody_replace_none_by_which_pods_are_found() -> None:
+    ours = "app.kubernetes.io/part-of"
+    option = "--set-json=commonLabels=" + json.dumps({ours: "platform", "team": "builds"})
+    for each in render(option, "--set=runbook.inCluster.enabled=true").objects:
+        assert each["metadata"]["labels"][ours] == "certlag"
+        assert each["metadata"]["labels"]["team"] == "builds"
+    text = render(option).text
+    assert "platform" not in text
 
 
 def test_records_and_leases_are_those_that_the_programs_look_for() -> None:

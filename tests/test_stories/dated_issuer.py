@@ -8,6 +8,7 @@ import base64
 import threading
 from collections import defaultdict, deque
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -106,10 +107,10 @@ def dated_issuer(ground: Ground) -> Iterator[DatedIssuer]:
         while not ended.wait(0.2):
             issuer.answer()
 
-    thread = threading.Thread(target=answer)
-    thread.start()
-    try:
-        yield issuer
-    finally:
-        ended.set()
-        thread.join()
+    with ThreadPoolExecutor(1) as pool:
+        answering = pool.submit(answer)
+        try:
+            yield issuer
+        finally:
+            ended.set()
+        answering.result()

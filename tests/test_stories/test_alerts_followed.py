@@ -19,9 +19,9 @@ import pytest
 
 from certlag.run_record import RECORD_KEY, Step
 from tests import alert_pages, installed_wheel
-from tests.bench import certlag_image, servers, waiting
+from tests.bench import servers, waiting
 from tests.bench.api import MERGE_PATCH
-from tests.bench.cluster import Cluster, Object
+from tests.bench.cluster import Object
 from tests.figures import Figures, Tally
 from tests.helm_release import Release, values
 from tests.monitoring import Delivery, Monitoring, copied, monitoring_of
@@ -66,7 +66,7 @@ class Duty:
         """Run the command in the alert's text that begins like this."""
         found = commands_in(page)
         (command,) = (each for each in found if each.startswith(beginning))
-        same = [each for each in self.left if normal(self.filled(each, workload_of(page))) == normal(command)]
+        same = [each for each in self.left if self.filled(each, workload_of(page)) == command]
         self.left = [each for each in self.left if each not in same]
         return self.run(command, code)
 
@@ -80,14 +80,21 @@ class Duty:
         """A command of the page with the values that somebody here would put into it."""
         here = self.ground.namespace
         known = {"TARGET": NAME, "NAMESPACE": here, "EXPORTER_NAMESPACE": here, "RELEASE": f"{here}/{RELEASE}"}
-        return alert_pages.filled(command, {**known, "CERTIFICATE": TARGET, "POD": "", "MANIFEST": "", **given})
+        return alert_pages.filled(
+            command, {**known, "CERTIFICATE": TARGET, "JOB": "by-hand", "POD": "", "MANIFEST": "", **given}
+        )
 
     def run(self, command: str, code: int) -> Ran:
         """Run a command, which must end like this."""
         ran = self.shell.run(command)
         assert ran.code == code, f"{command}\n{ran}"
-        self.typed.append(f"`{command.replace(self.ground.namespace, 'NAMESPACE')}` {ran.code}")
+        self.note(command, ran.code)
         return ran
+
+    def note(self, command: str, code: int) -> None:
+        """Note what was typed, for a figure."""
+        shown = command.replace(str(self.ground.folder), "FOLDER").replace(self.ground.namespace, "NAMESPACE")
+        self.typed.append(f"`{shown}` {code}")
 
     def cleared(self, page: Delivery) -> Delivery:
         """Wait until it is said that what has paged is over."""
@@ -109,22 +116,11 @@ def workload_of(page: Delivery) -> dict[str, str]:
     return {"WORKLOAD": f"{page.labels.get('workload_type')}/{page.labels.get('workload')}"}
 
 
-def normal(command: str) -> str:
-    """A command without what makes no difference: kinds are read in upper and lower case."""
-    return command.lower()
-
-
 @pytest.fixture(scope="module")
 def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of the commands of an installed wheel."""
     wheel = installed_wheel.built(tmp_path_factory.mktemp("wheel"))
     return installed_wheel.installed(wheel, tmp_path_factory.mktemp("environment"))
-
-
-@pytest.fixture(scope="module")
-def our_image(cluster: Cluster) -> None:
-    """The cluster has the image of this tree, as if it had been pulled."""
-    certlag_image.give(cluster, certlag_image.built())
 
 
 @pytest.fixture
@@ -236,7 +232,7 @@ def follow_job(here: Duty, drained: DrainedGround, page: Delivery) -> None:
     here.left.remove(command)
     command = here.filled(command, {})
     waiting.until("the Job's container to be created", lambda: here.shell.run(command).code == 0)
-    here.typed.append(f"`{command.replace(here.ground.namespace, 'NAMESPACE')}` 0")
+    here.note(command, 0)
     here.cleared(page)
     waiting.until("the workers to be back", lambda: drained.replicas() == 2)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.bench import certlag_image, opschain, parts, waiting
+from tests.bench import opschain, parts, waiting
 from tests.bench.cluster import Cluster, Object
 from tests.bench.opschain import BUILD_SERVICE
 from tests.figures import Figures
@@ -23,12 +23,6 @@ pytestmark = pytest.mark.cluster
 USE = {"target": "build-service", "certificate": BUILD_SERVICE}
 RECORD = "certlag-run-build-service"
 LABELLED = f"app.kubernetes.io/instance={NAME}"
-
-
-@pytest.fixture(scope="module")
-def our_image(cluster: Cluster) -> None:
-    """The cluster has the image of this tree, as if it had been pulled."""
-    certlag_image.give(cluster, certlag_image.built())
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.bench import certlag_image, waiting
+from tests.bench import waiting
 from tests.bench.cluster import Object
 from tests.helm_release import Release, values
 from tests.runbook_process import Runbook, RunbookProcess, operator
@@ -23,7 +23,7 @@ REFUSED, LOCKED = 3, 4
 
 
 @pytest.fixture
-def drained(ground: Ground) -> Iterator[DrainedGround]:
+def drained(ground: Ground, our_image: None) -> Iterator[DrainedGround]:
     with drained_ground(ground) as made:
         yield made
 
@@ -84,7 +84,6 @@ def test_a_run_in_the_cluster_outlives_the_terminal_that_started_it_and_its_own_
 def laptop(drained: DrainedGround) -> Iterator[Runbook]:
     """Install the chart, and be somebody whom its values name; pods may not be reached from outside."""
     cluster, namespace, folder = drained.cluster, drained.ground.namespace, drained.ground.folder
-    certlag_image.give(cluster, certlag_image.built())
     accounts = drained.ground.path("serviceaccounts")
     cluster.api("POST", accounts, {"metadata": {"name": OPERATOR}})
     runs = {

@@ -47,7 +47,10 @@ def test_an_old_process_behind_a_shared_port_pages_somebody(ground: Ground, figu
         def is_mixed() -> bool:
             certificates = json.loads(exporter.get("/api/v1/status")[2])["certificates"]
             uses = (use for found in certificates if found["name"] == "one" for use in found["uses"])
-            return [each["reason"] for use in uses for each in use["pods"]] == ["mixed"]
+            pods = [each for use in uses for each in use["pods"]]
+            if [each["reason"] for each in pods] != ["mixed"]:
+                raise LookupError(str(pods))
+            return True
 
         with monitoring(
             ground.cluster, ground.folder, f"{exporter.host}:{exporter.port}", {"restartRequired.for": f"{FOR}s"}

@@ -146,7 +146,7 @@ class CheckedTarget:
             namespace=target.workload.namespace,
             workload=reference(target.workload),
             found=answer.assessment.found,
-            missing=answer.assessment.missing,
+            missing=answer.assessment.missing_text,
             state=sight.state,
             needs_restart=sight.needs_restart,
             deadline=sight.deadline,

@@ -42,8 +42,8 @@ def check_parts(answer: Answer, form: Form) -> list[Part]:
 
 def _state(answer: Answer, form: Form) -> Part:
     state = answer.sight.state
-    if answer.assessment.missing is not None:
-        return item(form.signs.warning, cell(sentence(answer.assessment.missing), "warning"), "warning", indent=0)
+    if (missing := answer.assessment.missing_text) is not None:
+        return item(form.signs.warning, cell(sentence(missing), "warning"), "warning", indent=0)
     if state is None:
         return item(form.signs.warning, Text("Nothing to judge", style="warning"), "warning", indent=0)
     sign, style = STATE_STYLES[state]

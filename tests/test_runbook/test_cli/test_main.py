@@ -281,6 +281,7 @@ def test_the_page_of_an_alert_is_printed_without_a_cluster_or_a_configuration() 
     assert (result.exit_code, result.stdout.splitlines()[0]) == (0, "# CertlagExporterDown")
     (told,) = output_lines.read(run("page", "CertlagExporterDown", "-o", "json").stdout)
     assert (told["event"], told["text"]) == ("page", result.stdout)
+    assert output_lines.read(run("-o", "json", "page", "CertlagExporterDown").stdout)[0]["event"] == "page"
     wrong = run("page", "CertlagExporterDwn")
     assert (wrong.exit_code, "did you mean CertlagExporterDown?" in wrong.stderr) == (2, True)
 

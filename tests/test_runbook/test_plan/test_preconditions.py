@@ -22,7 +22,7 @@ from runbook.kube.volumes import Claim
 from runbook.outcomes import Outcome
 from runbook.plan.facts import Facts
 from runbook.plan.plan import Check, CheckResult
-from runbook.plan.preconditions import FOR_ABORT, FOR_RESTART, FOR_RESUME, OVERRIDES, Precondition, check
+from runbook.plan.preconditions import DESTRUCTIVE, FOR_ABORT, FOR_RESTART, FOR_RESUME, OVERRIDES, Precondition, check
 from tests.builders import DEPLOYMENT, NAMESPACE, a_certificate, a_leaf, a_target
 from tests.run_facts import LIMITS, NOW, TARGET, a_sight, asked, facts
 from tests.workload_documents import WORKER, Document, a_daemon_set, a_deployment, a_pod, a_stateful_set
@@ -201,6 +201,10 @@ WITHOUT_OVERRIDE = {"admission", "alerts", "record", "replicas", "rights", "roll
 def test_the_options_that_a_refusal_names_are_options_of_the_command_and_get_past_it(case: Case) -> None:
     refused = [each for each in checks(given(case), **case.asked) if each.result is CheckResult.REFUSED]
     (found, *_) = (each for each in refused if each.name == case.name and case.text in each.text)
+    if case.name in DESTRUCTIVE:
+        assert f"--accept-{case.name}" in found.remedy
+        assert found.override == ()
+        return
     if case.name in OVERRIDES:
         assert found.override, found
     if not found.override:
