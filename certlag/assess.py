@@ -5,7 +5,7 @@ page and the runbook all ask it. It never guesses: what cannot be told is unknow
 probe alone changes nothing that was seen before.
 
 The reading order is that of the definitions: what one leaf is (`compare`), what that makes of an endpoint
-(`_judge_sight`), of a pod (`_pod`), of a workload (`_use`), and of its renewal window (`_state`).
+(`_assess_endpoint`), of a pod (`_pod`), of a workload (`_use`), and of its renewal window (`_state`).
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -15,11 +15,11 @@ from certlag.assessment import (
     Assessment,
     AssessmentInput,
     CertificateUse,
+    EndpointAssessment,
+    ObservedEndpoint,
     PodAssessment,
     PodView,
     Reason,
-    Sight,
-    SightAssessment,
     UseAssessment,
     Verdict,
     WindowState,
@@ -81,17 +81,19 @@ def window(certificate: Certificate, known: Issued) -> timedelta:
 # --- one endpoint ---------------------------------------------------------------------------------
 
 
-def _judge_sight(sight: Sight, view: PodView, subject: AssessmentInput, known: Issued | None) -> SightAssessment:
+def _assess_endpoint(
+    observed: ObservedEndpoint, view: PodView, subject: AssessmentInput, known: Issued | None
+) -> EndpointAssessment:
     """Judge one endpoint by the worst of what it may still present: several processes may answer there."""
-    if sight.observation is None:
-        return SightAssessment(sight, Verdict.PENDING, Reason.FIRST_PROBE_PENDING)
-    judged = [(chain, *compare(chain.leaf, view, subject, known)) for chain in sight.shown]
+    if observed.observation is None:
+        return EndpointAssessment(observed, Verdict.PENDING, Reason.FIRST_PROBE_PENDING)
+    judged = [(chain, *compare(chain.leaf, view, subject, known)) for chain in observed.shown]
     if not judged:
-        return SightAssessment(sight, Verdict.UNKNOWN, Reason.PROBE_FAILED)
+        return EndpointAssessment(observed, Verdict.UNKNOWN, Reason.PROBE_FAILED)
     chain, verdict, reason = min(judged, key=lambda each: (_WORST_FIRST.index(each[1]), each[0].leaf.not_after))
     if len({other for _, other, _ in judged}) > 1:
         reason = Reason.MIXED
-    return SightAssessment(sight, verdict, reason, chain)
+    return EndpointAssessment(observed, verdict, reason, chain)
 
 
 def _judge_start(started_at: datetime | None, known: Issued | None) -> tuple[Verdict, Reason]:
@@ -111,46 +113,46 @@ def _judge_start(started_at: datetime | None, known: Issued | None) -> tuple[Ver
 
 def _pod(view: PodView, use: CertificateUse, subject: AssessmentInput, known: Issued | None) -> PodAssessment:
     if use.evidence is Evidence.START_TIME:
-        return _worst(view, _guesses(view, subject, known))
-    if view.sights is None:
+        return _worst(view, _by_start_time(view, subject, known))
+    if view.endpoints is None:
         return PodAssessment(view.pod.key, Verdict.UNKNOWN, Reason.PORT_NOT_FOUND, ())
-    sights = tuple(_judge_sight(sight, view, subject, known) for sight in view.sights)
+    endpoints = tuple(_assess_endpoint(observed, view, subject, known) for observed in view.endpoints)
     if use.target is None or use.target.port is None:
-        assessed = _tried(view, use, _without_strangers(sights, subject, known))
-    elif use.target.certificate is None and _all_of_siblings(sights):
+        assessed = _tried(view, use, _without_strangers(endpoints, subject, known))
+    elif use.target.certificate is None and _all_of_siblings(endpoints):
         assessed = PodAssessment(view.pod.key, Verdict.UNPROBED, Reason.PRESENTS_SIBLING, ())
     else:
-        assessed = _worst(view, sights)
+        assessed = _worst(view, endpoints)
     if use.worker and assessed.verdict in (Verdict.UNPROBED, Verdict.UNKNOWN):
         # Workers are clients first: the drained restart renews them as well.
-        return _worst(view, _guesses(view, subject, known))
+        return _worst(view, _by_start_time(view, subject, known))
     return assessed
 
 
-def _worst(view: PodView, sights: Iterable[SightAssessment]) -> PodAssessment:
-    sights = tuple(sights)
-    if not sights:
+def _worst(view: PodView, endpoints: Iterable[EndpointAssessment]) -> PodAssessment:
+    endpoints = tuple(endpoints)
+    if not endpoints:
         return PodAssessment(view.pod.key, Verdict.UNKNOWN, Reason.NO_PORT, ())
-    worst = min(sights, key=lambda assessed: _WORST_FIRST.index(assessed.verdict))
-    return PodAssessment(view.pod.key, worst.verdict, worst.reason, sights)
+    worst = min(endpoints, key=lambda assessed: _WORST_FIRST.index(assessed.verdict))
+    return PodAssessment(view.pod.key, worst.verdict, worst.reason, endpoints)
 
 
-def _all_of_siblings(sights: tuple[SightAssessment, ...]) -> bool:
-    return bool(sights) and all(assessed.reason is Reason.PRESENTS_SIBLING for assessed in sights)
+def _all_of_siblings(endpoints: tuple[EndpointAssessment, ...]) -> bool:
+    return bool(endpoints) and all(assessed.reason is Reason.PRESENTS_SIBLING for assessed in endpoints)
 
 
 def _without_strangers(
-    sights: tuple[SightAssessment, ...], subject: AssessmentInput, known: Issued | None
-) -> tuple[SightAssessment, ...]:
+    endpoints: tuple[EndpointAssessment, ...], subject: AssessmentInput, known: Issued | None
+) -> tuple[EndpointAssessment, ...]:
     """Leave out what only shares a name with this certificate, where another port presents the issued one.
 
     A leaf is of this certificate for certain if it was seen issued, or verifies to the authority that issued it.
     """
-    if not any(assessed.verdict is Verdict.CURRENT for assessed in sights):
-        return sights
+    if not any(assessed.verdict is Verdict.CURRENT for assessed in endpoints):
+        return endpoints
     return tuple(
         assessed
-        for assessed in sights
+        for assessed in endpoints
         if assessed.reason is not Reason.OLDER_THAN_ISSUED
         or (chain := assessed.decisive) is None
         or chain.leaf.fingerprint_sha256 in subject.former
@@ -158,7 +160,7 @@ def _without_strangers(
     )
 
 
-def _tried(view: PodView, use: CertificateUse, sights: tuple[SightAssessment, ...]) -> PodAssessment:
+def _tried(view: PodView, use: CertificateUse, endpoints: tuple[EndpointAssessment, ...]) -> PodAssessment:
     """Judge a pod whose ports were only tried: nobody said that each of them serves this certificate.
 
     If some port has a verdict, the others are other services. Else, where nothing says that one should serve it, and
@@ -166,29 +168,29 @@ def _tried(view: PodView, use: CertificateUse, sights: tuple[SightAssessment, ..
     A target says that it serves a certificate, and so does an annotated port; but if another certificate of the same
     pod was seen there, that is the one.
     """
-    if answered := [assessed for assessed in sights if assessed.verdict in (Verdict.CURRENT, Verdict.STALE)]:
+    if answered := [assessed for assessed in endpoints if assessed.verdict in (Verdict.CURRENT, Verdict.STALE)]:
         return _worst(view, answered)
-    mine = [assessed for assessed in sights if assessed.reason is not Reason.PRESENTS_SIBLING]
-    has_sibling = len(mine) < len(sights)
+    mine = [assessed for assessed in endpoints if assessed.reason is not Reason.PRESENTS_SIBLING]
+    has_sibling = len(mine) < len(endpoints)
     expected = use.target is not None or bool(view.pod.probe_ports)
     no_tls = _NO_TLS if has_sibling else {ProbeFailure.NOT_TLS}
     if (has_sibling or not expected) and all(_serves_something_else(assessed, no_tls) for assessed in mine):
-        reason = Reason.PRESENTS_SIBLING if has_sibling else Reason.NOT_SERVED if sights else Reason.NO_PORT
+        reason = Reason.PRESENTS_SIBLING if has_sibling else Reason.NOT_SERVED if endpoints else Reason.NO_PORT
         if use.target is None or use.target.certificate is None or not has_sibling:
             return PodAssessment(view.pod.key, Verdict.UNPROBED, reason, ())
-        return _worst(view, sights)
+        return _worst(view, endpoints)
     return _worst(view, mine)
 
 
-def _serves_something_else(assessed: SightAssessment, no_tls: Collection[ProbeFailure]) -> bool:
+def _serves_something_else(assessed: EndpointAssessment, no_tls: Collection[ProbeFailure]) -> bool:
     """Tell whether a port that was tried is known not to serve this certificate."""
     if assessed.reason is Reason.OTHER_CERTIFICATE:
         return True
-    failure = assessed.sight.observation.failure if assessed.sight.observation else None
+    failure = assessed.observed.observation.failure if assessed.observed.observation else None
     return assessed.reason is Reason.PROBE_FAILED and failure in no_tls
 
 
-def _guesses(view: PodView, subject: AssessmentInput, known: Issued | None) -> Iterator[SightAssessment]:
+def _by_start_time(view: PodView, subject: AssessmentInput, known: Issued | None) -> Iterator[EndpointAssessment]:
     """Guess from the start of the containers that use the Secret, or the end of the init container that copied it."""
     pod, secret = view.pod, subject.certificate.secret if subject.certificate else None
     users = [container for container in pod.running if secret in container.secrets]
@@ -200,7 +202,7 @@ def _guesses(view: PodView, subject: AssessmentInput, known: Issued | None) -> I
             loaded_at = None if None in copied else min(at for at in copied if at is not None)
         place = Endpoint(pod.key, pod.uid, pod.address, container.name, container.id, 0, None)
         verdict, reason = _judge_start(loaded_at, known)
-        yield SightAssessment(Sight(place, None), verdict, reason, evidence=Evidence.START_TIME)
+        yield EndpointAssessment(ObservedEndpoint(place, None), verdict, reason, evidence=Evidence.START_TIME)
 
 
 # --- one use of the certificate by a workload -----------------------------------------------------
@@ -243,17 +245,17 @@ def _each_its_own(pods: tuple[PodAssessment, ...]) -> tuple[PodAssessment, ...]:
 
 
 def _probed(pod: PodAssessment) -> bool:
-    return any(assessed.evidence is Evidence.HANDSHAKE for assessed in pod.sights) or not pod.sights
+    return any(assessed.evidence is Evidence.HANDSHAKE for assessed in pod.endpoints) or not pod.endpoints
 
 
 def _needs_restart(known: Issued | None, pods: tuple[PodAssessment, ...], *, in_grace: bool) -> bool | None:
     """Say whether some container is stale; None while that is not known. A guess by start time never says so."""
-    sights = [assessed for pod in pods for assessed in pod.sights]
-    if any(assessed.verdict is Verdict.STALE and assessed.evidence is Evidence.HANDSHAKE for assessed in sights):
+    endpoints = [assessed for pod in pods for assessed in pod.endpoints]
+    if any(assessed.verdict is Verdict.STALE and assessed.evidence is Evidence.HANDSHAKE for assessed in endpoints):
         return None if in_grace else True
     if known is None or any(pod.verdict in (Verdict.UNKNOWN, Verdict.PENDING) for pod in pods):
         return None
-    return None if any(assessed.evidence is Evidence.START_TIME for assessed in sights) else False
+    return None if any(assessed.evidence is Evidence.START_TIME for assessed in endpoints) else False
 
 
 def _state(
@@ -286,14 +288,14 @@ def _state(
 def _loaded(pods: tuple[PodAssessment, ...]) -> Iterator[Chain]:
     """Yield what was seen to be loaded."""
     for pod in pods:
-        for assessed in pod.sights:
-            yield from (chain for chain in {assessed.sight.loaded, assessed.decisive} if chain is not None)
+        for assessed in pod.endpoints:
+            yield from (chain for chain in {assessed.observed.loaded, assessed.decisive} if chain is not None)
 
 
 def _decisive(pods: tuple[PodAssessment, ...]) -> Iterator[Chain | None]:
     """Yield the chains that make containers stale."""
     for pod in pods:
-        yield from (assessed.decisive for assessed in pod.sights if assessed.verdict is Verdict.STALE)
+        yield from (assessed.decisive for assessed in pod.endpoints if assessed.verdict is Verdict.STALE)
 
 
 def _accepted_until(stale: Chain, known: Issued | None) -> datetime | None:

@@ -30,7 +30,7 @@ An old process that takes one connection in ten is missed by 30 of them in 0.9**
 
 
 @dataclass(frozen=True, slots=True)
-class Sight:
+class ObservedEndpoint:
     """An endpoint, and what was seen of it so far (None before the first attempt ended)."""
 
     endpoint: Endpoint
@@ -51,13 +51,13 @@ class Sight:
 class PodView:
     """A running pod as one certificate's judgement sees it.
 
-    `sights` is None if the target names a port that the pod does not have. `siblings` are the fingerprints of
+    `endpoints` is None if the target names a port that the pod does not have. `siblings` are the fingerprints of
     what other Certificates of the same pod issued, now or before, and `sibling_names` are those Certificates' names: a
     port that presents one of theirs does not speak for this one.
     """
 
     pod: Pod
-    sights: tuple[Sight, ...] | None
+    endpoints: tuple[ObservedEndpoint, ...] | None
     siblings: frozenset[str]
     sibling_names: frozenset[str] = frozenset()
 
@@ -141,13 +141,13 @@ class WindowState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class SightAssessment:
+class EndpointAssessment:
     """The verdict on one endpoint.
 
     `decisive` is the chain that decided, None if none did; `evidence` is how it is known.
     """
 
-    sight: Sight
+    observed: ObservedEndpoint
     verdict: Verdict
     reason: Reason
     decisive: Chain | None = None
@@ -161,7 +161,7 @@ class PodAssessment:
     pod: ObjectKey
     verdict: Verdict
     reason: Reason
-    sights: tuple[SightAssessment, ...]
+    endpoints: tuple[EndpointAssessment, ...]
 
 
 @dataclass(frozen=True, slots=True)

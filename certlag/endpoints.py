@@ -83,10 +83,10 @@ def _declared(pod: Pod) -> dict[str, list[tuple[Container, int]]]:
 def wanted(subject: AssessmentInput) -> dict[Endpoint, bool]:
     """Return the endpoints to probe for a Certificate, each with whether its container is ready."""
     return {
-        sight.endpoint: any(
-            container.id == sight.endpoint.container_id and container.ready for container in view.pod.containers
+        observed.endpoint: any(
+            container.id == observed.endpoint.container_id and container.ready for container in view.pod.containers
         )
         for use in subject.uses
         for view in use.pods
-        for sight in view.sights or ()
+        for observed in view.endpoints or ()
     }

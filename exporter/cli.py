@@ -130,7 +130,7 @@ def main(
 ) -> None:
     """Show which certificates were renewed and never loaded by the pods that serve them."""
     memory.set_allocator()
-    memory.collect_seldom()
+    memory.tune_gc()
     logs.configure(log_format, log_level)
     try:
         client = ClusterClient.connect(kubeconfig=kubeconfig, context=context)
@@ -153,7 +153,7 @@ def main(
     try:
         service.run()
     except MemoryError:
-        memory.exhausted()
+        memory.abort_out_of_memory()
     finally:
         server.close()
     log.info("ended")

@@ -29,7 +29,7 @@ def set_allocator() -> None:
         libc.mallopt(_M_TRIM_THRESHOLD, _LARGE)
 
 
-def collect_seldom() -> None:
+def tune_gc() -> None:
     """Look for cycles after 50,000 new objects instead of 700, and at everything a hundredth as often.
 
     While ten thousand certificates are read, nothing becomes garbage in cycles: a fifth of that time went into looking.
@@ -37,7 +37,7 @@ def collect_seldom() -> None:
     gc.set_threshold(50_000, 20, 100)
 
 
-def keep() -> None:
+def freeze_heap() -> None:
     """Leave alone, from now on, what was made until now, and give back what was only needed for that.
 
     Nothing of it is in cycles, and each full collection would look at all of it: 0.1 s at 10,000 certificates, in which
@@ -51,7 +51,7 @@ def keep() -> None:
         ctypes.CDLL(None).malloc_trim(0)
 
 
-def exhausted() -> NoReturn:
+def abort_out_of_memory() -> NoReturn:
     """End the process at once, as the kernel does: no memory is left, and nothing that takes some may be tried.
 
     Else it would live on half blind: a thread that can't even say that it died, a server that answers nobody.

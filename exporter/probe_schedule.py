@@ -65,7 +65,7 @@ class Schedule(Generic[Owner]):
         self._failing_in_flight: set[Endpoint] = set()
         self._pushed = itertools.count()
 
-    def want(self, owner: Owner, wanted: Mapping[Endpoint, bool], now: float) -> None:
+    def set_endpoints(self, owner: Owner, wanted: Mapping[Endpoint, bool], now: float) -> None:
         """Say which endpoints an owner wants probed from now on, each with whether its container is ready."""
         before = self._wanted.get(owner, {})
         if wanted:
@@ -87,7 +87,7 @@ class Schedule(Generic[Owner]):
             if entry.owners == 0:
                 del self._entries[endpoint]
 
-    def hurry(self, owner: Owner, now: float) -> None:
+    def expedite(self, owner: Owner, now: float) -> None:
         """Make everything that an owner wants due at once."""
         for endpoint in self._wanted.get(owner, {}):
             self._hurry(endpoint, self._entries[endpoint], now)

@@ -92,7 +92,7 @@ class Reconciler:
         return max(0.0, min(waits))
 
     @property
-    def patience(self) -> float:
+    def poll_timeout(self) -> float:
         """Seconds until the next round must come if no message does before."""
         return min(STEP, self.due_in)
 
@@ -184,7 +184,7 @@ class Reconciler:
             subject = self._world.subject(key)
             if subject is None:
                 self._assessments.pop(key, None)
-                self._schedule.want(key, {}, self._clock.monotonic())
+                self._schedule.set_endpoints(key, {}, self._clock.monotonic())
                 changed |= self._page.put(key, ())
                 continue
             assessment = assess_certificate(subject, self._clock.now())
@@ -220,9 +220,9 @@ class Reconciler:
         return changed
 
     def _plan_probes(self, subject: AssessmentInput, assessment: Assessment, before: Assessment | None) -> None:
-        self._schedule.want(subject.key, wanted(subject), self._clock.monotonic())
+        self._schedule.set_endpoints(subject.key, wanted(subject), self._clock.monotonic())
         if before is not None and _identity(assessment.issued) != _identity(before.issued):
-            self._schedule.hurry(subject.key, self._clock.monotonic())
+            self._schedule.expedite(subject.key, self._clock.monotonic())
 
 
 def _identity(issued: Issued | None) -> object:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from certlag.assessment import Assessment, PodAssessment, SightAssessment, UseAssessment
+from certlag.assessment import Assessment, EndpointAssessment, PodAssessment, UseAssessment
 from certlag.config.release import Release
 from certlag.kube.reflector import WatchHealth
 from certlag.kube.resources import Watch
@@ -136,12 +136,12 @@ def _pod(pod: PodAssessment) -> dict[str, Any]:
         "name": pod.pod.name,
         "verdict": pod.verdict,
         "reason": pod.reason,
-        "endpoints": [_endpoint(assessed) for assessed in pod.sights],
+        "endpoints": [_endpoint(assessed) for assessed in pod.endpoints],
     }
 
 
-def _endpoint(assessed: SightAssessment) -> dict[str, Any]:
-    endpoint, observation = assessed.sight.endpoint, assessed.sight.observation
+def _endpoint(assessed: EndpointAssessment) -> dict[str, Any]:
+    endpoint, observation = assessed.observed.endpoint, assessed.observed.observation
     return {
         "container": endpoint.container,
         "port": endpoint.port or None,
@@ -149,9 +149,9 @@ def _endpoint(assessed: SightAssessment) -> dict[str, Any]:
         "verdict": assessed.verdict,
         "reason": assessed.reason,
         "evidence": assessed.evidence,
-        "loaded": assessed.sight.loaded and _leaf(assessed.sight.loaded.leaf),
-        "chainNotAfter": _instant(assessed.sight.loaded.not_after if assessed.sight.loaded else None),
-        "alsoLoaded": [_leaf(chain.leaf) for chain in assessed.sight.shown[1:]],
+        "loaded": assessed.observed.loaded and _leaf(assessed.observed.loaded.leaf),
+        "chainNotAfter": _instant(assessed.observed.loaded.not_after if assessed.observed.loaded else None),
+        "alsoLoaded": [_leaf(chain.leaf) for chain in assessed.observed.shown[1:]],
         "failure": observation and observation.failure,
         "lastSuccessAt": _instant(observation.last_success_at if observation else None),
     }

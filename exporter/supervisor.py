@@ -113,14 +113,14 @@ class Service:
                 self._to_probe.put((endpoint, self._rounds.loaded(endpoint)))
             if self._publication.ready and not was_ready:
                 was_ready = True
-                memory.keep()
+                memory.freeze_heap()
         self._join()
 
     def _take(self) -> list[Message]:
         """Wait for a message or until something is due; return all that is there."""
         messages: list[Message] = []
         try:
-            messages.append(self._messages.get(timeout=self._rounds.patience))
+            messages.append(self._messages.get(timeout=self._rounds.poll_timeout))
             while True:
                 messages.append(self._messages.get_nowait())
         except queue.Empty:
@@ -138,7 +138,7 @@ class Service:
             try:
                 run()
             except MemoryError:
-                memory.exhausted()
+                memory.abort_out_of_memory()
             except BaseException as error:  # noqa: BLE001 - handed to the main loop, which ends the process
                 self._messages.put(ThreadFailed(name, error))
 

@@ -88,7 +88,7 @@ class AfterInterrupt(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
+class Confirm:
     """Ask the operator after Ctrl-C: the answer is an `AfterInterrupt`, LEAVE where nobody can be asked.
 
     `choices` says of each what it does here.
@@ -118,7 +118,7 @@ class Emit:
     event: Event
 
 
-Effect: TypeAlias = Get | List | Change | Wait | Inspect | Ask | Silence | EndSilence | Emit
+Effect: TypeAlias = Get | List | Change | Wait | Inspect | Confirm | Silence | EndSilence | Emit
 
 Steps: TypeAlias = Generator[Effect, Any, T]
 """Part of the engine: yields effects, returns a T."""

@@ -92,7 +92,7 @@ class Level(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Remark:
+class Notice:
     """Something worth a line."""
 
     level: Level
@@ -120,4 +120,4 @@ class Ended:
         return EXIT_CODES[self.outcome]
 
 
-Event: TypeAlias = PhaseBegun | StepReached | Written | Progress | LostWork | Remark | Ended
+Event: TypeAlias = PhaseBegun | StepReached | Written | Progress | LostWork | Notice | Ended

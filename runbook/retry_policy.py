@@ -13,7 +13,7 @@ from typing import Protocol
 
 from certlag.errors import ClusterError
 from runbook.effects import Emit, Steps, T
-from runbook.events import Level, Remark
+from runbook.events import Level, Notice
 
 CONFLICT = 409
 FINAL = frozenset({400, 404, 405, 413, 415, 422})
@@ -67,7 +67,7 @@ def with_retries(
 
     Raises:
         ClusterError: the server refused it for good.
-        GivenUpError: all tries were in vain; it says what the last one got.
+        RetriesExhaustedError: all tries were in vain; it says what the last one got.
     """
     vain: ClusterError | None = None
     for tried, delay in enumerate(delays):
@@ -79,7 +79,7 @@ def with_retries(
                 raise
             vain = error
             if tried in TOLD_AFTER:
-                yield Emit(Remark(Level.WARNING, f"{what}: {error}; trying again"))
+                yield Emit(Notice(Level.WARNING, f"{what}: {error}; trying again"))
             if error.status != CONFLICT:  # a conflict is answered by reading again, and that is done
                 yield from lock.wait(pause_after(error, delay))
     raise RetriesExhaustedError(f"{what}: tried {len(delays)} times in vain, the last time: {vain}")

@@ -365,7 +365,7 @@ class _Serving:
     def _relay(self, client: socket.socket, upstream: ssl.SSLSocket) -> None:
         """Carry bytes both ways until one side ends: the rest of an answer, a watch, or a tunnel."""
         other: dict[socket.socket, socket.socket] = {client: upstream, upstream: client}
-        while sources := self._wait(client, upstream, patience=self._proxy.idle):
+        while sources := self._wait(client, upstream, waiter=self._proxy.idle):
             for source in sources:
                 data = self._next(source)
                 if data == b"":
@@ -402,12 +402,12 @@ class _Serving:
         else:
             yield from incoming.block(int(fields["content-length"]))
 
-    def _wait(self, *connections: socket.socket, patience: float | None = None) -> list[socket.socket]:
+    def _wait(self, *connections: socket.socket, waiter: float | None = None) -> list[socket.socket]:
         """Wait until one of these has something to read, at most so long; what TLS has deciphered already counts."""
         if pending := [each for each in connections if isinstance(each, ssl.SSLSocket) and each.pending()]:
             return [*pending]
         sources: list[Any] = [*connections, self._stop]
-        readable, _, _ = select.select(sources, [], [], patience)
+        readable, _, _ = select.select(sources, [], [], waiter)
         if self._stop.is_set():
             raise _Stopped
         return [each for each in connections if each in readable]
@@ -415,14 +415,14 @@ class _Serving:
     @staticmethod
     def _next(connection: socket.socket) -> bytes | None:
         """Read what is there; empty at the end, None if it was for TLS itself, as a session ticket is."""
-        patience = connection.gettimeout()
+        waiter = connection.gettimeout()
         connection.settimeout(0)
         try:
             return connection.recv(CHUNK)
         except ssl.SSLWantReadError:
             return None
         finally:
-            connection.settimeout(patience)
+            connection.settimeout(waiter)
 
 
 class _Incoming:

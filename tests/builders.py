@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from certlag.assessment import CONFIRMATIONS, AssessmentInput, CertificateUse, PodView, Sight
+from certlag.assessment import CONFIRMATIONS, AssessmentInput, CertificateUse, ObservedEndpoint, PodView
 from certlag.kube.resources import (
     CERTIFICATE_REQUESTS,
     CERTIFICATES,
@@ -207,8 +207,8 @@ def a_view(
 ) -> PodView:
     """A pod with one endpoint for each observation, on ports from 1234 on."""
     pod = pod or a_pod()
-    sights = (Sight(an_endpoint(pod, 1234 + number), seen) for number, seen in enumerate(observations))
-    return PodView(pod, tuple(sights), siblings)
+    endpoints = (ObservedEndpoint(an_endpoint(pod, 1234 + number), seen) for number, seen in enumerate(observations))
+    return PodView(pod, tuple(endpoints), siblings)
 
 
 def a_use(*views: PodView, **changes: Any) -> CertificateUse:

@@ -84,7 +84,7 @@ def assert_clean(cluster: MemoryCluster) -> None:
 
 def assert_done(cluster: MemoryCluster, ending: Ending) -> None:
     assert ending.outcome is Outcome.DONE, ending
-    assert cluster.sight().verified, "done, and not every pod presents the issued certificate"
+    assert cluster.status().verified, "done, and not every pod presents the issued certificate"
     assert_clean(cluster)
 
 

@@ -13,11 +13,11 @@ from typing import Any
 from certlag.assess import assess
 from certlag.model import Leaf, ProbeFailure, Target, Workload
 from certlag.run_record import RECORD_KEY, record_name
-from runbook.check.status import TargetStatus, target_sight
+from runbook.check.status import TargetStatus, target_status
 from runbook.effects import (
     AfterInterrupt,
-    Ask,
     Change,
+    Confirm,
     Effect,
     Emit,
     EndSilence,
@@ -32,7 +32,7 @@ from runbook.effects import (
 from runbook.events import Event
 from runbook.guard.controllers import KEDA_PAUSED, KEDA_PAUSED_REPLICAS
 from runbook.guard.fence import workload_path
-from runbook.guard.guarded_run import Limits, Orders
+from runbook.guard.guarded_run import ApprovedRun, Limits
 from runbook.guard.record import Operator, Paused, Record, loads
 from runbook.kube.views import RESTART_ANNOTATION
 from runbook.run.engine import Ending, Engine
@@ -139,7 +139,7 @@ class MemoryCluster:
         asked = _restart_id(self.workload(self.target.workload).get("spec", {}).get("template", {})) == restart_id
         return asked and not (pods and all(_is_ready(pod) and _restart_id(pod) == restart_id for pod in pods))
 
-    def sight(self, leaf: Leaf | None = None, *, failure: ProbeFailure | None = None) -> TargetStatus:
+    def status(self, leaf: Leaf | None = None, *, failure: ProbeFailure | None = None) -> TargetStatus:
         """Judge what is presented, by the exporter's own judgement; or this leaf, or that no pod could be seen."""
         views = (
             a_view(
@@ -151,7 +151,7 @@ class MemoryCluster:
         )
         revision = {"first": 1, "second": 2}[self.issued]
         subject = a_subject(a_use(*views, target=self.target), revision=revision)
-        return target_sight(self.target, assess({KEY: subject}, self.clock.now()), self.clock.now())
+        return target_status(self.target, assess({KEY: subject}, self.clock.now()), self.clock.now())
 
     # --- the promises that one write could break --------------------------------------------------------
 
@@ -324,9 +324,9 @@ class MemoryCluster:
 # --- runs --------------------------------------------------------------------------------------------------
 
 
-def orders(cluster: MemoryCluster, run_id: str = "run-1", **changes: Any) -> Orders:
+def orders(cluster: MemoryCluster, run_id: str = "run-1", **changes: Any) -> ApprovedRun:
     """What a command was told: a drain of an hour, a restart of five minutes."""
-    told = Orders(
+    told = ApprovedRun(
         target=cluster.target,
         operator=Operator("ann", "laptop", 7, "1.0"),
         holder=f"ann@laptop/machine/{run_id}",
@@ -422,8 +422,8 @@ class Driver:
             case Wait(seconds, early):
                 return self.cluster.pass_time(min(seconds, 1.0) if early else seconds)
             case Inspect():
-                return self.cluster.sight()
-            case Ask():
+                return self.cluster.status()
+            case Confirm():
                 return self.says
             case Silence():
                 return "silence-1"

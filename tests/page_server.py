@@ -32,10 +32,10 @@ def scrape(request: Request) -> Response:
 def main() -> None:
     """Serve until nobody wants it any more."""
     memory.set_allocator()
-    memory.collect_seldom()
+    memory.tune_gc()
     server = Server({PATH: scrape}, WebConfigFile(sys.argv[1] if len(sys.argv) > 1 else None))
     _, port = server.start(HOST, 0)
-    memory.keep()
+    memory.freeze_heap()
     print(port, flush=True)
     sys.stdin.buffer.read()
     server.close()

@@ -17,8 +17,8 @@ from certlag.assessment import AssessmentInput
 from certlag.run_record import Step
 from certlag.target_status import assess_target
 from runbook.check.advice import Answer, Commands
-from runbook.check.status import target_sight
-from runbook.guard.record import Operator, Past, Record, Run, WorkerRecord
+from runbook.check.status import target_status
+from runbook.guard.record import FinishedRun, Operator, Record, Run, WorkerRecord
 from runbook.outcomes import Outcome
 from runbook.plan.plan import Check, CheckResult
 from runbook.report import picture
@@ -96,10 +96,10 @@ def an_answer(
 ) -> Answer:
     """The answer of `check-build-service`, by default ten days after the renewal."""
     target = a_target()
-    sight = target_sight(target, assess({KEY: subject}, at), at)
+    status = target_status(target, assess({KEY: subject}, at), at)
     workloads = {DEPLOYMENT: a_workload(), target.workers[0]: a_workload(target.workers[0])} if found else {}
     assessment = assess_target(target, certificate_found=True, workloads=workloads, record=None, heartbeat_at=None)
-    return Answer(sight, assessment, run, COMMANDS)
+    return Answer(status, assessment, run, COMMANDS)
 
 
 def a_left_run(**changes: object) -> Run:
@@ -121,11 +121,11 @@ def a_left_run(**changes: object) -> Run:
     return replace(run, **changes)  # type: ignore[arg-type]
 
 
-def a_past(outcome: Outcome, days: int, detail: str = "", reason: str = "") -> Past:
+def a_past(outcome: Outcome, days: int, detail: str = "", reason: str = "") -> FinishedRun:
     """A finished run, so many days ago."""
     begun = LOOKED_AT - timedelta(days=days)
     operator = Operator("jane@example.org", "laptop", 4711, "0.1.0", reason)
-    return Past("id", begun, begun + timedelta(seconds=758), outcome, operator, an_end().seconds, detail)
+    return FinishedRun("id", begun, begun + timedelta(seconds=758), outcome, operator, an_end().seconds, detail)
 
 
 def a_history() -> dict[str, Record]:

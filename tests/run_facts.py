@@ -5,15 +5,15 @@ from datetime import timedelta
 from typing import Any
 
 from certlag.assess import assess
-from certlag.assessment import PodView, Sight
+from certlag.assessment import ObservedEndpoint, PodView
 from certlag.kube.credential import Credential, CredentialKind
 from certlag.model import Leaf, ProbeFailure, Target
-from runbook.check.status import TargetStatus, target_sight
+from runbook.check.status import TargetStatus, target_status
 from runbook.guard.guarded_run import Limits
 from runbook.guard.record import Record
 from runbook.kube.views import pod_state, replica_set_view, workload_view
 from runbook.plan.facts import Facts
-from runbook.plan.preconditions import Asked
+from runbook.plan.preconditions import RunRequest
 from tests.builders import DEPLOYMENT, KEY, RENEWED_AT, a_leaf, a_subject, a_target, a_use, an_endpoint, an_observation
 from tests.builders import a_pod as an_exporters_pod
 from tests.workload_documents import WORKER, Document, a_deployment, a_pod, a_replica_set
@@ -23,7 +23,7 @@ TARGET = a_target()
 LIMITS = Limits(timedelta(hours=2), timedelta(minutes=5))
 
 
-def a_sight(
+def a_status(
     *presented: Leaf | None,
     revision: int = 2,
     failure: ProbeFailure | None = None,
@@ -35,9 +35,9 @@ def a_sight(
         (an_exporters_pod(f"build-service-{number}"), an_observation(leaf, failure) if leaf or failure else None)
         for number, leaf in enumerate(presented)
     )
-    views = (PodView(pod, (Sight(an_endpoint(pod, port), seen),), frozenset()) for pod, seen in pods)
+    views = (PodView(pod, (ObservedEndpoint(an_endpoint(pod, port), seen),), frozenset()) for pod, seen in pods)
     judged = assess({KEY: a_subject(a_use(*views), revision=revision, **subject)}, NOW)
-    return target_sight(TARGET, judged, NOW)
+    return target_status(TARGET, judged, NOW)
 
 
 def facts(*, target: Document | None = None, worker: Document | None = None, **changes: Any) -> Facts:
@@ -55,7 +55,7 @@ def facts(*, target: Document | None = None, worker: Document | None = None, **c
         },
         replica_sets=(replica_set_view(a_replica_set(WORKER)),),
         pods=tuple(pod_state(a_pod(f"worker-{number}", "worker-new")) for number in (1, 2)),
-        sight=a_sight(a_leaf("first")),
+        status=a_status(a_leaf("first")),
         ready_certificates=frozenset({KEY.name}),
         unchained=frozenset(),
         autoscalers=(),
@@ -68,7 +68,7 @@ def facts(*, target: Document | None = None, worker: Document | None = None, **c
     return replace(found, **changes)
 
 
-def asked(**changes: Any) -> Asked:
+def asked(**changes: Any) -> RunRequest:
     """A restart with verification, nothing accepted."""
     of: Target = changes.pop("target", TARGET)
-    return replace(Asked(of, LIMITS), **changes)
+    return replace(RunRequest(of, LIMITS), **changes)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 from certlag.run_record import Step
-from runbook.events import Ended, Event, Level, LostWork, Phase, PhaseBegun, PodLine, Progress, Remark, StepReached
+from runbook.events import Ended, Event, Level, LostWork, Notice, Phase, PhaseBegun, PodLine, Progress, StepReached
 from runbook.events import Written as Wrote
 from runbook.outcomes import Outcome
 from runbook.plan.plan import Busy, Check, CheckResult, Plan, PlannedChange
@@ -84,7 +84,7 @@ def a_run() -> Iterator[tuple[float, Event]]:
     yield 1, PhaseBegun(Phase.DRAINING, at(1), 3600)
     for seconds in range(1, 300, 5):
         yield seconds, draining(at(1), 0, 1, 2)
-    yield 301, Remark(Level.WARNING, "503 Service Unavailable; going on to wait, nothing is concluded from it")
+    yield 301, Notice(Level.WARNING, "503 Service Unavailable; going on to wait, nothing is concluded from it")
     for seconds in range(305, 600, 5):
         yield seconds, draining(at(1), 1, 2)
     yield 600, LostWork(PODS[2], "worker", 137)

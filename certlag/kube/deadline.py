@@ -40,7 +40,7 @@ class Deadline:
 
     def put_off(self, seconds: float, late: str) -> None:
         """Count anew; `late` is what is wrong once so many seconds have passed."""
-        self._ends, self._late = self._clock.monotonic() + seconds, late
+        self._ends, self.on_timeout = self._clock.monotonic() + seconds, late
 
     def check(self) -> None:
         """Go on if there is time.
@@ -49,7 +49,7 @@ class Deadline:
             LateError: there is none.
         """
         if self._clock.monotonic() > self._ends:
-            raise LateError(self._late)
+            raise LateError(self.on_timeout)
 
     @contextmanager
     def kept(self) -> Iterator[None]:

@@ -12,7 +12,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from certlag.assessment import CONFIRMATIONS, AssessmentInput, CertificateUse, PodView, Sight
+from certlag.assessment import CONFIRMATIONS, AssessmentInput, CertificateUse, ObservedEndpoint, PodView
 from certlag.config.schema import Configuration
 from certlag.endpoints import endpoints
 from certlag.kube.reflector import Change, Changed, Listed, Removed
@@ -227,8 +227,8 @@ class World:
             return PodView(pod, (), siblings, names)
         places = endpoints(pod, self._certificates.get(key), target, self._configuration.discovery.probe)
         seen = self._observations.get(pod.key, {})
-        sights = None if places is None else tuple(Sight(place, seen.get(place)) for place in places)
-        return PodView(pod, sights, siblings, names)
+        observed = None if places is None else tuple(ObservedEndpoint(place, seen.get(place)) for place in places)
+        return PodView(pod, observed, siblings, names)
 
     def _templates(self) -> Iterator[WorkloadStatus]:
         """Yield the targets that name no certificate, as far as they exist: by its template one has it without pods."""
@@ -340,7 +340,7 @@ class World:
     def _put_lease(self, lease: Lease, now: datetime) -> Keys:
         """Keep the Lease, and when we last saw it change, by our own clock: its timestamps are another machine's.
 
-        The first sight of a Lease is no change: it may have stood there for days.
+        The first view of a Lease is no change: it may have stood there for days.
         """
         before, _ = self._leases.get(lease.key, (None, None))
         if before != lease:

@@ -56,7 +56,7 @@ _SIGNED_CIPHERS = "ECDHE:DHE:!aNULL:@SECLEVEL=0"
 _OP_LEGACY_SERVER_CONNECT = 0x4
 
 
-class Connected(Protocol):
+class Stream(Protocol):
     """What a probe needs of a connection: a `socket.socket` is one, a port-forward another."""
 
     def settimeout(self, value: float, /) -> None:
@@ -76,7 +76,7 @@ class Connected(Protocol):
         ...
 
 
-Connect = Callable[[Endpoint, float], Connected]
+Connect = Callable[[Endpoint, float], Stream]
 """Connects to an endpoint within so many seconds; raises `OSError` or `ClusterError`."""
 
 
@@ -193,17 +193,17 @@ def _shake_hands(endpoint: Endpoint, remaining: Iterator[float], connect: Connec
     """
     first = Handshake(endpoint.server_name)
     try:
-        return _converse(first, endpoint, remaining, connect)
+        return _handle_connection(first, endpoint, remaining, connect)
     except OSError as error:
         if explain(error).failure not in _MAY_BE_FOR_ALPN:
             raise
         second = Handshake(endpoint.server_name, alpn=(), max_bytes=MAX_BYTES - first.received)
         with suppress(OSError, ClusterError, OverflowError):
-            return _converse(second, endpoint, remaining, connect)
+            return _handle_connection(second, endpoint, remaining, connect)
         raise
 
 
-def _converse(
+def _handle_connection(
     handshake: Handshake, endpoint: Endpoint, remaining: Iterator[float], connect: Connect
 ) -> tuple[bytes, ...]:
     with closing(connect(endpoint, next(remaining))) as connection:

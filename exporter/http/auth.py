@@ -120,11 +120,11 @@ class BasicAuth:
         """Check what is handed over, in the thread that is for that."""
         try:
             while (attempt := self._to_check.get()) is not None:
-                admitted = attempt.config.admits(attempt.user, attempt.password)
+                admitted = attempt.config.authenticate(attempt.user, attempt.password)
                 with suppress(RuntimeError):  # the loop was closed
                     loop.call_soon_threadsafe(self._checked, attempt, admitted)
         except MemoryError:
-            memory.exhausted()
+            memory.abort_out_of_memory()
 
     def _checked(self, attempt: _Attempt, admitted: bool) -> None:  # noqa: FBT001 - as the loop calls it
         if admitted:

@@ -120,7 +120,7 @@ class Server:
         try:
             self._loop.run_forever()
         except MemoryError:
-            memory.exhausted()
+            memory.abort_out_of_memory()
 
     def close(self) -> None:
         """Stop listening and drop every connection."""
@@ -164,7 +164,7 @@ class Server:
                 # The handshake is this connection's own affair: a silent client holds up nobody else.
                 await writer.start_tls(config.tls, ssl_handshake_timeout=REQUEST_SECONDS)
                 _keep_one_chunk(writer)
-            await self._converse(reader, writer, config)
+            await self._handle_connection(reader, writer, config)
             # It counts until the client has taken the last of its answer.
             self._await(writer)
             writer.close()
@@ -194,17 +194,19 @@ class Server:
         self._awaited.pop(writer).cancel()
         return True
 
-    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, config: WebConfig) -> None:
+    async def _handle_connection(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, config: WebConfig
+    ) -> None:
         """Answer requests on one connection until it ends; it was let in by this configuration."""
         address = str((writer.get_extra_info("peername") or [""])[0])
         connection = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEADERS)
         # There may be nobody: when many come at once, Linux answers with SYN cookies, and of a client that went before
         # its turn came a connection may remain that no packet will ever end.
-        patience = REQUEST_SECONDS
+        poll_timeout = REQUEST_SECONDS
         while True:
             self._await(writer)
             try:
-                request = await _read_request(connection, reader, patience)
+                request = await _read_request(connection, reader, poll_timeout)
             except h11.RemoteProtocolError as error:
                 _let_go(error)
                 await _answer(connection, writer, _refusal(HTTPStatus(error.error_status_hint)), (), head=False)
@@ -226,7 +228,7 @@ class Server:
             if connection.our_state is not h11.DONE or connection.their_state is not h11.DONE:
                 return
             connection.start_next_cycle()
-            patience = IDLE_SECONDS
+            poll_timeout = IDLE_SECONDS
 
     async def _respond(self, method: str, request: Request, admission: Admission) -> Response:
         """Return the page, or why there is none for this client."""
@@ -256,7 +258,7 @@ class Server:
 def _failed(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
     """Log what was raised where nobody waits for it."""
     if isinstance(context.get("exception"), MemoryError):
-        memory.exhausted()
+        memory.abort_out_of_memory()
     loop.default_exception_handler(context)
 
 
@@ -283,14 +285,14 @@ def _let_go(error: BaseException | None) -> None:
 
 
 async def _read_request(
-    connection: h11.Connection, reader: asyncio.StreamReader, patience: float
+    connection: h11.Connection, reader: asyncio.StreamReader, poll_timeout: float
 ) -> tuple[str, Request] | None:
-    """Return method and request, None if the client closed instead; it may take `patience` seconds to begin.
+    """Return method and request, None if the client closed instead; it may take `poll_timeout` seconds to begin.
 
     A request's body, if it has one, is read and thrown away within the same bounds.
     """
     if connection.trailing_data[0] == b"":
-        async with asyncio.timeout(patience):
+        async with asyncio.timeout(poll_timeout):
             connection.receive_data(await reader.read(MAX_HEADERS))
     request = None
     async with asyncio.timeout(REQUEST_SECONDS):

@@ -60,13 +60,13 @@ class WebConfig:
     headers: tuple[tuple[str, str], ...] = ()
 
     @property
-    def guards(self) -> frozenset[str]:
+    def protections(self) -> frozenset[str]:
         """Return what keeps people out or secrets in, each by the file's word for it."""
         verifies = self.tls is not None and self.tls.verify_mode is ssl.CERT_REQUIRED
         standing = {"tls_server_config": self.tls, "client_auth_type": verifies, "basic_auth_users": self.users}
         return frozenset(word for word, stands in standing.items() if stands)
 
-    def admits(self, user: str, password: str) -> bool:
+    def authenticate(self, user: str, password: str) -> bool:
         """Tell whether a user may come in, in the same time for every name, whether it exists or not.
 
         That is the time of the highest cost of all users: a check of a lower one is followed by those that it lacks, as
@@ -129,7 +129,7 @@ class WebConfigFile:
 
     def _take(self, file: "_File", path: Path, seen: dict[Path, object]) -> None:
         config = _load(file, path, seen)
-        if lost := self._config.guards - config.guards:
+        if lost := self._config.protections - config.protections:
             raise WebConfigError(
                 f"{path}: without {', '.join(sorted(lost))}; only a start takes it, no running process"
             )

@@ -11,7 +11,7 @@ port, a watch by what it asks for.
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 
-from certlag.assessment import Assessment, PodAssessment, SightAssessment, UseAssessment, Verdict, WindowState
+from certlag.assessment import Assessment, EndpointAssessment, PodAssessment, UseAssessment, Verdict, WindowState
 from certlag.errors import ClusterErrorReason
 from certlag.kube.decode import SkipReason
 from certlag.kube.reflector import WatchHealth
@@ -214,8 +214,8 @@ def of_certificate(assessment: Assessment) -> Iterator[Sample]:
         where = _where(assessment, use)
         yield from _use(where, use)
         for pod in use.pods:
-            for assessed in pod.sights:
-                yield from _sight(_place(where, pod, assessed), assessed)
+            for assessed in pod.endpoints:
+                yield from _endpoint(_place(where, pod, assessed), assessed)
 
 
 def of_probes(assessment: Assessment) -> Iterator[Sample]:
@@ -223,9 +223,9 @@ def of_probes(assessment: Assessment) -> Iterator[Sample]:
     for use in assessment.uses:
         where = _where(assessment, use)
         for pod in use.pods:
-            for assessed in pod.sights:
-                if assessed.sight.observation is not None:
-                    yield from _timing(_place(where, pod, assessed), assessed.sight.observation)
+            for assessed in pod.endpoints:
+                if assessed.observed.observation is not None:
+                    yield from _timing(_place(where, pod, assessed), assessed.observed.observation)
 
 
 def of_target(assessment: TargetAssessment) -> Iterator[Sample]:
@@ -314,13 +314,13 @@ def _where(assessment: Assessment, use: UseAssessment) -> tuple[str, ...]:
     return (workload.namespace, workload.name, workload.type, assessment.key.name, use.target)
 
 
-def _place(where: tuple[str, ...], pod: PodAssessment, assessed: SightAssessment) -> tuple[str, ...]:
-    endpoint = assessed.sight.endpoint
+def _place(where: tuple[str, ...], pod: PodAssessment, assessed: EndpointAssessment) -> tuple[str, ...]:
+    endpoint = assessed.observed.endpoint
     return (*where, pod.pod.name, endpoint.container, str(endpoint.port or ""))
 
 
-def _sight(place: tuple[str, ...], assessed: SightAssessment) -> Iterator[Sample]:
-    observation, evidence = assessed.sight.observation, assessed.evidence
+def _endpoint(place: tuple[str, ...], assessed: EndpointAssessment) -> Iterator[Sample]:
+    observation, evidence = assessed.observed.observation, assessed.evidence
     if evidence is Evidence.START_TIME:
         yield Sample(LOADED_INFO, (*place, "", "", evidence), 1)
     if observation is None:

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from certlag.assessment import WindowState
 from certlag.run_record import RunState
 from exporter.status_page.cards import Card, Level
-from exporter.status_page.sight import Level as Seeing
-from exporter.status_page.sight import Sight
+from exporter.status_page.health import ExporterHealth
+from exporter.status_page.health import Level as Seeing
 from exporter.status_page.words import STATES, counted
 
 
@@ -50,14 +50,14 @@ def counts(cards: Sequence[Card]) -> Iterator[Count]:
         yield Count(level, count, re.sub("^(restart|renewal) ", r"\1s ", state) if count > 1 else state)
 
 
-def headline(cards: Sequence[Card], sight: Sight) -> Headline:
+def headline(cards: Sequence[Card], health: ExporterHealth) -> Headline:
     """Say the most important thing about all workloads, given how well the exporter sees."""
     problems = [card for card in cards if card.is_problem]
-    if sight.level is Seeing.UNREACHED:
-        return Headline("critical", "The exporter cannot reach the API server", f"{sight.headline}.")
-    if sight.level is Seeing.STARTING:
+    if health.level is Seeing.UNREACHED:
+        return Headline("critical", "The exporter cannot reach the API server", f"{health.headline}.")
+    if health.level is Seeing.STARTING:
         return Headline("waiting", "Looking for the first time", "Nothing is judged before everything was seen once.")
-    if sight.level is Seeing.BLIND:
+    if health.level is Seeing.BLIND:
         detail = f"What stands below is what it saw last. {_others(problems)}".strip()
         return Headline("critical", "The exporter cannot see", detail)
     for saying in (say(problems) for say in _SAYINGS):

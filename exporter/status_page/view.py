@@ -7,7 +7,7 @@ from typing import Any
 
 from exporter.status_page.cards import Card, cards
 from exporter.status_page.headline import Count, Headline, counts, headline
-from exporter.status_page.sight import Sight, sight
+from exporter.status_page.health import ExporterHealth, health
 from exporter.status_page.words import Moment, instant, moment
 
 MAX_CARDS = 2000
@@ -32,7 +32,7 @@ class View:
     title: str
     headline: Headline
     counts: tuple[Count, ...]
-    sight: Sight
+    health: ExporterHealth
     cards: tuple[Card, ...]
     left_out: int
     unused: int
@@ -42,7 +42,7 @@ class View:
 def view(document: Mapping[str, Any]) -> View:
     """Make the page of a status document, as of the instant at which that was made."""
     now = datetime.fromisoformat(document["at"])
-    all_cards, seen = cards(document, now), sight(document, now)
+    all_cards, seen = cards(document, now), health(document, now)
     unused = [certificate for certificate in document["certificates"] if not certificate["uses"]]
     said = headline(all_cards, seen)
     return View(
@@ -50,7 +50,7 @@ def view(document: Mapping[str, Any]) -> View:
         title=said.text,
         headline=said,
         counts=tuple(counts(all_cards)),
-        sight=seen,
+        health=seen,
         cards=tuple(all_cards[:MAX_CARDS]),
         left_out=max(0, len(all_cards) - MAX_CARDS),
         unused=len(unused),

@@ -23,7 +23,7 @@ class Commands:
 class Answer:
     """What was found out. `run` is the open run of the target's record, if there is one."""
 
-    sight: TargetStatus
+    status: TargetStatus
     assessment: TargetAssessment
     run: Run | None
     commands: Commands
@@ -61,13 +61,13 @@ EXIT_CODES = {
 
 def exit_code(answer: Answer) -> int:
     """Return 0 settled, 1 restart or renewal due, 2 expired, 3 anything else."""
-    state = answer.sight.state
+    state = answer.status.state
     return 3 if state is None or not answer.assessment.found else EXIT_CODES[state]
 
 
 def advise(answer: Answer) -> Advice:
     """Say what to do; an unfinished run comes before all else."""
-    sight, target, run = answer.sight, answer.assessment.target, answer.run
+    status, target, run = answer.status, answer.assessment.target, answer.run
     commands = answer.commands
     if run is not None and run.ended is not None:
         return Advice("A run was left unfinished: go on with it, or undo it", (commands.resume, commands.abort))
@@ -75,27 +75,27 @@ def advise(answer: Answer) -> Advice:
         return Advice("A run is open: wait for it; if nobody works on it any more, go on with it", (commands.resume,))
     if not answer.assessment.found:
         return Advice("Create what is missing, or correct its name")
-    if sight.needs_restart:
+    if status.needs_restart:
         return Advice(_why_restart(answer), (commands.restart,))
-    if sight.state in (WindowState.RENEWAL_DUE, WindowState.EXPIRED):
+    if status.state in (WindowState.RENEWAL_DUE, WindowState.EXPIRED):
         namespace = target.workload.namespace
-        names = tuple(f"cmctl status certificate {each.key.name} -n {namespace}" for each in sight.certificates)
+        names = tuple(f"cmctl status certificate {each.key.name} -n {namespace}" for each in status.certificates)
         return Advice("See why cert-manager has not renewed it: a restart would load the same one again", names)
-    if sight.state is WindowState.SETTLED:
+    if status.state is WindowState.SETTLED:
         return Advice("Nothing to do")
-    if not sight.pods:
+    if not status.pods:
         return Advice("See why there is no running pod that could be judged")
     return Advice("See above why it cannot be told what each pod presents")
 
 
 def _why_restart(answer: Answer) -> str:
-    sight, target = answer.sight, answer.assessment.target
-    if target.client_auth and any(use.issuer_changed for _, use in sight.uses):
+    status, target = answer.status, answer.assessment.target
+    if target.client_auth and any(use.issuer_changed for _, use in status.uses):
         return "Restart it now: its issuer has changed, so it refuses clients that hold new certificates already"
-    if sight.deadline is not None and sight.deadline <= sight.at:
+    if status.deadline is not None and status.deadline <= status.at:
         return "Restart it now: what it presents has expired"
     if target.reloads:
         return "It should have read the new certificate by itself: restart it"
-    if any(is_close(use.deadline, use.window, sight.at) for _, use in sight.uses):
+    if any(is_close(use.deadline, use.window, status.at) for _, use in status.uses):
         return "Restart it now: what it presents expires soon"
     return "Restart it before the deadline, when its workers can be drained"

@@ -29,7 +29,7 @@ from certlag.kube.resources import WORKLOADS, Watch, watches
 from certlag.model import Discovery, Endpoint, ObjectKey, Probe, Target
 from certlag.store.world import World
 from certlag.target_status import TargetAssessment
-from runbook.check.status import TargetStatus, target_sight
+from runbook.check.status import TargetStatus, target_status
 from runbook.concurrent_calls import map_concurrently
 
 PROBERS = 8
@@ -70,7 +70,7 @@ class CertificateInspector:
             for _ in range(ROUNDS):
                 self._probe(self._unconfirmed())
             self._read()
-        return self._sight()
+        return self._status()
 
     def run(self) -> TargetAssessment:
         """Return what is known of the target apart from its certificates, its open run among it; after a look.
@@ -104,18 +104,18 @@ class CertificateInspector:
         change = Removed(watch, ObjectKey(watch.namespace, name)) if found is None else Changed(watch, found)
         self._world.apply(change, self._clock.now())
 
-    def _sight(self) -> TargetStatus:
+    def _status(self) -> TargetStatus:
         now = self._clock.now()
-        return target_sight(self._target, assess(self._world.snapshot(), now), now)
+        return target_status(self._target, assess(self._world.snapshot(), now), now)
 
     def _unconfirmed(self) -> Iterator[Endpoint]:
         """Yield each endpoint that presents what was issued, as often as is missing until that is believed."""
         missing: dict[Endpoint, int] = {}
-        for _, use in self._sight().uses:
+        for _, use in self._status().uses:
             for pod in use.pods:
-                for assessed in pod.sights:
-                    if assessed.verdict is Verdict.CURRENT and (seen := assessed.sight.observation) is not None:
-                        missing[assessed.sight.endpoint] = CONFIRMATIONS - seen.streak
+                for assessed in pod.endpoints:
+                    if assessed.verdict is Verdict.CURRENT and (seen := assessed.observed.observation) is not None:
+                        missing[assessed.observed.endpoint] = CONFIRMATIONS - seen.streak
         for endpoint, count in missing.items():
             yield from repeat(endpoint, count)
 

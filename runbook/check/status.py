@@ -177,7 +177,7 @@ class TargetStatus:
         return tuple(PodLine(pod.name, "", str(pod.verdict), presents=_presents(pod)) for pod in self.pods)
 
 
-def target_sight(target: Target, assessments: Mapping[ObjectKey, Assessment], now: datetime) -> TargetStatus:
+def target_status(target: Target, assessments: Mapping[ObjectKey, Assessment], now: datetime) -> TargetStatus:
     """Pick out of a judgement what is about one target."""
     return TargetStatus(now, tuple(_uses(target, assessments.values())))
 
@@ -190,10 +190,11 @@ def _uses(target: Target, assessments: Iterable[Assessment]) -> Iterable[tuple[A
 
 
 def _pod(pod: PodAssessment) -> PodStatus:
-    spoken = next((sight for sight in pod.sights if sight.verdict is pod.verdict), None)
-    spoken = spoken or next(iter(pod.sights), None)
-    chain = (spoken.decisive or spoken.sight.loaded) if spoken else None
-    observation = spoken.sight.observation if spoken else None
+    spoken = next((each for each in pod.endpoints if each.verdict is pod.verdict), None)
+    spoken = spoken or next(iter(pod.endpoints), None)
+    [each.observed.observation.streak for each in pod.endpoints if each.observed.observation]
+    chain = (spoken.decisive or spoken.observed.loaded) if spoken else None
+    observation = spoken.observed.observation if spoken else None
     return PodStatus(
         name=pod.pod.name,
         verdict=pod.verdict,
@@ -201,8 +202,10 @@ def _pod(pod: PodAssessment) -> PodStatus:
         fingerprint=chain.leaf.fingerprint_sha256 if chain else None,
         not_after=chain.leaf.not_after if chain else None,
         failure=observation.failure if observation else None,
-        port=spoken.sight.endpoint.port if observation and spoken else None,
-        streak=min((sight.sight.observation.streak for sight in pod.sights if sight.sight.observation), default=None),
+        port=spoken.observed.endpoint.port if observation and spoken else None,
+        streak=min(
+            (each.observed.observation.streak for each in pod.endpoints if each.observed.observation), default=None
+        ),
     )
 
 

@@ -32,8 +32,8 @@ def check(session: Session, names: Sequence[str]) -> tuple[Answer, ...]:
 
 def _answer(session: Session, target: Target) -> Answer:
     looker = session.looker(target, session.reader)
-    sight = looker.look()
-    return Answer(sight, looker.run(), _record(session.reader, target).run, session.commands(target))
+    status = looker.look()
+    return Answer(status, looker.run(), _record(session.reader, target).run, session.commands(target))
 
 
 def history(session: Session, name: str | None) -> dict[str, Record]:

@@ -17,10 +17,10 @@ from certlag.run_record import RecordError, record_name
 from certlag.version import VERSION
 from runbook.alertmanager import Alertmanager, AlertmanagerError, Silences
 from runbook.concurrent_calls import ConcurrentCalls
-from runbook.effects import AfterInterrupt, Ask, Document, Steps
-from runbook.events import Ended, Level, Remark
+from runbook.effects import AfterInterrupt, Confirm, Document, Steps
+from runbook.events import Ended, Level, Notice
 from runbook.guard import controllers
-from runbook.guard.guarded_run import Limits, Orders
+from runbook.guard.guarded_run import ApprovedRun, Limits
 from runbook.guard.process_identity import this_process
 from runbook.guard.record import Operator, Paused, Record, Run
 from runbook.job import client
@@ -34,7 +34,7 @@ from runbook.plan import dry_run, planning, preconditions
 from runbook.plan.dry_run import Tried
 from runbook.plan.facts import Facts, Gatherer
 from runbook.plan.plan import Check, CheckResult, Plan, of_result
-from runbook.plan.preconditions import Asked, Precondition
+from runbook.plan.preconditions import Precondition, RunRequest
 from runbook.report.reporter import Reporter
 from runbook.run.driver import Asker, Driver
 from runbook.run.engine import Ending, Engine
@@ -48,7 +48,7 @@ SILENCED = ("CertlagRestartRequired", "CertlagRestartDeadlineNear", "CertlagLoad
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
+class Command:
     """One of the commands that change something."""
 
     verb: str
@@ -57,10 +57,10 @@ class Way:
     opens: bool
 
 
-RESTART = Way("restart", preconditions.FOR_RESTART, Engine.restart, opens=True)
-START = Way("restart", preconditions.FOR_START, Engine.restart, opens=True)
-RESUME = Way("resume", preconditions.FOR_RESUME, Engine.resume, opens=False)
-ABORT = Way("abort", preconditions.FOR_ABORT, Engine.abort, opens=False)
+RESTART = Command("restart", preconditions.FOR_RESTART, Engine.restart, opens=True)
+START = Command("restart", preconditions.FOR_START, Engine.restart, opens=True)
+RESUME = Command("resume", preconditions.FOR_RESUME, Engine.resume, opens=False)
+ABORT = Command("abort", preconditions.FOR_ABORT, Engine.abort, opens=False)
 
 
 UNWATCHED = Check(
@@ -78,7 +78,7 @@ UNDRAINED = Check(
 """About one without workers."""
 
 
-def perform(way: Way, session: Session, name: str, reporter: Reporter) -> int:
+def perform(way: Command, session: Session, name: str, reporter: Reporter) -> int:
     """Do one of the three; return the exit code.
 
     Raises:
@@ -110,7 +110,7 @@ def perform(way: Way, session: Session, name: str, reporter: Reporter) -> int:
     return EXIT_CODES[ending.outcome]
 
 
-def _here(way: Way, session: Session, target: Target, reporter: Reporter) -> Ending:
+def _here(way: Command, session: Session, target: Target, reporter: Reporter) -> Ending:
     """Do it in this process."""
     try:
         gathered = _gather(way, session, target)
@@ -126,7 +126,7 @@ def _here(way: Way, session: Session, target: Target, reporter: Reporter) -> End
     return ending or _run(way, session, orders, gathered, reporter)
 
 
-def _by_job(way: Way, session: Session, target: Target, reporter: Reporter) -> Ending:
+def _by_job(way: Command, session: Session, target: Target, reporter: Reporter) -> Ending:
     """Do it as a pod of a Job, where one before it has left it."""
     record = session.gatherer(target).record()
     if not isinstance(record, RecordError):
@@ -163,7 +163,7 @@ def _start(session: Session, target: Target, reporter: Reporter) -> Ending:
         return Ending(Outcome.NOT_BEGUN, f"whether the Job was created is not known: {error}")
 
 
-def _following(way: Way, session: Session, target: Target, ending: Ending) -> tuple[str, ...]:
+def _following(way: Command, session: Session, target: Target, ending: Ending) -> tuple[str, ...]:
     """Return what to type next: what shows more of why it ended so, then what goes on from there."""
     follow, options = (client.attach_command(session, target),), session.options
     if ending is client.DETACHED or (options.in_cluster and ending.outcome is Outcome.LOCKED):
@@ -199,12 +199,12 @@ class Gathered:
 
     facts: Facts
     limits: Limits
-    asked: Asked
+    asked: RunRequest
     pause: tuple[Paused, ...]
     cron_job: Document | None = None
 
 
-def _gather(way: Way, session: Session, target: Target) -> Gathered:
+def _gather(way: Command, session: Session, target: Target) -> Gathered:
     """Find out what is so. Without the rights to, only they are told of."""
     options, gatherer = session.options, session.gatherer(target)
     user = gatherer.user()
@@ -217,7 +217,7 @@ def _gather(way: Way, session: Session, target: Target) -> Gathered:
         limits = replace(limits, routing=options.routing_delay)
     if not options.settle:
         limits = replace(limits, settle=limits.settle * 0)
-    asked = Asked(
+    asked = RunRequest(
         target=target,
         limits=limits,
         accepted=options.accepted,
@@ -254,7 +254,7 @@ def _facts_of_rights(session: Session, user: str, denied: tuple[Right, ...]) -> 
         views={},
         replica_sets=(),
         pods=(),
-        sight=None,
+        status=None,
         ready_certificates=frozenset(),
         unchained=frozenset(),
         autoscalers=(),
@@ -266,7 +266,7 @@ def _facts_of_rights(session: Session, user: str, denied: tuple[Right, ...]) -> 
     )
 
 
-def _facts(way: Way, session: Session, target: Target, user: str, *, keda: bool) -> Facts:
+def _facts(way: Command, session: Session, target: Target, user: str, *, keda: bool) -> Facts:
     """Read at the same time what does not depend on each other."""
     gatherer, options = session.gatherer(target), session.options
     with ConcurrentCalls() as calls:
@@ -283,7 +283,7 @@ def _facts(way: Way, session: Session, target: Target, user: str, *, keda: bool)
         if denied := gatherer.denied(more):
             return _facts_of_rights(session, user, denied)
         looker = session.looker(target, session.reader)
-        sight = calls.submit(lambda: looker.look(probe=options.verify))
+        status = calls.submit(lambda: looker.look(probe=options.verify))
         replica_sets, pods = calls.submit(gatherer.replica_sets), calls.submit(gatherer.pods)
         ready, unchained = calls.submit(gatherer.ready_certificates), calls.submit(gatherer.unchained)
         claims = calls.submit(lambda: gatherer.claims(views if way.opens else {}))
@@ -296,7 +296,7 @@ def _facts(way: Way, session: Session, target: Target, user: str, *, keda: bool)
             views=views,
             replica_sets=replica_sets.result(),
             pods=pods.result(),
-            sight=sight.result(),
+            status=status.result(),
             ready_certificates=ready.result(),
             unchained=unchained.result(),
             autoscalers=autoscalers,
@@ -320,7 +320,7 @@ def _firing(options: Options, clock: Clock) -> tuple[tuple[str, ...] | None, str
         return None, str(error)
 
 
-def _checks(way: Way, session: Session, target: Target, gathered: Gathered) -> tuple[Check, ...]:
+def _checks(way: Command, session: Session, target: Target, gathered: Gathered) -> tuple[Check, ...]:
     """Check every precondition that is read from the facts."""
     facts = gathered.facts
     to_check = (preconditions.rights,) if facts.denied else way.preconditions
@@ -333,13 +333,13 @@ def _checks(way: Way, session: Session, target: Target, gathered: Gathered) -> t
     return checks
 
 
-def _settled(way: Way, checks: tuple[Check, ...]) -> bool:
+def _settled(way: Command, checks: tuple[Check, ...]) -> bool:
     """Tell whether no write needs to be tried: the command is refused, or has nothing to do."""
     refused = bool(of_result(checks, CheckResult.REFUSED))
     return refused or (way.opens and bool(planning.nothing_to_do(checks)))
 
 
-def _try_writes(way: Way, session: Session, orders: Orders, gathered: Gathered) -> Tried:
+def _try_writes(way: Command, session: Session, orders: ApprovedRun, gathered: Gathered) -> Tried:
     """Have the API server check every write of the run, none of which it keeps."""
     gatherer, facts = session.gatherer(orders.target), gathered.facts
     record = Record() if isinstance(facts.record, RecordError) else facts.record
@@ -351,12 +351,12 @@ def _try_writes(way: Way, session: Session, orders: Orders, gathered: Gathered) 
         session.clock.now(),
         opens=way.opens,
         abort=way is ABORT,
-        revision=facts.sight.revision if facts.sight else None,
+        revision=facts.status.revision if facts.status else None,
     )
     return gatherer.try_writes(changes)
 
 
-def _plan(way: Way, session: Session, target: Target, gathered: Gathered, checks: tuple[Check, ...]) -> Plan:
+def _plan(way: Command, session: Session, target: Target, gathered: Gathered, checks: tuple[Check, ...]) -> Plan:
     facts = gathered.facts
     run = _open_run(facts)
     if way.opens:
@@ -383,7 +383,7 @@ def _plan(way: Way, session: Session, target: Target, gathered: Gathered, checks
     )
 
 
-def _ended_by_plan(way: Way, session: Session, gathered: Gathered, plan: Plan, tried: Tried) -> Ending | None:
+def _ended_by_plan(way: Command, session: Session, gathered: Gathered, plan: Plan, tried: Tried) -> Ending | None:
     """End here if something stands in the way, there is nothing to do, or only the plan was asked for."""
     if plan.refusals:
         reasons = (f"{check.text} ({check.remedy})" if check.remedy else check.text for check in plan.refusals)
@@ -412,12 +412,12 @@ def _ask(plan: Plan, gathered: Gathered, options: Options, reporter: Reporter) -
 # --- the run -----------------------------------------------------------------------------------------
 
 
-def _orders(session: Session, target: Target, gathered: Gathered) -> Orders:
+def _orders(session: Session, target: Target, gathered: Gathered) -> ApprovedRun:
     """Return all that is decided before a run."""
-    options, sight = session.options, gathered.facts.sight
+    options, status = session.options, gathered.facts.status
     user = gathered.facts.user
     process = this_process(user)
-    return Orders(
+    return ApprovedRun(
         target=target,
         operator=Operator(user, process.host, process.pid, VERSION, options.reason, options.in_job),
         holder=process.holder(session.run_id),
@@ -428,12 +428,12 @@ def _orders(session: Session, target: Target, gathered: Gathered) -> Orders:
         silence=options.silence,
         ignored_pods=options.ignored_pods,
         may_delete_volumes="data" in options.accepted,
-        accepted_until=sight.accepted_until if sight else None,
+        accepted_until=status.accepted_until if status else None,
         planned_after=_last_finished(gathered.facts),
     )
 
 
-def _run(way: Way, session: Session, orders: Orders, gathered: Gathered, reporter: Reporter) -> Ending:
+def _run(way: Command, session: Session, orders: ApprovedRun, gathered: Gathered, reporter: Reporter) -> Ending:
     """Let the engine run, with Ctrl-C once to stop it and twice to leave."""
     options, user, target = session.options, gathered.facts.user, orders.target
     process = this_process(user)
@@ -453,7 +453,7 @@ def _run(way: Way, session: Session, orders: Orders, gathered: Gathered, reporte
     def go_on() -> None:
         interrupts.rearm()
 
-    wakeup = ChangeWaiter(orders.workloads, session.client, session.clock, session.patience)
+    wakeup = ChangeWaiter(orders.workloads, session.client, session.clock, session.waiter)
     driver = Driver(
         session.connection,
         session.looker(target, session.run_reader),
@@ -481,14 +481,14 @@ def _silences(session: Session, target: Target, user: str, reporter: Reporter) -
         namespace=target.workload.namespace,
         alerts=SILENCED,
         by=user,
-        warn=lambda text: reporter.tell(Remark(Level.WARNING, text)),
+        warn=lambda text: reporter.tell(Notice(Level.WARNING, text)),
     )
 
 
 def _asker(reporter: Reporter, go_on: Callable[[], None]) -> Asker:
     """Return what asks after Ctrl-C; `go_on` is called where the run goes on."""
 
-    def ask(asked: Ask) -> AfterInterrupt:
+    def ask(asked: Confirm) -> AfterInterrupt:
         if not _is_interactive():
             return AfterInterrupt.LEAVE
         reporter.pause()

@@ -32,7 +32,7 @@ from runbook.check.pod_access import Reach
 from runbook.cli import answers, command_options
 from runbook.cli.command_help import ACCESS, BEFORE_COMMAND, CONTEXT, EPILOG, LINK, SECTIONS, VERBS, epilog, help_text
 from runbook.cli.command_options import SectionedCommand, with_options
-from runbook.cli.commands import ABORT, RESTART, RESUME, Way, perform
+from runbook.cli.commands import ABORT, RESTART, RESUME, Command, perform
 from runbook.cli.completion import complete_alerts, complete_targets
 from runbook.kube.views import reference
 from runbook.outcomes import EXIT_CODES, Outcome
@@ -287,7 +287,7 @@ def _print(answer: object) -> None:
     out.flush()
 
 
-def _perform(way: Way, session: Session, name: str) -> int:
+def _perform(way: Command, session: Session, name: str) -> int:
     chosen = session.options
     reporter = reporter_for(
         chosen.output,

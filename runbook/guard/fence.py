@@ -12,7 +12,7 @@ from certlag.errors import ClusterError
 from certlag.model import Workload
 from runbook.effects import Change, Document, Get, Steps, Verb
 from runbook.guard.lock import LockLostError
-from runbook.kube.external_change import ExternalChange, contest, recreated
+from runbook.kube.external_change import ExternalChange, contest, replaced
 from runbook.kube.views import RUN_ANNOTATION, WorkloadView, reference, workload_view
 from runbook.retry_policy import CONFLICT, DELAYS, Keeper, with_retries
 
@@ -28,7 +28,7 @@ class ContestedError(Exception):
 Make = Callable[[WorkloadView], Change | None]
 """Decides on a write by what was read; None if it is so already. May raise ContestedError."""
 Confirm = Callable[[], Steps[None]]
-"""Looks whether lock and record still are ours, and raises LostError if they are not."""
+"""Looks whether lock and record still are ours, and raises LockLostError if they are not."""
 
 
 def workload_path(workload: Workload) -> str:
@@ -97,7 +97,7 @@ def change(
         fence: what must stand on it; None to write it, which the lock alone must allow: then it is confirmed between
             the read and the write, so that a take-over is either seen or has changed the resourceVersion.
         lock: is kept before each try.
-        confirm: reads record and lock again after a conflict, and raises LostError if they are not ours.
+        confirm: reads record and lock again after a conflict, and raises LockLostError if they are not ours.
         delays: seconds between tries.
 
     Returns:
@@ -105,13 +105,13 @@ def change(
 
     Raises:
         ContestedError: it is gone, or another one, or `make` says so.
-        LostError: another epoch stands on it.
+        LockLostError: another epoch stands on it.
     """
 
     def attempt() -> Steps[WorkloadView]:
         view = yield from read(workload)
         if view.uid != uid:
-            raise ContestedError(recreated(view))
+            raise ContestedError(replaced(view))
         if fence is not None and view.fence != fence:
             yield from confirm()
             raise _fence_gone(view)

@@ -15,7 +15,7 @@ from certlag.errors import ClusterError
 from certlag.model import Target, Workload
 from certlag.run_record import Step
 from runbook.effects import Change, Document, Emit, Get, Steps, T
-from runbook.events import Level, Remark, StepReached, Written
+from runbook.events import Level, Notice, StepReached, Written
 from runbook.guard import changes, controllers, fence
 from runbook.guard.lock import NOT_FOUND, Leases, LockLostError
 from runbook.guard.record import Operator, Paused, Run, WorkerRecord
@@ -51,7 +51,7 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
-class Orders:
+class ApprovedRun:
     """What a command was told to do: all that is decided before a run, and not by it."""
 
     target: Target
@@ -91,7 +91,7 @@ class DeniedError(Exception):
 class GuardedRun:
     """The lock, the fence and the record of one run."""
 
-    def __init__(self, orders: Orders, clock: Clock) -> None:
+    def __init__(self, orders: ApprovedRun, clock: Clock) -> None:
         self.orders = orders
         self.clock = clock
         self.leases = Leases(orders.workloads, orders.holder, clock)
@@ -245,7 +245,7 @@ class GuardedRun:
             try:
                 yield from fence.change(workload, make, uid=uid, fence=None, lock=self.leases, confirm=self.confirm)
             except fence.ContestedError as gone:
-                yield Emit(Remark(Level.WARNING, f"{gone}; nothing to clean up there"))
+                yield Emit(Notice(Level.WARNING, f"{gone}; nothing to clean up there"))
         yield from self._mark_others(self.run.paused, None)
 
     @property
@@ -301,7 +301,7 @@ class GuardedRun:
         """Read record and lock again, after a conflict.
 
         Raises:
-            LostError: they are not ours any more.
+            LockLostError: they are not ours any more.
         """
         yield from self.journal.confirm()
         yield from self.leases.confirm()
@@ -372,11 +372,11 @@ class GuardedRun:
                     workload, self.run, self._announced, now, reason=reason, message=message, warning=warning
                 )
             except ClusterError as error:
-                yield Emit(Remark(Level.WARNING, f"no Event on {reference(workload)}: {error}"))
+                yield Emit(Notice(Level.WARNING, f"no Event on {reference(workload)}: {error}"))
 
 
 def opened(
-    orders: Orders,
+    orders: ApprovedRun,
     views: Mapping[Workload, WorkloadView],
     pods: Mapping[Workload, Iterable[str]],
     now: datetime,

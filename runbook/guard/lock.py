@@ -16,7 +16,7 @@ from certlag.errors import ClusterError
 from certlag.model import Workload
 from certlag.run_record import lease_key
 from runbook.effects import Change, Document, Emit, Get, Steps, Verb, Wait
-from runbook.events import Level, Remark
+from runbook.events import Level, Notice
 from runbook.kube.views import PodState
 from runbook.retry_policy import CONFLICT, MINUTE, RetriesExhaustedError, with_retries
 
@@ -83,10 +83,10 @@ class Leases:
             is_dead: whether a holder is known not to run any more, so that nothing need be waited for.
 
         Raises:
-            HeldError: one of them is held, and alive or not to be taken over.
+            LockHeldError: one of them is held, and alive or not to be taken over.
             ClusterError: the API server refused it for good.
-            GivenUpError: a minute of tries was in vain.
-            LostError: somebody took one of them while another was watched.
+            RetriesExhaustedError: a minute of tries was in vain.
+            LockLostError: somebody took one of them while another was watched.
         """
         self._renewed_at = self._clock.monotonic()
         try:
@@ -101,8 +101,8 @@ class Leases:
         """Renew them if it is time. Returns only while they are ours.
 
         Raises:
-            LostError: one is another's now.
-            GivenUpError: they could not be renewed in time, for very long.
+            LockLostError: one is another's now.
+            RetriesExhaustedError: they could not be renewed in time, for very long.
         """
         for tried in range(ATTEMPTS):
             age = self._clock.monotonic() - self._renewed_at
@@ -115,7 +115,7 @@ class Leases:
                     return
                 if tried in (0, 30, 300):
                     text = f"the lock cannot be renewed, nothing is changed meanwhile: {error}"
-                    yield Emit(Remark(Level.WARNING, text))
+                    yield Emit(Notice(Level.WARNING, text))
                 yield Wait(RETRY, early=False)
         raise RetriesExhaustedError("the lock could not be renewed")
 
@@ -135,7 +135,7 @@ class Leases:
             The pods that a watch has shown in that time.
 
         Raises:
-            LostError: the lock is another's now.
+            LockLostError: the lock is another's now.
         """
         ends = self._clock.monotonic() + seconds
         pods: list[PodState] = []
@@ -154,7 +154,7 @@ class Leases:
                 yield Change(f"release {_name(path)}", Verb.PATCH, path, body)
             except ClusterError as error:
                 yield Emit(
-                    Remark(Level.WARNING, f"{_name(path)} is not released, it runs out in {DURATION} s: {error}")
+                    Notice(Level.WARNING, f"{_name(path)} is not released, it runs out in {DURATION} s: {error}")
                 )
             del self._held[path]
 
@@ -184,13 +184,13 @@ class Leases:
         """Return a Lease that may be seized: unchanged for its duration, or given back. None if it is gone.
 
         Raises:
-            HeldError: its holder renewed it, so it is alive.
+            LockHeldError: its holder renewed it, so it is alive.
         """
         lasts = min(max(lease.duration, DURATION), LONGEST)
         deadline = (yield from self._seen_since(lease)) + lasts
         if (left := deadline - self._clock.monotonic()) > 0:
             text = f"{lease.holder} holds {_name(lease.path)}: watching {left:.0f} s whether it is alive"
-            yield Emit(Remark(Level.INFO, text))
+            yield Emit(Notice(Level.INFO, text))
         while (left := deadline - self._clock.monotonic()) > 0:
             yield from self.wait(min(RETRY, left))
             document = yield Get(lease.path)
@@ -225,7 +225,7 @@ class Leases:
 
         Raises:
             ClusterError: one could not be renewed now.
-            LostError: one is another's now.
+            LockLostError: one is another's now.
         """
         started = self._clock.monotonic()
         for path, lease in self._held.items():

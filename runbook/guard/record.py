@@ -73,7 +73,7 @@ class Paused:
 
 
 @dataclass(frozen=True, slots=True)
-class Writing:
+class WriteIntent:
     """One write to the cluster: noted before it is sent, and again when its answer came."""
 
     what: str
@@ -108,7 +108,7 @@ class Run:
     ended: Outcome | None = None
     ended_at: datetime | None = None
     detail: str = ""
-    writes: tuple[Writing, ...] = ()
+    writes: tuple[WriteIntent, ...] = ()
     steps: tuple[tuple[Step, datetime], ...] = ()
 
     @property
@@ -130,7 +130,7 @@ class Run:
         if self.writes and (self.writes[-1].what, self.writes[-1].state) == (what, "intended"):
             return self
         noted = self.settled(now)
-        return replace(noted, writes=(*noted.writes, Writing(what, "intended", now)))
+        return replace(noted, writes=(*noted.writes, WriteIntent(what, "intended", now)))
 
     def settled(self, now: datetime) -> "Run":
         """Note that the write that was noted last is done, if one is still under way."""
@@ -160,7 +160,7 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True)
-class Past:
+class FinishedRun:
     """A finished run. `seconds` are how long each step took, in their order."""
 
     id: str
@@ -182,7 +182,7 @@ class Record:
     """The whole document, with the resourceVersion under which it was read (None: it does not exist yet)."""
 
     run: Run | None = None
-    finished: tuple[Past, ...] = ()
+    finished: tuple[FinishedRun, ...] = ()
     resource_version: str | None = field(default=None, compare=False)
 
     @property
@@ -195,7 +195,7 @@ class Record:
         run = self.run
         if run is None:
             return self
-        past = Past(run.id, run.begun, now, outcome, run.operator, _durations(run, now), detail)
+        past = FinishedRun(run.id, run.begun, now, outcome, run.operator, _durations(run, now), detail)
         return replace(self, run=None, finished=(*self.finished, past)[-KEPT:])
 
 
@@ -317,18 +317,18 @@ def _run(document: Mapping[str, Any]) -> Run:
         ended=None if ended is None else Outcome(ended["outcome"]),
         ended_at=None if ended is None else instant_of(ended["at"]),
         detail=str(document["detail"]),
-        writes=tuple(Writing(each["what"], each["state"], instant_of(each["at"])) for each in document["writes"]),
+        writes=tuple(WriteIntent(each["what"], each["state"], instant_of(each["at"])) for each in document["writes"]),
         steps=tuple((Step(each["step"]), instant_of(each["at"])) for each in document["steps"]),
     )
 
 
-def _past_document(past: Past) -> dict[str, Any]:
+def _past_document(past: FinishedRun) -> dict[str, Any]:
     seconds = [{"step": name, "seconds": value} for name, value in past.seconds]  # one may be gone through twice
     return asdict(past) | {"seconds": seconds}
 
 
-def _past(document: Mapping[str, Any]) -> Past:
-    return Past(
+def _past(document: Mapping[str, Any]) -> FinishedRun:
+    return FinishedRun(
         id=str(document["id"]),
         begun=instant_of(document["begun"]),
         finished=instant_of(document["finished"]),

@@ -26,7 +26,7 @@ class RecordStore:
         Args:
             target: whose record it is.
             lock: is kept before each try.
-            confirm: reads the lock again after a write that did not land, and raises LostError if it is not ours.
+            confirm: reads the lock again after a write that did not land, and raises LockLostError if it is not ours.
         """
         self._lock = lock
         self._confirm = confirm
@@ -57,7 +57,7 @@ class RecordStore:
         process that is taken over may still have written to it.
 
         Raises:
-            LostError: another run has written it since.
+            LockLostError: another run has written it since.
         """
 
         def attempt() -> Steps[Record]:
@@ -88,7 +88,7 @@ class RecordStore:
         """Read it again, after a conflict elsewhere.
 
         Raises:
-            LostError: it is another run's now, or of a later epoch.
+            LockLostError: it is another run's now, or of a later epoch.
         """
         before = self.record
         if not _same_owner((yield from self.read()), before):

@@ -14,7 +14,7 @@ from certlag.model import Target
 from certlag.run_record import RecordError
 from runbook.check.inspector import get, list_all
 from runbook.effects import Change, Document
-from runbook.events import Event, Level, Progress, Remark, Written
+from runbook.events import Event, Level, Notice, Progress, Written
 from runbook.guard.record import Record, Run
 from runbook.job import manifest
 from runbook.job.follow import Followed, ending, progress, told
@@ -50,7 +50,7 @@ def for_planning(session: Session, target: Target, tell: Emit) -> Session:
         return session
     if not session.gatherer(target).denied(permissions.to_port_forward(target)):
         return session
-    tell(Remark(Level.INFO, "you may not reach pods from here: what they present is looked at in the cluster"))
+    tell(Notice(Level.INFO, "you may not reach pods from here: what they present is looked at in the cluster"))
     return replace(session, options=replace(session.options, verify=False))
 
 
@@ -78,7 +78,7 @@ def start(session: Session, target: Target, creation: Change, tell: Emit) -> End
     created = write.write(session.connection, creation)
     name = str(created["metadata"]["name"])
     tell(Written(creation.what))
-    tell(Remark(Level.INFO, f"Ctrl-C or a closed terminal does not stop it: {attach_command(session, target)}"))
+    tell(Notice(Level.INFO, f"Ctrl-C or a closed terminal does not stop it: {attach_command(session, target)}"))
     return _Follower(session, target, tell).follow(Followed(job=name))
 
 
@@ -98,7 +98,7 @@ def attach(session: Session, target: Target, tell: Emit) -> Ending:
     if not record.finished:
         return Ending(Outcome.REFUSED, "there is no run to follow, and none was before")
     last = record.finished[-1]
-    tell(Remark(Level.INFO, f"no run is open: this is how run {last.id} ended at {last.finished:%Y-%m-%d %H:%M:%S}Z"))
+    tell(Notice(Level.INFO, f"no run is open: this is how run {last.id} ended at {last.finished:%Y-%m-%d %H:%M:%S}Z"))
     return Ending(last.outcome, last.detail, None, last.seconds)
 
 
@@ -139,7 +139,7 @@ class _Follower:
                 except ClusterError as error:
                     self._remark(f"the cluster cannot be asked, the run goes on all the same: {error}")
                 with suppress(queue.Empty):
-                    self._session.patience.take(self._wakes, POLL, early=True)
+                    self._session.waiter.take(self._wakes, POLL, early=True)
         return DETACHED
 
     def _detach(self) -> None:
@@ -218,4 +218,4 @@ class _Follower:
         """Warn once of what goes on."""
         if text != self._remarked:
             self._remarked = text
-            self._tell(Remark(Level.WARNING, text))
+            self._tell(Notice(Level.WARNING, text))

@@ -11,8 +11,8 @@ from itertools import pairwise
 
 from certlag.run_record import Step
 from runbook.effects import Document
-from runbook.events import Event, Level, Phase, PhaseBegun, PodLine, Progress, Remark, StepReached, Written
-from runbook.guard.record import Past, Record, Run
+from runbook.events import Event, Level, Notice, Phase, PhaseBegun, PodLine, Progress, StepReached, Written
+from runbook.guard.record import FinishedRun, Record, Run
 from runbook.job.manifest import JobView, last_words, outcome_of
 from runbook.kube.views import PodState
 from runbook.outcomes import Outcome
@@ -30,20 +30,20 @@ class Followed:
     job: str = ""
     run: str = ""
 
-    def has(self, each: Run | Past) -> bool:
+    def has(self, each: Run | FinishedRun) -> bool:
         """Tell whether a run is the one."""
         return each.id == self.run or bool(self.job and each.operator.job == self.job)
 
-    def found(self, record: Record) -> Run | Past | None:
+    def found(self, record: Record) -> Run | FinishedRun | None:
         """Return the run as the record has it: the open one, or the latest that is finished."""
-        runs: list[Run | Past] = [*record.finished, *([record.run] if record.run is not None else [])]
+        runs: list[Run | FinishedRun] = [*record.finished, *([record.run] if record.run is not None else [])]
         return next((each for each in reversed(runs) if self.has(each)), None)
 
 
-def settled(found: Run | Past | None, *, retried: Collection[Outcome] = RETRIED) -> Ending | None:
+def settled(found: Run | FinishedRun | None, *, retried: Collection[Outcome] = RETRIED) -> Ending | None:
     """Return how a run ended for good, None if it goes on, or somebody is to go on after such an ending."""
     match found:
-        case Past(outcome=outcome, detail=detail, seconds=seconds) if outcome not in retried:
+        case FinishedRun(outcome=outcome, detail=detail, seconds=seconds) if outcome not in retried:
             return Ending(outcome, detail, None, seconds)
         case Run(ended=Outcome() as outcome, detail=detail) if outcome not in retried:
             return Ending(outcome, detail, found)
@@ -84,13 +84,13 @@ def told(before: Run | None, run: Run, now: datetime) -> Iterator[Event]:
     known = before if before is not None and before.id == run.id else None
     by = f"{run.operator.user} on {run.operator.host}"
     if known is None:
-        yield Remark(Level.INFO, f"run {run.id} of {by}, begun {run.begun:%Y-%m-%d %H:%M:%S}Z")
+        yield Notice(Level.INFO, f"run {run.id} of {by}, begun {run.begun:%Y-%m-%d %H:%M:%S}Z")
     elif known.epoch != run.epoch:
-        yield Remark(Level.INFO, f"{by} goes on with run {run.id}")
+        yield Notice(Level.INFO, f"{by} goes on with run {run.id}")
     yield from _writes(known, run)
     yield from _steps(known.steps if known else (), run)
     if run.put_back is not None and (known is None or known.put_back is None):
-        yield Remark(Level.WARNING, run.detail or f"the workers are put back: {run.put_back}")
+        yield Notice(Level.WARNING, run.detail or f"the workers are put back: {run.put_back}")
         if run.step not in PUTTING_BACK:
             yield PhaseBegun(Phase.SCALING_UP, now)
 

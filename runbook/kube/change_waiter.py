@@ -30,7 +30,7 @@ Changes: TypeAlias = "queue.SimpleQueue[Change | None]"
 """What watches saw; None says only that somebody wants the wait to be looked at."""
 
 
-class Patience(Protocol):
+class Waiter(Protocol):
     """How time is spent that nothing else is done in."""
 
     def take(self, changes: Changes, seconds: float, *, early: bool) -> Change | None:
@@ -42,7 +42,7 @@ class Patience(Protocol):
         ...
 
 
-class RealPatience:
+class RealWaiter:
     """Time passes by itself."""
 
     def take(self, changes: Changes, seconds: float, *, early: bool) -> Change | None:  # noqa: ARG002 - it is the same
@@ -58,11 +58,11 @@ class ChangeWaiter:
         workloads: Iterable[Workload],
         client: ClusterClient,
         clock: Clock,
-        patience: Patience = RealPatience(),  # noqa: B008 - it has no state
+        waiter: Waiter = RealWaiter(),  # noqa: B008 - it has no state
     ) -> None:
         self._client = client
         self._clock = clock
-        self._patience = patience
+        self._patience = waiter
         self._woken = False
         self._workloads = tuple(workloads)
         self._changes: Changes = queue.SimpleQueue()

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from certlag.model import Workload
-from runbook.kube.external_change import ExternalChange, contest, recreated
+from runbook.kube.external_change import ExternalChange, contest, replaced
 from runbook.kube.ownership import Controllers, pods_of
 from runbook.kube.views import PodState, ReplicaSetView, WorkloadView
 
@@ -54,7 +54,7 @@ def drain_progress(
         ignored: the names of pods that need not be waited for, unless it owns them.
     """
     if worker.uid != uid:
-        return recreated(worker)
+        return replaced(worker)
     if worker.replicas != 0:
         return contest(worker, f"was scaled to {worker.replicas} during the drain", "spec", "replicas")
     owned = [replica_set for replica_set in replica_sets if replica_set.owner_uid == worker.uid]

@@ -32,7 +32,7 @@ def contest(view: WorkloadView, what: str, *path: str) -> ExternalChange:
     return _by(view, what, view.last_writer(*path))
 
 
-def recreated(view: WorkloadView) -> ExternalChange:
+def replaced(view: WorkloadView) -> ExternalChange:
     """Say that the object is another one than it was."""
     return ExternalChange(view.workload, "was deleted and created anew")
 

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from enum import Enum, auto
 
 from certlag.model import Workload
-from runbook.kube.external_change import ExternalChange, contest, recreated
+from runbook.kube.external_change import ExternalChange, contest, replaced
 from runbook.kube.ownership import Controllers, owned_pods, pods_of
 from runbook.kube.views import Condition, PodState, ReplicaSetView, WorkloadView
 from runbook.kubectl import Words
@@ -102,7 +102,7 @@ _NO_CONDITION = Condition("", "", "")
 
 def _contested(view: WorkloadView, uid: str, restart_id: str, wanted: Wanted) -> ExternalChange | None:
     if view.uid != uid:
-        return recreated(view)
+        return replaced(view)
     if wanted is not Wanted.RESTART:
         return None
     if view.restart_id != restart_id:

@@ -14,7 +14,7 @@ from certlag.run_record import Step
 from runbook.effects import Change
 from runbook.guard import changes
 from runbook.guard.fence import name_of, workload_path
-from runbook.guard.guarded_run import Orders, opened
+from runbook.guard.guarded_run import ApprovedRun, opened
 from runbook.guard.lock import LeaseView, creation, seizure
 from runbook.guard.record import Record, Run
 from runbook.guard.record_store import record_change
@@ -72,7 +72,7 @@ def tried(results: Iterable[tuple[Change, ClusterError | None]]) -> Tried:
 
 
 def intended(
-    orders: Orders,
+    orders: ApprovedRun,
     views: Mapping[Workload, WorkloadView],
     leases: Mapping[str, LeaseView | None],
     record: Record,
@@ -118,7 +118,7 @@ def intended(
             yield changes.annotated(f"take the mark off {name_of(paused.path)}", paused.path, "0", dict.fromkeys(mark))
 
 
-def _of_workload(view: WorkloadView, orders: Orders, run: Run, now: datetime, *, abort: bool) -> Iterator[Change]:
+def _of_workload(view: WorkloadView, orders: ApprovedRun, run: Run, now: datetime, *, abort: bool) -> Iterator[Change]:
     """Yield what is written to the target or to a worker."""
     name = reference(view.workload)
     worker = run.workers.get(name)

@@ -61,7 +61,7 @@ class Facts:
     views: dict[Workload, WorkloadView]
     replica_sets: tuple[ReplicaSetView, ...]
     pods: tuple[PodState, ...]
-    sight: TargetStatus | None
+    status: TargetStatus | None
     ready_certificates: frozenset[str]
     unchained: frozenset[str]
     autoscalers: tuple[Autoscaler, ...]

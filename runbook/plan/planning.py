@@ -134,7 +134,7 @@ def make_plan(
         namespace=target.workload.namespace,
         bookkeeping=_bookkeeping(target),
         reason=reason,
-        presented=facts.sight.lines() if facts.sight else (),
+        presented=facts.status.lines() if facts.status else (),
         changes=tuple(changes),
         checks=checks,
         busy=tuple(
@@ -172,8 +172,8 @@ def phases_left(run: Run | None, *, abort: bool) -> tuple[Phase, ...]:
 
 def why_restart(facts: Facts) -> str:
     """Say in one sentence why a restart is needed, or that it is not known to be."""
-    sight = facts.sight
-    if sight is None or not sight.needs_restart:
+    status = facts.status
+    if status is None or not status.needs_restart:
         return "restart as asked"
-    until = f"; after {sight.deadline:%Y-%m-%d %H:%M}Z clients refuse it" if sight.deadline else ""
+    until = f"; after {status.deadline:%Y-%m-%d %H:%M}Z clients refuse it" if status.deadline else ""
     return f"a newer certificate was issued than the one that is presented{until}"

@@ -58,7 +58,7 @@ MAX_DENIALS = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class RunRequest:
     """What the operator asked for, as far as preconditions depend on it."""
 
     target: Target
@@ -71,10 +71,10 @@ class Asked:
     ignored_pods: frozenset[str] = frozenset()
 
 
-Precondition = Callable[[Facts, Asked], Iterable[Check]]
+Precondition = Callable[[Facts, RunRequest], Iterable[Check]]
 
 
-def check(preconditions: Iterable[Precondition], facts: Facts, asked: Asked) -> tuple[Check, ...]:
+def check(preconditions: Iterable[Precondition], facts: Facts, asked: RunRequest) -> tuple[Check, ...]:
     """Check them all; what was refused and accepted by its flag is overridden."""
     found = (each for precondition in preconditions for each in precondition(facts, asked))
     return tuple(_override(each, asked.accepted) for each in found)
@@ -106,7 +106,7 @@ def _warned(name: str, text: str, remedy: str = "") -> Check:
 # --- who and when ----------------------------------------------------------------------------------
 
 
-def rights(facts: Facts, _: Asked) -> Iterator[Check]:
+def rights(facts: Facts, _: RunRequest) -> Iterator[Check]:
     """Every right that the run needs, in both directions."""
     for right in facts.denied:
         yield _refused("rights", f"you may not {right} ({right.why})", "ask for that right")
@@ -114,7 +114,7 @@ def rights(facts: Facts, _: Asked) -> Iterator[Check]:
         yield _passed("rights", "every right that is needed is there")
 
 
-def credential(facts: Facts, asked: Asked) -> Iterator[Check]:
+def credential(facts: Facts, asked: RunRequest) -> Iterator[Check]:
     """Credentials that last for the run, or are refreshed by themselves."""
     held = facts.credential
     if held.refreshable or held.expires_at is None:
@@ -129,13 +129,13 @@ def credential(facts: Facts, asked: Asked) -> Iterator[Check]:
         yield _passed("credential", text)
 
 
-def credential_left(facts: Facts, asked: Asked) -> Iterator[Check]:
+def credential_left(facts: Facts, asked: RunRequest) -> Iterator[Check]:
     """As `credential`, but a warning: a run that is open has to be ended."""
     for each in credential(facts, asked):
         yield _warned(each.name, each.text, each.remedy) if each.result is CheckResult.REFUSED else each
 
 
-def clock(facts: Facts, _: Asked) -> Iterator[Check]:
+def clock(facts: Facts, _: RunRequest) -> Iterator[Check]:
     """An operator's clock that is right; where it is not, the API server's is used."""
     skew = facts.clock_skew
     if skew is not None and abs(skew) > MAX_SKEW:
@@ -151,7 +151,7 @@ def clock(facts: Facts, _: Asked) -> Iterator[Check]:
 # --- the record ------------------------------------------------------------------------------------
 
 
-def no_open_run(facts: Facts, asked: Asked) -> Iterator[Check]:
+def no_open_run(facts: Facts, asked: RunRequest) -> Iterator[Check]:
     """No run of this target that is not finished: a new one would record 0 and overwrite what is to be restored."""
     if isinstance(facts.record, RecordError):
         yield _refused("record", f"the record cannot be read: {facts.record}", "use the version that wrote it")
@@ -163,7 +163,7 @@ def no_open_run(facts: Facts, asked: Asked) -> Iterator[Check]:
         yield _passed("record", "no run is open")
 
 
-def open_run(facts: Facts, asked: Asked) -> Iterator[Check]:
+def open_run(facts: Facts, asked: RunRequest) -> Iterator[Check]:
     """A run to go on with, of just this target and these workers."""
     if isinstance(facts.record, RecordError):
         yield _refused("record", f"the record cannot be read: {facts.record}", "use the version that wrote it")
@@ -195,7 +195,7 @@ def _as_recorded(facts: Facts, record: Record) -> Iterator[Check]:
 # --- what is to be restarted -----------------------------------------------------------------------
 
 
-def workloads(facts: Facts, asked: Asked) -> Iterator[Check]:
+def workloads(facts: Facts, asked: RunRequest) -> Iterator[Check]:
     """The target and its workers exist: a name that matches nothing is a mistake, not a finished drain."""
     missing = [each for each in (asked.target.workload, *asked.target.workers) if each not in facts.views]
     for each in missing:
@@ -205,7 +205,7 @@ def workloads(facts: Facts, asked: Asked) -> Iterator[Check]:
         yield _passed("workloads", "the target and its workers exist")
 
 
-def can_roll_out(facts: Facts, asked: Asked) -> Iterator[Check]:
+def can_roll_out(facts: Facts, asked: RunRequest) -> Iterator[Check]:
     """A target whose restart can be asked for, and seen to be done; with no pods there is nothing to restart."""
     view = facts.views.get(asked.target.workload)
     if view is None:
@@ -230,7 +230,7 @@ def can_roll_out(facts: Facts, asked: Asked) -> Iterator[Check]:
         yield _passed("rollout", f"{name} is restarted by its controller ({view.strategy})")
 
 
-def surge(facts: Facts, asked: Asked) -> Iterator[Check]:
+def surge(facts: Facts, asked: RunRequest) -> Iterator[Check]:
     """Nothing that a new pod must wait for until the old one is gone, where the old one waits for the new.
 
     Only a rolling update that surges has both at once: on a volume that one node may use (kubernetes#115997), or on
@@ -253,7 +253,7 @@ def surge(facts: Facts, asked: Asked) -> Iterator[Check]:
 _RETAIN = '{"spec":{"persistentVolumeClaimRetentionPolicy":{"whenScaled":"Retain"}}}'
 
 
-def data(facts: Facts, asked: Asked) -> Iterator[Check]:
+def data(facts: Facts, asked: RunRequest) -> Iterator[Check]:
     """No volume is deleted by the drain or the restart; what begins empty with each pod by design is only noted."""
     for view in _views(facts, asked):
         name = reference(view.workload)
@@ -270,14 +270,14 @@ def data(facts: Facts, asked: Asked) -> Iterator[Check]:
             yield Check("data", CheckResult.NOTED, text)
 
 
-def data_left(facts: Facts, asked: Asked) -> Iterator[Check]:
+def data_left(facts: Facts, asked: RunRequest) -> Iterator[Check]:
     """As `data`, where the open run may still scale a worker to 0."""
     run = None if isinstance(facts.record, RecordError) else facts.record.run
     if run is not None and run.put_back is None and run.step not in PUTTING_BACK:
         yield from data(facts, asked)
 
 
-def owners(facts: Facts, asked: Asked) -> Iterator[Check]:
+def owners(facts: Facts, asked: RunRequest) -> Iterator[Check]:
     """Nobody owns what is changed: an operator would put it back as it wants it."""
     for view in _views(facts, asked):
         if view.owner is not None:
@@ -285,7 +285,7 @@ def owners(facts: Facts, asked: Asked) -> Iterator[Check]:
             yield _refused("owner", text, f"restart by {view.owner}")
 
 
-def gitops(facts: Facts, asked: Asked) -> Iterator[Check]:
+def gitops(facts: Facts, asked: RunRequest) -> Iterator[Check]:
     """No GitOps controller reverts what is changed, or it was told not to."""
     for view in _views(facts, asked):
         if asked.pause and controllers.pausable_flux(view):
@@ -300,7 +300,7 @@ def gitops(facts: Facts, asked: Asked) -> Iterator[Check]:
                 yield _refused("gitops", text, "suspend it until the run has ended")
 
 
-def restarters(facts: Facts, asked: Asked) -> Iterator[Check]:
+def restarters(facts: Facts, asked: RunRequest) -> Iterator[Check]:
     """Automatic restarters are told of: they restart at once, without draining."""
     for view in _views(facts, asked):
         if (found := controllers.restarter(view)) is not None:
@@ -311,18 +311,18 @@ def restarters(facts: Facts, asked: Asked) -> Iterator[Check]:
 # --- the certificate -------------------------------------------------------------------------------
 
 
-def certificate(facts: Facts, asked: Asked) -> Iterator[Check]:
+def certificate(facts: Facts, asked: RunRequest) -> Iterator[Check]:
     """A certificate that was issued, is Ready, and is newer than what is loaded; else there is nothing to do."""
-    sight = facts.sight
+    status = facts.status
     target = asked.target
-    if sight is None or _is_at_0(facts, asked) or target.workload not in facts.views:
+    if status is None or _is_at_0(facts, asked) or target.workload not in facts.views:
         return
-    if not sight.uses or not sight.certificates:
+    if not status.uses or not status.certificates:
         named = target.certificate or f"for the Secrets that {reference(target.workload)} uses"
         where = f"`kubectl get certificate -n {target.workload.namespace}` shows those that exist"
         yield _refused("certificate", f"there is no Certificate {named}", where)
         return
-    refused = [each for assessment, _ in sight.uses for each in _not_ready(facts, assessment)]
+    refused = [each for assessment, _ in status.uses for each in _not_ready(facts, assessment)]
     yield from refused
     if all(each.name in OVERRIDES for each in refused):
         yield _worth_it(facts, asked)
@@ -353,28 +353,28 @@ def _not_ready(facts: Facts, assessment: Assessment) -> Iterator[Check]:
         yield _refused("certificate", f"Certificate {name} is not Ready: a restart may load what is not valid", see)
 
 
-def _worth_it(facts: Facts, asked: Asked) -> Check:
+def _worth_it(facts: Facts, asked: RunRequest) -> Check:
     """Say whether a restart would help."""
-    sight = facts.sight
-    assert sight is not None  # noqa: S101 - only asked with one
-    stale = [pod for pod in sight.pods if pod.verdict is Verdict.STALE]
+    status = facts.status
+    assert status is not None  # noqa: S101 - only asked with one
+    stale = [pod for pod in status.pods if pod.verdict is Verdict.STALE]
     if stale:
-        text = "issued since {} of {} pods started" if sight.by_start else "newer than what {} of {} pods present"
-        return _passed("certificate", text.format(len(stale), len(sight.pods)))
+        text = "issued since {} of {} pods started" if status.by_start else "newer than what {} of {} pods present"
+        return _passed("certificate", text.format(len(stale), len(status.pods)))
     if not asked.verify or asked.force:
-        return Check("certificate", CheckResult.OVERRIDDEN, sight.why or sight.proof, "--force")
-    if sight.state is WindowState.RENEWAL_DUE:
+        return Check("certificate", CheckResult.OVERRIDDEN, status.why or status.proof, "--force")
+    if status.state is WindowState.RENEWAL_DUE:
         text = "cert-manager should have renewed it and has not: a restart would load the same one again"
         return _refused("certificate", text, "see why it is not renewed: cmctl status certificate; or --force")
-    if sight.verified:
-        return Check("certificate", CheckResult.NOTED, f"{sight.proof} already")
-    text = f"it cannot be told what is loaded: {sight.why}"
+    if status.verified:
+        return Check("certificate", CheckResult.NOTED, f"{status.proof} already")
+    text = f"it cannot be told what is loaded: {status.why}"
     return _refused("certificate", text, "--force restarts anyway", "--force")
 
 
-def issuer(facts: Facts, _: Asked) -> Iterator[Check]:
+def issuer(facts: Facts, _: RunRequest) -> Iterator[Check]:
     """The issued leaf chains to the CA that its issuer gave: else nobody would trust the restarted daemon."""
-    for issued in facts.sight.issued if facts.sight else ():
+    for issued in facts.status.issued if facts.status else ():
         chain = issued.chain
         if issued.evidence is not IssuedEvidence.CERTIFICATE_REQUEST or chain is None or not chain.authorities:
             yield Check("issuer", CheckResult.NOTED, "the issuer's CA is not known, so the chain cannot be checked")
@@ -384,16 +384,16 @@ def issuer(facts: Facts, _: Asked) -> Iterator[Check]:
             yield _passed("issuer", "the issued certificate chains to its issuer's CA")
 
 
-def reach(facts: Facts, asked: Asked) -> Iterator[Check]:
+def reach(facts: Facts, asked: RunRequest) -> Iterator[Check]:
     """Every pod was seen to present something now: else success could not be seen afterwards either."""
-    sight = facts.sight
-    if sight is None or not asked.verify:
+    status = facts.status
+    if status is None or not asked.verify:
         return
-    unseen = [pod for pod in sight.pods if pod.verdict in (Verdict.UNPROBED, Verdict.PENDING) or pod.failure]
+    unseen = [pod for pod in status.pods if pod.verdict in (Verdict.UNPROBED, Verdict.PENDING) or pod.failure]
     for pod in unseen:
         text = f"pod {pod.name} cannot be asked what it presents ({pod.failure or pod.reason})"
         yield _warned("reach", text, "--no-verify restarts without looking")
-    if sight.pods and len(unseen) == len(sight.pods) and not asked.force:
+    if status.pods and len(unseen) == len(status.pods) and not asked.force:
         text = f"no pod can be probed, so success could not be verified: {unreachable.why(unseen[0])}"
         yield _refused("reach", text, f"{unreachable.remedy(unseen[0], asked.target)}, or --no-verify", "--no-verify")
 
@@ -401,7 +401,7 @@ def reach(facts: Facts, asked: Asked) -> Iterator[Check]:
 # --- the workers -----------------------------------------------------------------------------------
 
 
-def replicas(facts: Facts, asked: Asked) -> Iterator[Check]:
+def replicas(facts: Facts, asked: RunRequest) -> Iterator[Check]:
     """Workers that run: one at 0 was perhaps left so by somebody else, and would be recorded as 0."""
     for view in _workers(facts, asked):
         if view.replicas > 0:
@@ -415,7 +415,7 @@ def replicas(facts: Facts, asked: Asked) -> Iterator[Check]:
             yield _refused("zero-replicas", text, "scale it to what it should be")
 
 
-def grace(facts: Facts, asked: Asked) -> Iterator[Check]:
+def grace(facts: Facts, asked: RunRequest) -> Iterator[Check]:
     """Only its own grace period lets a worker finish: the live pods' counts, not the template's."""
     for worker in asked.target.workers:
         pods = facts.pods_of(worker)
@@ -430,7 +430,7 @@ def grace(facts: Facts, asked: Asked) -> Iterator[Check]:
             yield _passed("grace", f"{reference(worker)}: up to {exact(longest)} to finish")
 
 
-def unowned_pods(facts: Facts, asked: Asked) -> Iterator[Check]:
+def unowned_pods(facts: Facts, asked: RunRequest) -> Iterator[Check]:
     """Pods with a workload's labels that nobody would end: the drain, or the rollout, would wait for them."""
     for view in _views(facts, asked):
         names = [pod.name for pod in facts.unowned(view.workload, ignored=asked.ignored_pods)]
@@ -457,7 +457,7 @@ CONSEQUENCES = {
 """What comes of it, for a workload that is scaled to 0 and back (a worker), and for one that is restarted."""
 
 
-def health(facts: Facts, asked: Asked) -> Iterator[Check]:
+def health(facts: Facts, asked: RunRequest) -> Iterator[Check]:
     """The target and its workers are in a state that a restart, or a scale to 0 and back, survives."""
     for view in _views(facts, asked):
         scaled = view.workload != asked.target.workload
@@ -476,7 +476,7 @@ def health(facts: Facts, asked: Asked) -> Iterator[Check]:
             )
 
 
-def drain_timeout(facts: Facts, asked: Asked) -> Iterator[Check]:
+def drain_timeout(facts: Facts, asked: RunRequest) -> Iterator[Check]:
     """A drain that waits as long as the workers may take."""
     spans = [
         (f"{reference(worker)} may take {{}} to finish", drain_span(view, _pods(facts, asked, worker)))
@@ -486,7 +486,7 @@ def drain_timeout(facts: Facts, asked: Asked) -> Iterator[Check]:
     yield from _outlasting("drain-timeout", spans, asked.limits.drain)
 
 
-def restart_timeout(facts: Facts, asked: Asked) -> Iterator[Check]:
+def restart_timeout(facts: Facts, asked: RunRequest) -> Iterator[Check]:
     """A restart, and workers that come back, are waited for as long as they may take."""
     spans: list[tuple[str, Span]] = []
     if (target := facts.views.get(asked.target.workload)) is not None and target.replicas:
@@ -519,7 +519,7 @@ def _progress_deadline(view: WorkloadView) -> Iterator[Check]:
         yield _warned("restart-timeout", text, "a longer progressDeadlineSeconds")
 
 
-def disruption_budget(facts: Facts, asked: Asked) -> Iterator[Check]:
+def disruption_budget(facts: Facts, asked: RunRequest) -> Iterator[Check]:
     """The PodDisruptionBudgets of the target, which a restart does not ask (kubernetes#89820)."""
     view = facts.views.get(asked.target.workload)
     if asked.target.workers:
@@ -541,7 +541,7 @@ def disruption_budget(facts: Facts, asked: Asked) -> Iterator[Check]:
                 yield Check("disruption-budget", CheckResult.NOTED, text)
 
 
-def quota(facts: Facts, asked: Asked) -> Iterator[Check]:
+def quota(facts: Facts, asked: RunRequest) -> Iterator[Check]:
     """ResourceQuotas leave room: for the target's new pod beside its old one, and for the workers that come back."""
     if facts.quotas is None:
         text = "whether a ResourceQuota leaves room for new pods cannot be seen"
@@ -566,7 +566,7 @@ def quota(facts: Facts, asked: Asked) -> Iterator[Check]:
         yield _passed("quota", "ResourceQuotas leave room for the new pods")
 
 
-def autoscalers(facts: Facts, asked: Asked) -> Iterator[Check]:
+def autoscalers(facts: Facts, asked: RunRequest) -> Iterator[Check]:
     """No autoscaler scales the workers up during the drain, nor the target to 0 while it has nothing to do."""
     known = {each.workload for each in facts.autoscalers}
     for each in facts.autoscalers:
@@ -593,7 +593,7 @@ def _horizontal(autoscaler: Autoscaler, *, is_target: bool) -> Check:
     return _refused("autoscaler", f"{autoscaler.description} from 0, and may scale it up", remedy)
 
 
-def _scaled_object(autoscaler: Autoscaler, asked: Asked, *, replicas: int, is_target: bool) -> Check:
+def _scaled_object(autoscaler: Autoscaler, asked: RunRequest, *, replicas: int, is_target: bool) -> Check:
     """Judge KEDA, which scales straight back (keda#2453), and to 0 what has nothing to do."""
     found = controllers.pause(autoscaler, replicas)
     if found is Pause.PAUSED:
@@ -615,7 +615,7 @@ def _scaled_object(autoscaler: Autoscaler, asked: Asked, *, replicas: int, is_ta
     return _refused("autoscaler", f"{autoscaler.description}, {then}", PAUSE, PAUSE)
 
 
-def alerts(facts: Facts, asked: Asked) -> Iterator[Check]:
+def alerts(facts: Facts, asked: RunRequest) -> Iterator[Check]:
     """None of the alerts that were named fires; if that cannot be told, it does not pass."""
     if not asked.gate:
         return
@@ -678,20 +678,20 @@ RESUME_OVERRIDES = ("data",)
 """What `resume` may be told to accept; nothing that `abort` checks can be overridden, or has to be."""
 
 
-def _is_at_0(facts: Facts, asked: Asked) -> bool:
+def _is_at_0(facts: Facts, asked: RunRequest) -> bool:
     """Tell whether the target wants no pods: then nothing is loaded, and nothing can be restarted."""
     view = facts.views.get(asked.target.workload)
     return view is not None and view.replicas < 1
 
 
-def _pods(facts: Facts, asked: Asked, workload: Workload) -> tuple[PodState, ...]:
+def _pods(facts: Facts, asked: RunRequest, workload: Workload) -> tuple[PodState, ...]:
     return tuple(facts.pods_of(workload, ignored=asked.ignored_pods))
 
 
-def _views(facts: Facts, asked: Asked) -> list[WorkloadView]:
+def _views(facts: Facts, asked: RunRequest) -> list[WorkloadView]:
     wanted: tuple[Workload, ...] = (asked.target.workload, *asked.target.workers)
     return [facts.views[workload] for workload in wanted if workload in facts.views]
 
 
-def _workers(facts: Facts, asked: Asked) -> list[WorkloadView]:
+def _workers(facts: Facts, asked: RunRequest) -> list[WorkloadView]:
     return [facts.views[worker] for worker in asked.target.workers if worker in facts.views]

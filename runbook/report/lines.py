@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from certlag.clock import Clock
-from runbook.events import Ended, Event, Level, LostWork, Progress, Remark
+from runbook.events import Ended, Event, Level, LostWork, Notice, Progress
 from runbook.plan.plan import Plan
 from runbook.report import picture
 from runbook.report.consoles import form, show
@@ -98,7 +98,7 @@ class QuietReporter:
     def tell(self, event: Event) -> None:
         """Write it if it is a warning or the end."""
         match event:
-            case Remark(Level.WARNING, _) | LostWork():
+            case Notice(Level.WARNING, _) | LostWork():
                 self._warn(event)
             case Progress(workload=workload, stalled=str() as stalled) if (workload, stalled) not in self._stalled:
                 self._stalled.add((workload, stalled))

@@ -15,8 +15,8 @@ from runbook.alertmanager import Silences
 from runbook.check.inspector import CertificateInspector, get, list_all
 from runbook.effects import (
     AfterInterrupt,
-    Ask,
     Change,
+    Confirm,
     Effect,
     Emit,
     EndSilence,
@@ -33,7 +33,7 @@ from runbook.events import Event
 from runbook.kube import write
 from runbook.kube.change_waiter import ChangeWaiter
 
-Asker = Callable[[Ask], AfterInterrupt]
+Asker = Callable[[Confirm], AfterInterrupt]
 """Puts a question to the operator: the answer is LEAVE where nobody can be asked."""
 
 
@@ -97,7 +97,7 @@ class Driver:
                 return self._wakeup.wait(seconds, early=early)
             case Inspect(probe):
                 return self._looker.look(probe=probe)
-            case Ask():
+            case Confirm():
                 return self._ask(effect)
             case Silence(until):
                 return self._silences.begin(until)

@@ -3,7 +3,7 @@
 A run is a loop over the step that its record says was reached: `_ONWARD` has what brings it to the next. Each of
 these may be done again, so `resume` is the same loop, begun from the record. A run that is to end without a
 restart, or after it has failed, is given a `put_back`: then the loop only brings the workers back and ends with that
-outcome. How each step ends when it is interrupted, late or contested is the table of `_late`, `_interrupted` and
+outcome. How each step ends when it is interrupted, late or contested is the table of `_on_timeout`, `_interrupted` and
 `_contested`; nothing else ends a run.
 """
 
@@ -14,10 +14,10 @@ from certlag.clock import Clock
 from certlag.errors import ClusterError
 from certlag.run_record import RecordError, Step
 from runbook.check.status import Finding
-from runbook.effects import AfterInterrupt, Ask, Change, Emit, EndSilence, Get, Interrupted, Silence, Steps
-from runbook.events import Level, Phase, PhaseBegun, Remark
+from runbook.effects import AfterInterrupt, Change, Confirm, Emit, EndSilence, Get, Interrupted, Silence, Steps
+from runbook.events import Level, Notice, Phase, PhaseBegun
 from runbook.guard import changes, fence
-from runbook.guard.guarded_run import DeniedError, GuardedRun, Orders, RefusedError
+from runbook.guard.guarded_run import ApprovedRun, DeniedError, GuardedRun, RefusedError
 from runbook.guard.lock import LockHeldError, LockLostError
 from runbook.guard.record import Paused, Run
 from runbook.kube.external_change import contest
@@ -81,7 +81,7 @@ class Engine:
 
     def __init__(
         self,
-        orders: Orders,
+        orders: ApprovedRun,
         clock: Clock,
         *,
         may_take_over: Callable[[str], bool],
@@ -244,17 +244,17 @@ class Engine:
         """Bring the run from step to step, and close it."""
         while True:
             try:
-                if (onward := self._onward()) is None:
+                if (onward := self._next_step()) is None:
                     return (yield from self._close())
                 yield from onward()
             except phases.TimedOutError as late:
-                yield from self._late(str(late), late.shows)
+                yield from self._on_timeout(str(late), late.shows)
             except DeniedError as denied:
                 yield from self._denied(denied)
             except Interrupted:
                 yield from self._interrupted()
 
-    def _onward(self) -> Callable[[], Steps[None]] | None:
+    def _next_step(self) -> Callable[[], Steps[None]] | None:
         """Return what brings the run to its next step, None at its end."""
         run = self._hold.run
         onward: dict[Step, Callable[[], Steps[None]] | None] = {
@@ -287,11 +287,11 @@ class Engine:
 
     # --- how steps end otherwise ---------------------------------------------------------------------------
 
-    def _late(self, why: str, shows: tuple[Words, ...]) -> Steps[None]:
+    def _on_timeout(self, why: str, shows: tuple[Words, ...]) -> Steps[None]:
         """Decide what follows when a step was not over in time."""
         step = self._hold.run.step
         if step is Step.SCALED_DOWN:
-            yield from self._turn_back(Outcome.DRAIN_TIMED_OUT, f"not drained in time: {why}", shows)
+            yield from self._begin_rollback(Outcome.DRAIN_TIMED_OUT, f"not drained in time: {why}", shows)
         elif step in (Step.DRAINED, Step.RESTARTING):
             raise _Halt(Outcome.RESTART_FAILED, f"not rolled out in time: {why}", shows)
         else:
@@ -305,14 +305,14 @@ class Engine:
             raise _Halt(Outcome.INTERRUPTED, "interrupted before the drain")
         if run.step in PUTTING_BACK or run.put_back is not None:
             text = "the workers are being put back, that goes on; Ctrl-C once more leaves it as it is"
-            yield Emit(Remark(Level.WARNING, text))
+            yield Emit(Notice(Level.WARNING, text))
             return
         is_requested = run.step not in BEFORE_RESTART or _restart_pending(run)
-        match (yield Ask(AFTER_REQUEST if is_requested else WHILE_DRAINING)):
+        match (yield Confirm(AFTER_REQUEST if is_requested else WHILE_DRAINING)):
             case AfterInterrupt.WAIT:
-                yield Emit(Remark(Level.INFO, "the run goes on"))
+                yield Emit(Notice(Level.INFO, "the run goes on"))
             case AfterInterrupt.RESTORE:
-                yield from self._turn_back(Outcome.INTERRUPTED, "interrupted, workers put back")
+                yield from self._begin_rollback(Outcome.INTERRUPTED, "interrupted, workers put back")
             case _:
                 raise _Halt(Outcome.INTERRUPTED, "interrupted: the run is left as it is, under its record")
 
@@ -320,7 +320,7 @@ class Engine:
         """Decide what follows when the API server refuses a write: workers that were scaled down are restored."""
         run = self._hold.run
         if run.put_back is None and run.step in BEFORE_RESTART and _may_have_scaled(run):
-            yield from self._turn_back(Outcome.DENIED, str(denied))
+            yield from self._begin_rollback(Outcome.DENIED, str(denied))
         else:
             raise denied
 
@@ -342,9 +342,9 @@ class Engine:
             why = f"{why} (with the workers back it would have ended as {run.put_back})"
         return _Halt(Outcome.RESTORE_INCOMPLETE, why)
 
-    def _turn_back(self, outcome: Outcome, detail: str, shows: tuple[Words, ...] = ()) -> Steps[None]:
+    def _begin_rollback(self, outcome: Outcome, detail: str, shows: tuple[Words, ...] = ()) -> Steps[None]:
         self._shows = shows
-        yield Emit(Remark(Level.WARNING, detail))
+        yield Emit(Notice(Level.WARNING, detail))
         yield from self._hold.note(put_back=outcome, detail=detail)
 
     def _halted(self, halt: _Halt) -> Steps[Ending]:
@@ -367,7 +367,7 @@ class Engine:
             # What looked like a contest was the work of whoever has taken over.
             return Ending(Outcome.LOCKED, f"{lost}; nothing more was changed", hold.journal.record.run)
         except (ClusterError, RetriesExhaustedError, Interrupted, RecordError, fence.ContestedError) as error:
-            yield Emit(Remark(Level.WARNING, f"that could not be noted in the record: {error}"))
+            yield Emit(Notice(Level.WARNING, f"that could not be noted in the record: {error}"))
         return Ending(halt.outcome, halt.message, hold.journal.record.run, shows=halt.shows)
 
     # --- the steps ------------------------------------------------------------------------------------------
@@ -449,7 +449,7 @@ class Engine:
             return False
         if serves := (yield from phases.serves_issued(self._hold)):
             text = "every pod of the present template serves the issued certificate: it is not restarted again"
-            yield Emit(Remark(Level.INFO, text))
+            yield Emit(Notice(Level.INFO, text))
         return serves
 
     def _roll_out(self) -> Steps[None]:
@@ -462,7 +462,7 @@ class Engine:
         hold = self._hold
         if not self._orders.verify:
             yield Emit(
-                Remark(Level.WARNING, "not verified, as asked: whether the new certificate is loaded is not known")
+                Notice(Level.WARNING, "not verified, as asked: whether the new certificate is loaded is not known")
             )
             yield from hold.reach(Step.VERIFIED)
             return
@@ -478,11 +478,11 @@ class Engine:
             case phases.Verification(Finding.OLD, why) if again:
                 self._seen_old = True
                 text = f"not the issued certificate ({why}): one more restart, while the workers are still drained"
-                yield Emit(Remark(Level.WARNING, text))
+                yield Emit(Notice(Level.WARNING, text))
                 yield from hold.note(step=Step.DRAINED)
             case phases.Verification(Finding.OLD, why, still_valid=True, shows=shows):
                 text = f"after {hold.run.attempts} restarts, as if the kubelet still mounted the old Secret: {why}"
-                yield from self._turn_back(Outcome.OLD_CERTIFICATE, text, shows)
+                yield from self._begin_rollback(Outcome.OLD_CERTIFICATE, text, shows)
             case phases.Verification(Finding.UNSEEN, why, shows=shows):
                 yield from self._not_verified(why, shows)
             case phases.Verification(_, why, shows=shows):
@@ -508,7 +508,7 @@ class Engine:
         if until <= self._clock.now():
             raise _Halt(Outcome.RESTART_FAILED, f"{text}; the old certificate was accepted until {instant}", shows)
         text = f"{text}; the old certificate is accepted until {instant}"
-        yield from self._turn_back(Outcome.NOT_VERIFIED, text, shows)
+        yield from self._begin_rollback(Outcome.NOT_VERIFIED, text, shows)
 
     def _scale_up(self) -> Steps[None]:
         hold = self._hold
@@ -552,7 +552,7 @@ class Engine:
             yield from self._annotate(paused, paused.before, changes.unpause_of(paused))
             if not (yield from phases.is_in_effect(self._hold, paused, paused.before)):
                 text = f"{fence.name_of(paused.path)} still says that it is paused: see that KEDA scales it again"
-                yield Emit(Remark(Level.WARNING, text))
+                yield Emit(Notice(Level.WARNING, text))
 
     # --- parts ----------------------------------------------------------------------------------------------
 
@@ -564,7 +564,7 @@ class Engine:
         def attempt() -> Steps[None]:
             document = yield Get(paused.path)
             if document is None:
-                yield Emit(Remark(Level.WARNING, f"{fence.name_of(paused.path)} is gone: nothing to do there"))
+                yield Emit(Notice(Level.WARNING, f"{fence.name_of(paused.path)} is gone: nothing to do there"))
                 return
             metadata = document["metadata"]
             mark = (metadata.get("annotations") or {}).get(RUN_ANNOTATION)

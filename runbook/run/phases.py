@@ -13,14 +13,14 @@ from certlag.model import Workload
 from certlag.run_record import Step
 from runbook.check.status import Finding, TargetStatus
 from runbook.effects import Emit, Get, Inspect, List, Steps
-from runbook.events import Level, LostWork, Phase, PhaseBegun, PodLine, Progress, Remark
+from runbook.events import Level, LostWork, Notice, Phase, PhaseBegun, PodLine, Progress
 from runbook.guard import controllers, fence
 from runbook.guard.fence import ContestedError
 from runbook.guard.guarded_run import GuardedRun
 from runbook.guard.record import Paused, WorkerRecord
 from runbook.guard.snapshot import Observation, observe
 from runbook.kube.drained import Drained, Draining, drain_progress
-from runbook.kube.external_change import ExternalChange, contest, recreated
+from runbook.kube.external_change import ExternalChange, contest, replaced
 from runbook.kube.obstacles import WarningEvent, obstacle, warning_event
 from runbook.kube.ownership import Controllers
 from runbook.kube.rolled_out import RolledOut, RollingOut, Wanted, rollout_progress
@@ -154,17 +154,17 @@ def verify(hold: GuardedRun, wanted: Wanted) -> Steps[Verification | None]:
 
     def look() -> Steps[Lack | None]:
         nonlocal found
-        sight = yield from _look()
-        yield Emit(Progress(Phase.VERIFYING, reference(hold.orders.target.workload), sight.why, sight.lines()))
+        status = yield from _look()
+        yield Emit(Progress(Phase.VERIFYING, reference(hold.orders.target.workload), status.why, status.lines()))
         nodes = yield from _nodes_if_rolled_out(hold, wanted)
         if nodes is None:
             found = None
             return None
-        why = sight.proof if sight.verified else sight.why_on(nodes)
-        shows = _shows_of_unverified(sight, hold.orders.target.workload.namespace, nodes)
-        found = Verification(sight.finding, why, still_valid=sight.valid, shows=shows)
-        sure = sight.finding in (Finding.OLD, Finding.OTHER) and not hold.orders.target.reloads
-        return None if sure or sight.finding is Finding.ISSUED else Lack(why)
+        why = status.proof if status.verified else status.why_on(nodes)
+        shows = _shows_of_unverified(status, hold.orders.target.workload.namespace, nodes)
+        found = Verification(status.finding, why, still_valid=status.valid, shows=shows)
+        sure = status.finding in (Finding.OLD, Finding.OTHER) and not hold.orders.target.reloads
+        return None if sure or status.finding is Finding.ISSUED else Lack(why)
 
     try:
         yield from _until(hold, Phase.VERIFYING, hold.orders.limits.verify, look, first=0.25)
@@ -175,8 +175,8 @@ def verify(hold: GuardedRun, wanted: Wanted) -> Steps[Verification | None]:
 
 def serves_issued(hold: GuardedRun) -> Steps[bool]:
     """Tell whether the target is rolled out, whatever template it has, and every pod serves the issued certificate."""
-    sight: TargetStatus = yield from hold.reading("looking at what is presented", _look)
-    if not sight.verified:
+    status: TargetStatus = yield from hold.reading("looking at what is presented", _look)
+    if not status.verified:
         return False
     nodes = yield from hold.reading("looking at the rollout", lambda: _nodes_if_rolled_out(hold, Wanted.PRESENT))
     return nodes is not None
@@ -217,14 +217,14 @@ def settle(hold: GuardedRun) -> Steps[int | None]:
     """
     told, seen, since = False, None, hold.clock.monotonic()
     while True:
-        sight = yield from hold.reading("looking at what was issued", _look_at_issued)
-        if sight.issued_at != seen:
-            seen, since = sight.issued_at, hold.clock.monotonic()
+        status = yield from hold.reading("looking at what was issued", _look_at_issued)
+        if status.issued_at != seen:
+            seen, since = status.issued_at, hold.clock.monotonic()
         known = timedelta(seconds=hold.clock.monotonic() - since)
-        age = None if sight.issued_at is None else max(hold.clock.now() - sight.issued_at, known)
+        age = None if status.issued_at is None else max(hold.clock.now() - status.issued_at, known)
         left = timedelta(0) if age is None else hold.orders.limits.settle - age
         if left <= timedelta(0):
-            return sight.revision
+            return status.revision
         if not told:
             yield Emit(PhaseBegun(Phase.SETTLING, hold.clock.now(), left.total_seconds()))
             told = True
@@ -295,13 +295,13 @@ def _nodes_if_rolled_out(hold: GuardedRun, wanted: Wanted) -> Steps[Mapping[str,
     return {pod.name: pod.node for pod in found.pods} if isinstance(found, RolledOut) else None
 
 
-def _shows_of_unverified(sight: TargetStatus, namespace: str, nodes: Mapping[str, str]) -> tuple[Words, ...]:
+def _shows_of_unverified(status: TargetStatus, namespace: str, nodes: Mapping[str, str]) -> tuple[Words, ...]:
     """Return what shows more of the pods because of which a target is not verified, each command once."""
-    names = dict.fromkeys(pod.name for pod in sight.unverified)
+    names = dict.fromkeys(pod.name for pod in status.unverified)
     found = (
         show.words(pod=name, namespace=namespace, node=nodes.get(name, ""))
         for name in [*names][:SHOWN]
-        for show in OF_UNVERIFIED[sight.finding]
+        for show in OF_UNVERIFIED[status.finding]
         if show is not Show.NODE or nodes.get(name)
     )
     return tuple(dict.fromkeys(found))
@@ -380,7 +380,7 @@ def _meddled_with(view: WorkloadView | None, recorded: WorkerRecord, *, drained:
     if view is None:
         return None
     if view.uid != recorded.uid:
-        return recreated(view)
+        return replaced(view)
     if drained and view.replicas != 0:
         return contest(view, f"was scaled to {view.replicas} while it was drained", "spec", "replicas")
     if not drained and view.replicas == 0 and recorded.replicas > 0:
@@ -423,7 +423,7 @@ def _until(
         except ClusterError as error:
             over_once, failures, waiting_for = False, failures + 1, Lack(f"not known: {error}", last.shows)
             if failures in (3, 10, 100):
-                yield Emit(Remark(Level.WARNING, f"{error}; going on to wait, nothing is concluded from it"))
+                yield Emit(Notice(Level.WARNING, f"{error}; going on to wait, nothing is concluded from it"))
         else:
             failures = 0
             if waiting_for is None and (over_once or not twice):
@@ -443,13 +443,13 @@ def _until(
 
 
 def _look() -> Steps[TargetStatus]:
-    sight: TargetStatus = yield Inspect()
-    return sight
+    status: TargetStatus = yield Inspect()
+    return status
 
 
 def _look_at_issued() -> Steps[TargetStatus]:
-    sight: TargetStatus = yield Inspect(probe=False)
-    return sight
+    status: TargetStatus = yield Inspect(probe=False)
+    return status
 
 
 def _mine(hold: GuardedRun, seen: Observation) -> Iterable[PodState]:

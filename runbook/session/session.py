@@ -25,7 +25,7 @@ from runbook.check.advice import Commands
 from runbook.check.inspector import CertificateInspector
 from runbook.check.pod_access import Reach, chosen, connect_by
 from runbook.guard.server_clock import ServerClock
-from runbook.kube.change_waiter import Patience, RealPatience
+from runbook.kube.change_waiter import RealWaiter, Waiter
 from runbook.kubectl import Words, line
 from runbook.plan.facts import Gatherer
 from runbook.run.retry import IN_RUN, RetryingClient
@@ -52,7 +52,7 @@ class Time:
     """What tells the time, and how it is waited for: the machine's own, or that of `rehearsal.borrowed_time`."""
 
     clock: Clock = field(default_factory=SystemClock)
-    patience: Patience = field(default_factory=RealPatience)
+    waiter: Waiter = field(default_factory=RealWaiter)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ class Session:
     connection: Connection
     source: TargetSource
     clock: ServerClock
-    patience: Patience
+    waiter: Waiter
     program: str
     run_id: str = field(default_factory=lambda: secrets.token_hex(5))
 
@@ -122,7 +122,7 @@ class Session:
 
     def _pause(self, seconds: float) -> None:
         with suppress(queue.Empty):
-            self.patience.take(queue.SimpleQueue(), seconds, early=False)
+            self.waiter.take(queue.SimpleQueue(), seconds, early=False)
 
     @property
     def port_forward(self) -> bool:
@@ -189,7 +189,7 @@ def open_session(options: Options, program: str, time: Time, environment: Mappin
         raise
     namespace = options.namespace or connection.namespace
     clock = ServerClock(time.clock, connection)
-    session = Session(options, connection, built_in(namespace), clock, time.patience, program)
+    session = Session(options, connection, built_in(namespace), clock, time.waiter, program)
     return replace(session, source=_source(options, session.reader, connection, environment))
 
 

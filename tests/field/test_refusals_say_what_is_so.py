@@ -14,7 +14,7 @@ from tests.field import workloads
 from tests.field.record import case
 from tests.field.runbook import CONFIGURATION, cluster
 from tests.hostile_peers import answering
-from tests.run_facts import TARGET, a_sight, facts
+from tests.run_facts import TARGET, a_status, facts
 from tests.tls_servers import listening
 
 WORKER = workloads.deployment("worker", image="worker", grace=3600)
@@ -109,7 +109,7 @@ def test_what_stands_in_the_way_of_a_restart_is_no_refusal_where_there_is_nothin
 def test_a_port_that_begins_in_plain_text_is_named_by_its_protocol(
     failure: ProbeFailure, port: int, protocol: str
 ) -> None:
-    (pod,) = a_sight(None, failure=failure, port=port).pods
+    (pod,) = a_status(None, failure=failure, port=port).pods
     assert protocol in unreachable.why(pod)
     assert "evidence: start_time" in unreachable.remedy(pod, TARGET)
     assert "what it loaded, and whether clients accept that, is then not seen" in unreachable.remedy(pod, TARGET)
@@ -133,7 +133,7 @@ def test_the_refusal_says_so() -> None:
 @pytest.mark.parametrize("failure", [each for each in ProbeFailure if each is not ProbeFailure.NOT_TLS])
 @pytest.mark.field_case("G13")
 def test_every_failure_has_a_reason_and_a_remedy_of_its_own(failure: ProbeFailure) -> None:
-    (pod,) = a_sight(None, failure=failure).pods
+    (pod,) = a_status(None, failure=failure).pods
     assert unreachable.why(pod)
     assert unreachable.remedy(pod, TARGET)
     assert unreachable.remedy(pod, TARGET) != "name the port in the configuration"
@@ -149,6 +149,6 @@ def test_every_failure_has_a_reason_and_a_remedy_of_its_own(failure: ProbeFailur
     found_by="reader",
 )
 def test_what_follows_is_said_of_clients_not_of_builds() -> None:
-    why = planning.why_restart(facts(sight=a_sight(a_leaf("first"))))
+    why = planning.why_restart(facts(status=a_status(a_leaf("first"))))
     assert "clients refuse it" in why
     assert "build" not in why

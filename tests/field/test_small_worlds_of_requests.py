@@ -316,9 +316,9 @@ def uses() -> tuple[CertificateUse, ...]:
     tell(exporter, CERTIFICATES, certificate(Status(None)))
     tell(exporter, PODS, *(pod for _, pod in pods().values()))
     for view in subject(exporter).uses[0].pods:
-        (sight,) = view.sights or ()
+        (observed,) = view.endpoints or ()
         chain = read_chain(leaves()[pods()[view.pod.key][0]].chain)
-        exporter.observe(Probe(sight.endpoint, Presented(chain), NOW, timedelta(milliseconds=2)))
+        exporter.observe(Probe(observed.endpoint, Presented(chain), NOW, timedelta(milliseconds=2)))
     return subject(exporter).uses
 
 

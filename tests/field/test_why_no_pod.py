@@ -99,8 +99,8 @@ def test_what_keeps_the_pod_from_starting_is_named(what: str) -> None:
         "node": "cannot be placed: 0/2 nodes are available",
         "volume": 'FailedMount: MountVolume.SetUp failed for volume "tls" : secret "svc" not found',
     }
-    recreated = workloads.deployment("svc", spec="strategy: {type: Recreate}")
-    with runbook.cluster(recreated, WORKERS) as shop:
+    replaced = workloads.deployment("svc", spec="strategy: {type: Recreate}")
+    with runbook.cluster(replaced, WORKERS) as shop:
         shop.when(is_drained, strike)
         ran = shop.run("restart-svc --yes --restart-timeout 2m")
         assert ran.code == 6, ran

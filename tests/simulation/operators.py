@@ -20,7 +20,7 @@ from runbook.check.inspector import CertificateInspector
 from runbook.check.status import TargetStatus
 from runbook.effects import AfterInterrupt, Change, Effect, Emit, Inspect, Interrupted, Steps, Wait
 from runbook.events import Event
-from runbook.guard.guarded_run import Orders
+from runbook.guard.guarded_run import ApprovedRun
 from runbook.guard.process_identity import ProcessIdentity
 from runbook.guard.record import Operator as RecordedOperator
 from runbook.guard.record import Record
@@ -31,7 +31,7 @@ from runbook.plan import dry_run, planning, preconditions
 from runbook.plan.dry_run import Tried
 from runbook.plan.facts import Facts, Gatherer
 from runbook.plan.plan import CheckResult
-from runbook.plan.preconditions import OVERRIDES, Asked, Precondition
+from runbook.plan.preconditions import OVERRIDES, Precondition, RunRequest
 from runbook.run.driver import Driver
 from runbook.run.engine import Ending, Engine
 from runbook.run.retry import RetryingClient
@@ -77,7 +77,7 @@ class Witness(Protocol):
         """Be there while one write is sent."""
         ...
 
-    def looked(self, command: "Command", sight: TargetStatus) -> None:
+    def looked(self, command: "Command", status: TargetStatus) -> None:
         """Hear what a command saw."""
         ...
 
@@ -255,7 +255,7 @@ class Command:
             return Ending(Outcome.UNEXPECTED, f"nothing was changed: {error}")
         limits = planning.limits(order.target, facts, drain=None, restart=None)
         accepted = frozenset(OVERRIDES) if order.accept else frozenset[str]()
-        asked = Asked(order.target, limits, accepted, force=order.force, pause=True)
+        asked = RunRequest(order.target, limits, accepted, force=order.force, pause=True)
         checks = planning.that_matter(preconditions.check(conditions, facts, asked))
         run = None if isinstance(facts.record, RecordError) else facts.record.run
         if refused := [check for check in checks if check.result is CheckResult.REFUSED]:
@@ -263,7 +263,7 @@ class Command:
         if order.verb == "restart" and (why := planning.nothing_to_do(checks)):
             return Ending(Outcome.NOTHING_TO_DO, why)
         process = ProcessIdentity(order.user, order.host, order.host, self.pid)
-        told = Orders(
+        told = ApprovedRun(
             target=order.target,
             operator=RecordedOperator(order.user, order.host, self.pid, "simulation"),
             holder=process.holder(self.run_id),
@@ -271,7 +271,7 @@ class Command:
             limits=limits,
             pause=tuple(planning.pauses(order.target, facts)),
             may_delete_volumes="data" in accepted,
-            accepted_until=facts.sight.accepted_until if facts.sight else None,
+            accepted_until=facts.status.accepted_until if facts.status else None,
             planned_after="" if isinstance(facts.record, RecordError) else facts.record.last_finished,
         )
         if order.verb != "abort":
@@ -295,11 +295,11 @@ class Command:
         )
         return (yield from steps(engine))
 
-    def _tried(self, told: Orders, facts: Facts, *, opens: bool) -> Tried:
+    def _tried(self, told: ApprovedRun, facts: Facts, *, opens: bool) -> Tried:
         """Send the run's writes as dry runs."""
         gatherer = self._gatherer(told.target)
         record = Record() if isinstance(facts.record, RecordError) else facts.record
-        revision = facts.sight.revision if facts.sight else None
+        revision = facts.status.revision if facts.status else None
         now = self.place.clock.now()
         return gatherer.try_writes(
             dry_run.intended(told, facts.views, gatherer.leases(), record, now, opens=opens, revision=revision)
@@ -325,8 +325,8 @@ class Command:
 
     def _facts(self) -> Facts:
         gatherer = self._gatherer(self.order.target)
-        sight = self.looker.look()
-        self.witness.looked(self, sight)
+        status = self.looker.look()
+        self.witness.looked(self, status)
         return Facts(
             at=self.place.clock.now(),
             user=self.order.user,
@@ -337,7 +337,7 @@ class Command:
             views=gatherer.views(),
             replica_sets=gatherer.replica_sets(),
             pods=gatherer.pods(),
-            sight=sight,
+            status=status,
             ready_certificates=gatherer.ready_certificates(),
             unchained=gatherer.unchained(),
             autoscalers=gatherer.autoscalers(keda=True),

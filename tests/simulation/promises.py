@@ -89,16 +89,16 @@ class Promises:
         finally:
             self.writer = None
 
-    def looked(self, command: Command, sight: TargetStatus) -> None:
+    def looked(self, command: Command, status: TargetStatus) -> None:
         """Promise 5, first half: what a command sees is so, and it judges as the gauges do."""
         target = command.order.target
         command.saw_current = truth.all_current(self.place, self.ledger, target)
-        assert not sight.verified or command.saw_current, f"promise 5: {command.what} sees what is not so"
+        assert not status.verified or command.saw_current, f"promise 5: {command.what} sees what is not so"
         command.known.look(self.ledger, reaches=self.place.forwards)
         right = truth.gauges(self.place, self.ledger, command.known, target)
         expected = [(each.needs_restart, each.state, each.deadline) for each in right]
-        deadline = None if sight.deadline is None else sight.deadline.timestamp()
-        seen = (sight.needs_restart, sight.state, deadline)
+        deadline = None if status.deadline is None else status.deadline.timestamp()
+        seen = (status.needs_restart, status.state, deadline)
         assert seen in expected, f"gauges of {target.name}: {command.what} sees {seen}, and {expected} is so"
         self.checked += 1
 

@@ -285,7 +285,7 @@ def test_a_tried_port_that_is_another_service_does_not_count_once_one_has_answer
     foreign = an_observation(a_leaf("other", names=("metrics",)))
     view = a_view(None, an_observation(a_leaf("second")), plain_http, foreign)
     assert verdict(discovered(view)) == (Verdict.CURRENT, Reason.IS_ISSUED)
-    assert len(judged(discovered(view)).pods[0].sights) == 1
+    assert len(judged(discovered(view)).pods[0].endpoints) == 1
 
 
 def test_a_tried_port_that_presents_another_certificate_of_the_pod_speaks_for_that_one() -> None:

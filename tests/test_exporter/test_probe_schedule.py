@@ -33,7 +33,7 @@ def test_nobody_is_due_when_nothing_is_wanted() -> None:
 
 def test_what_is_ready_is_due_at_once() -> None:
     planned = schedule()
-    planned.want("x", {A: True, B: True}, now=5.0)
+    planned.set_endpoints("x", {A: True, B: True}, now=5.0)
     assert planned.next_due == 5.0
     assert due(planned, 4.9) == set()
     assert due(planned, 5.0) == {A, B}
@@ -41,42 +41,42 @@ def test_what_is_ready_is_due_at_once() -> None:
 
 def test_what_is_not_ready_gets_ten_seconds() -> None:
     planned = schedule()
-    planned.want("x", {A: False}, now=0.0)
+    planned.set_endpoints("x", {A: False}, now=0.0)
     assert due(planned, NOT_READY_DELAY - 0.1) == set()
     assert due(planned, NOT_READY_DELAY) == {A}
 
 
 def test_what_becomes_ready_is_due_at_once() -> None:
     planned = schedule()
-    planned.want("x", {A: False}, now=0.0)
-    planned.want("x", {A: True}, now=3.0)
+    planned.set_endpoints("x", {A: False}, now=0.0)
+    planned.set_endpoints("x", {A: True}, now=3.0)
     assert due(planned, 3.0) == {A}
 
 
 def test_what_becomes_ready_after_failures_does_not_wait_for_the_next_try() -> None:
     planned = schedule()
-    planned.want("x", {A: False}, now=0.0)
+    planned.set_endpoints("x", {A: False}, now=0.0)
     now = NOT_READY_DELAY
     for _ in range(8):
         assert due(planned, now) == {A}
         planned.done(A, now, success=False)
         assert planned.next_due is not None
         now = planned.next_due
-    planned.want("x", {A: True}, now=now - 1)
+    planned.set_endpoints("x", {A: True}, now=now - 1)
     assert due(planned, now - 1) == {A}
 
 
 def test_what_is_in_flight_is_not_taken_again() -> None:
     planned = schedule()
-    planned.want("x", {A: True}, now=0.0)
+    planned.set_endpoints("x", {A: True}, now=0.0)
     assert due(planned, 0.0) == {A}
-    planned.want("x", {A: True}, now=1.0)
+    planned.set_endpoints("x", {A: True}, now=1.0)
     assert due(planned, 1e6) == set()
 
 
 def test_no_more_than_there_is_room_for_are_taken_and_the_others_stay_due() -> None:
     planned = schedule()
-    planned.want("x", {A: True, B: True, C: True}, now=0.0)
+    planned.set_endpoints("x", {A: True, B: True, C: True}, now=0.0)
     assert planned.take(0.0, 0) == []
     first, second = planned.take(0.0, 2), planned.take(0.0, 2)
     assert (len(first), len(second)) == (2, 1)
@@ -85,7 +85,7 @@ def test_no_more_than_there_is_room_for_are_taken_and_the_others_stay_due() -> N
 
 def test_after_a_success_it_is_due_an_interval_later_give_or_take_a_tenth() -> None:
     planned = schedule(interval=100.0)
-    planned.want("x", {A: True}, now=0.0)
+    planned.set_endpoints("x", {A: True}, now=0.0)
     planned.take(0.0, 1)
     planned.done(A, 10.0, success=True)
     assert due(planned, 10 + 100 * (1 - SPREAD) - 0.1) == set()
@@ -95,7 +95,7 @@ def test_after_a_success_it_is_due_an_interval_later_give_or_take_a_tenth() -> N
 def test_a_thousand_that_were_due_together_are_spread_out() -> None:
     planned = schedule()
     endpoints = [A._replace(port=port) for port in range(1, 1001)]
-    planned.want("x", dict.fromkeys(endpoints, True), now=0.0)
+    planned.set_endpoints("x", dict.fromkeys(endpoints, True), now=0.0)
     for endpoint in planned.take(0.0, EVERYTHING):
         planned.done(endpoint, 0.0, success=True)
     assert len(planned.take(INTERVAL - INTERVAL * SPREAD, EVERYTHING)) < 20
@@ -105,7 +105,7 @@ def test_a_thousand_that_were_due_together_are_spread_out() -> None:
 
 def test_after_failures_it_is_due_after_a_second_then_two_up_to_the_interval() -> None:
     planned = schedule(interval=60.0)
-    planned.want("x", {A: True}, now=0.0)
+    planned.set_endpoints("x", {A: True}, now=0.0)
     now = 0.0
     for attempt in range(50):
         assert due(planned, now) == {A}
@@ -118,13 +118,13 @@ def test_after_failures_it_is_due_after_a_second_then_two_up_to_the_interval() -
 
 def test_a_success_ends_a_series_of_failures() -> None:
     planned = schedule()
-    planned.want("x", {A: True}, now=0.0)
+    planned.set_endpoints("x", {A: True}, now=0.0)
     for success in (False, False, False, True, False):
         planned.take(1e6, 1)
         planned.done(A, 1e6, success=success)
         planned.take(2e6, 1)
     planned.done(A, 0.0, success=True)
-    planned.hurry("x", 0.0)
+    planned.expedite("x", 0.0)
     planned.take(0.0, 1)
     planned.done(A, 0.0, success=False)
     assert planned.next_due is not None
@@ -133,21 +133,21 @@ def test_a_success_ends_a_series_of_failures() -> None:
 
 def test_a_new_certificate_makes_all_its_endpoints_due() -> None:
     planned = schedule()
-    planned.want("x", {A: True, B: True}, now=0.0)
-    planned.want("y", {C: True}, now=0.0)
+    planned.set_endpoints("x", {A: True, B: True}, now=0.0)
+    planned.set_endpoints("y", {C: True}, now=0.0)
     for endpoint in planned.take(0.0, EVERYTHING):
         planned.done(endpoint, 0.0, success=True)
-    planned.hurry("x", 5.0)
-    planned.hurry("nobody", 5.0)
+    planned.expedite("x", 5.0)
+    planned.expedite("nobody", 5.0)
     assert due(planned, 5.0) == {A, B}
 
 
 def test_what_is_hurried_while_in_flight_is_due_again_when_it_ends() -> None:
     """The attempt may have begun before the certificate was issued."""
     planned = schedule()
-    planned.want("x", {A: True}, now=0.0)
+    planned.set_endpoints("x", {A: True}, now=0.0)
     planned.take(0.0, 1)
-    planned.hurry("x", 1.0)
+    planned.expedite("x", 1.0)
     assert due(planned, 1.0) == set()
     planned.done(A, 2.0, success=True)
     assert due(planned, 2.0) == {A}
@@ -157,31 +157,31 @@ def test_what_is_hurried_while_in_flight_is_due_again_when_it_ends() -> None:
 
 def test_what_is_no_longer_wanted_is_never_due() -> None:
     planned = schedule()
-    planned.want("x", {A: True, B: True}, now=0.0)
-    planned.want("x", {B: True}, now=0.0)
+    planned.set_endpoints("x", {A: True, B: True}, now=0.0)
+    planned.set_endpoints("x", {B: True}, now=0.0)
     assert due(planned, 1e6) == {B}
-    planned.want("x", {}, now=0.0)
+    planned.set_endpoints("x", {}, now=0.0)
     planned.done(B, 0.0, success=True)
     assert due(planned, 1e9) == set()
 
 
 def test_what_two_certificates_want_stays_until_neither_does() -> None:
     planned = schedule()
-    planned.want("x", {A: True}, now=0.0)
-    planned.want("y", {A: True}, now=0.0)
-    planned.want("x", {}, now=0.0)
+    planned.set_endpoints("x", {A: True}, now=0.0)
+    planned.set_endpoints("y", {A: True}, now=0.0)
+    planned.set_endpoints("x", {}, now=0.0)
     assert due(planned, 0.0) == {A}
-    planned.want("y", {}, now=0.0)
+    planned.set_endpoints("y", {}, now=0.0)
     planned.done(A, 0.0, success=True)
     assert due(planned, 1e9) == set()
 
 
 def test_an_answer_of_what_was_withdrawn_and_is_wanted_again_does_no_harm() -> None:
     planned = schedule()
-    planned.want("x", {A: True}, now=0.0)
+    planned.set_endpoints("x", {A: True}, now=0.0)
     planned.take(0.0, 1)
-    planned.want("x", {}, now=1.0)
-    planned.want("x", {A: True}, now=2.0)
+    planned.set_endpoints("x", {}, now=1.0)
+    planned.set_endpoints("x", {A: True}, now=2.0)
     assert due(planned, 2.0) == {A}
     planned.done(A, 3.0, success=True)
     planned.done(A, 4.0, success=True)
@@ -192,7 +192,7 @@ def test_an_answer_of_what_was_withdrawn_and_is_wanted_again_does_no_harm() -> N
 @pytest.mark.parametrize("success", [True, False])
 def test_the_first_round_has_ended_when_all_that_is_ready_was_tried(*, success: bool) -> None:
     planned = schedule()
-    planned.want("x", {A: True, B: True, C: False}, now=0.0)
+    planned.set_endpoints("x", {A: True, B: True, C: False}, now=0.0)
     assert not planned.first_round_ended
     for endpoint in planned.take(0.0, EVERYTHING):
         assert not planned.first_round_ended
@@ -202,7 +202,7 @@ def test_the_first_round_has_ended_when_all_that_is_ready_was_tried(*, success: 
 
 steps = st.lists(
     st.tuples(
-        st.sampled_from(["want", "take", "done", "hurry"]),
+        st.sampled_from(["set_endpoints", "take", "done", "expedite"]),
         st.sampled_from("xy"),
         st.dictionaries(st.sampled_from([A, B, C]), st.booleans()),
         st.booleans(),
@@ -221,15 +221,15 @@ def test_whatever_happens_all_that_is_wanted_is_probed_again_and_nothing_else(
     flying: list[Endpoint] = []
     for what, owner, endpoints, success, passed in happened:
         now += passed
-        if what == "want":
-            planned.want(owner, endpoints, now)
+        if what == "set_endpoints":
+            planned.set_endpoints(owner, endpoints, now)
             wanted[owner] = endpoints
         elif what == "take":
             taken = planned.take(now, 2)
             assert set(taken) <= set().union(*wanted.values())
             flying += taken
-        elif what == "hurry":
-            planned.hurry(owner, now)
+        elif what == "expedite":
+            planned.expedite(owner, now)
         elif flying:
             planned.done(flying.pop(), now, success=success)
     for endpoint in flying:
@@ -249,7 +249,7 @@ def test_whatever_happens_all_that_is_wanted_is_probed_again_and_nothing_else(
 def test_one_that_answers_keeps_its_interval_beside_a_thousand_new_ones_that_never_do() -> None:
     interval, timeout, probers, now = 60.0, 3.0, 16, 0.0
     planned = schedule(interval)
-    planned.want("alive", {B: True}, now)
+    planned.set_endpoints("alive", {B: True}, now)
     asked: list[float] = []
     waiting: list[tuple[float, Endpoint]] = []
     while now < 10 * interval:
@@ -257,7 +257,7 @@ def test_one_that_answers_keeps_its_interval_beside_a_thousand_new_ones_that_nev
             if endpoint == B:
                 asked.append(now)
                 planned.done(B, now, success=True)
-                planned.want("dead", {A._replace(port=number): True for number in range(1, 1001)}, now)
+                planned.set_endpoints("dead", {A._replace(port=number): True for number in range(1, 1001)}, now)
             else:
                 waiting.append((now + timeout, endpoint))
         ends = [waiting[0][0]] if waiting else []
@@ -273,14 +273,14 @@ def test_one_that_answers_keeps_its_interval_beside_a_thousand_new_ones_that_nev
 def test_a_thousand_dead_endpoints_do_not_keep_a_living_one_waiting() -> None:
     planned = schedule()
     dead = [A._replace(port=number) for number in range(1, 1001)]
-    planned.want("dead", dict.fromkeys(dead, True), now=0.0)
+    planned.set_endpoints("dead", dict.fromkeys(dead, True), now=0.0)
     for endpoint in planned.take(0.0, EVERYTHING):
         planned.done(endpoint, 0.0, success=False)
-    planned.want("alive", {B: True}, now=5.0)
+    planned.set_endpoints("alive", {B: True}, now=5.0)
     taken = planned.take(5.0, 16)
     assert taken[0] == B
     assert len(taken) == 1 + FAILING_AT_ONCE
-    planned.want("alive", {B: True, C: True}, now=5.0)
+    planned.set_endpoints("alive", {B: True, C: True}, now=5.0)
     assert planned.take(5.0, 16) == [C]
     assert planned.next_due is None, "no dead one may be taken before another has ended"
     planned.done(taken[1], 8.0, success=False)

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from certlag.assessment import (
     Assessment,
+    EndpointAssessment,
+    ObservedEndpoint,
     PodAssessment,
     Reason,
-    Sight,
-    SightAssessment,
     UseAssessment,
     Verdict,
     WindowState,
@@ -78,7 +78,7 @@ POD = PodAssessment(
     ObjectKey("ns", "pod-1"),
     Verdict.STALE,
     Reason.OLDER_THAN_ISSUED,
-    (SightAssessment(Sight(ENDPOINT, SEEN), Verdict.STALE, Reason.OLDER_THAN_ISSUED),),
+    (EndpointAssessment(ObservedEndpoint(ENDPOINT, SEEN), Verdict.STALE, Reason.OLDER_THAN_ISSUED),),
 )
 USE = UseAssessment(
     workload=Workload("ns", "deployment", "web"),
@@ -177,7 +177,7 @@ def test_of_the_states_of_a_window_exactly_one_is_one() -> None:
 
 def test_pods_are_counted_by_what_they_present() -> None:
     pods = tuple(
-        replace(POD, pod=ObjectKey("ns", f"pod-{number}"), verdict=verdict, sights=())
+        replace(POD, pod=ObjectKey("ns", f"pod-{number}"), verdict=verdict, endpoints=())
         for number, verdict in enumerate([Verdict.STALE, Verdict.STALE, Verdict.CURRENT, Verdict.PENDING])
     )
     samples = list(of_certificate(replace(ASSESSMENT, uses=(replace(USE, pods=pods),))))
@@ -225,27 +225,27 @@ def test_a_certificate_that_is_not_there_is_only_spoken_of_by_its_use() -> None:
     assert "certlag_pods" in found
 
 
-def observed(observation: Observation | None) -> set[str]:
-    sight = SightAssessment(Sight(ENDPOINT, observation), Verdict.UNKNOWN, Reason.PROBE_FAILED)
-    use = replace(USE, pods=(replace(POD, sights=(sight,)),))
+def names_of(observation: Observation | None) -> set[str]:
+    observed = EndpointAssessment(ObservedEndpoint(ENDPOINT, observation), Verdict.UNKNOWN, Reason.PROBE_FAILED)
+    use = replace(USE, pods=(replace(POD, endpoints=(observed,)),))
     all_names = names(of_certificate(replace(ASSESSMENT, uses=(use,))))
     return {name for name in all_names if name.startswith(("certlag_probe_", "certlag_loaded_"))}
 
 
 def test_before_the_first_attempt_has_ended_nothing_is_said_of_a_probe() -> None:
-    assert observed(None) == set()
+    assert names_of(None) == set()
 
 
 def test_an_endpoint_that_never_answered_has_no_certificate_and_no_last_success() -> None:
     failed = Observation(timedelta(seconds=3), ProbeFailure.TIMEOUT, None, None)
-    assert observed(failed) == {"certlag_probe_success", "certlag_probe_duration_seconds"}
+    assert names_of(failed) == {"certlag_probe_success", "certlag_probe_duration_seconds"}
 
 
 def test_a_failed_probe_keeps_what_was_loaded() -> None:
     failed = replace(SEEN, failure=ProbeFailure.CONNECTION_REFUSED)
-    assert observed(failed) == observed(SEEN)
-    sight = SightAssessment(Sight(ENDPOINT, failed), Verdict.STALE, Reason.OLDER_THAN_ISSUED)
-    use = replace(USE, pods=(replace(POD, sights=(sight,)),))
+    assert names_of(failed) == names_of(SEEN)
+    observed = EndpointAssessment(ObservedEndpoint(ENDPOINT, failed), Verdict.STALE, Reason.OLDER_THAN_ISSUED)
+    use = replace(USE, pods=(replace(POD, endpoints=(observed,)),))
     assert value(of_certificate(replace(ASSESSMENT, uses=(use,))), "certlag_probe_success", P) == 0
 
 
@@ -426,8 +426,8 @@ def test_pieces_are_joined_family_by_family() -> None:
 
 def test_after_a_probe_that_found_the_same_the_text_is_that_of_the_new_judgement() -> None:
     later = replace(SEEN, duration=timedelta(milliseconds=7), last_success_at=NOW + timedelta(minutes=5))
-    sight = SightAssessment(Sight(ENDPOINT, later), Verdict.STALE, Reason.OLDER_THAN_ISSUED)
-    again = replace(ASSESSMENT, uses=(replace(USE, pods=(replace(POD, sights=(sight,)),)),))
+    observed = EndpointAssessment(ObservedEndpoint(ENDPOINT, later), Verdict.STALE, Reason.OLDER_THAN_ISSUED)
+    again = replace(ASSESSMENT, uses=(replace(USE, pods=(replace(POD, endpoints=(observed,)),)),))
     assert again == ASSESSMENT, "how long it took, and when, is no judgement"
     page = Page(JUDGED)
     page.put("k", of_certificate(ASSESSMENT))

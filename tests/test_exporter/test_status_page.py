@@ -15,12 +15,12 @@ from certlag.assessment import Reason, Verdict, WindowState
 from certlag.model import ProbeFailure
 from certlag.run_record import RunState, Step
 from exporter.status_page.cards import cards
+from exporter.status_page.health import Level, health
 from exporter.status_page.render import Renderer
-from exporter.status_page.sight import Level, sight
 from exporter.status_page.view import MAX_CARDS, view
 from exporter.status_page.words import FAILURES, REASONS, RUN_STATES, STATES, VERDICTS, moment, span
 from runbook.check.advice import Answer, Commands, advise
-from runbook.check.status import target_sight
+from runbook.check.status import target_status
 from tests.builders import KEY, a_target
 from tests.field.record import case
 from tests.page_scenes import NOW, Document, Scene, document, many, running, seeing
@@ -188,7 +188,7 @@ def test_the_page_and_the_runbook_advise_the_same(presents: tuple[str | None, ..
     (card,) = cards(document(scene, now=now), now)
     judged = scene.assessment(now)
     commands = Commands(*(f"runbook {verb}-build-service -n opschain" for verb in ("restart", "resume", "abort")))
-    sighted = target_sight(a_target(workload=scene.workload), {judged.key: judged}, now)
+    sighted = target_status(a_target(workload=scene.workload), {judged.key: judged}, now)
     advice = advise(Answer(sighted, scene.target(now), None, commands))
     assert card.advice.commands == advice.commands
     if advice.text != "Nothing to do":
@@ -215,7 +215,7 @@ def test_a_certificate_that_nobody_uses_and_that_is_overdue_is_named() -> None:
     ],
 )
 def test_a_watch_is_blind_that_was_silent_for_long(silent: timedelta, failure: bool, level: Level) -> None:  # noqa: FBT001
-    assert sight(document(SETTLED, watches=seeing(silent=silent, failure=failure)), NOW).level is level
+    assert health(document(SETTLED, watches=seeing(silent=silent, failure=failure)), NOW).level is level
 
 
 @case(
@@ -227,17 +227,17 @@ def test_a_watch_is_blind_that_was_silent_for_long(silent: timedelta, failure: b
     since="2026-11-24",
 )
 def test_what_a_blind_exporter_does_not_see_is_named_with_its_reason() -> None:
-    seen = sight(document(SETTLED, watches=BLIND), NOW)
+    seen = health(document(SETTLED, watches=BLIND), NOW)
     assert seen.watches == "0 of 2 watches in step with the API server; the quietest was heard 20 minutes ago"
-    assert [(watch.what, watch.why) for watch in seen.blind_watches] == [
+    assert [(watch.what, watch.why) for watch in seen.lost_watches] == [
         ("certificates in namespace opschain", "silent for 20 minutes: unreachable"),
         ("pods in namespace opschain", "silent for 20 minutes: unreachable"),
     ]
 
 
 def test_an_exporter_none_of_whose_handshakes_succeeds_is_blind() -> None:
-    assert sight(document(Scene("a", (None,)), Scene("b", (None,))), NOW).level is Level.BLIND
-    assert sight(document(Scene("a", (None,)), SETTLED), NOW).level is Level.PARTLY
+    assert health(document(Scene("a", (None,)), Scene("b", (None,))), NOW).level is Level.BLIND
+    assert health(document(Scene("a", (None,)), SETTLED), NOW).level is Level.PARTLY
 
 
 # --- words ----------------------------------------------------------------------------------------

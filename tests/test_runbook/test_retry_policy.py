@@ -4,7 +4,7 @@ import pytest
 
 from certlag.errors import ClusterError, ClusterErrorReason
 from runbook.effects import Emit, Get, Steps, Wait
-from runbook.events import Remark
+from runbook.events import Notice
 from runbook.retry_policy import DELAYS, FINAL, Keeper, RetriesExhaustedError, with_retries
 from tests.memory_api import failure
 from tests.memory_cluster import NoLock
@@ -28,7 +28,7 @@ def play(errors: list[ClusterError], lock: Keeper = NO_LOCK) -> tuple[str, list[
                 case Wait(seconds):
                     waits.append(seconds)
                     effect = steps.send(None)
-                case Emit(Remark(text=text)):
+                case Emit(Notice(text=text)):
                     told.append(text)
                     effect = steps.send(None)
                 case _:

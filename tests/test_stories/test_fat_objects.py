@@ -47,7 +47,7 @@ def test_300_certificates_of_a_megabyte_each_are_read_within_200_mib(
     population.more(MANY - CERTIFICATES)
     population.annotate(FAT)
     began = time.monotonic()
-    with population.exporter(tmp_path, patience=180) as exporter:
+    with population.exporter(tmp_path, waiter=180) as exporter:
         took = time.monotonic() - began
         metrics = exporter.metrics()
         population.renew(RENEWALS)

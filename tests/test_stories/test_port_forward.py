@@ -10,7 +10,7 @@ from certlag.clock import SystemClock
 from certlag.errors import ClusterError, ClusterErrorReason
 from certlag.kube.transport import Connection
 from certlag.model import Endpoint, ObjectKey, Presented, Probe, ProbeError, ProbeFailure
-from certlag.tls.handshake import Connected, probe
+from certlag.tls.handshake import Stream, probe
 from runbook.kube.port_forward import port_forward
 from tests.api_proxy import ApiProxy, api_proxy
 from tests.bench.cluster import Cluster
@@ -34,7 +34,7 @@ def ask(connection: Connection, opschain: Opschain, port: int) -> Probe:
     key = ObjectKey(opschain.namespace, pod["metadata"]["name"])
     endpoint = Endpoint(key, pod["metadata"]["uid"], pod["status"]["podIP"], "main", "id", port, BUILD_SERVICE)
 
-    def through_the_api_server(to: Endpoint, timeout: float) -> Connected:
+    def through_the_api_server(to: Endpoint, timeout: float) -> Stream:
         return port_forward(connection, to.pod.namespace, to.pod.name, to.port, timeout=timeout)
 
     return probe(endpoint, SystemClock(), timeout=20, connect=through_the_api_server)

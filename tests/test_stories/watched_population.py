@@ -114,11 +114,11 @@ class WatchedPopulation:
         kubeconfig: Path | None = None,
         within: Sequence[str] = (),
         true: bool = True,
-        patience: float = 30,
+        waiter: float = 30,
     ) -> Iterator[ExporterProcess]:
         """Run an exporter, which shows the truth when the block begins unless that is not waited for.
 
-        `patience` is how many seconds it has to be ready.
+        `waiter` is how many seconds it has to be ready.
         """
         configuration = directory / "config.yaml"
         configuration.write_text(CONFIGURATION)
@@ -126,7 +126,7 @@ class WatchedPopulation:
         way = kubeconfig or self.ground.kubeconfig
         with exporter_process.running(self.ground.cluster, way, directory, options, within=within) as exporter:
             if true:
-                exporter.wait_ready(patience)
+                exporter.wait_ready(waiter)
                 self.wait_true(exporter, 10)
             yield exporter
 

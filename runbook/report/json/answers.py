@@ -14,7 +14,7 @@ from certlag.model import Issued, IssuedEvidence
 from certlag.run_record import RunState, Step
 from runbook.check.advice import Answer, advise, exit_code
 from runbook.check.status import PodStatus
-from runbook.guard.record import Operator, Past, Record, Run
+from runbook.guard.record import FinishedRun, Operator, Record, Run
 from runbook.kube.views import reference
 from runbook.outcomes import Outcome
 
@@ -140,18 +140,18 @@ class CheckedTarget:
     @classmethod
     def of(cls, answer: Answer) -> Self:
         """Take it from what was found out."""
-        sight, target, advice = answer.sight, answer.assessment.target, advise(answer)
+        status, target, advice = answer.status, answer.assessment.target, advise(answer)
         return cls(
             name=target.name,
             namespace=target.workload.namespace,
             workload=reference(target.workload),
             found=answer.assessment.found,
             missing=answer.assessment.missing_text,
-            state=sight.state,
-            needs_restart=sight.needs_restart,
-            deadline=sight.deadline,
-            certificates=tuple(CheckedCertificate.of(*use) for use in sight.uses),
-            pods=sight.pods,
+            state=status.state,
+            needs_restart=status.needs_restart,
+            deadline=status.deadline,
+            certificates=tuple(CheckedCertificate.of(*use) for use in status.uses),
+            pods=status.pods,
             run_state=answer.assessment.state,
             run=None if answer.run is None else OpenRun.of(answer.run),
             advice=advice.text,
@@ -179,7 +179,7 @@ class TargetHistory:
 
     name: str
     open: OpenRun | None
-    finished: tuple[Past, ...]
+    finished: tuple[FinishedRun, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,8 @@ from typing import Any
 from certlag.config.release import Release
 from runbook.check.advice import Used
 from runbook.check.status import PodStatus
-from runbook.events import Ended, LostWork, PhaseBegun, Progress, Remark, StepReached, Written
-from runbook.guard.record import Past
+from runbook.events import Ended, LostWork, Notice, PhaseBegun, Progress, StepReached, Written
+from runbook.guard.record import FinishedRun
 from runbook.plan.plan import Plan
 from runbook.report.json.answers import AlertPage, Checked, CommandError, History, RehearsalFaults
 
@@ -25,7 +25,7 @@ LINES: Mapping[type, str] = {
     Written: "written",
     Progress: "progress",
     LostWork: "lost_work",
-    Remark: "remark",
+    Notice: "remark",
     Ended: "ended",
     Checked: "check",
     History: "history",
@@ -44,7 +44,7 @@ PAIRS: Mapping[str, tuple[str, str]] = {
 """The keys of fields that hold pairs. Not objects: a step may be gone through twice."""
 PROPERTIES: Mapping[type, tuple[str, ...]] = {
     Ended: ("exit_code",),
-    Past: ("exit_code",),
+    FinishedRun: ("exit_code",),
     Plan: ("refused",),
     PodStatus: ("current",),
 }

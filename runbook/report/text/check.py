@@ -31,9 +31,9 @@ def check_parts(answer: Answer, form: Form) -> list[Part]:
     target = answer.assessment.target
     head = Text.assemble((target.name, "title"), f"  {reference(target.workload)} in {target.workload.namespace}")
     parts: list[Part] = [title(head), _state(answer, form), pairs(_facts(answer))]
-    for assessment, _ in answer.sight.uses:
+    for assessment, _ in answer.status.uses:
         parts += [*section(f"Issued: Certificate {visible(assessment.key.name)}"), pairs(_issued(answer, assessment))]
-    if answer.sight.pods:
+    if answer.status.pods:
         parts += [*section("What each pod presents"), _pods(answer, form)]
     advice = advise(answer)
     parts += [*section("What to do"), item(form.signs.arrow, advice.text)]
@@ -41,25 +41,25 @@ def check_parts(answer: Answer, form: Form) -> list[Part]:
 
 
 def _state(answer: Answer, form: Form) -> Part:
-    state = answer.sight.state
+    state = answer.status.state
     if (missing := answer.assessment.missing_text) is not None:
         return item(form.signs.warning, cell(sentence(missing), "warning"), "warning", indent=0)
     if state is None:
         return item(form.signs.warning, Text("Nothing to judge", style="warning"), "warning", indent=0)
     sign, style = STATE_STYLES[state]
-    words = NO_PODS if state is WindowState.SETTLED and not answer.sight.pods else STATES[state]
+    words = NO_PODS if state is WindowState.SETTLED and not answer.status.pods else STATES[state]
     return item(getattr(form.signs, sign), Text(sentence(words), style=style), style, indent=0)
 
 
 def _facts(answer: Answer) -> Iterable[tuple[str, Cell]]:
-    sight = answer.sight
-    if sight.deadline is not None:
-        passed = sight.deadline <= sight.at
-        words = f"{distance(sight.deadline, sight.at)}, {instant(sight.deadline)}"
+    status = answer.status
+    if status.deadline is not None:
+        passed = status.deadline <= status.at
+        words = f"{distance(status.deadline, status.at)}, {instant(status.deadline)}"
         yield "deadline", cell(words, "bad" if passed else "title")
-    if any(use.issuer_changed for _, use in sight.uses):
+    if any(use.issuer_changed for _, use in status.uses):
         yield "issuer", cell("changed: what is presented is not signed by the CA that signs new ones", "bad")
-    elif sight.uses and all(use.issuer_changed is False for _, use in sight.uses):
+    elif status.uses and all(use.issuer_changed is False for _, use in status.uses):
         yield "issuer", "unchanged"
     if answer.run is not None:
         yield "run", _run(answer.run)
@@ -74,7 +74,7 @@ def _run(run: Run) -> Text:
 
 
 def _issued(answer: Answer, assessment: Assessment) -> Iterable[tuple[str, Cell]]:
-    certificate, issued, now = assessment.certificate, assessment.issued, answer.sight.at
+    certificate, issued, now = assessment.certificate, assessment.issued, answer.status.at
     if certificate is None:
         yield "certificate", cell("does not exist", "bad")
         return
@@ -106,7 +106,7 @@ def _pods(answer: Answer, form: Form) -> Part:
             cell("" if pod.not_after is None else instant(pod.not_after)),
             cell(_reason(pod)),
         )
-        for pod in answer.sight.pods
+        for pod in answer.status.pods
     ]
     return table(("pod", "verdict", "fingerprint", "until", "reason"), rows, form)
 

@@ -1,6 +1,6 @@
 """What of a run's events is worth a line that stays, as (how much it matters, its words). Pure."""
 
-from runbook.events import Event, Level, LostWork, Remark, Written
+from runbook.events import Event, Level, LostWork, Notice, Written
 
 
 def lasting_line(event: Event) -> tuple[Level, str] | None:
@@ -11,6 +11,6 @@ def lasting_line(event: Event) -> tuple[Level, str] | None:
         case LostWork(pod, container, exit_code):
             ended = f"container {container} of pod {pod} ended with {exit_code}"
             return Level.WARNING, f"{ended}, it was killed: what it worked on may be cut off"
-        case Remark(level, text):
+        case Notice(level, text):
             return level, text
     return None

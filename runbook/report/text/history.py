@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from rich.text import Text
 
-from runbook.guard.record import Operator, Past, Record, Run
+from runbook.guard.record import FinishedRun, Operator, Record, Run
 from runbook.outcomes import Outcome
 from runbook.report.layout import Form, Part, Signs, cell, item
 from runbook.report.summary import outcome_sign, outcome_style
@@ -26,7 +26,7 @@ def history_parts(records: Mapping[str, Record], form: Form, now: datetime) -> l
     return [part for _, part in latest_first] or [Text("No run is recorded")]
 
 
-def _past(target: str, past: Past, signs: Signs) -> Part:
+def _past(target: str, past: FinishedRun, signs: Signs) -> Part:
     head = _head(target, past.begun, past.finished - past.begun, past.outcome)
     lines = [head, *_more(past.operator, past.detail, past.seconds)]
     return item(outcome_sign(past.outcome, signs), Text("\n").join(lines), outcome_style(past.outcome), indent=0)

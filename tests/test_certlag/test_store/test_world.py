@@ -196,14 +196,14 @@ def test_what_another_certificate_of_the_pod_has_issued_is_a_sibling() -> None:
 
 def seen(world: World) -> Any:
     (view,) = the_subject(world).uses[0].pods
-    assert view.sights is not None
-    return view.sights[0].observation
+    assert view.endpoints is not None
+    return view.endpoints[0].observation
 
 
 def the_endpoint(world: World) -> Endpoint:
     (view,) = the_subject(world).uses[0].pods
-    assert view.sights is not None
-    return view.sights[0].endpoint
+    assert view.endpoints is not None
+    return view.endpoints[0].endpoint
 
 
 def test_a_probe_is_seen_and_a_failed_one_after_it_takes_nothing_away() -> None:
@@ -342,7 +342,7 @@ def test_a_target_is_found_when_workload_and_certificate_exist() -> None:
 
 
 def test_a_leases_heartbeat_is_when_we_saw_it_change() -> None:
-    """The first sight is no change: until there is one, since when we have known the run is told."""
+    """The first view is no change: until there is one, since when we have known the run is told."""
     target = a_target()
     world = a_world(target, objects=(RunRecord(record_key(target), an_open_run(), ()),))
     key, later = lease_key(target.workload), ISSUED_AT + timedelta(seconds=15)

@@ -71,8 +71,8 @@ def test_objects_without_a_name_are_passed_over(tmp_path: Path) -> None:
     answers = [page([{}, {"metadata": {"name": 5}}], "7")] * (len(collections) + 1)  # the workload has no name either
     with scripted_api(*answers) as api:
         client = ClusterClient.connect(kubeconfig=api.kubeconfig(tmp_path))
-        sight = CertificateInspector(a_target(), client, clock, partial(probe, clock=clock)).look(probe=False)
-    assert sight.pods == ()
+        status = CertificateInspector(a_target(), client, clock, partial(probe, clock=clock)).look(probe=False)
+    assert status.pods == ()
 
 
 class Onlooker:

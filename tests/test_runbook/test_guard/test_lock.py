@@ -7,7 +7,7 @@ import pytest
 
 from certlag.model import Workload
 from runbook.effects import Change, Effect, Get, Steps, Wait
-from runbook.events import Remark
+from runbook.events import Notice
 from runbook.guard.lock import (
     DURATION,
     LONGEST,
@@ -105,7 +105,7 @@ def test_one_that_shows_no_life_for_its_whole_duration_on_our_clock_is_taken_ove
     driver = drive(cluster, leases(cluster, "ann", A).take(may_take_over=everybody, is_dead=nobody))
     assert held_by(cluster, PATH_A) == "ann"
     assert cluster.clock.monotonic() - began >= DURATION
-    assert any(isinstance(event, Remark) and "whether it is alive" in event.text for event in driver.told)
+    assert any(isinstance(event, Notice) and "whether it is alive" in event.text for event in driver.told)
 
 
 def test_all_that_one_holder_has_are_watched_at_once() -> None:
@@ -288,7 +288,7 @@ def test_after_40_seconds_without_a_renewal_nothing_goes_on_until_there_is_one()
     cluster.clock.advance(STOP_AFTER)
     driver = drive(cluster, lock.hold(), {0: fails, 2: fails, 4: fails})
     assert sum(isinstance(effect, Wait) for effect in driver.effects) == 3
-    assert any(isinstance(event, Remark) and "cannot be renewed" in event.text for event in driver.told)
+    assert any(isinstance(event, Notice) and "cannot be renewed" in event.text for event in driver.told)
 
 
 def test_an_api_server_that_never_answers_again_is_given_up() -> None:
@@ -332,7 +332,7 @@ def test_what_another_holds_by_now_is_not_released() -> None:
     driver = drive(cluster, lock.release())
     assert held_by(cluster, PATH_A) == OTHER
     assert held_by(cluster, PATH_B) == ""
-    assert any(isinstance(event, Remark) and "is not released" in event.text for event in driver.told)
+    assert any(isinstance(event, Notice) and "is not released" in event.text for event in driver.told)
 
 
 @pytest.mark.fault("H7")

@@ -13,13 +13,13 @@ from certlag.model import ObjectKey
 from certlag.run_record import RECORD_KEY, RecordError, RunState, Step, parse
 from runbook.guard.record import (
     KEPT,
+    FinishedRun,
     Operator,
-    Past,
     Paused,
     Record,
     Run,
     WorkerRecord,
-    Writing,
+    WriteIntent,
     config_map,
     dumps,
     from_config_map,
@@ -68,13 +68,13 @@ RUNS = st.builds(
     put_back=st.none() | OUTCOMES,
     detail=TEXT,
     writes=st.lists(
-        st.builds(Writing, TEXT, st.sampled_from(["intended", "done", "failed"]), INSTANTS), max_size=2
+        st.builds(WriteIntent, TEXT, st.sampled_from(["intended", "done", "failed"]), INSTANTS), max_size=2
     ).map(tuple),
     steps=st.lists(st.tuples(st.sampled_from(Step), INSTANTS), max_size=2).map(tuple),
 )
 ENDED = st.tuples(OUTCOMES, INSTANTS) | st.just((None, None))
 PASTS = st.builds(
-    Past,
+    FinishedRun,
     id=TEXT,
     begun=INSTANTS,
     finished=INSTANTS,
@@ -89,7 +89,7 @@ PASTS = st.builds(
 @given(run=st.none() | RUNS, ended=ENDED, finished=st.lists(PASTS, max_size=3).map(tuple))
 @pytest.mark.thorough
 def test_what_is_written_is_read_back_the_same(
-    run: Run | None, ended: tuple[Outcome | None, datetime | None], finished: tuple[Past, ...]
+    run: Run | None, ended: tuple[Outcome | None, datetime | None], finished: tuple[FinishedRun, ...]
 ) -> None:
     run = replace(run, ended=ended[0], ended_at=ended[1]) if run else None
     record = Record(run, finished)
@@ -100,7 +100,7 @@ def test_what_is_written_is_read_back_the_same(
 @given(run=RUNS, ended=ENDED, finished=st.lists(PASTS, max_size=3).map(tuple))
 @pytest.mark.thorough
 def test_the_exporter_reads_every_record_to_the_same_state(
-    run: Run, ended: tuple[Outcome | None, datetime | None], finished: tuple[Past, ...]
+    run: Run, ended: tuple[Outcome | None, datetime | None], finished: tuple[FinishedRun, ...]
 ) -> None:
     run = replace(run, ended=ended[0], ended_at=ended[1])
     seen = parse(ObjectKey("opschain", "certlag-run-x"), dumps(Record(run, finished)))
@@ -205,7 +205,7 @@ def test_a_finished_run_says_how_long_each_step_took() -> None:
 
 def test_a_write_is_noted_before_it_is_sent_and_again_when_its_answer_came() -> None:
     run = RUN.intends("scale worker", NOW)
-    assert run.writes == (Writing("scale worker", "intended", NOW),)
+    assert run.writes == (WriteIntent("scale worker", "intended", NOW),)
     assert run.intends("scale worker", NOW + timedelta(seconds=5)) == run, "sent again, it is the same write"
     assert run.settled(NOW).writes[-1].state == "done"
     assert run.wrote("failed", NOW).settled(NOW).writes[-1].state == "failed"

@@ -61,7 +61,7 @@ def attached(folder: Path, *script: Answer, output: str = "text") -> Result:
     empty = {"KUBECONFIG": os.devnull, "CERTLAG_CONFIG": "", "KUBERNETES_SERVICE_HOST": ""}
     with scripted_api(*script) as api:
         words = ["restart-build-service", "--attach", "--output", output, "--kubeconfig", api.kubeconfig(folder)]
-        result = CliRunner().invoke(main.main, words, env=empty, obj=Time(patience=NoPatience()))
+        result = CliRunner().invoke(main.main, words, env=empty, obj=Time(waiter=NoPatience()))
         for _ in script:
             assert api.next_request().method == "GET"
     return result

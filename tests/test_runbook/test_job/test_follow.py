@@ -8,8 +8,8 @@ import pytest
 
 from certlag.run_record import Step
 from runbook.effects import Document
-from runbook.events import Level, Phase, PhaseBegun, Progress, Remark, StepReached, Written
-from runbook.guard.record import Operator, Record, Run, WorkerRecord, Writing
+from runbook.events import Level, Notice, Phase, PhaseBegun, Progress, StepReached, Written
+from runbook.guard.record import Operator, Record, Run, WorkerRecord, WriteIntent
 from runbook.job.follow import Followed, ending, progress, settled, told
 from runbook.job.manifest import JobView
 from runbook.kube.views import pod_state
@@ -120,9 +120,9 @@ def test_what_is_gone_has_ended() -> None:
 
 def test_who_comes_in_the_middle_is_shown_all_that_was_reached() -> None:
     steps = ((Step.RECORDED, BEGUN), (Step.PAUSED_AUTOSCALER, at(1)), (Step.SCALED_DOWN, at(3)))
-    writes = (Writing("scale worker to 0", "done", at(2)), Writing("next", "intended", at(3)))
+    writes = (WriteIntent("scale worker to 0", "done", at(2)), WriteIntent("next", "intended", at(3)))
     shown = list(told(None, a_run(step=Step.SCALED_DOWN, steps=steps, writes=writes), NOW))
-    assert isinstance(shown[0], Remark)
+    assert isinstance(shown[0], Notice)
     assert shown[1:] == [
         Written("scale worker to 0"),
         StepReached(Step.RECORDED, BEGUN, 0.0),
@@ -145,14 +145,14 @@ def test_what_was_shown_is_not_shown_again() -> None:
 
 def test_the_next_pod_is_named_when_it_goes_on() -> None:
     (remark,) = told(a_run(), a_run(epoch=2, operator=replace(POD, host="the-next")), NOW)
-    assert remark == Remark(Level.INFO, "runner on the-next goes on with run one")
+    assert remark == Notice(Level.INFO, "runner on the-next goes on with run one")
 
 
 def test_that_workers_are_put_back_is_told_once_with_why() -> None:
     before = a_run(step=Step.SCALED_DOWN)
     back = replace(before, put_back=Outcome.DRAIN_TIMED_OUT, detail="not drained in time")
     assert list(told(before, back, NOW)) == [
-        Remark(Level.WARNING, "not drained in time"),
+        Notice(Level.WARNING, "not drained in time"),
         PhaseBegun(Phase.SCALING_UP, NOW),
     ]
     assert list(told(back, back, NOW)) == []

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from runbook.kube.external_change import ExternalChange, contest, recreated
+from runbook.kube.external_change import ExternalChange, contest, replaced
 from runbook.kube.views import workload_view
 from tests.builders import DEPLOYMENT
 from tests.workload_documents import Document, a_deployment
@@ -33,7 +33,7 @@ def test_what_only_we_have_written_is_never_laid_at_our_own_door() -> None:
 
 def test_a_workload_that_was_created_anew_has_no_writer_to_name() -> None:
     view = workload_view(DEPLOYMENT, managed(time="2026-06-01T12:00:05Z"))
-    assert str(recreated(view)) == "deployment/build-service: was deleted and created anew"
+    assert str(replaced(view)) == "deployment/build-service: was deleted and created anew"
 
 
 def test_what_has_no_time_of_its_own_is_said_with_when_it_was_seen() -> None:

@@ -13,7 +13,7 @@ from runbook.outcomes import Outcome
 from runbook.plan import planning
 from runbook.plan.plan import Check, CheckResult, Plan, PlannedChange
 from tests.builders import a_leaf, a_target
-from tests.run_facts import LIMITS, NOW, TARGET, a_sight, facts
+from tests.run_facts import LIMITS, NOW, TARGET, a_status, facts
 from tests.workload_documents import WORKER, a_deployment, a_pod
 
 HOUR = timedelta(hours=1)
@@ -157,8 +157,8 @@ def test_why_says_until_when_clients_accept_it() -> None:
         why
         == "a newer certificate was issued than the one that is presented; after 2026-05-30 00:00Z clients refuse it"
     )
-    assert planning.why_restart(facts(sight=a_sight(a_leaf("second")))) == "restart as asked"
-    assert planning.why_restart(facts(sight=None)) == "restart as asked"
+    assert planning.why_restart(facts(status=a_status(a_leaf("second")))) == "restart as asked"
+    assert planning.why_restart(facts(status=None)) == "restart as asked"
 
 
 # --- which phases are to come -----------------------------------------------------------------------------------------

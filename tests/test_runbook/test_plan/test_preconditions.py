@@ -24,7 +24,7 @@ from runbook.plan.facts import Facts
 from runbook.plan.plan import Check, CheckResult
 from runbook.plan.preconditions import DESTRUCTIVE, FOR_ABORT, FOR_RESTART, FOR_RESUME, OVERRIDES, Precondition, check
 from tests.builders import DEPLOYMENT, NAMESPACE, a_certificate, a_leaf, a_target
-from tests.run_facts import LIMITS, NOW, TARGET, a_sight, asked, facts
+from tests.run_facts import LIMITS, NOW, TARGET, a_status, asked, facts
 from tests.workload_documents import WORKER, Document, a_daemon_set, a_deployment, a_pod, a_stateful_set
 
 HOUR = timedelta(hours=1)
@@ -95,8 +95,8 @@ LOSING: Document = {
 OWNER = {"kind": "BuildService", "name": "main", "uid": "o", "controller": True}
 FLUX: Document = {"metadata": {"labels": {"kustomize.toolkit.fluxcd.io/name": "apps"}}}
 ARGO: Document = {"metadata": {"annotations": {"argocd.argoproj.io/tracking-id": "apps:x"}}}
-UNSEEN = a_sight(None)
-NO_CERTIFICATE = a_sight(a_leaf("first"), certificate=None)
+UNSEEN = a_status(None)
+NO_CERTIFICATE = a_status(a_leaf("first"), certificate=None)
 
 REFUSED = [
     Case("rights", {"denied": (RIGHT,)}, "not patch deployments.apps worker in opschain (the replicas)", "ask"),
@@ -105,10 +105,10 @@ REFUSED = [
     Case("record", {"record": RecordError("schema 9")}, "cannot be read: schema 9", "the version that wrote it"),
     Case("workloads", {"views": {}}, "deployment/build-service does not exist", "kubectl get"),
     Case("rollout", {"target": a_deployment(spec={"paused": True})}, "is paused", "kubectl rollout resume"),
-    Case("certificate", {"sight": NO_CERTIFICATE}, "there is no Certificate", "kubectl get"),
-    Case("certificate", {"ready_certificates": frozenset(), "sight": "of other dates"}, "not Ready: a ", "cmctl"),
-    Case("certificate", {"sight": UNSEEN}, "it cannot be told what is loaded", "--force"),
-    Case("reach", {"sight": UNSEEN}, "no pod can be probed", "--no-verify"),
+    Case("certificate", {"status": NO_CERTIFICATE}, "there is no Certificate", "kubectl get"),
+    Case("certificate", {"ready_certificates": frozenset(), "status": "of other dates"}, "not Ready: a ", "cmctl"),
+    Case("certificate", {"status": UNSEEN}, "it cannot be told what is loaded", "--force"),
+    Case("reach", {"status": UNSEEN}, "no pod can be probed", "--no-verify"),
     Case("replicas", {"worker": a_deployment(WORKER, 0, metadata={"annotations": {"certlag.dev/replicas": "3"}})},
          "its annotation says that it had 3", "kubectl scale deployment/worker --replicas=3"),
     Case("zero-replicas", {"worker": a_deployment(WORKER, 0)}, "is at 0 already", "scale it"),
@@ -144,7 +144,7 @@ REFUSED = [
     Case("alerts", {"firing": ("BuildsFailing",)}, "firing: BuildsFailing", "resolved", {"gate": ("BuildsFailing",)}),
     Case("alerts", {"firing": None, "firing_unknown": "no answer"}, "is not known: no answer", "",
          {"gate": ("BuildsFailing",)}),
-    Case("issuer", {"unchained": frozenset({a_leaf("second").fingerprint_sha256}), "sight": "with an authority"},
+    Case("issuer", {"unchained": frozenset({a_leaf("second").fingerprint_sha256}), "status": "with an authority"},
          "does not chain", "see the issuer"),
 ]  # fmt: skip
 """Every refusal, with R2, R6, R8, R10, R14, R15, R16 and R20 among them."""
@@ -152,20 +152,20 @@ REFUSED = [
 
 def given(case: Case) -> Facts:
     known = dict(case.facts)
-    if known.get("sight") == "with an authority":
-        known["sight"] = _with_authority()
-    if known.get("sight") == "of other dates":
-        known["sight"] = a_sight(a_leaf("first"), certificate=replace(a_certificate(2), not_after=NOW))
+    if known.get("status") == "with an authority":
+        known["status"] = _with_authority()
+    if known.get("status") == "of other dates":
+        known["status"] = a_status(a_leaf("first"), certificate=replace(a_certificate(2), not_after=NOW))
     return facts(**known)
 
 
 def _with_authority() -> Any:
-    sight = a_sight(a_leaf("first"))
-    ((assessment, use),) = sight.uses
+    status = a_status(a_leaf("first"))
+    ((assessment, use),) = status.uses
     assert assessment.issued is not None
     assert assessment.issued.chain is not None
     chain = replace(assessment.issued.chain, authorities=(b"ca",))
-    return replace(sight, uses=((replace(assessment, issued=replace(assessment.issued, chain=chain)), use),))
+    return replace(status, uses=((replace(assessment, issued=replace(assessment.issued, chain=chain)), use),))
 
 
 @pytest.mark.parametrize("case", REFUSED, ids=str)
@@ -315,34 +315,34 @@ def certificate_check(found: Facts, **wanted: Any) -> Check:
 
 
 def test_a_pod_that_presents_an_older_one_is_worth_a_restart() -> None:
-    found = certificate_check(facts(sight=a_sight(a_leaf("first"), a_leaf("second"))))
+    found = certificate_check(facts(status=a_status(a_leaf("first"), a_leaf("second"))))
     assert (found.result, found.text) == (CheckResult.PASSED, "newer than what 1 of 2 pods present")
 
 
 def test_pods_that_all_present_the_issued_one_leave_nothing_to_do() -> None:
-    current = facts(sight=a_sight(a_leaf("second")))
+    current = facts(status=a_status(a_leaf("second")))
     assert certificate_check(current).result is CheckResult.NOTED
     assert certificate_check(current, force=True).result is CheckResult.OVERRIDDEN
 
 
 def test_a_renewal_that_is_overdue_is_not_mended_by_a_restart() -> None:
     overdue: Certificate = a_certificate(1)
-    found = certificate_check(facts(sight=a_sight(a_leaf("first"), revision=1, certificate=overdue)))
+    found = certificate_check(facts(status=a_status(a_leaf("first"), revision=1, certificate=overdue)))
     assert found.result is CheckResult.REFUSED
     assert "would load the same one again" in found.text
 
 
 def test_without_verification_it_need_not_be_told_what_is_loaded() -> None:
-    assert certificate_check(facts(sight=UNSEEN), verify=False).result is CheckResult.OVERRIDDEN
+    assert certificate_check(facts(status=UNSEEN), verify=False).result is CheckResult.OVERRIDDEN
 
 
 def test_one_pod_of_two_that_cannot_be_reached_is_a_warning() -> None:
-    seen = a_sight(a_leaf("first"))
-    unseen = a_sight(None, failure=ProbeFailure.TIMEOUT)
+    seen = a_status(a_leaf("first"))
+    unseen = a_status(None, failure=ProbeFailure.TIMEOUT)
     ((assessment, use),) = seen.uses
     ((_, other),) = unseen.uses
     both = replace(seen, uses=((assessment, replace(use, pods=(*use.pods, *other.pods))),))
-    found = [each for each in checks(facts(sight=both)) if each.name == "reach"]
+    found = [each for each in checks(facts(status=both)) if each.name == "reach"]
     assert [each.result for each in found] == [CheckResult.WARNED]
     assert "timeout" in found[0].text
 
@@ -361,9 +361,9 @@ def test_r21_a_volume_that_one_node_may_use_is_warned_of() -> None:
     once = facts(claims={DEPLOYMENT: (Claim("cache", ("ReadWriteOnce",)),)})
     found = next(each for each in checks(once) if each.name == "volumes")
     assert (found.result, found.remedy) == (CheckResult.WARNED, "strategy Recreate, or maxSurge 0")
-    recreated = a_deployment(spec={"strategy": {"type": "Recreate"}})
+    replaced = a_deployment(spec={"strategy": {"type": "Recreate"}})
     many = facts(claims={DEPLOYMENT: (Claim("cache", ("ReadWriteMany",)),)})
-    for fine in (replace(once, views=facts(target=recreated).views), many):
+    for fine in (replace(once, views=facts(target=replaced).views), many):
         assert not any(each.name == "volumes" for each in checks(fine))
 
 

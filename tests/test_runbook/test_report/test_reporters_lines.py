@@ -8,7 +8,7 @@ from typing import Any, get_args
 
 import pytest
 
-from runbook.events import Event, Level, PhaseBegun, Remark, Written
+from runbook.events import Event, Level, Notice, PhaseBegun, Written
 from runbook.outcomes import EXIT_CODES, Outcome
 from runbook.report.choice import Output, reporter_for
 from runbook.report.json.documents import LINES
@@ -203,7 +203,7 @@ def test_the_plan_s_lengths_of_time_are_seconds() -> None:
 @pytest.mark.fault("H3")
 def test_foreign_text_in_json_is_ascii() -> None:
     stream = io.StringIO()
-    JsonReporter(stream, FakeClock()).tell(Remark(Level.INFO, HOSTILE))
+    JsonReporter(stream, FakeClock()).tell(Notice(Level.INFO, HOSTILE))
     assert stream.getvalue().isascii()
     assert stream.getvalue().count("\n") == 1
     assert output_lines.read(stream.getvalue())[0]["text"] == HOSTILE

@@ -177,7 +177,7 @@ def test_check_in_json_says_what_is_so_and_what_to_do(kind: str) -> None:
     answer = answers()[kind]
     document = line(Checked.of([answer]), BEGUN)
     (target,) = document["targets"]
-    ((_, use),) = answer.sight.uses
+    ((_, use),) = answer.status.uses
     assert (document["event"], document["exit_code"]) == ("check", exit_code(answer))
     assert (target["name"], target["exit_code"]) == ("build-service", exit_code(answer))
     assert (target["state"], target["needs_restart"]) == (use.state, use.needs_restart)

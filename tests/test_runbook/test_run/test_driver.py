@@ -22,8 +22,8 @@ from runbook.alertmanager import Alertmanager, Silences
 from runbook.check.inspector import CertificateInspector
 from runbook.effects import (
     AfterInterrupt,
-    Ask,
     Change,
+    Confirm,
     Emit,
     EndSilence,
     Get,
@@ -35,7 +35,7 @@ from runbook.effects import (
     Verb,
     Wait,
 )
-from runbook.events import Event, Level, Remark
+from runbook.events import Event, Level, Notice
 from runbook.kube.change_waiter import ChangeWaiter
 from runbook.run.driver import Driver
 from tests.builders import a_target
@@ -52,7 +52,7 @@ class Bench:
     driver: Driver
     api: ScriptedApi
     told: list[Event] = field(default_factory=list)
-    asked: list[Ask] = field(default_factory=list)
+    asked: list[Confirm] = field(default_factory=list)
     warned: list[str] = field(default_factory=list)
 
 
@@ -65,10 +65,10 @@ def bench(
         client, clock = ClusterClient(connection), SystemClock()
         found = Bench.__new__(Bench)
         told: list[Event] = []
-        asked: list[Ask] = []
+        asked: list[Confirm] = []
         warned: list[str] = []
 
-        def ask(question: Ask) -> AfterInterrupt:
+        def ask(question: Confirm) -> AfterInterrupt:
             asked.append(question)
             return says
 
@@ -136,7 +136,7 @@ def test_a_change_is_sent_once_with_its_body(tmp_path: Path) -> None:
 
 
 def test_events_are_told_and_need_no_answer(tmp_path: Path) -> None:
-    remark = Remark(Level.INFO, "hello")
+    remark = Notice(Level.INFO, "hello")
     with bench(tmp_path) as here:
         here.driver.drive(one(Emit(remark)))
         assert here.told == [remark]
@@ -144,7 +144,7 @@ def test_events_are_told_and_need_no_answer(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("says", AfterInterrupt)
 def test_a_question_gets_the_operators_answer(tmp_path: Path, says: AfterInterrupt) -> None:
-    question = Ask(((AfterInterrupt.WAIT, "go on"), (AfterInterrupt.LEAVE, "leave")))
+    question = Confirm(((AfterInterrupt.WAIT, "go on"), (AfterInterrupt.LEAVE, "leave")))
     with bench(tmp_path, says=says) as here:
         assert here.driver.drive(one(question)) is says
         assert here.asked == [question]
@@ -172,7 +172,7 @@ def test_a_look_that_fails_is_raised_like_any_request(tmp_path: Path) -> None:
 
 def test_ctrl_c_is_raised_once_at_the_next_effect_which_is_not_performed(tmp_path: Path) -> None:
     def steps() -> Steps[str]:
-        yield Emit(Remark(Level.INFO, "before"))
+        yield Emit(Notice(Level.INFO, "before"))
         try:
             yield PATCH
         except Interrupted:

@@ -8,7 +8,7 @@ import pytest
 from certlag.model import Evidence, Leaf, ProbeFailure, Workload
 from certlag.run_record import Step
 from runbook.effects import Change, Effect, EndSilence, Inspect, List, Silence, Wait
-from runbook.events import LostWork, Progress, Remark
+from runbook.events import LostWork, Notice, Progress
 from runbook.guard.fence import workload_path
 from runbook.guard.guarded_run import Limits
 from runbook.outcomes import Outcome
@@ -298,7 +298,7 @@ def unseen(cluster: MemoryCluster) -> dict[int, Fault]:
 
     def fault(perform: Perform, effect: Effect) -> Any:
         if isinstance(effect, Inspect) and effect.probe and cluster.restarts:
-            return cluster.sight(failure=ProbeFailure.UNREACHABLE)
+            return cluster.status(failure=ProbeFailure.UNREACHABLE)
         return perform(effect)
 
     return dict.fromkeys(range(100_000), fault)
@@ -398,7 +398,7 @@ def test_a_certificate_that_is_not_the_targets_is_no_reason_for_another_restart(
 
 def presenting(cluster: MemoryCluster, leaf: Leaf) -> Fault:
     def fault(perform: Perform, effect: Effect) -> Any:
-        return cluster.sight(leaf) if isinstance(effect, Inspect) and effect.probe else perform(effect)
+        return cluster.status(leaf) if isinstance(effect, Inspect) and effect.probe else perform(effect)
 
     return fault
 
@@ -434,13 +434,13 @@ def test_without_verification_nothing_is_claimed() -> None:
     driver = Driver(cluster)
     assert driver.drive(engine(cluster, verify=False).restart()).outcome is Outcome.DONE
     assert not any(isinstance(effect, Inspect) and effect.probe for effect in driver.effects)
-    assert any(isinstance(event, Remark) and "not verified, as asked" in event.text for event in driver.told)
+    assert any(isinstance(event, Notice) and "not verified, as asked" in event.text for event in driver.told)
 
 
 def test_a_target_without_workers_is_restarted_and_verified() -> None:
     cluster = MemoryCluster(target=a_target(workers=()))
     assert restart(cluster).outcome is Outcome.DONE
-    assert cluster.sight().verified
+    assert cluster.status().verified
     assert cluster.marks() == set()
 
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from runbook.effects import AfterInterrupt, Ask, Change, Effect, Wait
-from runbook.events import Remark
+from runbook.effects import AfterInterrupt, Change, Confirm, Effect, Wait
+from runbook.events import Notice
 from runbook.guard.fence import workload_path
 from runbook.kube.views import RESTART_ANNOTATION
 from runbook.outcomes import Outcome
@@ -113,7 +113,7 @@ def test_an_event_that_may_not_be_written_is_only_a_remark() -> None:
     events = {number: forbidden for number, effect in enumerate(EFFECTS) if is_event(effect)}
     driver = Driver(cluster, events)
     assert_done(cluster, driver.drive(engine(cluster).restart()))
-    assert any(isinstance(event, Remark) and "no Event" in event.text for event in driver.told)
+    assert any(isinstance(event, Notice) and "no Event" in event.text for event in driver.told)
 
 
 def is_event(effect: Effect) -> bool:
@@ -169,7 +169,7 @@ def test_r11_a_resumed_run_that_crashes_too_is_resumed_again(figures: Figures) -
             except Killed:
                 if cluster.record.run is not None or not cluster.record.finished:
                     assert_done(cluster, finish(cluster))
-            assert cluster.sight().verified
+            assert cluster.status().verified
             assert cluster.replicas() == REPLICAS
             assert cluster.restarts == 1
     figures(f"{len(pairs)} pairs of crashes")
@@ -210,7 +210,7 @@ def test_r7_a_request_that_fails_once_anywhere_costs_nothing_but_time(share: Sha
             ending = restart(cluster, number, fails)
             assert ending.outcome is Outcome.DONE
             assert cluster.restarts == 1
-            assert cluster.sight().verified
+            assert cluster.status().verified
             assert cluster.replicas() == REPLICAS
             assert cluster.record.run is None
     figures(f"{len(chosen)} requests that failed in one of four ways ({share})")
@@ -224,7 +224,7 @@ def test_r7_an_api_server_that_refuses_during_the_drain_is_never_no_pods() -> No
     refusals = dict.fromkeys(range(looking, looking + 60), forbidden)
     driver = Driver(cluster, refusals)
     assert_done(cluster, driver.drive(engine(cluster).restart()))
-    assert any(isinstance(event, Remark) and "nothing is concluded" in event.text for event in driver.told)
+    assert any(isinstance(event, Notice) and "nothing is concluded" in event.text for event in driver.told)
 
 
 # --- somebody else writes ------------------------------------------------------------------------------------
@@ -326,7 +326,7 @@ def test_after_a_contest_at_any_effect_whoever_resumes_knows_and_reaches_the_end
                 continue
             ending = finish(cluster)
             assert ending.outcome is Outcome.DONE, ending
-            assert cluster.sight().verified
+            assert cluster.status().verified
             assert cluster.record.run is None
             assert all(count > 0 for count in cluster.replicas().values())
 
@@ -517,7 +517,7 @@ def test_ctrl_c_during_the_drain_asks_and_puts_the_workers_back_without_a_restar
     driver = Driver(cluster, {point(lambda effect: isinstance(effect, Wait)): interrupted}, says=AfterInterrupt.RESTORE)
     ending = driver.drive(engine(cluster).restart())
     assert ending.outcome is Outcome.INTERRUPTED
-    assert [e.choices for e in driver.effects if isinstance(e, Ask)] == [WHILE_DRAINING]
+    assert [e.choices for e in driver.effects if isinstance(e, Confirm)] == [WHILE_DRAINING]
     assert cluster.restarts == 0
     assert_clean(cluster)
 
@@ -526,7 +526,7 @@ def test_ctrl_c_during_the_drain_and_wait_changes_nothing() -> None:
     cluster = MemoryCluster()
     driver = Driver(cluster, {point(lambda effect: isinstance(effect, Wait)): interrupted}, says=AfterInterrupt.WAIT)
     assert_done(cluster, driver.drive(engine(cluster).restart()))
-    assert len([effect for effect in driver.effects if isinstance(effect, Ask)]) == 1
+    assert len([effect for effect in driver.effects if isinstance(effect, Confirm)]) == 1
 
 
 @pytest.mark.parametrize("number", [writing("restart ") + 1, writing("event RestartAsked")])
@@ -536,9 +536,9 @@ def test_ctrl_c_once_the_restart_was_asked_for_waits_for_it_and_then_puts_the_wo
     driver = Driver(cluster, {number: interrupted}, says=AfterInterrupt.RESTORE)
     ending = driver.drive(engine(cluster).restart())
     assert ending.outcome is Outcome.INTERRUPTED
-    assert [effect.choices for effect in driver.effects if isinstance(effect, Ask)] == [AFTER_REQUEST]
+    assert [effect.choices for effect in driver.effects if isinstance(effect, Confirm)] == [AFTER_REQUEST]
     assert cluster.restarts == 1
-    assert cluster.sight().verified
+    assert cluster.status().verified
     assert_clean(cluster)
 
 

@@ -36,23 +36,23 @@ class WatchLine:
 
 
 @dataclass(frozen=True, slots=True)
-class Sight:
+class ExporterHealth:
     """How well the exporter sees, in words, and what it does not see."""
 
     level: Level
     headline: str
     watches: str
     handshakes: str
-    blind_watches: tuple[WatchLine, ...]
+    lost_watches: tuple[WatchLine, ...]
 
 
-def sight(document: Mapping[str, Any], now: datetime) -> Sight:
+def health(document: Mapping[str, Any], now: datetime) -> ExporterHealth:
     """Judge what the exporter says of itself."""
     blind = tuple(_blind_watches(document["watches"], now))
     answering, asked = _handshakes(document)
     mute = asked > 0 and answering == 0
     level = _level(document, blind, now, mute=mute, all_answer=answering == asked)
-    return Sight(
+    return ExporterHealth(
         level,
         _unreached(document, now) if level is Level.UNREACHED else _headline(level, blind),
         _watches(document["watches"], now, blind=len(blind)),
