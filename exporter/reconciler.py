@@ -25,7 +25,7 @@ from certlag.target_status import TargetAssessment
 from exporter.metrics import samples
 from exporter.metrics.text import Page
 from exporter.probe_schedule import Schedule
-from exporter.snapshot import Judged, Snapshot
+from exporter.snapshot import Published, Snapshot
 
 PROBERS = 16
 """Handshakes that may be under way at once."""
@@ -127,8 +127,8 @@ class Reconciler:
         """Return what was last seen presented there, None if nothing was."""
         return self._world.loaded(endpoint)
 
-    def _judged(self) -> Judged:
-        return Judged(self._page.rows(), self._assessments, tuple(self._target_assessments.values()))
+    def _judged(self) -> Published:
+        return Published(self._page.rows(), self._assessments, tuple(self._target_assessments.values()))
 
     # --- folding ----------------------------------------------------------------------------------
 
@@ -213,10 +213,10 @@ class Reconciler:
         for target in self._configuration.targets:
             if not self._listed.issuperset(self._for_target[target.name]):
                 continue
-            judged = self._world.target(target)
-            if judged != self._target_assessments.get(target.name):
-                self._target_assessments[target.name] = judged
-                changed |= self._page.put(f"target {target.name}", samples.of_target(judged))
+            published = self._world.target(target)
+            if published != self._target_assessments.get(target.name):
+                self._target_assessments[target.name] = published
+                changed |= self._page.put(f"target {target.name}", samples.of_target(published))
         return changed
 
     def _plan_probes(self, subject: AssessmentInput, assessment: Assessment, before: Assessment | None) -> None:

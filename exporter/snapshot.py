@@ -30,7 +30,7 @@ LOOP_SECONDS = 180.0
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class Published:
     """All that was judged at one moment.
 
     `assessments` stays the main loop's own, which replaces values in it: a copy of ten thousand for each probe that
@@ -60,7 +60,7 @@ class Snapshot:
         self._version = (version, revision)
         self._server = server
         self._release = release
-        self._judged = Judged()
+        self._judged = Published()
         self._live = _Live(Row(()), float("-inf"))
         self._watches: Mapping[Watch, WatchHealth] = {}
         self._probe_failures: Mapping[ProbeFailure, int] = {}
@@ -73,9 +73,9 @@ class Snapshot:
         """Say where the exporter's own figures are kept."""
         self._watches, self._probe_failures = watches, probe_failures
 
-    def publish(self, judged: Judged) -> None:
+    def publish(self, published: Published) -> None:
         """Replace what was judged."""
-        self._judged = judged
+        self._judged = published
 
     def looped(self) -> None:
         """Say that the main loop has come round."""
@@ -93,11 +93,11 @@ class Snapshot:
 
     def document(self) -> dict[str, Any]:
         """Return the status as of now."""
-        judged = self._judged
-        assessments = tuple(judged.assessments.values())  # at once: the main loop has to wait meanwhile
+        published = self._judged
+        assessments = tuple(published.assessments.values())  # at once: the main loop has to wait meanwhile
         return status_json.document(
             assessments,
-            judged.targets,
+            published.targets,
             self._watches,
             ready=self.ready,
             now=self.clock.now(),

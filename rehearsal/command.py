@@ -282,7 +282,7 @@ class _Commands:
 
     @contextmanager
     def _started(self, words: list[str], stage: Stage) -> Iterator["subprocess.Popen[bytes]"]:
-        argv = (sys.executable, "-P", "-m", "rehearsal.borrowed_time", str(stage.time), *words)
+        argv = (sys.executable, "-P", "-m", "rehearsal.remote_clock", str(stage.time), *words)
         with _ctrl_c_held_back():
             self._child = process = subprocess.Popen(  # noqa: S603 - ourselves
                 argv,

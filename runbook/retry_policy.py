@@ -35,7 +35,7 @@ class RetriesExhaustedError(Exception):
 class Keeper(Protocol):
     """What keeps the lock: `runbook.guard.lock.Leases`."""
 
-    def hold(self) -> Steps[None]:
+    def renew_if_due(self) -> Steps[None]:
         """Return only while the lock is ours."""
         ...
 
@@ -71,7 +71,7 @@ def with_retries(
     """
     vain: ClusterError | None = None
     for tried, delay in enumerate(delays):
-        yield from lock.hold()
+        yield from lock.renew_if_due()
         try:
             return (yield from request())
         except ClusterError as error:

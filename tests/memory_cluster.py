@@ -353,7 +353,7 @@ def engine(
 class NoLock:
     """Where a test is about no lock."""
 
-    def hold(self) -> Steps[None]:
+    def renew_if_due(self) -> Steps[None]:
         """It is ours."""
         yield from ()
 

@@ -16,12 +16,12 @@ from certlag.assess import assess
 from certlag.assessment import AssessmentInput
 from certlag.run_record import Step
 from certlag.target_status import assess_target
-from runbook.check.advice import Answer, Commands
+from runbook.check.advice import CheckReport, Commands
 from runbook.check.status import target_status
 from runbook.guard.record import FinishedRun, Operator, Record, Run, WorkerRecord
 from runbook.outcomes import Outcome
 from runbook.plan.plan import Check, CheckResult
-from runbook.report import picture
+from runbook.report import run_progress
 from runbook.report.consoles import console, form, show
 from runbook.report.layout import Form, Part
 from runbook.report.run_view import RunView
@@ -93,13 +93,13 @@ def presenting(*labels: str, revision: int | None = 2) -> AssessmentInput:
 
 def an_answer(
     subject: AssessmentInput, run: Run | None = None, *, found: bool = True, at: datetime = LOOKED_AT
-) -> Answer:
+) -> CheckReport:
     """The answer of `check-build-service`, by default ten days after the renewal."""
     target = a_target()
     status = target_status(target, assess({KEY: subject}, at), at)
     workloads = {DEPLOYMENT: a_workload(), target.workers[0]: a_workload(target.workers[0])} if found else {}
     assessment = assess_target(target, certificate_found=True, workloads=workloads, record=None, heartbeat_at=None)
-    return Answer(status, assessment, run, COMMANDS)
+    return CheckReport(status, assessment, run, COMMANDS)
 
 
 def a_left_run(**changes: object) -> Run:
@@ -136,10 +136,10 @@ def a_history() -> dict[str, Record]:
 
 def a_drawing(seconds: float, form: Form) -> list[Part]:
     """The live view so many seconds after the scripted run began."""
-    seen = picture.Picture()
+    seen = run_progress.RunProgress()
     for at, event in a_run():
         if at <= seconds:
-            seen = picture.after(seen, event, BEGUN + timedelta(seconds=at))
+            seen = run_progress.after(seen, event, BEGUN + timedelta(seconds=at))
     return [RunView(seen, form, BEGUN + timedelta(seconds=seconds))]
 
 

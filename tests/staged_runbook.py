@@ -37,7 +37,7 @@ def staged_cluster() -> Iterator[Stage]:
 def typed(stage: Stage, *words: str) -> Ran:
     """Run a command to its end."""
     began = time.monotonic()
-    argv = (sys.executable, "-m", "rehearsal.borrowed_time", str(stage.time), "runbook", *words)
+    argv = (sys.executable, "-m", "rehearsal.remote_clock", str(stage.time), "runbook", *words)
     with subprocess.Popen(
         argv,
         cwd=ROOT,

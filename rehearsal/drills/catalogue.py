@@ -6,7 +6,7 @@ What they promise (exit codes, and that all workers run at their end) is tested 
 import signal
 from datetime import timedelta
 
-from rehearsal.drills import deeds
+from rehearsal.drills import actions
 from rehearsal.drills.drill import Deed, Drill, Elsewhere, Moment, Strike, Typed
 from rehearsal.drills.scene import SERVICE, WORKER, Scene
 
@@ -54,7 +54,7 @@ DRILLS = (
             "The warnings during the drain: each names a pod that was killed, and so a change to be run again.",
             "Better than accepting: set the grace period to what a change may take, and let that roll out first.",
         ),
-        before=deeds.set_default_grace,
+        before=actions.set_default_grace,
     ),
     Drill(
         "autoscaler",
@@ -68,7 +68,7 @@ DRILLS = (
             "The plan names whoever else writes to the workers: autoscalers, Argo CD, Flux, owners.",
             "A HorizontalPodAutoscaler with minReplicas 1 or more rests while its workload is at 0: that one passes.",
         ),
-        before=deeds.add_autoscaler,
+        before=actions.add_autoscaler,
     ),
     Drill(
         "unfinished-rollout",
@@ -79,7 +79,7 @@ DRILLS = (
             Elsewhere(
                 f"kubectl rollout undo deployment/{WORKER}",
                 "Finish that rollout, or undo it, as the refusal says.",
-                deeds.undo_broken_workers,
+                actions.undo_broken_workers,
             ),
             _again("The workers' template is again the one that their pods are of."),
         ),
@@ -87,7 +87,7 @@ DRILLS = (
             "The counts and the controller's reason in the refusal, and the option that accepts them.",
             "The target is looked at too: a StatefulSet is not updated past a pod that is not ready.",
         ),
-        before=deeds.deploy_broken_workers,
+        before=actions.deploy_broken_workers,
     ),
     Drill(
         "denied",
@@ -96,9 +96,9 @@ DRILLS = (
         (
             Typed(RESTART, 3, "It is refused with the policy's message, before anything is changed."),
             Elsewhere(
-                f"kubectl delete validatingadmissionpolicybinding {deeds.FREEZE}",
+                f"kubectl delete validatingadmissionpolicybinding {actions.FREEZE}",
                 "Ask the owner of the policy that the message names.",
-                deeds.end_freeze,
+                actions.end_freeze,
             ),
             _again("Every write of the run is accepted as a dry run."),
         ),
@@ -107,7 +107,7 @@ DRILLS = (
             "Every write of a run is sent as a dry run first; --dry-run does only that, so it can be tried by day.",
             "If it is denied after the drain anyway, the run stops at once and restores the workers: exit code 3.",
         ),
-        before=deeds.freeze_templates,
+        before=actions.freeze_templates,
     ),
     Drill(
         "locked",
@@ -115,14 +115,14 @@ DRILLS = (
         "Maria has begun the same restart from her laptop; her run holds the lock.",
         (
             Typed(RESTART, 4, "Two runs never change the same workloads; it says who holds the lock."),
-            Elsewhere("ask Maria", "She has stopped her run, and so released the lock.", deeds.release_lock),
+            Elsewhere("ask Maria", "She has stopped her run, and so released the lock.", actions.release_lock),
             _again("The lock is free."),
         ),
         (
             "The holder in the message: user@host. Ask that person first.",
             "--take-over is for a holder that shows no life: it waits until its lock was unchanged for 60 seconds.",
         ),
-        before=deeds.hold_lock,
+        before=actions.hold_lock,
     ),
     Drill(
         "stuck-worker",
@@ -142,7 +142,7 @@ DRILLS = (
             "What runs in it: a change that takes long is a reason to wait (--drain-timeout), a dead runtime is not.",
             "The deadline: a failed night costs a day of the restart window, not the builds.",
         ),
-        strikes=(_draining(1, deeds.stick_one_worker),),
+        strikes=(_draining(1, actions.stick_one_worker),),
     ),
     Drill(
         "killed",
@@ -210,7 +210,7 @@ DRILLS = (
             "The field manager in the message (kubectl-scale here) and the time: whom to ask.",
             "Instead of resume, abort-build-service puts the workers back without a restart, and closes the run.",
         ),
-        strikes=(_draining(1, deeds.scale_workers_up),),
+        strikes=(_draining(1, actions.scale_workers_up),),
     ),
     Drill(
         "node-lost",
@@ -222,7 +222,7 @@ DRILLS = (
             "Whatever they were working on was cut off: run those changes again.",
             "A node that is surely switched off: delete its pods by force, and the drain goes on.",
         ),
-        strikes=(_draining(1, deeds.lose_node), _draining(3, deeds.find_node)),
+        strikes=(_draining(1, actions.lose_node), _draining(3, actions.find_node)),
     ),
     Drill(
         "gitops-reverts",
@@ -231,7 +231,7 @@ DRILLS = (
         (
             Typed(RESTART, 9, "The restart was reverted: contested. The workers are left drained, under the record."),
             Elsewhere(
-                "argocd app set opschain --sync-policy none", "Suspend it while the run lasts.", deeds.leave_restarts
+                "argocd app set opschain --sync-policy none", "Suspend it while the run lasts.", actions.leave_restarts
             ),
             Typed(RESUME, 0, "The restart is asked for anew, seen to be rolled out, and the workers come back."),
         ),
@@ -240,7 +240,7 @@ DRILLS = (
             "Argo CD and Flux are recognised by their marks and refused before; this one had left none.",
             "Switch self-healing on again afterwards.",
         ),
-        before=deeds.revert_restarts,
+        before=actions.revert_restarts,
     ),
     Drill(
         "crash-loop",
@@ -251,7 +251,7 @@ DRILLS = (
             Elsewhere(
                 f"kubectl rollout status deployment/{SERVICE}  # mended: the configuration had a typing error",
                 "Find out why with kubectl logs and describe, and mend it.",
-                deeds.mend_service,
+                actions.mend_service,
             ),
             Typed(RESUME, 0, "It waits for the mended rollout, verifies it, and puts the workers back."),
         ),
@@ -259,7 +259,7 @@ DRILLS = (
             "kubectl logs --previous of the new pod, before anything else.",
             "Builds are down until this is mended: CertlagWorkersLeftDrained wakes a person, and names the command.",
         ),
-        before=deeds.crash_service,
+        before=actions.crash_service,
     ),
     Drill(
         "repaired-template",
@@ -270,7 +270,7 @@ DRILLS = (
             Elsewhere(
                 f"kubectl edit deployment/{SERVICE}",
                 "Repair the template, and let it roll out; or deploy another one.",
-                deeds.repair_template,
+                actions.repair_template,
             ),
             Typed(RESUME, 0, "It takes the present template, verifies its pods, and puts the workers back."),
         ),
@@ -278,7 +278,7 @@ DRILLS = (
             "The annotation certlag.dev/restart-id may stay in the template, or not: what its pods serve counts.",
             "No second restart is requested if they serve the issued certificate.",
         ),
-        before=deeds.crash_service,
+        before=actions.crash_service,
     ),
     Drill(
         "old-certificate",
@@ -293,7 +293,7 @@ DRILLS = (
             Elsewhere(
                 "systemctl restart kubelet  # on the node",
                 "Its cache of Secrets is made anew.",
-                deeds.mount_new_secrets,
+                actions.mount_new_secrets,
             ),
             _again("The new pod finds the new certificate."),
         ),
@@ -301,7 +301,7 @@ DRILLS = (
             "The fingerprint and not-after that each pod presents, beside the issued one.",
             "Nothing is broken yet, but the deadline stands: builds fail once the old certificate has expired.",
         ),
-        before=deeds.mount_old_secrets,
+        before=actions.mount_old_secrets,
     ),
 )
 """Every drill; the first is what is played without `--fault`."""

@@ -14,8 +14,8 @@ from rehearsal.clock import ago
 from rehearsal.cluster import EmbeddedCluster
 from rehearsal.drills.drill import Deed, Drill, Moment, Strike
 from rehearsal.drills.scene import WORKER, Scene
+from rehearsal.live.clock_server import ClockServer
 from rehearsal.live.cluster import LiveCluster, background
-from rehearsal.live.lent_time import LentTime
 from rehearsal.node.programs import Program, Programs
 from rehearsal.objects import Document, name_of
 
@@ -107,7 +107,7 @@ def staged(drill: Drill, folder: Path, *, seed: int, speed: float) -> Iterator[S
     cluster_options = {"programs": _programs(), "seed": seed, "time_passes": False, "clock": clock, "keda": True}
     with background(lambda cluster: story.tell(cluster, clock), **cluster_options) as live:
         scene = Scene(live, folder / "kubeconfig")
-        lent = LentTime(live.cluster, clock, speed=speed)
+        lent = ClockServer(live.cluster, clock, speed=speed)
         lent.on_step = _Strikes(drill.strikes, scene, live.cluster)
         live.write_kubeconfig(scene.kubeconfig, story.NAMESPACE)
         (folder / "certlag.yaml").write_text(story.configuration(), encoding="utf-8")

@@ -39,7 +39,7 @@ class LiveCluster:
 
         Args:
             clock: what time it is in it.
-            time_passes: False for a clock that others move (`lent_time`): then only changes make it work.
+            time_passes: False for a clock that others move (`clock_server`): then only changes make it work.
             options: those of `EmbeddedCluster`.
         """
         self._time_passes = time_passes

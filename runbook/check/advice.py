@@ -20,7 +20,7 @@ class Commands:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class CheckReport:
     """What was found out. `run` is the open run of the target's record, if there is one."""
 
     status: TargetStatus
@@ -59,13 +59,13 @@ EXIT_CODES = {
 }
 
 
-def exit_code(answer: Answer) -> int:
+def exit_code(answer: CheckReport) -> int:
     """Return 0 settled, 1 restart or renewal due, 2 expired, 3 anything else."""
     state = answer.status.state
     return 3 if state is None or not answer.assessment.found else EXIT_CODES[state]
 
 
-def advise(answer: Answer) -> Advice:
+def advise(answer: CheckReport) -> Advice:
     """Say what to do; an unfinished run comes before all else."""
     status, target, run = answer.status, answer.assessment.target, answer.run
     commands = answer.commands
@@ -88,7 +88,7 @@ def advise(answer: Answer) -> Advice:
     return Advice("See above why it cannot be told what each pod presents")
 
 
-def _why_restart(answer: Answer) -> str:
+def _why_restart(answer: CheckReport) -> str:
     status, target = answer.status, answer.assessment.target
     if target.client_auth and any(use.issuer_changed for _, use in status.uses):
         return "Restart it now: its issuer has changed, so it refuses clients that hold new certificates already"

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from certlag.kube.client import ClusterClient
 from certlag.model import Target
 from certlag.run_record import record_key
-from runbook.check.advice import Answer, Used
+from runbook.check.advice import CheckReport, Used
 from runbook.check.inspector import get
 from runbook.guard.record import Record, from_config_map
 from runbook.session.chosen_release import ChosenReleases
@@ -18,7 +18,7 @@ from runbook.session.session import Session, Time, connect, open_session
 from runbook.session.target_source import RELEASE_VARIABLE
 
 
-def check(session: Session, names: Sequence[str]) -> tuple[Answer, ...]:
+def check(session: Session, names: Sequence[str]) -> tuple[CheckReport, ...]:
     """Return what is so with targets: with those named, else with all.
 
     Raises:
@@ -30,10 +30,10 @@ def check(session: Session, names: Sequence[str]) -> tuple[Answer, ...]:
     return tuple(_answer(session, target) for target in targets)
 
 
-def _answer(session: Session, target: Target) -> Answer:
+def _answer(session: Session, target: Target) -> CheckReport:
     looker = session.looker(target, session.reader)
     status = looker.look()
-    return Answer(status, looker.run(), _record(session.reader, target).run, session.commands(target))
+    return CheckReport(status, looker.run(), _record(session.reader, target).run, session.commands(target))
 
 
 def history(session: Session, name: str | None) -> dict[str, Record]:

@@ -12,7 +12,7 @@ from certlag.errors import ClusterError
 from certlag.model import Workload
 from runbook.effects import Change, Document, Get, Steps, Verb
 from runbook.guard.lock import LockLostError
-from runbook.kube.external_change import ExternalChange, contest, replaced
+from runbook.kube.external_change import ExternalChange, external_change, replaced
 from runbook.kube.views import RUN_ANNOTATION, WorkloadView, reference, workload_view
 from runbook.retry_policy import CONFLICT, DELAYS, Keeper, with_retries
 
@@ -20,9 +20,9 @@ from runbook.retry_policy import CONFLICT, DELAYS, Keeper, with_retries
 class ContestedError(Exception):
     """Somebody else changed what the run works on."""
 
-    def __init__(self, contest: ExternalChange) -> None:
-        super().__init__(str(contest))
-        self.contest = contest
+    def __init__(self, external_change: ExternalChange) -> None:
+        super().__init__(str(external_change))
+        self.external_change = external_change
 
 
 Make = Callable[[WorkloadView], Change | None]
@@ -135,4 +135,4 @@ def _fence_gone(view: WorkloadView) -> Exception:
     if view.fence is not None:
         return LockLostError(f"{reference(view.workload)} now belongs to run {view.fence}")
     what = f"its annotation {RUN_ANNOTATION} was removed"
-    return ContestedError(contest(view, what, "metadata", "annotations"))
+    return ContestedError(external_change(view, what, "metadata", "annotations"))

@@ -95,7 +95,7 @@ class GuardedRun:
         self.orders = orders
         self.clock = clock
         self.leases = Leases(orders.workloads, orders.holder, clock)
-        self.journal = RecordStore(orders.target, lock=self.leases, confirm=self.leases.confirm)
+        self.record_store = RecordStore(orders.target, lock=self.leases, confirm=self.leases.confirm)
         self.owned = False
         """Whether the record is ours to write: a run was opened, or taken over."""
         self._fenced: dict[Workload, WorkloadView] = {}
@@ -105,7 +105,7 @@ class GuardedRun:
     @property
     def run(self) -> Run:
         """The open run."""
-        return self.journal.run
+        return self.record_store.run
 
     @property
     def workers(self) -> dict[Workload, WorkerRecord]:
@@ -215,7 +215,7 @@ class GuardedRun:
             )
         yield from self._mark_others(run.paused, mark)
         deadline = self.deadline(self.clock.now())
-        yield from self.journal.update(
+        yield from self.record_store.update(
             lambda found: replace(
                 found,
                 epoch=epoch,
@@ -303,7 +303,7 @@ class GuardedRun:
         Raises:
             LockLostError: they are not ours any more.
         """
-        yield from self.journal.confirm()
+        yield from self.record_store.confirm()
         yield from self.leases.confirm()
 
     # --- writes ----------------------------------------------------------------------------------------
@@ -321,13 +321,13 @@ class GuardedRun:
         Raises:
             DeniedError: the API server refuses it for good.
         """
-        yield from self.journal.update(lambda run: replace(run.intends(what, self.clock.now()), **(noting or {})))
+        yield from self.record_store.update(lambda run: replace(run.intends(what, self.clock.now()), **(noting or {})))
         try:
             view = yield from fence.change(
                 workload, make, uid=uid, fence=self.run.fence, lock=self.leases, confirm=self.confirm
             )
         except (ClusterError, fence.ContestedError) as error:
-            yield from self.journal.update(lambda run: run.wrote("failed", self.clock.now()))
+            yield from self.record_store.update(lambda run: run.wrote("failed", self.clock.now()))
             if isinstance(error, ClusterError) and is_final(error) and error.status != NOT_FOUND:
                 raise DeniedError(f"the API server refuses to {what}: {error.message or error.detail}") from error
             raise
@@ -342,23 +342,23 @@ class GuardedRun:
         def reached(run: Run) -> Run:
             return replace(run.settled(now).reached(step, now), **changes)
 
-        yield from self.journal.update(reached)
+        yield from self.record_store.update(reached)
         yield Emit(StepReached(step, now, (now - before).total_seconds()))
 
     def note(self, **changes: Any) -> Steps[None]:
         """Note something about the run in the record."""
-        yield from self.journal.update(lambda run: replace(run, **changes))
+        yield from self.record_store.update(lambda run: replace(run, **changes))
 
     def close(self, outcome: Outcome, detail: str = "") -> Steps[None]:
         """Finish the run in the record."""
         now = self.clock.now()
-        yield from self.journal.write(lambda record: record.closed(outcome, now, detail))
+        yield from self.record_store.write(lambda record: record.closed(outcome, now, detail))
 
     def open(self, views: Mapping[Workload, WorkloadView], pods: Mapping[Workload, Iterable[str]]) -> Steps[None]:
         """Open the run in the record, with all that is needed to undo it."""
         now = self.clock.now()
         run = opened(self.orders, views, pods, now)
-        yield from self.journal.write(lambda record: replace(record, run=run))
+        yield from self.record_store.write(lambda record: replace(record, run=run))
         self.owned = True
         yield Emit(StepReached(Step.RECORDED, now, 0.0))
 

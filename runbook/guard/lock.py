@@ -97,7 +97,7 @@ class Leases:
             yield from self.release()
             raise
 
-    def hold(self) -> Steps[None]:
+    def renew_if_due(self) -> Steps[None]:
         """Renew them if it is time. Returns only while they are ours.
 
         Raises:
@@ -122,7 +122,7 @@ class Leases:
     def confirm(self) -> Steps[None]:
         """Renew them now, whatever their age: after a conflict, before anything is tried again."""
         self._renewed_at = min(self._renewed_at, self._clock.monotonic() - RENEW_AFTER)
-        yield from self.hold()
+        yield from self.renew_if_due()
 
     def wait(self, seconds: float, *, early: bool = False) -> Steps[tuple[PodState, ...]]:
         """Wait, and renew the lock whenever it is time: the one way in which a run waits.
@@ -140,7 +140,7 @@ class Leases:
         ends = self._clock.monotonic() + seconds
         pods: list[PodState] = []
         while (left := ends - self._clock.monotonic()) > MOMENT:
-            yield from self.hold()
+            yield from self.renew_if_due()
             pods += (yield Wait(min(left, PIECE), early)) or ()
             if early:
                 break

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from certlag.model import Workload
-from runbook.kube.external_change import ExternalChange, contest, replaced
+from runbook.kube.external_change import ExternalChange, external_change, replaced
 from runbook.kube.ownership import Controllers, pods_of
 from runbook.kube.views import PodState, ReplicaSetView, WorkloadView
 
@@ -56,7 +56,7 @@ def drain_progress(
     if worker.uid != uid:
         return replaced(worker)
     if worker.replicas != 0:
-        return contest(worker, f"was scaled to {worker.replicas} during the drain", "spec", "replicas")
+        return external_change(worker, f"was scaled to {worker.replicas} during the drain", "spec", "replicas")
     owned = [replica_set for replica_set in replica_sets if replica_set.owner_uid == worker.uid]
     known = pods_of(worker, replica_sets, pods, others=others, ignored=ignored)
     recorded = set(initial) - {pod.uid for pod in known}

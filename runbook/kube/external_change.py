@@ -27,7 +27,7 @@ class ExternalChange:
         return str(self) if self.at else f"{self}, seen at {now:%Y-%m-%d %H:%M:%S}Z"
 
 
-def contest(view: WorkloadView, what: str, *path: str) -> ExternalChange:
+def external_change(view: WorkloadView, what: str, *path: str) -> ExternalChange:
     """Say what was done to an object, and who wrote the field at this path last."""
     return _by(view, what, view.last_writer(*path))
 

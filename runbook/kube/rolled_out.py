@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from enum import Enum, auto
 
 from certlag.model import Workload
-from runbook.kube.external_change import ExternalChange, contest, replaced
+from runbook.kube.external_change import ExternalChange, external_change, replaced
 from runbook.kube.ownership import Controllers, owned_pods, pods_of
 from runbook.kube.views import Condition, PodState, ReplicaSetView, WorkloadView
 from runbook.kubectl import Words
@@ -106,11 +106,11 @@ def _contested(view: WorkloadView, uid: str, restart_id: str, wanted: Wanted) ->
     if wanted is not Wanted.RESTART:
         return None
     if view.restart_id != restart_id:
-        return contest(view, "the restart was reverted or superseded", "spec", "template")
+        return external_change(view, "the restart was reverted or superseded", "spec", "template")
     if view.paused:
-        return contest(view, "its rollout was paused", "spec", "paused")
+        return external_change(view, "its rollout was paused", "spec", "paused")
     if view.replicas < 1 and view.workload.type != "daemonset":
-        return contest(view, "was scaled to 0", "spec", "replicas")
+        return external_change(view, "was scaled to 0", "spec", "replicas")
     return None
 
 

@@ -13,9 +13,9 @@ from rich.text import Text
 from certlag.clock import Clock
 from runbook.events import Ended, Event, Level, LostWork, Notice, Progress
 from runbook.plan.plan import Plan
-from runbook.report import picture
+from runbook.report import run_progress
 from runbook.report.consoles import form, show
-from runbook.report.picture import Picture
+from runbook.report.run_progress import RunProgress
 from runbook.report.summary import summary_parts
 from runbook.report.text.line import Line, changed_lines, heartbeat_line
 from runbook.report.text.plan import plan_parts, warning_parts
@@ -35,7 +35,7 @@ class LineReporter:
         self._progress = progress
         self._clock = clock
         self._lock = threading.Lock()
-        self._picture = Picture()
+        self._picture = RunProgress()
         self._spoke_at = clock.monotonic()
         self._paused = False
         self._pulse = _Pulse(self.beat)
@@ -51,7 +51,7 @@ class LineReporter:
         with self._lock:
             now = self._clock.now()
             lines = list(changed_lines(self._picture, event, now))
-            self._picture = picture.after(self._picture, event, now)
+            self._picture = run_progress.after(self._picture, event, now)
             for line in lines:
                 self._say(line)
             if isinstance(event, Ended):
@@ -118,7 +118,7 @@ class QuietReporter:
         """Nothing is held."""
 
     def _warn(self, event: Event) -> None:
-        for line in changed_lines(Picture(), event, self._clock.now()):
+        for line in changed_lines(RunProgress(), event, self._clock.now()):
             if line[0] is Level.WARNING:
                 write_line(self._progress, self._clock, line)
 

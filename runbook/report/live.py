@@ -14,10 +14,10 @@ from rich.text import Text
 from certlag.clock import Clock
 from runbook.events import Ended, Event, Level
 from runbook.plan.plan import Plan
-from runbook.report import picture
+from runbook.report import run_progress
 from runbook.report.consoles import form, show
 from runbook.report.layout import Part, cell, item
-from runbook.report.picture import Picture
+from runbook.report.run_progress import RunProgress
 from runbook.report.run_view import HINT, PICTURES_PER_SECOND, RunView
 from runbook.report.summary import summary_parts
 from runbook.report.text.event import lasting_line
@@ -33,19 +33,19 @@ class LiveReporter:
         self._progress = progress
         self._clock = clock
         self._hint = hint
-        self._picture = Picture()  # frozen, and replaced as a whole: the thread that redraws sees one or the other
+        self._picture = RunProgress()  # frozen, and replaced as a whole: the thread that redraws sees one or the other
         self._view: _View | None = None
         self._paused = False
 
     def plan(self, plan: Plan) -> None:
         """Show the plan; it stays above all else."""
         if plan.phases:
-            self._picture = Picture(plan.phases)
+            self._picture = RunProgress(plan.phases)
         show(self._results, plan_parts(plan, form(self._results), self._clock.now()))
 
     def tell(self, event: Event) -> None:
         """Print what is to stay, draw what has changed."""
-        self._picture = picture.after(self._picture, event, self._clock.now())
+        self._picture = run_progress.after(self._picture, event, self._clock.now())
         if isinstance(event, Ended):
             self._leave()
             show(self._results, [Text(), *summary_parts(event, form(self._results))])

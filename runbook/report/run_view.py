@@ -15,7 +15,7 @@ from rich.text import Text
 from runbook.events import PodLine, Progress
 from runbook.kube.views import counted
 from runbook.report.layout import INDENT, Cell, Form, cell, grid, item
-from runbook.report.picture import Picture, Stage
+from runbook.report.run_progress import RunProgress, Stage
 from runbook.report.text.pods import pod_table
 from runbook.report.wording import PHASES, length, ticking
 
@@ -32,7 +32,7 @@ FOLLOWING_HINT = "Ctrl-C ends following it, the run goes on"
 class RunView:
     """A run at one instant; rich asks it to draw itself for the terminal as it is then."""
 
-    picture: Picture
+    run_progress: RunProgress
     form: Form
     now: datetime
     hint: str = HINT
@@ -51,12 +51,12 @@ class RunView:
 
     def _parts(self, pods: int, *, whole: bool) -> Iterable[RenderableType]:
         """Yield what is shown: all, or only the present phase."""
-        past = [stage for stage in self.picture.stages if stage.ended is not None]
+        past = [stage for stage in self.run_progress.stages if stage.ended is not None]
         if whole:
             yield Text()
         if whole and past:
             yield grid(map(self._past, past), indent=0)
-        if (present := self.picture.present) is not None:
+        if (present := self.run_progress.present) is not None:
             yield from self._present(present, pods)
         if whole:
             yield from self._to_come()
@@ -74,11 +74,11 @@ class RunView:
         if (left := stage.left(self.now)) is not None:
             times += f", {ticking(left)} left" if left >= 0 else f", {ticking(-left)} over its limit"
         yield Text.assemble((f"{sign} ", "note"), (PHASES[stage.phase], "title"), "  ", (times, "note"))
-        for progress in self.picture.progress:
+        for progress in self.run_progress.progress:
             yield from self._workload(progress, pods)
 
     def _workload(self, progress: Progress, shown: int) -> Iterable[RenderableType]:
-        live, seen = self.picture.counts(progress.workload)
+        live, seen = self.run_progress.counts(progress.workload)
         sign = self.form.signs.bullet if progress.why else self.form.signs.done
         text = Text.assemble(cell(progress.workload), "  ", (self._waits_for(progress, live, seen), "faint"))
         yield item(sign, text, "note" if progress.why else "good")
@@ -97,7 +97,7 @@ class RunView:
         return f"{cell(progress.why)}{gone}" if progress.why else "done"
 
     def _to_come(self) -> Iterable[RenderableType]:
-        names = [PHASES[phase] for phase in self.picture.to_come]
+        names = [PHASES[phase] for phase in self.run_progress.to_come]
         if self.form.narrow:
             if names:
                 yield item(self.form.signs.todo, Text(", ".join(names), style="faint"), "faint", indent=0)
@@ -105,7 +105,7 @@ class RunView:
             yield from (Text(f"{self.form.signs.todo} {name}", style="faint") for name in names)
 
     def _total(self) -> str:
-        begun = self.picture.begun
+        begun = self.run_progress.begun
         if begun is None:
             return ""
         return f"{ticking(self.now.astimezone(UTC) - begun)} in all {self.form.signs.dot} "

@@ -20,7 +20,7 @@ from runbook.guard import changes, fence
 from runbook.guard.guarded_run import ApprovedRun, DeniedError, GuardedRun, RefusedError
 from runbook.guard.lock import LockHeldError, LockLostError
 from runbook.guard.record import Paused, Run
-from runbook.kube.external_change import contest
+from runbook.kube.external_change import external_change
 from runbook.kube.rolled_out import Wanted
 from runbook.kube.views import REPLICAS_ANNOTATION, RUN_ANNOTATION, WorkloadView, reference
 from runbook.kubectl import Words
@@ -89,7 +89,7 @@ class Engine:
     ) -> None:
         self._orders = orders
         self._clock = clock
-        self._hold = GuardedRun(orders, clock)
+        self._guarded = GuardedRun(orders, clock)
         self._may_take_over = may_take_over
         self._is_dead = is_dead
         self._after_contest = False
@@ -118,21 +118,21 @@ class Engine:
         return (yield from self._locked(self._undo))
 
     def _begin(self) -> Steps[None]:
-        hold = self._hold
-        record = yield from hold.journal.read()
+        guarded = self._guarded
+        record = yield from guarded.record_store.read()
         if record.run is not None:
             raise RefusedError(f"run {record.run.id} is not finished: resume or abort it")
         if self._orders.planned_after not in (None, record.last_finished):
             raise RefusedError(f"run {record.last_finished} has ended since this was planned: look again")
-        views = yield from hold.fence_new()
-        seen = yield from hold.observe(self._orders.workers)
+        views = yield from guarded.fence_new()
+        seen = yield from guarded.observe(self._orders.workers)
         others, ignored = {view.uid for view in views.values()}, self._orders.ignored_pods
         pods = {worker: seen.pods_of(worker, others=others, ignored=ignored) for worker in self._orders.workers}
-        yield from hold.open(views, {worker: [pod.uid for pod in its] for worker, its in pods.items()})
+        yield from guarded.open(views, {worker: [pod.uid for pod in its] for worker, its in pods.items()})
         restart = f"restart of {reference(self._orders.target.workload)} by {self._orders.operator.user}"
-        yield from hold.announce("RunStarted", f"{restart} (run {hold.run.id}): workers are drained first")
+        yield from guarded.announce("RunStarted", f"{restart} (run {guarded.run.id}): workers are drained first")
         if self._orders.silence:
-            yield from hold.note(silence=(yield Silence(hold.run.deadline)))
+            yield from guarded.note(silence=(yield Silence(guarded.run.deadline)))
 
     def _go_on(self) -> Steps[None]:
         ended = (yield from self._open_run()).ended
@@ -140,32 +140,32 @@ class Engine:
         if ended in (Outcome.CONTESTED, Outcome.RESTART_FAILED):
             # Somebody may have repaired the template, or deployed another: what counts is whether it serves.
             self._wanted = Wanted.PRESENT
-        yield from self._hold.take_over()
-        run = self._hold.run
+        yield from self._guarded.take_over()
+        run = self._guarded.run
         if run.put_back is not None:
             return
         if ended is Outcome.RESTART_FAILED:
             self._most_restarts = run.attempts + 1  # somebody wants it tried once more, if it helps
         if self._after_contest and run.step in (Step.DRAINED, Step.RESTARTING, Step.RESTARTED):
             # Workers were scaled up, or the restart was undone, and somebody has said to go on: drain first.
-            yield from self._hold.note(step=Step.SCALED_DOWN)
+            yield from self._guarded.note(step=Step.SCALED_DOWN)
         elif self._after_contest and run.step is Step.SCALED_UP:
-            yield from self._hold.note(step=Step.VERIFIED)
+            yield from self._guarded.note(step=Step.VERIFIED)
 
     def _undo(self) -> Steps[None]:
         ended = (yield from self._open_run()).ended
         self._after_contest = self._aborting = True
-        found = yield from self._hold.take_over(lenient=True)
-        step = self._hold.run.step
+        found = yield from self._guarded.take_over(lenient=True)
+        step = self._guarded.run.step
         if step is Step.RESTARTING and self._orders.target.workload not in found:
             step = Step.RESTARTED  # what is gone has no restart that could be waited for
         if step not in PUTTING_BACK:
-            yield from self._hold.note(put_back=Outcome.ABORTED, step=step)
+            yield from self._guarded.note(put_back=Outcome.ABORTED, step=step)
         elif step is Step.SCALED_UP and ended is Outcome.CONTESTED:
-            yield from self._hold.note(step=Step.VERIFIED)
+            yield from self._guarded.note(step=Step.VERIFIED)
 
     def _open_run(self) -> Steps[Run]:
-        record = yield from self._hold.journal.read()
+        record = yield from self._guarded.record_store.read()
         if record.run is None:
             raise RefusedError("no run is open")
         named = reference(self._orders.target.workload)
@@ -187,7 +187,7 @@ class Engine:
     def _take_lock(self) -> Steps[Ending | None]:
         """Take the lock; return how it ended if it was not taken."""
         try:
-            yield from self._hold.leases.take(may_take_over=self._may_take_over, is_dead=self._is_dead)
+            yield from self._guarded.leases.take(may_take_over=self._may_take_over, is_dead=self._is_dead)
         except (LockHeldError, LockLostError) as held:
             return Ending(Outcome.LOCKED, str(held))
         except ClusterError as error:
@@ -202,18 +202,20 @@ class Engine:
 
     def _ended(self, start: Callable[[], Steps[None]]) -> Steps[Ending]:
         """Start, and go on to the end."""
-        hold = self._hold
+        guarded = self._guarded
         try:
             yield from start()
             return (yield from self._loop())
         except (RefusedError, RecordError) as refused:
-            return Ending(Outcome.REFUSED, str(refused), hold.journal.record.run)
+            return Ending(Outcome.REFUSED, str(refused), guarded.record_store.record.run)
         except LockLostError as lost:
-            return Ending(Outcome.LOCKED, f"{lost}; nothing more was changed", hold.journal.record.run)
+            return Ending(Outcome.LOCKED, f"{lost}; nothing more was changed", guarded.record_store.record.run)
         except Interrupted:
             return (yield from self._halted(_Halt(Outcome.INTERRUPTED, "interrupted")))
         except fence.ContestedError as contested:
-            return (yield from self._halted(_Halt(Outcome.CONTESTED, contested.contest.seen(self._clock.now()))))
+            return (
+                yield from self._halted(_Halt(Outcome.CONTESTED, contested.external_change.seen(self._clock.now())))
+            )
         except _Halt as halt:
             return (yield from self._halted(halt))
         except (ClusterError, RetriesExhaustedError, DeniedError) as error:
@@ -221,11 +223,11 @@ class Engine:
 
     def _without_marks(self, ending: Ending) -> Steps[Ending]:
         """Take the marks off that a run has left which was never opened, or say where they may still stand."""
-        hold = self._hold
-        if not (marked := hold.half_fenced):
+        guarded = self._guarded
+        if not (marked := guarded.half_fenced):
             return ending
         try:
-            yield from hold.withdraw()
+            yield from guarded.withdraw()
         except (ClusterError, RetriesExhaustedError, LockLostError, Interrupted) as error:
             left = f"annotations {RUN_ANNOTATION} and {REPLICAS_ANNOTATION} may be left on {', '.join(marked)}: {error}"
             return replace(ending, message=f"{ending.message}; {left}")
@@ -235,7 +237,7 @@ class Engine:
         """Give the lock back; whoever wants to stop meanwhile need not wait long."""
         while True:
             try:
-                yield from self._hold.leases.release()
+                yield from self._guarded.leases.release()
             except Interrupted:
                 continue
             return
@@ -256,7 +258,7 @@ class Engine:
 
     def _next_step(self) -> Callable[[], Steps[None]] | None:
         """Return what brings the run to its next step, None at its end."""
-        run = self._hold.run
+        run = self._guarded.run
         onward: dict[Step, Callable[[], Steps[None]] | None] = {
             Step.RECORDED: self._pause,
             Step.PAUSED_AUTOSCALER: self._scale_down,
@@ -274,33 +276,33 @@ class Engine:
 
     def _close(self) -> Steps[Ending]:
         """Take all marks away and finish the record."""
-        hold = self._hold
-        run = hold.run
+        guarded = self._guarded
+        run = guarded.run
         outcome = run.put_back or Outcome.DONE
         yield Emit(PhaseBegun(Phase.CLOSING, self._clock.now()))
         yield from self._unsilence()
-        yield from hold.announce("RunFinished", f"run {run.id}: {outcome}", warning=run.put_back is not None)
-        yield from hold.unfence()
-        yield from hold.close(outcome, run.detail)
-        past = hold.journal.record.finished[-1]
+        yield from guarded.announce("RunFinished", f"run {run.id}: {outcome}", warning=run.put_back is not None)
+        yield from guarded.unfence()
+        yield from guarded.close(outcome, run.detail)
+        past = guarded.record_store.record.finished[-1]
         return Ending(outcome, run.detail, None, past.seconds, self._shows)
 
     # --- how steps end otherwise ---------------------------------------------------------------------------
 
     def _on_timeout(self, why: str, shows: tuple[Words, ...]) -> Steps[None]:
         """Decide what follows when a step was not over in time."""
-        step = self._hold.run.step
+        step = self._guarded.run.step
         if step is Step.SCALED_DOWN:
             yield from self._begin_rollback(Outcome.DRAIN_TIMED_OUT, f"not drained in time: {why}", shows)
         elif step in (Step.DRAINED, Step.RESTARTING):
             raise _Halt(Outcome.RESTART_FAILED, f"not rolled out in time: {why}", shows)
         else:
-            yield from self._unpause_all(self._hold.run)
+            yield from self._unpause_all(self._guarded.run)
             raise _Halt(Outcome.RESTORE_INCOMPLETE, f"workers are not ready in time: {why}", shows)
 
     def _interrupted(self) -> Steps[None]:
         """Decide what follows when the operator asked to stop: what was begun is finished, or left, or undone."""
-        run = self._hold.run
+        run = self._guarded.run
         if run.step in BEFORE_DRAIN and not _may_have_scaled(run):
             raise _Halt(Outcome.INTERRUPTED, "interrupted before the drain")
         if run.step in PUTTING_BACK or run.put_back is not None:
@@ -318,7 +320,7 @@ class Engine:
 
     def _denied(self, denied: DeniedError) -> Steps[None]:
         """Decide what follows when the API server refuses a write: workers that were scaled down are restored."""
-        run = self._hold.run
+        run = self._guarded.run
         if run.put_back is None and run.step in BEFORE_RESTART and _may_have_scaled(run):
             yield from self._begin_rollback(Outcome.DENIED, str(denied))
         else:
@@ -326,7 +328,7 @@ class Engine:
 
     def _failed(self, error: ClusterError | RetriesExhaustedError | DeniedError) -> _Halt:
         """Decide how it ends when the API server has refused something for good, or an hour of tries was in vain."""
-        run, why = self._hold.journal.record.run, str(error)
+        run, why = self._guarded.record_store.record.run, str(error)
         if isinstance(error, ClusterError) and error.refused:
             why = f"the API server refuses it: {error.message or error.detail}"
         denied = isinstance(error, DeniedError) or (isinstance(error, ClusterError) and error.denied)
@@ -345,46 +347,46 @@ class Engine:
     def _begin_rollback(self, outcome: Outcome, detail: str, shows: tuple[Words, ...] = ()) -> Steps[None]:
         self._shows = shows
         yield Emit(Notice(Level.WARNING, detail))
-        yield from self._hold.note(put_back=outcome, detail=detail)
+        yield from self._guarded.note(put_back=outcome, detail=detail)
 
     def _halted(self, halt: _Halt) -> Steps[Ending]:
         """End where it is: with nothing changed the run is closed, else it is left open for whoever goes on."""
-        hold = self._hold
+        guarded = self._guarded
         try:
-            run = hold.journal.record.run
-            if run is None or not hold.owned:
+            run = guarded.record_store.record.run
+            if run is None or not guarded.owned:
                 return Ending(halt.outcome, halt.message, run, shows=halt.shows)
             if run.step in BEFORE_DRAIN and not _may_have_scaled(run):
                 yield from self._unpause_all(run)
                 yield from self._unsilence()
-                yield from hold.unfence()
-                yield from hold.close(halt.outcome, halt.message)
+                yield from guarded.unfence()
+                yield from guarded.close(halt.outcome, halt.message)
                 return Ending(halt.outcome, f"{halt.message}; nothing was changed")
             yield from self._unsilence()
-            yield from hold.note(ended=halt.outcome, ended_at=self._clock.now(), detail=halt.message)
-            yield from hold.announce("RunStopped", f"run {run.id}: {halt.outcome}: {halt.message}", warning=True)
+            yield from guarded.note(ended=halt.outcome, ended_at=self._clock.now(), detail=halt.message)
+            yield from guarded.announce("RunStopped", f"run {run.id}: {halt.outcome}: {halt.message}", warning=True)
         except LockLostError as lost:
             # What looked like a contest was the work of whoever has taken over.
-            return Ending(Outcome.LOCKED, f"{lost}; nothing more was changed", hold.journal.record.run)
+            return Ending(Outcome.LOCKED, f"{lost}; nothing more was changed", guarded.record_store.record.run)
         except (ClusterError, RetriesExhaustedError, Interrupted, RecordError, fence.ContestedError) as error:
             yield Emit(Notice(Level.WARNING, f"that could not be noted in the record: {error}"))
-        return Ending(halt.outcome, halt.message, hold.journal.record.run, shows=halt.shows)
+        return Ending(halt.outcome, halt.message, guarded.record_store.record.run, shows=halt.shows)
 
     # --- the steps ------------------------------------------------------------------------------------------
 
     def _pause(self) -> Steps[None]:
         """Keep away the controllers that would fight, where that was asked for."""
-        for paused in self._hold.run.paused:
+        for paused in self._guarded.run.paused:
             yield from self._annotate(paused, paused.during, changes.pause_of(paused))
-            if not (yield from phases.is_in_effect(self._hold, paused, paused.during)):
+            if not (yield from phases.is_in_effect(self._guarded, paused, paused.during)):
                 name = fence.name_of(paused.path)
                 raise _Halt(Outcome.REFUSED, f"{name} was to be paused, and does not say that it is: is KEDA running?")
-        yield from self._hold.reach(Step.PAUSED_AUTOSCALER)
+        yield from self._guarded.reach(Step.PAUSED_AUTOSCALER)
 
     def _scale_down(self) -> Steps[None]:
-        hold = self._hold
+        guarded = self._guarded
         yield Emit(PhaseBegun(Phase.SCALING_DOWN, self._clock.now()))
-        for worker, recorded in hold.workers.items():
+        for worker, recorded in guarded.workers.items():
             what = recorded.down(reference(worker))
 
             def make(view: WorkloadView, replicas: int = recorded.replicas, what: str = what) -> Change | None:
@@ -392,34 +394,38 @@ class Engine:
                     return None
                 if view.replicas != replicas and not self._after_contest:
                     found = f"was scaled from {replicas} to {view.replicas}"
-                    raise fence.ContestedError(contest(view, found, "spec", "replicas"))
+                    raise fence.ContestedError(external_change(view, found, "spec", "replicas"))
                 if view.volumes.deleted_when_scaled and not self._orders.may_delete_volumes:
                     found = "would lose its volume claims at 0 replicas"
-                    raise fence.ContestedError(contest(view, found, "spec", "persistentVolumeClaimRetentionPolicy"))
+                    raise fence.ContestedError(
+                        external_change(view, found, "spec", "persistentVolumeClaimRetentionPolicy")
+                    )
                 return changes.scaled(view, what, 0)
 
-            yield from hold.change(worker, recorded.uid, what, make)
-        yield from hold.reach(Step.SCALED_DOWN)
-        yield from hold.announce("WorkersScaledDown", f"run {hold.run.id}: workers are at 0 and finish their changes")
+            yield from guarded.change(worker, recorded.uid, what, make)
+        yield from guarded.reach(Step.SCALED_DOWN)
+        yield from guarded.announce(
+            "WorkersScaledDown", f"run {guarded.run.id}: workers are at 0 and finish their changes"
+        )
 
     def _drain(self) -> Steps[None]:
         if self._after_contest:
             # Whoever resumes after a contest has been told of it, and wants the workers down all the same.
             yield from self._scale_down()
             self._after_contest = False
-        yield from phases.drain(self._hold)
-        yield from self._hold.reach(Step.DRAINED)
+        yield from phases.drain(self._guarded)
+        yield from self._guarded.reach(Step.DRAINED)
 
     def _restart(self) -> Steps[None]:
         """Ask for the restart, under an id that the record knows before the cluster does."""
-        hold = self._hold
-        revision = yield from phases.settle(hold)
-        if not (yield from phases.still_drained(hold)):
-            yield from hold.note(step=Step.SCALED_DOWN)
+        guarded = self._guarded
+        revision = yield from phases.wait_for_certificate_age(guarded)
+        if not (yield from phases.still_drained(guarded)):
+            yield from guarded.note(step=Step.SCALED_DOWN)
             return
-        run = hold.run
+        run = guarded.run
         if not self._seen_old and (yield from self._stands(run)):
-            yield from hold.reach(Step.RESTARTING)
+            yield from guarded.reach(Step.RESTARTING)
             return
         if not _restart_pending(run):
             run = replace(run, attempts=run.attempts + 1, revision=revision)
@@ -429,59 +435,59 @@ class Engine:
             if view.restart_id == run.restart_id:
                 return None
             if view.paused:
-                raise fence.ContestedError(contest(view, "its rollout was paused", "spec", "paused"))
+                raise fence.ContestedError(external_change(view, "its rollout was paused", "spec", "paused"))
             return changes.restarted(view, run, self._clock.now())
 
         noting = {"attempts": run.attempts, "revision": run.revision}
-        yield from hold.change(self._orders.target.workload, run.workload_uid, what, make, noting)
+        yield from guarded.change(self._orders.target.workload, run.workload_uid, what, make, noting)
         self._wanted, self._seen_old, self._stable_by = Wanted.RESTART, False, None
-        yield from hold.reach(Step.RESTARTING)
-        yield from hold.announce("RestartAsked", f"run {run.id}: {what}")
+        yield from guarded.reach(Step.RESTARTING)
+        yield from guarded.announce("RestartAsked", f"run {run.id}: {what}")
 
     def _stands(self, run: Run) -> Steps[bool]:
         """Tell whether the target needs no other restart: the latest is in its template, or another template serves."""
         if run.attempts == 0 or _restart_pending(run):
             return False
-        target = yield from self._hold.read(self._orders.target.workload)
+        target = yield from self._guarded.read(self._orders.target.workload)
         if target.restart_id == run.restart_id:
             return True
         if self._wanted is not Wanted.PRESENT or not self._orders.verify:
             return False
-        if serves := (yield from phases.serves_issued(self._hold)):
+        if serves := (yield from phases.serves_issued(self._guarded)):
             text = "every pod of the present template serves the issued certificate: it is not restarted again"
             yield Emit(Notice(Level.INFO, text))
         return serves
 
     def _roll_out(self) -> Steps[None]:
-        undoing = self._hold.run.put_back is not None
-        yield from phases.roll_out(self._hold, Wanted.READY if undoing else self._wanted)
-        yield from self._hold.reach(Step.RESTARTED)
+        undoing = self._guarded.run.put_back is not None
+        yield from phases.roll_out(self._guarded, Wanted.READY if undoing else self._wanted)
+        yield from self._guarded.reach(Step.RESTARTED)
 
     def _verify(self) -> Steps[None]:
         """Believe it when every pod has presented the issued certificate; else restart once more, while drained."""
-        hold = self._hold
+        guarded = self._guarded
         if not self._orders.verify:
             yield Emit(
                 Notice(Level.WARNING, "not verified, as asked: whether the new certificate is loaded is not known")
             )
-            yield from hold.reach(Step.VERIFIED)
+            yield from guarded.reach(Step.VERIFIED)
             return
-        seen = yield from phases.verify(hold, self._wanted)
-        again = hold.run.attempts < self._most_restarts
+        seen = yield from phases.verify(guarded, self._wanted)
+        again = guarded.run.attempts < self._most_restarts
         match seen:
             case None:
                 self._expect_to_stay_rolled_out()
-                yield from hold.note(step=Step.RESTARTING)
+                yield from guarded.note(step=Step.RESTARTING)
             case phases.Verification(Finding.ISSUED, proof):
-                yield from hold.reach(Step.VERIFIED)
-                yield from hold.announce("CertificateVerified", f"run {hold.run.id}: {proof}")
+                yield from guarded.reach(Step.VERIFIED)
+                yield from guarded.announce("CertificateVerified", f"run {guarded.run.id}: {proof}")
             case phases.Verification(Finding.OLD, why) if again:
                 self._seen_old = True
                 text = f"not the issued certificate ({why}): one more restart, while the workers are still drained"
                 yield Emit(Notice(Level.WARNING, text))
-                yield from hold.note(step=Step.DRAINED)
+                yield from guarded.note(step=Step.DRAINED)
             case phases.Verification(Finding.OLD, why, still_valid=True, shows=shows):
-                text = f"after {hold.run.attempts} restarts, as if the kubelet still mounted the old Secret: {why}"
+                text = f"after {guarded.run.attempts} restarts, as if the kubelet still mounted the old Secret: {why}"
                 yield from self._begin_rollback(Outcome.OLD_CERTIFICATE, text, shows)
             case phases.Verification(Finding.UNSEEN, why, shows=shows):
                 yield from self._not_verified(why, shows)
@@ -498,7 +504,7 @@ class Engine:
 
     def _not_verified(self, why: str, shows: tuple[Words, ...]) -> Steps[None]:
         """Decide what follows when what is presented could not be seen: at worst it is what was loaded before."""
-        until = self._hold.run.accepted_until
+        until = self._guarded.run.accepted_until
         text = f"restarted, but what is presented could not be seen ({why})"
         if until is None:
             raise _Halt(
@@ -511,13 +517,13 @@ class Engine:
         yield from self._begin_rollback(Outcome.NOT_VERIFIED, text, shows)
 
     def _scale_up(self) -> Steps[None]:
-        hold = self._hold
-        yield from phases.routed(hold)
+        guarded = self._guarded
+        yield from phases.wait_for_endpoints(guarded)
         yield Emit(PhaseBegun(Phase.SCALING_UP, self._clock.now()))
-        for worker, recorded in hold.workers.items():
+        for worker, recorded in guarded.workers.items():
             what = recorded.up(reference(worker))
             # Before the drain they are what they were; after it, only a write of ours can have put them back.
-            expected = self._after_contest or hold.run.wrote_before(what) or hold.run.step in BEFORE_DRAIN
+            expected = self._after_contest or guarded.run.wrote_before(what) or guarded.run.step in BEFORE_DRAIN
             sent: list[Change] = []
 
             def make(
@@ -534,23 +540,23 @@ class Engine:
                 ours = bool(sent) and view.replicas == replicas  # its answer was lost
                 if view.replicas != 0 and not (expected or ours):
                     found = f"was scaled to {view.replicas} while it was drained"
-                    raise fence.ContestedError(contest(view, found, "spec", "replicas"))
+                    raise fence.ContestedError(external_change(view, found, "spec", "replicas"))
                 return None
 
-            yield from hold.change(worker, recorded.uid, what, make)
-        yield from hold.reach(Step.SCALED_UP)
-        yield from hold.announce("WorkersScaledUp", f"run {hold.run.id}: workers are back at their replicas")
+            yield from guarded.change(worker, recorded.uid, what, make)
+        yield from guarded.reach(Step.SCALED_UP)
+        yield from guarded.announce("WorkersScaledUp", f"run {guarded.run.id}: workers are back at their replicas")
 
     def _restore(self) -> Steps[None]:
-        yield from phases.restore(self._hold)
-        yield from self._unpause_all(self._hold.run)
-        yield from self._hold.reach(Step.UNPAUSED)
+        yield from phases.restore(self._guarded)
+        yield from self._unpause_all(self._guarded.run)
+        yield from self._guarded.reach(Step.UNPAUSED)
 
     def _unpause_all(self, run: Run) -> Steps[None]:
         """Give other controllers back what they had: last of all, so that none acts on a worker at 0."""
         for paused in run.paused:
             yield from self._annotate(paused, paused.before, changes.unpause_of(paused))
-            if not (yield from phases.is_in_effect(self._hold, paused, paused.before)):
+            if not (yield from phases.is_in_effect(self._guarded, paused, paused.before)):
                 text = f"{fence.name_of(paused.path)} still says that it is paused: see that KEDA scales it again"
                 yield Emit(Notice(Level.WARNING, text))
 
@@ -558,8 +564,8 @@ class Engine:
 
     def _annotate(self, paused: Paused, annotations: Mapping[str, str | None], what: str) -> Steps[None]:
         """Set annotations of an object that is not ours; what somebody else has changed meanwhile stays."""
-        hold = self._hold
-        yield from hold.journal.update(lambda run: run.intends(what, self._clock.now()))
+        guarded = self._guarded
+        yield from guarded.record_store.update(lambda run: run.intends(what, self._clock.now()))
 
         def attempt() -> Steps[None]:
             document = yield Get(paused.path)
@@ -568,8 +574,8 @@ class Engine:
                 return
             metadata = document["metadata"]
             mark = (metadata.get("annotations") or {}).get(RUN_ANNOTATION)
-            if mark != hold.run.fence:
-                yield from hold.confirm()
+            if mark != guarded.run.fence:
+                yield from guarded.confirm()
                 raise LockLostError(
                     f"{fence.name_of(paused.path)} now belongs to {f'run {mark}' if mark else 'no run'}"
                 )
@@ -577,16 +583,16 @@ class Engine:
                 yield changes.annotated(what, paused.path, metadata["resourceVersion"], annotations)
             except ClusterError as error:
                 if error.status == CONFLICT:
-                    yield from hold.confirm()
+                    yield from guarded.confirm()
                 raise
 
-        yield from with_retries(what, attempt, hold.leases)
+        yield from with_retries(what, attempt, guarded.leases)
 
     def _unsilence(self) -> Steps[None]:
-        silence = self._hold.run.silence
+        silence = self._guarded.run.silence
         if silence is not None:
             yield EndSilence(silence)
-            yield from self._hold.note(silence=None)
+            yield from self._guarded.note(silence=None)
 
 
 def _restart_pending(run: Run) -> bool:

@@ -20,7 +20,7 @@ from runbook.guard.guarded_run import GuardedRun
 from runbook.guard.record import Paused, WorkerRecord
 from runbook.guard.snapshot import Observation, observe
 from runbook.kube.drained import Drained, Draining, drain_progress
-from runbook.kube.external_change import ExternalChange, contest, replaced
+from runbook.kube.external_change import ExternalChange, external_change, replaced
 from runbook.kube.obstacles import WarningEvent, obstacle, warning_event
 from runbook.kube.ownership import Controllers
 from runbook.kube.rolled_out import RolledOut, RollingOut, Wanted, rollout_progress
@@ -82,20 +82,20 @@ OF_UNVERIFIED: Mapping[Finding, tuple[Show, ...]] = {
 """What to look at where a pod does not present the issued certificate. An old one is what its kubelet has mounted."""
 
 
-def drain(hold: GuardedRun) -> Steps[None]:
+def drain(guarded: GuardedRun) -> Steps[None]:
     """Wait until nothing of the workers runs any more, seen twice.
 
     Raises:
         TimedOutError: they did not end in time.
         ContestedError: somebody scaled one of them, or replaced it.
     """
-    workers = hold.workers
+    workers = guarded.workers
     lost: set[tuple[str, str]] = set()
 
     def look() -> Steps[Lack | None]:
         seen = yield from observe(workers)
-        progress = _drain_progress(hold, seen)
-        yield from _tell_lost_work(_mine(hold, seen), lost)
+        progress = _drain_progress(guarded, seen)
+        yield from _tell_lost_work(_mine(guarded, seen), lost)
         for each in progress:
             pods = each.pods if isinstance(each, Draining) else ()
             why = each.why if isinstance(each, Draining) else ""
@@ -106,42 +106,42 @@ def drain(hold: GuardedRun) -> Steps[None]:
         initial = {uid for recorded in workers.values() for uid in recorded.pods}
         yield from _tell_lost_work((pod for pod in pods if pod.uid in initial), lost)
 
-    yield from _until(hold, Phase.DRAINING, hold.orders.limits.drain, look, twice=True, on_pods=seen_by_watch)
+    yield from _until(guarded, Phase.DRAINING, guarded.orders.limits.drain, look, twice=True, on_pods=seen_by_watch)
 
 
-def still_drained(hold: GuardedRun) -> Steps[bool]:
+def still_drained(guarded: GuardedRun) -> Steps[bool]:
     """Look once more, right before the restart.
 
     Raises:
         ContestedError: somebody scaled a worker up again.
     """
-    seen = yield from hold.observe(hold.workers)
-    return all(isinstance(each, Drained) for each in _drain_progress(hold, seen))
+    seen = yield from guarded.observe(guarded.workers)
+    return all(isinstance(each, Drained) for each in _drain_progress(guarded, seen))
 
 
-def roll_out(hold: GuardedRun, wanted: Wanted) -> Steps[tuple[PodState, ...]]:
+def roll_out(guarded: GuardedRun, wanted: Wanted) -> Steps[tuple[PodState, ...]]:
     """Wait until the target is rolled out; return its pods.
 
     Raises:
         TimedOutError: it was not in time.
         ContestedError: the restart was reverted, or the target replaced.
     """
-    return (yield from _rolled_out(hold, Phase.RESTARTING, _target(hold), wanted))
+    return (yield from _rolled_out(guarded, Phase.RESTARTING, _target(guarded), wanted))
 
 
-def restore(hold: GuardedRun) -> Steps[None]:
+def restore(guarded: GuardedRun) -> Steps[None]:
     """Wait until the workers run again.
 
     Raises:
         TimedOutError: they did not in time.
         ContestedError: one of them was replaced, or scaled to 0 again.
     """
-    uids = {worker: recorded.uid for worker, recorded in hold.workers.items()}
+    uids = {worker: recorded.uid for worker, recorded in guarded.workers.items()}
     if uids:
-        yield from _rolled_out(hold, Phase.RESTORING, uids, Wanted.READY)
+        yield from _rolled_out(guarded, Phase.RESTORING, uids, Wanted.READY)
 
 
-def verify(hold: GuardedRun, wanted: Wanted) -> Steps[Verification | None]:
+def verify(guarded: GuardedRun, wanted: Wanted) -> Steps[Verification | None]:
     """Look until every pod of the target was seen to present the issued certificate, or one to present another.
 
     A daemon that has read the old one will not read again, so there waiting cannot help; one that reloads by itself, or
@@ -155,96 +155,96 @@ def verify(hold: GuardedRun, wanted: Wanted) -> Steps[Verification | None]:
     def look() -> Steps[Lack | None]:
         nonlocal found
         status = yield from _look()
-        yield Emit(Progress(Phase.VERIFYING, reference(hold.orders.target.workload), status.why, status.lines()))
-        nodes = yield from _nodes_if_rolled_out(hold, wanted)
+        yield Emit(Progress(Phase.VERIFYING, reference(guarded.orders.target.workload), status.why, status.lines()))
+        nodes = yield from _nodes_if_rolled_out(guarded, wanted)
         if nodes is None:
             found = None
             return None
         why = status.proof if status.verified else status.why_on(nodes)
-        shows = _shows_of_unverified(status, hold.orders.target.workload.namespace, nodes)
+        shows = _shows_of_unverified(status, guarded.orders.target.workload.namespace, nodes)
         found = Verification(status.finding, why, still_valid=status.valid, shows=shows)
-        sure = status.finding in (Finding.OLD, Finding.OTHER) and not hold.orders.target.reloads
+        sure = status.finding in (Finding.OLD, Finding.OTHER) and not guarded.orders.target.reloads
         return None if sure or status.finding is Finding.ISSUED else Lack(why)
 
     try:
-        yield from _until(hold, Phase.VERIFYING, hold.orders.limits.verify, look, first=0.25)
+        yield from _until(guarded, Phase.VERIFYING, guarded.orders.limits.verify, look, first=0.25)
     except TimedOutError as late:
         return found or Verification(Finding.UNSEEN, str(late))
     return found
 
 
-def serves_issued(hold: GuardedRun) -> Steps[bool]:
+def serves_issued(guarded: GuardedRun) -> Steps[bool]:
     """Tell whether the target is rolled out, whatever template it has, and every pod serves the issued certificate."""
-    status: TargetStatus = yield from hold.reading("looking at what is presented", _look)
+    status: TargetStatus = yield from guarded.reading("looking at what is presented", _look)
     if not status.verified:
         return False
-    nodes = yield from hold.reading("looking at the rollout", lambda: _nodes_if_rolled_out(hold, Wanted.PRESENT))
+    nodes = yield from guarded.reading("looking at the rollout", lambda: _nodes_if_rolled_out(guarded, Wanted.PRESENT))
     return nodes is not None
 
 
-def is_in_effect(hold: GuardedRun, paused: Paused, annotations: Mapping[str, str | None]) -> Steps[bool]:
+def is_in_effect(guarded: GuardedRun, paused: Paused, annotations: Mapping[str, str | None]) -> Steps[bool]:
     """Wait until a controller does what the annotations of a pause tell it; return whether it does.
 
     What is gone cannot act any more.
     """
-    deadline, pause = hold.clock.monotonic() + FOLLOWS.total_seconds(), APART
+    deadline, pause = guarded.clock.monotonic() + FOLLOWS.total_seconds(), APART
 
     def look() -> Steps[bool]:
         document = yield Get(paused.path)
         return document is None or controllers.is_in_effect(paused, annotations, document)
 
-    while not (yield from hold.reading(f"looking at {fence.name_of(paused.path)}", look)):
-        if hold.clock.monotonic() >= deadline:
+    while not (yield from guarded.reading(f"looking at {fence.name_of(paused.path)}", look)):
+        if guarded.clock.monotonic() >= deadline:
             return False
-        yield from hold.leases.wait(pause)
+        yield from guarded.leases.wait(pause)
         pause = min(2 * pause, POLL)
     return True
 
 
-def routed(hold: GuardedRun) -> Steps[None]:
+def wait_for_endpoints(guarded: GuardedRun) -> Steps[None]:
     """Wait until Services have had time to lead to the pods of the rollout, if there was one."""
-    rolled_out_at = next((at for step, at in reversed(hold.run.steps) if step is Step.RESTARTED), None)
+    rolled_out_at = next((at for step, at in reversed(guarded.run.steps) if step is Step.RESTARTED), None)
     if rolled_out_at is not None:
-        routing = hold.orders.limits.routing
-        left = min(routing - (hold.clock.now() - rolled_out_at), routing)
-        yield from hold.leases.wait(left.total_seconds())
+        routing = guarded.orders.limits.routing
+        left = min(routing - (guarded.clock.now() - rolled_out_at), routing)
+        yield from guarded.leases.wait(left.total_seconds())
 
 
-def settle(hold: GuardedRun) -> Steps[int | None]:
+def wait_for_certificate_age(guarded: GuardedRun) -> Steps[int | None]:
     """Wait until the issuance is old enough that no kubelet has the old Secret in its cache; return its revision.
 
     One that seems to be of the future, by a clock that was set, was seen for that long at the least.
     """
-    told, seen, since = False, None, hold.clock.monotonic()
+    told, seen, since = False, None, guarded.clock.monotonic()
     while True:
-        status = yield from hold.reading("looking at what was issued", _look_at_issued)
+        status = yield from guarded.reading("looking at what was issued", _look_at_issued)
         if status.issued_at != seen:
-            seen, since = status.issued_at, hold.clock.monotonic()
-        known = timedelta(seconds=hold.clock.monotonic() - since)
-        age = None if status.issued_at is None else max(hold.clock.now() - status.issued_at, known)
-        left = timedelta(0) if age is None else hold.orders.limits.settle - age
+            seen, since = status.issued_at, guarded.clock.monotonic()
+        known = timedelta(seconds=guarded.clock.monotonic() - since)
+        age = None if status.issued_at is None else max(guarded.clock.now() - status.issued_at, known)
+        left = timedelta(0) if age is None else guarded.orders.limits.settle - age
         if left <= timedelta(0):
             return status.revision
         if not told:
-            yield Emit(PhaseBegun(Phase.SETTLING, hold.clock.now(), left.total_seconds()))
+            yield Emit(PhaseBegun(Phase.SETTLING, guarded.clock.now(), left.total_seconds()))
             told = True
-        yield from hold.leases.wait(min(POLL, left.total_seconds()))
+        yield from guarded.leases.wait(min(POLL, left.total_seconds()))
 
 
 # --- parts -----------------------------------------------------------------------------------------
 
 
-def _drain_progress(hold: GuardedRun, seen: Observation) -> list[Drained | Draining]:
+def _drain_progress(guarded: GuardedRun, seen: Observation) -> list[Drained | Draining]:
     found: list[Drained | Draining] = []
-    for worker, recorded in hold.workers.items():
+    for worker, recorded in guarded.workers.items():
         progress = drain_progress(
             seen.views[worker],
             seen.replica_sets,
             seen.pods,
             uid=recorded.uid,
             initial=recorded.pods,
-            others=_others(hold, seen),
-            ignored=hold.orders.ignored_pods,
+            others=_others(guarded, seen),
+            ignored=guarded.orders.ignored_pods,
         )
         if isinstance(progress, ExternalChange):
             raise ContestedError(progress)
@@ -252,23 +252,23 @@ def _drain_progress(hold: GuardedRun, seen: Observation) -> list[Drained | Drain
     return found
 
 
-def _target(hold: GuardedRun) -> dict[Workload, str]:
-    return {hold.orders.target.workload: hold.run.workload_uid}
+def _target(guarded: GuardedRun) -> dict[Workload, str]:
+    return {guarded.orders.target.workload: guarded.run.workload_uid}
 
 
 def _rolled_out(
-    hold: GuardedRun, phase: Phase, uids: dict[Workload, str], wanted: Wanted
+    guarded: GuardedRun, phase: Phase, uids: dict[Workload, str], wanted: Wanted
 ) -> Steps[tuple[PodState, ...]]:
     found: dict[Workload, tuple[PodState, ...]] = {}
 
-    started, events = hold.clock.monotonic(), False
+    started, events = guarded.clock.monotonic(), False
 
     def look() -> Steps[Lack | None]:
         nonlocal events
         waiting: RollingOut | None = None
-        warnings = (yield from _warnings(hold)) if events else ()
+        warnings = (yield from _warnings(guarded)) if events else ()
         restoring = phase is Phase.RESTORING
-        for progress in (yield from _rollout_progress(hold, uids, wanted, warnings, restoring=restoring)):
+        for progress in (yield from _rollout_progress(guarded, uids, wanted, warnings, restoring=restoring)):
             why, stalled = (progress.why, progress.stalled) if isinstance(progress, RollingOut) else ("", None)
             name, pods = reference(progress.workload), tuple(map(_starting, progress.pods))
             yield Emit(Progress(phase, name, why, pods, stalled))
@@ -278,20 +278,20 @@ def _rolled_out(
                 waiting = waiting or progress
         if waiting is None:
             return None
-        events = hold.clock.monotonic() - started >= EVENTS_AFTER
+        events = guarded.clock.monotonic() - started >= EVENTS_AFTER
         why = "; ".join(filter(None, (waiting.why, waiting.stalled)))
         return Lack(f"{reference(waiting.workload)}: {why}", (waiting.shows,) if waiting.shows else ())
 
-    yield from _until(hold, phase, hold.orders.limits.restart, look)
+    yield from _until(guarded, phase, guarded.orders.limits.restart, look)
     return tuple(pod for pods in found.values() for pod in pods)
 
 
-def _nodes_if_rolled_out(hold: GuardedRun, wanted: Wanted) -> Steps[Mapping[str, str] | None]:
+def _nodes_if_rolled_out(guarded: GuardedRun, wanted: Wanted) -> Steps[Mapping[str, str] | None]:
     """Look once more at what was restarted, while its workers are at 0; return the node of each pod, by its name.
 
     None if it is not rolled out any more.
     """
-    (found,) = yield from _rollout_progress(hold, _target(hold), wanted)
+    (found,) = yield from _rollout_progress(guarded, _target(guarded), wanted)
     return {pod.name: pod.node for pod in found.pods} if isinstance(found, RolledOut) else None
 
 
@@ -315,7 +315,7 @@ def _undrained(draining: Draining) -> Lack:
 
 
 def _rollout_progress(
-    hold: GuardedRun,
+    guarded: GuardedRun,
     uids: dict[Workload, str],
     wanted: Wanted,
     warnings: Sequence[WarningEvent] = (),
@@ -323,9 +323,9 @@ def _rollout_progress(
     restoring: bool = False,
 ) -> Steps[list[RolledOut | RollingOut]]:
     """Look at some rollouts: at the target's, while the workers must be at 0, or at the workers' own."""
-    drained = {} if wanted is Wanted.READY else hold.workers
+    drained = {} if wanted is Wanted.READY else guarded.workers
     seen = yield from observe({**uids, **drained})
-    for worker, recorded in hold.workers.items():
+    for worker, recorded in guarded.workers.items():
         if (found := _meddled_with(seen.views.get(worker), recorded, drained=worker in drained)) is not None:
             raise ContestedError(found)
     # Workers are back when new pods are Ready: one of before on a dead node may be ending for ever.
@@ -337,10 +337,10 @@ def _rollout_progress(
             seen.replica_sets,
             pods,
             uid=uid,
-            restart_id=hold.run.restart_id,
+            restart_id=guarded.run.restart_id,
             wanted=wanted,
-            others=_others(hold, seen),
-            ignored=hold.orders.ignored_pods,
+            others=_others(guarded, seen),
+            ignored=guarded.orders.ignored_pods,
         )
         if isinstance(judged, ExternalChange):
             raise ContestedError(judged)
@@ -365,9 +365,9 @@ def _explained(judged: RollingOut, seen: Observation, warnings: Sequence[Warning
     return replace(judged, stalled="; ".join(filter(None, (text, judged.stalled))) or None, shows=shows)
 
 
-def _warnings(hold: GuardedRun) -> Steps[Sequence[WarningEvent]]:
+def _warnings(guarded: GuardedRun) -> Steps[Sequence[WarningEvent]]:
     """Read the warnings of the namespace; none if they may not be read, which no run needs."""
-    path = f"/api/v1/namespaces/{hold.orders.target.workload.namespace}/events"
+    path = f"/api/v1/namespaces/{guarded.orders.target.workload.namespace}/events"
     try:
         found: Sequence[WarningEvent] = yield List(path, warning_event, "type=Warning")
     except ClusterError:
@@ -382,14 +382,14 @@ def _meddled_with(view: WorkloadView | None, recorded: WorkerRecord, *, drained:
     if view.uid != recorded.uid:
         return replaced(view)
     if drained and view.replicas != 0:
-        return contest(view, f"was scaled to {view.replicas} while it was drained", "spec", "replicas")
+        return external_change(view, f"was scaled to {view.replicas} while it was drained", "spec", "replicas")
     if not drained and view.replicas == 0 and recorded.replicas > 0:
-        return contest(view, "was scaled to 0 again", "spec", "replicas")
+        return external_change(view, "was scaled to 0 again", "spec", "replicas")
     return None
 
 
 def _until(
-    hold: GuardedRun,
+    guarded: GuardedRun,
     phase: Phase,
     limit: timedelta,
     look: Callable[[], Steps[Lack | None]],
@@ -401,7 +401,7 @@ def _until(
     """Look until there is nothing left to wait for.
 
     Args:
-        hold: renews the lock meanwhile.
+        guarded: renews the lock while it waits.
         phase: what it is called.
         limit: how long, from now.
         look: returns what it still waits for, None if nothing.
@@ -413,11 +413,11 @@ def _until(
     Raises:
         TimedOutError: the limit is over.
     """
-    yield Emit(PhaseBegun(phase, hold.clock.now(), limit.total_seconds()))
-    deadline = hold.clock.monotonic() + limit.total_seconds()
+    yield Emit(PhaseBegun(phase, guarded.clock.now(), limit.total_seconds()))
+    deadline = guarded.clock.monotonic() + limit.total_seconds()
     last, over_once, failures, every = Lack(""), False, 0, first / 2
     while True:
-        late = hold.clock.monotonic() >= deadline
+        late = guarded.clock.monotonic() >= deadline
         try:
             waiting_for = yield from look()
         except ClusterError as error:
@@ -432,12 +432,12 @@ def _until(
         # A laptop that slept is late as it wakes up, without a network: it looks once more, with time to connect.
         if waiting_for is not None and late and not 0 < failures < TRIES_WHEN_LATE:
             raise TimedOutError(last)
-        left = deadline - hold.clock.monotonic()
+        left = deadline - guarded.clock.monotonic()
         over_once = waiting_for is None
         every = min(POLL, 2 * every)
         again = 0.2 * 2 ** min(failures, 10) if failures else every
         pause = APART if over_once else min(every, again, max(left, APART))
-        pods = yield from hold.leases.wait(pause, early=not over_once and not failures)
+        pods = yield from guarded.leases.wait(pause, early=not over_once and not failures)
         if on_pods is not None:
             yield from on_pods(pods)
 
@@ -452,14 +452,14 @@ def _look_at_issued() -> Steps[TargetStatus]:
     return status
 
 
-def _mine(hold: GuardedRun, seen: Observation) -> Iterable[PodState]:
-    others, ignored = _others(hold, seen), hold.orders.ignored_pods
-    return (pod for worker in hold.workers for pod in seen.pods_of(worker, others=others, ignored=ignored))
+def _mine(guarded: GuardedRun, seen: Observation) -> Iterable[PodState]:
+    others, ignored = _others(guarded, seen), guarded.orders.ignored_pods
+    return (pod for worker in guarded.workers for pod in seen.pods_of(worker, others=others, ignored=ignored))
 
 
-def _others(hold: GuardedRun, seen: Observation) -> Controllers:
+def _others(guarded: GuardedRun, seen: Observation) -> Controllers:
     """Return the UIDs of workloads that live: a drain does not look at the target, which was there when it began."""
-    return {hold.run.workload_uid, *(view.uid for view in seen.views.values())}
+    return {guarded.run.workload_uid, *(view.uid for view in seen.views.values())}
 
 
 def _tell_lost_work(pods: Iterable[PodState], told: set[tuple[str, str]]) -> Steps[None]:

@@ -49,7 +49,7 @@ class NoTargetError(UsageError):
 
 @dataclass(frozen=True, slots=True)
 class Time:
-    """What tells the time, and how it is waited for: the machine's own, or that of `rehearsal.borrowed_time`."""
+    """What tells the time, and how it is waited for: the machine's own, or that of `rehearsal.remote_clock`."""
 
     clock: Clock = field(default_factory=SystemClock)
     waiter: Waiter = field(default_factory=RealWaiter)

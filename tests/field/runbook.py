@@ -27,14 +27,14 @@ from rehearsal.api.resources import ALWAYS, SCALED_OBJECTS, Resource
 from rehearsal.api.server import Request
 from rehearsal.api.storage import Key
 from rehearsal.api.verbs import Deletion
-from rehearsal.borrowed_time import BorrowedTime
 from rehearsal.clock import SteppedClock, ago
 from rehearsal.cluster import EmbeddedCluster
 from rehearsal.faults import Faults
+from rehearsal.live.clock_server import ClockServer
 from rehearsal.live.cluster import LiveCluster, background
-from rehearsal.live.lent_time import LentTime
 from rehearsal.node.programs import BUILD_SERVICE, CRASHING, IDLE, STUBBORN, Program
 from rehearsal.objects import Document, labels_of, name_of
+from rehearsal.remote_clock import RemoteClock
 from runbook.cli import main
 from runbook.session.session import Time
 from tests import output_lines
@@ -198,7 +198,7 @@ class Cluster:
         file = self.folder / "certlag.yaml"
         file.write_text(configuration or "", encoding="utf-8")
         self._requests.clear()
-        time = BorrowedTime(self.folder / "time")
+        time = RemoteClock(self.folder / "time")
         try:
             ended = CliRunner(catch_exceptions=False).invoke(
                 main.main,
@@ -282,7 +282,7 @@ def cluster(
         environment = {"KUBECONFIG": str(folder / "kubeconfig"), "KUBERNETES_SERVICE_HOST": "", "TMPDIR": name}
         made = Cluster(live, clock, folder, environment)
         live.cluster.api.fault = made.see
-        lent = LentTime(live.cluster, clock, speed=AT_ONCE)
+        lent = ClockServer(live.cluster, clock, speed=AT_ONCE)
         lent.on_step = made.act
         live.run(lent.start(folder / "time"))
         try:

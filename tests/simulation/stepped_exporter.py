@@ -15,7 +15,7 @@ from certlag.kube.reflector import Change, Reflector
 from certlag.kube.resources import Watch, watches
 from certlag.model import Probe
 from exporter.reconciler import Reconciler
-from exporter.snapshot import Judged, Snapshot
+from exporter.snapshot import Published, Snapshot
 from rehearsal.api.resources import ALWAYS
 from tests.metrics import Metrics
 from tests.simulation.place import Place
@@ -46,18 +46,18 @@ class Pause(threading.Event):
         return True
 
 
-class Published(Snapshot):
-    """A publication that can be read."""
+class ReadableSnapshot(Snapshot):
+    """A snapshot that can be read."""
 
     text = ""
     """What was judged."""
     metrics = Metrics.parse("")
     """A scrape of when that was published."""
 
-    def publish(self, judged: Judged) -> None:
+    def publish(self, published: Published) -> None:
         """Keep what a scrape would get."""
-        super().publish(judged)
-        self.text = b"".join(piece for row in judged.rows for piece in row.pieces).decode()
+        super().publish(published)
+        self.text = b"".join(piece for row in published.rows for piece in row.pieces).decode()
         self.metrics = Metrics.parse(b"".join(self.scrape(gzip=False)).decode())
 
 
@@ -83,7 +83,7 @@ class SteppedExporter:
         self._pause = Pause()
         self._watched = [self._watch(watch, client) for watch in watches(place.configuration)]
         health = {each.reflector.watch: each.reflector.health for each in self._watched}
-        self.published = Published(place.clock, version="0", revision="simulation")
+        self.published = ReadableSnapshot(place.clock, version="0", revision="simulation")
         interval = INTERVAL.total_seconds()
         self._rounds = Reconciler(
             place.configuration, self.published, place.clock, health, interval=interval, jitter=Steady()

@@ -43,7 +43,7 @@ from exporter.metrics import samples as exposition
 from exporter.metrics.pieces import Row
 from exporter.metrics.samples import FAMILIES, JUDGED, LIVE, of_certificate, of_exporter, of_probes, of_target
 from exporter.metrics.text import Family, Page, Sample, render
-from exporter.snapshot import Judged, Snapshot
+from exporter.snapshot import Published, Snapshot
 from tests import pki
 from tests.fake_clock import FakeClock
 from tests.metrics import Metrics, as_prometheus_client_reads
@@ -255,10 +255,12 @@ def test_a_failed_probe_keeps_what_was_loaded() -> None:
 @pytest.mark.parametrize("found", [True, False])
 def test_a_target_is_found_or_not(*, found: bool) -> None:
     target = opschain("ns")
-    judged = assess_target(target, certificate_found=found, workloads={}, record=None, heartbeat_at=None)
+    published = assess_target(target, certificate_found=found, workloads={}, record=None, heartbeat_at=None)
     labels = {"target": "build-service", "namespace": "ns"}
     assert (
-        value(of_target(replace(judged, missing=None if found else Missing.WORKLOAD)), "certlag_target_found", labels)
+        value(
+            of_target(replace(published, missing=None if found else Missing.WORKLOAD)), "certlag_target_found", labels
+        )
         == found
     )
 
@@ -266,23 +268,23 @@ def test_a_target_is_found_or_not(*, found: bool) -> None:
 @pytest.mark.parametrize("checks", [True, False])
 def test_it_tells_whether_a_target_checks_its_clients(*, checks: bool) -> None:
     target = replace(opschain("ns"), client_auth=checks)
-    judged = assess_target(target, certificate_found=True, workloads={}, record=None, heartbeat_at=None)
+    published = assess_target(target, certificate_found=True, workloads={}, record=None, heartbeat_at=None)
     where = {"namespace": "ns", "workload": "opschain-build-service", "workload_type": "deployment"}
-    assert value(of_target(judged), "certlag_target_client_auth", {**where, "target": "build-service"}) == checks
+    assert value(of_target(published), "certlag_target_client_auth", {**where, "target": "build-service"}) == checks
 
 
 def test_a_target_without_a_record_is_idle_and_has_its_budget() -> None:
-    judged = assess_target(opschain("ns"), certificate_found=True, workloads={}, record=None, heartbeat_at=None)
+    published = assess_target(opschain("ns"), certificate_found=True, workloads={}, record=None, heartbeat_at=None)
     where = {
         "namespace": "ns",
         "workload": "opschain-build-service",
         "workload_type": "deployment",
         "target": "build-service",
     }
-    assert value(of_target(judged), "certlag_restart_budget_seconds", where) == 3900
-    assert value(of_target(judged), "certlag_runbook_state", {**where, "state": "idle"}) == 1
-    assert value(of_target(judged), "certlag_runbook_state", {**where, "state": "draining"}) == 0
-    assert "certlag_restart_budget_seconds" not in names(of_target(replace(judged, budget=None)))
+    assert value(of_target(published), "certlag_restart_budget_seconds", where) == 3900
+    assert value(of_target(published), "certlag_runbook_state", {**where, "state": "idle"}) == 1
+    assert value(of_target(published), "certlag_runbook_state", {**where, "state": "draining"}) == 0
+    assert "certlag_restart_budget_seconds" not in names(of_target(replace(published, budget=None)))
 
 
 def test_counters_of_closed_sets_start_at_zero() -> None:
@@ -451,7 +453,7 @@ def test_a_scrape_is_what_was_judged_and_the_exporter_itself() -> None:
     served = publication(FakeClock())
     page = Page(JUDGED)
     page.put("k", of_certificate(ASSESSMENT))
-    served.publish(Judged(page.rows()))
+    served.publish(Published(page.rows()))
     plain = b"".join(served.scrape(gzip=False))
     series = read(plain.decode())
     assert Metrics.parse(plain.decode()).samples == as_prometheus_client_reads(plain.decode())
@@ -464,7 +466,7 @@ def test_compressed_scrapes_can_be_had_again_and_again_and_after_a_change() -> N
     clock = FakeClock()
     served = publication(clock)
     for text in ("", "certlag_a 1\n", "certlag_a 2\n" * 1000):
-        served.publish(Judged((Row([text.encode()]),)))
+        served.publish(Published((Row([text.encode()]),)))
         for _ in range(3):
             clock.advance(2)
             assert gzip.decompress(b"".join(served.scrape(gzip=True))).startswith(text.encode())

@@ -18,7 +18,7 @@ from exporter.http import server as server_module
 from exporter.http.server import CHUNK, MAX_HEADERS, Request, Response, Server
 from exporter.http.web_config import WebConfigFile
 from exporter.metrics.text import CONTENT_TYPE, Family, Page, Sample
-from exporter.snapshot import Judged, Snapshot
+from exporter.snapshot import Published, Snapshot
 from tests.fake_clock import FakeClock
 from tests.field.record import case
 from tests.tls_servers import HOST
@@ -38,7 +38,7 @@ def publication() -> Snapshot:
     for thing in range(1000):
         page.put(thing, [Sample(FAMILY, (f"ns-{thing}", f"{thing}-{number**5}"), 1) for number in range(50)])
     made = Snapshot(FakeClock(), version="1", revision="r")
-    made.publish(Judged(page.rows()))
+    made.publish(Published(page.rows()))
     made.scrape(gzip=False)  # of the process it tells what is so now
     return made
 

@@ -19,7 +19,7 @@ from exporter.status_page.health import Level, health
 from exporter.status_page.render import Renderer
 from exporter.status_page.view import MAX_CARDS, view
 from exporter.status_page.words import FAILURES, REASONS, RUN_STATES, STATES, VERDICTS, moment, span
-from runbook.check.advice import Answer, Commands, advise
+from runbook.check.advice import CheckReport, Commands, advise
 from runbook.check.status import target_status
 from tests.builders import KEY, a_target
 from tests.field.record import case
@@ -189,7 +189,7 @@ def test_the_page_and_the_runbook_advise_the_same(presents: tuple[str | None, ..
     judged = scene.assessment(now)
     commands = Commands(*(f"runbook {verb}-build-service -n opschain" for verb in ("restart", "resume", "abort")))
     sighted = target_status(a_target(workload=scene.workload), {judged.key: judged}, now)
-    advice = advise(Answer(sighted, scene.target(now), None, commands))
+    advice = advise(CheckReport(sighted, scene.target(now), None, commands))
     assert card.advice.commands == advice.commands
     if advice.text != "Nothing to do":
         assert card.advice.text.rstrip(".").replace("See below", "See above") == advice.text

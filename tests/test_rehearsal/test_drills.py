@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from rehearsal.drills.actions import FREEZE_SAYS
 from rehearsal.drills.catalogue import BY_NAME, DRILLS
-from rehearsal.drills.deeds import FREEZE_SAYS
 from rehearsal.drills.drill import Drill, Typed
 from tests import output_lines
 from tests.bench import waiting

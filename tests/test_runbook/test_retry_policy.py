@@ -87,7 +87,7 @@ def test_no_try_is_made_without_the_lock() -> None:
     held: list[int] = []
 
     class Counting(NoLock):
-        def hold(self) -> Steps[None]:
+        def renew_if_due(self) -> Steps[None]:
             held.append(1)
             yield from ()
 

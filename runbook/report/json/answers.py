@@ -12,7 +12,7 @@ from typing import Self
 from certlag.assessment import Assessment, UseAssessment, WindowState
 from certlag.model import Issued, IssuedEvidence
 from certlag.run_record import RunState, Step
-from runbook.check.advice import Answer, advise, exit_code
+from runbook.check.advice import CheckReport, advise, exit_code
 from runbook.check.status import PodStatus
 from runbook.guard.record import FinishedRun, Operator, Record, Run
 from runbook.kube.views import reference
@@ -138,7 +138,7 @@ class CheckedTarget:
     exit_code: int
 
     @classmethod
-    def of(cls, answer: Answer) -> Self:
+    def of(cls, answer: CheckReport) -> Self:
         """Take it from what was found out."""
         status, target, advice = answer.status, answer.assessment.target, advise(answer)
         return cls(
@@ -168,7 +168,7 @@ class Checked:
     exit_code: int
 
     @classmethod
-    def of(cls, answers: Sequence[Answer]) -> Self:
+    def of(cls, answers: Sequence[CheckReport]) -> Self:
         """Take it from what was found out of each target."""
         return cls(tuple(map(CheckedTarget.of, answers)), max(map(exit_code, answers), default=0))
 

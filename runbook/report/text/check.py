@@ -6,7 +6,7 @@ from rich.text import Text
 
 from certlag.assessment import Assessment, Verdict, WindowState
 from certlag.model import Issued
-from runbook.check.advice import Answer, advise
+from runbook.check.advice import CheckReport, advise
 from runbook.check.status import PodStatus
 from runbook.guard.record import Run
 from runbook.kube.views import reference
@@ -26,7 +26,7 @@ STATE_STYLES = {
 NO_PODS = "no pod runs; those that start later load the issued certificate"
 
 
-def check_parts(answer: Answer, form: Form) -> list[Part]:
+def check_parts(answer: CheckReport, form: Form) -> list[Part]:
     """Show the whole answer."""
     target = answer.assessment.target
     head = Text.assemble((target.name, "title"), f"  {reference(target.workload)} in {target.workload.namespace}")
@@ -40,7 +40,7 @@ def check_parts(answer: Answer, form: Form) -> list[Part]:
     return [*parts, *(Command(visible(command)) for command in advice.commands)]
 
 
-def _state(answer: Answer, form: Form) -> Part:
+def _state(answer: CheckReport, form: Form) -> Part:
     state = answer.status.state
     if (missing := answer.assessment.missing_text) is not None:
         return item(form.signs.warning, cell(sentence(missing), "warning"), "warning", indent=0)
@@ -51,7 +51,7 @@ def _state(answer: Answer, form: Form) -> Part:
     return item(getattr(form.signs, sign), Text(sentence(words), style=style), style, indent=0)
 
 
-def _facts(answer: Answer) -> Iterable[tuple[str, Cell]]:
+def _facts(answer: CheckReport) -> Iterable[tuple[str, Cell]]:
     status = answer.status
     if status.deadline is not None:
         passed = status.deadline <= status.at
@@ -73,7 +73,7 @@ def _run(run: Run) -> Text:
     return text
 
 
-def _issued(answer: Answer, assessment: Assessment) -> Iterable[tuple[str, Cell]]:
+def _issued(answer: CheckReport, assessment: Assessment) -> Iterable[tuple[str, Cell]]:
     certificate, issued, now = assessment.certificate, assessment.issued, answer.status.at
     if certificate is None:
         yield "certificate", cell("does not exist", "bad")
@@ -97,7 +97,7 @@ def _identity(issued: Issued) -> Iterable[tuple[str, Cell]]:
         yield "serial", issued.chain.leaf.serial_number
 
 
-def _pods(answer: Answer, form: Form) -> Part:
+def _pods(answer: CheckReport, form: Form) -> Part:
     rows = [
         (
             cell(pod.name),

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import TypeAlias
 
 from runbook.events import Event, Level, PhaseBegun, PodLine, Progress, StepReached
-from runbook.report.picture import Picture
+from runbook.report.run_progress import RunProgress
 from runbook.report.text.event import lasting_line
 from runbook.report.wording import BRIEF, PHASES, STEPS, length, ticking, time_of_day
 
@@ -16,7 +16,7 @@ NAMED = 5
 """Pods that are named by a heartbeat."""
 
 
-def changed_lines(before: Picture, event: Event, now: datetime) -> Iterator[Line]:
+def changed_lines(before: RunProgress, event: Event, now: datetime) -> Iterator[Line]:
     """Yield what is new: an event that tells what was known already yields nothing."""
     match event:
         case PhaseBegun(phase, _, limit):
@@ -30,15 +30,15 @@ def changed_lines(before: Picture, event: Event, now: datetime) -> Iterator[Line
                 yield line
 
 
-def heartbeat_line(picture: Picture, now: datetime) -> Line | None:
+def heartbeat_line(run_progress: RunProgress, now: datetime) -> Line | None:
     """Say what is being waited for, how long already and how long at most; None if nothing goes on."""
-    stage = picture.present
+    stage = run_progress.present
     if stage is None:
         return None
     text = f"{PHASES[stage.phase]}: for {ticking(stage.lasted(now))} so far"
     if (left := stage.left(now)) is not None:
         text += f", {ticking(left)} left" if left >= 0 else f", {ticking(-left)} over its limit"
-    waits = [_waits_for(progress, now) for progress in picture.progress if progress.why]
+    waits = [_waits_for(progress, now) for progress in run_progress.progress if progress.why]
     return Level.INFO, "; ".join([text, *waits])
 
 

@@ -135,7 +135,7 @@ def test_a_fence_that_somebody_took_off_is_contested() -> None:
     cluster = MemoryCluster()
     with pytest.raises(fence.ContestedError, match=r"its annotation certlag.dev/run was removed") as raised:
         change(cluster)
-    assert raised.value.contest.workload == WORKER
+    assert raised.value.external_change.workload == WORKER
     with pytest.raises(LockLostError, match="taken over"):
         change(cluster, confirm=not_ours)
 

@@ -215,11 +215,11 @@ def test_it_is_renewed_when_it_is_time_and_not_before() -> None:
     cluster = MemoryCluster()
     lock = taken(cluster)
     cluster.clock.advance(RENEW_AFTER - 1)
-    assert drive(cluster, lock.hold()).effects == []
+    assert drive(cluster, lock.renew_if_due()).effects == []
     cluster.clock.advance(1)
-    renewed = [effect.path for effect in drive(cluster, lock.hold()).effects if isinstance(effect, Change)]
+    renewed = [effect.path for effect in drive(cluster, lock.renew_if_due()).effects if isinstance(effect, Change)]
     assert renewed == [PATH_A, PATH_B]
-    assert drive(cluster, lock.hold()).effects == []
+    assert drive(cluster, lock.renew_if_due()).effects == []
 
 
 def test_it_stays_acquired_at_the_same_time_while_it_is_renewed() -> None:
@@ -227,7 +227,7 @@ def test_it_stays_acquired_at_the_same_time_while_it_is_renewed() -> None:
     lock = taken(cluster)
     before = cluster.api.documents[PATH_A]["spec"]
     cluster.clock.advance(RENEW_AFTER)
-    drive(cluster, lock.hold())
+    drive(cluster, lock.renew_if_due())
     after = cluster.api.documents[PATH_A]["spec"]
     assert after["acquireTime"] == before["acquireTime"]
     assert after["renewTime"] > before["renewTime"]
@@ -244,7 +244,7 @@ def test_r13_one_that_is_no_longer_ours_is_lost(way: str) -> None:
         cluster.api.edit(PATH_B, {"spec": {"holderIdentity": OTHER if way == "taken" else ""}})
     cluster.clock.advance(RENEW_AFTER)
     with pytest.raises(LockLostError, match=r"certlag-deployment-b is now held by"):
-        drive(cluster, lock.hold())
+        drive(cluster, lock.renew_if_due())
 
 
 def test_a_harmless_write_to_it_does_not_lose_it() -> None:
@@ -252,7 +252,7 @@ def test_a_harmless_write_to_it_does_not_lose_it() -> None:
     lock = taken(cluster)
     cluster.api.edit(PATH_B, {"metadata": {"labels": {"seen": "yes"}}})
     cluster.clock.advance(RENEW_AFTER)
-    drive(cluster, lock.hold())
+    drive(cluster, lock.renew_if_due())
     assert held_by(cluster, PATH_B) == "ann"
 
 
@@ -265,9 +265,9 @@ def test_a_renewal_whose_answer_was_lost_is_still_ours() -> None:
         perform(effect)
         raise failure(None)
 
-    drive(cluster, lock.hold(), {0: lost})
+    drive(cluster, lock.renew_if_due(), {0: lost})
     cluster.clock.advance(RENEW_AFTER)
-    drive(cluster, lock.hold())
+    drive(cluster, lock.renew_if_due())
     assert held_by(cluster, PATH_A) == "ann"
 
 
@@ -279,14 +279,14 @@ def test_for_a_while_a_renewal_may_fail_and_work_goes_on() -> None:
     cluster = MemoryCluster()
     lock = taken(cluster)
     cluster.clock.advance(STOP_AFTER - 1)
-    assert not any(isinstance(effect, Wait) for effect in drive(cluster, lock.hold(), {0: fails}).effects)
+    assert not any(isinstance(effect, Wait) for effect in drive(cluster, lock.renew_if_due(), {0: fails}).effects)
 
 
 def test_after_40_seconds_without_a_renewal_nothing_goes_on_until_there_is_one() -> None:
     cluster = MemoryCluster()
     lock = taken(cluster)
     cluster.clock.advance(STOP_AFTER)
-    driver = drive(cluster, lock.hold(), {0: fails, 2: fails, 4: fails})
+    driver = drive(cluster, lock.renew_if_due(), {0: fails, 2: fails, 4: fails})
     assert sum(isinstance(effect, Wait) for effect in driver.effects) == 3
     assert any(isinstance(event, Notice) and "cannot be renewed" in event.text for event in driver.told)
 
@@ -300,14 +300,14 @@ def test_an_api_server_that_never_answers_again_is_given_up() -> None:
         return perform(effect) if isinstance(effect, Wait) else fails(perform, effect)
 
     with pytest.raises(RetriesExhaustedError):
-        drive(cluster, lock.hold(), dict.fromkeys(range(100_000), never))
+        drive(cluster, lock.renew_if_due(), dict.fromkeys(range(100_000), never))
 
 
 def test_confirming_renews_at_once() -> None:
     cluster = MemoryCluster()
     lock = taken(cluster)
     cluster.api.edit(PATH_A, {"spec": {"holderIdentity": OTHER}})
-    drive(cluster, lock.hold())
+    drive(cluster, lock.renew_if_due())
     with pytest.raises(LockLostError):
         drive(cluster, lock.confirm())
 
@@ -340,6 +340,6 @@ def test_every_write_of_a_lease_carries_the_version_that_was_read() -> None:
     cluster = MemoryCluster()
     lock = taken(cluster)
     cluster.clock.advance(RENEW_AFTER)
-    changes = [*drive(cluster, lock.hold()).effects, *drive(cluster, lock.release()).effects]
+    changes = [*drive(cluster, lock.renew_if_due()).effects, *drive(cluster, lock.release()).effects]
     assert all(each.body["metadata"]["resourceVersion"] for each in changes if isinstance(each, Change))
     assert not any(isinstance(each, Get) for each in changes)

@@ -63,10 +63,10 @@ def forwarding(script: Script, tls: ssl.SSLContext | None = None) -> Iterator[Sc
         yield ScriptedApi(server.port, scheme="https" if tls else "http")
 
 
-def sending(data: bytes, *, hold: bool = True) -> Script:
+def sending(data: bytes, *, renew_if_due: bool = True) -> Script:
     def script(connection: socket.socket, stop: threading.Event) -> None:
         connection.sendall(data)
-        if hold:
+        if renew_if_due:
             stop.wait()
 
     return script
@@ -103,7 +103,7 @@ def test_bytes_go_to_the_port_and_come_back(tmp_path: Path) -> None:
 @pytest.mark.parametrize("ending", [b"", frame(b"\x03\xe8", kind=8)], ids=["EOF", "goodbye"])
 def test_what_came_before_the_end_is_read_and_then_the_end(tmp_path: Path, ending: bytes) -> None:
     with (
-        forwarding(sending(messages(*BEGUN, (0, b"last")) + ending, hold=False)) as api,
+        forwarding(sending(messages(*BEGUN, (0, b"last")) + ending, renew_if_due=False)) as api,
         forward(api, tmp_path) as connection,
     ):
         assert [connection.recv(65536) for _ in range(3)] == [b"last", b"", b""]

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from certlag.assessment import Reason, WindowState
 from certlag.model import IssuedEvidence
 from certlag.run_record import Step
-from runbook.check.advice import Answer, advise, exit_code
+from runbook.check.advice import CheckReport, advise, exit_code
 from runbook.events import Phase
 from runbook.outcomes import MEANINGS, Outcome
 from runbook.plan.plan import PlannedChange
@@ -121,7 +121,7 @@ def test_there_are_words_for_everything() -> None:
 # --- the answer of check -----------------------------------------------------------------------------
 
 
-def answers() -> dict[str, Answer]:
+def answers() -> dict[str, CheckReport]:
     """An answer of each kind."""
     return {
         "settled": an_answer(presenting("second")),

@@ -1,6 +1,6 @@
 """Time that passes only while somebody waits for it: a cluster's clock, lent to commands. Touches a local socket.
 
-A command says how long it wants to wait (the lines are described in `rehearsal.borrowed_time`). Then the cluster is
+A command says how long it wants to wait (the lines are described in `rehearsal.remote_clock`). Then the cluster is
 taken from one due instant to the next, as fast as `speed` says, and the command is told what time it is; if it wants to
 be woken early, only until something has changed. While nobody waits, time stands still: a machine that is busy can make
 a rehearsal slow, and nothing else.
@@ -21,7 +21,7 @@ PICTURE = 0.1
 """Seconds, of real time, between two tellings of what time it is."""
 
 
-class LentTime:
+class ClockServer:
     """The passing of one cluster's time. Used from the thread of its event loop only."""
 
     def __init__(self, cluster: EmbeddedCluster, clock: SteppedClock, *, speed: float) -> None:

@@ -29,7 +29,7 @@ class Stage:
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
+class RunProgress:
     """A run as a person sees it: the stages so far, and how far each workload of the present one is.
 
     `seen` are the pods that the present stage has waited for at some time, as (workload, name).
@@ -68,21 +68,21 @@ class Picture:
         return len(progress.pods) if progress else 0, seen
 
 
-def after(picture: Picture, event: Event, now: datetime) -> Picture:
+def after(run_progress: RunProgress, event: Event, now: datetime) -> RunProgress:
     """Return the picture with an event in it."""
     match event:
         case PhaseBegun(phase, at, limit):
-            stages = (*_ended(picture.stages, at), Stage(phase, at, limit))
-            return replace(picture, stages=stages, progress=(), seen=frozenset())
+            stages = (*_ended(run_progress.stages, at), Stage(phase, at, limit))
+            return replace(run_progress, stages=stages, progress=(), seen=frozenset())
         case Progress():
             return replace(
-                picture,
-                progress=tuple(_replaced(picture.progress, event)),
-                seen=picture.seen | {(event.workload, pod.name) for pod in event.pods},
+                run_progress,
+                progress=tuple(_replaced(run_progress.progress, event)),
+                seen=run_progress.seen | {(event.workload, pod.name) for pod in event.pods},
             )
         case Ended():
-            return replace(picture, stages=_ended(picture.stages, now), progress=())
-    return picture
+            return replace(run_progress, stages=_ended(run_progress.stages, now), progress=())
+    return run_progress
 
 
 def _ended(stages: tuple[Stage, ...], at: datetime) -> tuple[Stage, ...]:

@@ -2,7 +2,7 @@
 
 Time stands still while the command works or asks, and passes while it waits: it says how long it wants to wait, and
 is told what time it is until that is over. So a drain of an hour takes as long as the rehearsal wants it to, and no
-lock is ever lost because this machine was busy. `python -m rehearsal.borrowed_time SOCKET runbook …` runs a command so.
+lock is ever lost because this machine was busy. `python -m rehearsal.remote_clock SOCKET runbook …` runs a command so.
 
 Each line either way is JSON: `{"wait": seconds, "early": bool, "number": n}` from here; from there `now`, `monotonic`,
 `over` (the number of the wait that is over, 0 if none is) and `changed` (it is over before its time).
@@ -28,7 +28,7 @@ from runbook.outcomes import EXIT_CODES, Outcome
 from runbook.session.session import Time
 
 
-class BorrowedTime:
+class RemoteClock:
     """The clock and the patience of a command, by the rehearsal that listens on a socket."""
 
     def __init__(self, address: Path, when_gone: Callable[[], object] = lambda: None) -> None:
@@ -49,7 +49,7 @@ class BorrowedTime:
         self._waiting = threading.Lock()
         self._woken: Changes | None = None
         self._learn(json.loads(self._lines.readline()))
-        self._thread = threading.Thread(target=self._listen, name="borrowed time", daemon=True)
+        self._thread = threading.Thread(target=self._listen, name="remote clock", daemon=True)
         self._thread.start()
 
     def close(self) -> None:
@@ -117,6 +117,6 @@ def _end() -> NoReturn:
 
 
 if __name__ == "__main__":
-    time = BorrowedTime(Path(sys.argv[1]), _end)
+    time = RemoteClock(Path(sys.argv[1]), _end)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # held back until there is somebody to hear it
     main(args=sys.argv[3:], prog_name=sys.argv[2], obj=Time(time, time))

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from rehearsal.borrowed_time import BorrowedTime
 from rehearsal.drills.catalogue import BY_NAME
 from rehearsal.drills.scene import WORKER, Scene
 from rehearsal.drills.stage import Stage, staged
 from rehearsal.node.programs import Program
+from rehearsal.remote_clock import RemoteClock
 from runbook.kube.change_waiter import Changes
 from tests.bench import waiting
 
@@ -24,14 +24,14 @@ AT_ONCE = 1_000_000
 
 @contextmanager
 def borrowed(folder: Path, *, fault: str = "none", seed: int = 0, speed: float = AT_ONCE) -> Iterator["Borrowed"]:
-    with staged(BY_NAME[fault], folder, seed=seed, speed=speed) as stage, closing(BorrowedTime(stage.time)) as lent:
+    with staged(BY_NAME[fault], folder, seed=seed, speed=speed) as stage, closing(RemoteClock(stage.time)) as lent:
         yield Borrowed(stage, lent)
 
 
 class Borrowed:
     """A stage, and what waits there as a command does."""
 
-    def __init__(self, stage: Stage, lent: BorrowedTime) -> None:
+    def __init__(self, stage: Stage, lent: RemoteClock) -> None:
         self.stage = stage
         self.time = lent
         self.changes: Changes = queue.SimpleQueue()
@@ -95,7 +95,7 @@ def test_a_change_that_a_watch_tells_of_ends_the_wait(tmp_path: Path) -> None:
 def test_who_lends_no_more_is_noticed(tmp_path: Path) -> None:
     gone: list[bool] = []
     with staged(BY_NAME["none"], tmp_path, seed=0, speed=AT_ONCE) as stage:
-        lent = BorrowedTime(stage.time, lambda: gone.append(True))
+        lent = RemoteClock(stage.time, lambda: gone.append(True))
     waiting.until("to be told", lambda: gone, 30)
     lent.close()
 
