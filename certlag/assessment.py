@@ -191,3 +191,8 @@ class Assessment:
     issued: Issued | None
     uses: tuple[UseAssessment, ...] = ()
     changes_at: datetime | None = None
+
+    @property
+    def renewal_at(self) -> datetime | None:
+        """When cert-manager will renew it, None if that is not known."""
+        return self.certificate.renewal_at if self.certificate else None

@@ -8,7 +8,7 @@ is asked for, at most once a second.
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from operator import attrgetter
 
 import prometheus_client
 
@@ -23,6 +23,7 @@ from exporter import status_json
 from exporter.metrics import samples as exposition
 from exporter.metrics.pieces import Row, gzip_stream
 from exporter.metrics.text import render
+from exporter.status import Status
 
 LIVE_SECONDS = 1.0
 LOOP_SECONDS = 180.0
@@ -91,23 +92,18 @@ class Snapshot:
         rows = (*self._judged.rows, self._own())
         return gzip_stream(rows) if gzip else tuple(piece for row in rows for piece in row.pieces)
 
-    def document(self) -> dict[str, Any]:
+    def status(self) -> Status:
         """Return the status as of now."""
         published = self._judged
-        assessments = tuple(published.assessments.values())  # at once: the main loop has to wait meanwhile
-        return status_json.document(
-            assessments,
-            published.targets,
-            self._watches,
-            ready=self.ready,
-            now=self.clock.now(),
-            server=self._server,
-            release=self._release,
+        assessments = tuple(published.assessments.values())  # in one call, during which the main loop changes none
+        certificates = tuple(sorted(assessments, key=attrgetter("key")))
+        return Status(
+            self.clock.now(), self.ready, self._watches, published.targets, certificates, self._server, self._release
         )
 
-    def status(self) -> bytes:
+    def status_json(self) -> bytes:
         """Return the status as JSON."""
-        return json.dumps(self.document(), separators=(",", ":")).encode()
+        return json.dumps(status_json.document(self.status()), separators=(",", ":")).encode()
 
     def _own(self) -> Row:
         now = self.clock.monotonic()

@@ -1,43 +1,33 @@
-"""Judgements to the JSON of `/api/v1/status`: the page's data, and for whoever wants more than numbers. Pure.
+"""The status as the JSON of `/api/v1/status`, for programs that want more than numbers. Pure.
 
 Keys are camelCase, as Kubernetes writes them; instants are RFC 3339 in UTC; what is not known is null. The form is
 documented in docs/status.md; keys may be added to it within v1, never renamed or removed.
 """
 
-from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
 from certlag.assessment import Assessment, EndpointAssessment, PodAssessment, UseAssessment
-from certlag.config.release import Release
 from certlag.kube.reflector import WatchHealth
 from certlag.kube.resources import Watch
 from certlag.model import Issued, Leaf, Workload
 from certlag.target_status import TargetAssessment
+from exporter.status import Status
 
 VERSION = "v1"
 
 
-def document(
-    assessments: Iterable[Assessment],
-    targets: Iterable[TargetAssessment],
-    watches: Mapping[Watch, WatchHealth],
-    *,
-    ready: bool,
-    now: datetime,
-    server: str | None = None,
-    release: Release | None = None,
-) -> dict[str, Any]:
-    """Return the whole status at one instant; `server` is the API server's URL, `release` where targets are from."""
+def document(status: Status) -> dict[str, Any]:
+    """Return the whole status as a JSON object."""
     return {
         "version": VERSION,
-        "at": _instant(now),
-        "ready": ready,
-        "server": server,
-        "release": None if release is None else str(release),
-        "watches": [_watch(watch, health) for watch, health in watches.items()],
-        "targets": [_target(target) for target in targets],
-        "certificates": [_certificate(assessment) for assessment in sorted(assessments, key=lambda each: each.key)],
+        "at": _instant(status.now),
+        "ready": status.ready,
+        "server": status.server,
+        "release": None if status.release is None else str(status.release),
+        "watches": [_watch(watch, health) for watch, health in status.watches.items()],
+        "targets": [_target(target) for target in status.targets],
+        "certificates": [_certificate(assessment) for assessment in status.certificates],
     }
 
 
@@ -99,7 +89,7 @@ def _certificate(assessment: Assessment) -> dict[str, Any]:
         "exists": certificate is not None,
         "secret": certificate and certificate.secret,
         "issuer": certificate and certificate.issuer._asdict(),
-        "renewalAt": _instant(certificate.renewal_at if certificate else None),
+        "renewalAt": _instant(assessment.renewal_at),
         "issued": assessment.issued and _issued(assessment.issued),
         "uses": [_use(use) for use in assessment.uses],
     }

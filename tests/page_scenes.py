@@ -1,12 +1,13 @@
-"""Situations for the status page, as status documents: made of judgements, as the exporter makes its own.
+"""Situations for the status page, assessed as the exporter does.
 
 All are seen ten days after a renewal of certificates of 90 days, twenty days before the old ones end.
 """
 
+import dataclasses
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, is_dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -18,10 +19,10 @@ from certlag.kube.resources import CERTIFICATES, PODS, Watch
 from certlag.model import ObjectKey, ProbeFailure, Workload
 from certlag.run_record import FinishedRun, OpenRun, RunRecord, record_key
 from certlag.target_status import TargetAssessment, assess_target
-from exporter import status_json
 from exporter.http.routes import for_people
 from exporter.http.server import Server
 from exporter.http.web_config import WebConfigFile
+from exporter.status import Status
 from exporter.status_page.served import ServedPage
 from tests.builders import (
     NAMESPACE,
@@ -40,8 +41,6 @@ from tests.builders import (
 from tests.tls_servers import HOST
 
 NOW = RENEWED_AT + timedelta(days=10)
-
-Document = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -98,16 +97,36 @@ class Scene:
         )
 
 
-def document(*scenes: Scene, now: datetime = NOW, watches: Mapping[Watch, WatchHealth] | None = None) -> Document:
+def status(*scenes: Scene, now: datetime = NOW, watches: Mapping[Watch, WatchHealth] | None = None) -> Status:
     """Return the status of some targets."""
-    shown = [scene for scene in scenes if scene.found]
-    return status_json.document(
-        [scene.assessment(now) for scene in shown],
-        [scene.target(now) for scene in scenes],
-        seeing(now) if watches is None else watches,
-        ready=True,
+    return Status(
         now=now,
+        ready=True,
+        watches=seeing(now) if watches is None else watches,
+        targets=tuple(scene.target(now) for scene in scenes),
+        certificates=tuple(
+            sorted((scene.assessment(now) for scene in scenes if scene.found), key=lambda each: each.key)
+        ),
     )
+
+
+def renamed(value: Any, fields: Collection[str], text: str) -> Any:
+    """Return a value with `text` in every text field of these names, however deep it lies."""
+    if isinstance(value, Mapping):
+        return {renamed(key, fields, text): renamed(item, fields, text) for key, item in value.items()}
+    if is_dataclass(value) and not isinstance(value, type):
+        found = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    elif hasattr(value, "_asdict"):
+        found = value._asdict()
+    elif isinstance(value, tuple):
+        return tuple(renamed(item, fields, text) for item in value)
+    else:
+        return value
+    changed = {
+        name: text if name in fields and type(item) is str else renamed(item, fields, text)
+        for name, item in found.items()
+    }
+    return type(value)(**changed)
 
 
 def seeing(
@@ -141,9 +160,9 @@ def many(count: int) -> Iterable[Scene]:
 
 
 class Stage:
-    """Serves the status page of a document that may be exchanged while it is looked at."""
+    """Serves the page of a status that may be exchanged while the page is looked at."""
 
-    def __init__(self, shown: Document) -> None:
+    def __init__(self, shown: Status) -> None:
         self.shown = shown
         self.port = 0
         self._server: Server | None = None
@@ -166,7 +185,7 @@ class Stage:
 
 
 @contextmanager
-def staged(shown: Document) -> Iterator[Stage]:
+def staged(shown: Status) -> Iterator[Stage]:
     """Serve a page until the block ends."""
     stage = Stage(shown)
     stage.open()

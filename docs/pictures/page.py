@@ -7,26 +7,27 @@ from datetime import timedelta
 from pathlib import Path
 
 from certlag.run_record import FinishedRun
+from exporter.status import Status
 from tests.bench import waiting
 from tests.browser import Browser, browsing
 from tests.demo_cluster import LONG_CHANGE, end_draining_workers
 from tests.demo_process import ROOT, Demo, running
-from tests.page_scenes import NOW, Document, Scene, document, many, seeing, staged
+from tests.page_scenes import NOW, Scene, many, seeing, staged, status
 
 FOLDER = Path(__file__).parent
 DESK, PHONE = (1040, 780), (360, 1120)
 SECONDS = (("drained", 2855.0), ("restarted", 61.0), ("verified", 1.2), ("done", 22.8))
 FINISHED = FinishedRun("run-0", NOW - timedelta(minutes=52), NOW - timedelta(minutes=3), "done", SECONDS)
-SCENES: dict[str, Document] = {
-    "page-blind": document(
+SCENES: dict[str, Status] = {
+    "page-blind": status(
         Scene(), Scene("registry", ("second",)), watches=seeing(silent=timedelta(minutes=23), failure=True)
     ),
-    "page-nothing-to-do": document(
+    "page-nothing-to-do": status(
         Scene(presents=("second",), finished=(FINISHED,)),
         Scene("registry", ("second", "second")),
         Scene("vault", ("second",)),
     ),
-    "page-1000-targets": document(*many(1000)),
+    "page-1000-targets": status(*many(1000)),
 }
 
 

@@ -38,10 +38,10 @@ def pages(publication: Snapshot) -> Mapping[str, PageFunction]:
         return _plain("waiting for the first complete lists and probes", HTTPStatus.SERVICE_UNAVAILABLE)
 
     def status(_: Request) -> Response:
-        return Response(HTTPStatus.OK, publication.status(), "application/json")
+        return Response(HTTPStatus.OK, publication.status_json(), "application/json")
 
     own = {"/metrics": metrics, "/api/v1/status": status, "/livez": livez, "/readyz": readyz}
-    return own | for_people(ServedPage(publication.document, publication.clock.monotonic)) | of_alerts()
+    return own | for_people(ServedPage(publication.status, publication.clock.monotonic)) | of_alerts()
 
 
 def for_people(page: ServedPage) -> dict[str, PageFunction]:

@@ -3,13 +3,16 @@
 A page that says "nothing to do" because nothing was heard for an hour is worse than none, so this comes first.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any
 
-from exporter.status_page.words import counted, instant, span
+from certlag.assessment import Assessment
+from certlag.kube.reflector import WatchHealth
+from certlag.kube.resources import Watch
+from exporter.status import Status
+from exporter.status_page.words import counted, span
 
 SILENT = timedelta(minutes=5)
 """A watch that heard nothing for so long is blind: a bookmark comes each minute."""
@@ -46,42 +49,43 @@ class ExporterHealth:
     lost_watches: tuple[WatchLine, ...]
 
 
-def health(document: Mapping[str, Any], now: datetime) -> ExporterHealth:
+def health(status: Status) -> ExporterHealth:
     """Judge what the exporter says of itself."""
-    blind = tuple(_blind_watches(document["watches"], now))
-    answering, asked = _handshakes(document)
+    blind = tuple(_blind_watches(status.watches, status.now))
+    answering, asked = _handshakes(status.certificates)
     mute = asked > 0 and answering == 0
-    level = _level(document, blind, now, mute=mute, all_answer=answering == asked)
+    level = _level(status, blind, mute=mute, all_answer=answering == asked)
     return ExporterHealth(
         level,
-        _unreached(document, now) if level is Level.UNREACHED else _headline(level, blind),
-        _watches(document["watches"], now, blind=len(blind)),
+        _unreached(status) if level is Level.UNREACHED else _headline(level, blind),
+        _watches(status.watches, status.now, blind=len(blind)),
         _said(answering, asked),
         blind,
     )
 
 
-def _level(
-    document: Mapping[str, Any], blind: tuple[WatchLine, ...], now: datetime, *, mute: bool, all_answer: bool
-) -> Level:
-    if not document["ready"]:
-        return Level.UNREACHED if _unreached(document, now) else Level.STARTING
+def _level(status: Status, blind: tuple[WatchLine, ...], *, mute: bool, all_answer: bool) -> Level:
+    if not status.ready:
+        return Level.UNREACHED if _unreached(status) else Level.STARTING
     if blind or mute:
         return Level.BLIND
-    failing = any(watch["failure"] is not None for watch in document["watches"])
+    failing = any(health.failure is not None for health in status.watches.values())
     return Level.PARTLY if failing or not all_answer else Level.CLEAR
 
 
-def _unreached(document: Mapping[str, Any], now: datetime) -> str:
+def _unreached(status: Status) -> str:
     """Say for how long the API server has not given the first lists, and why; empty if it has not failed for long."""
-    failing = [watch for watch in document["watches"] if watch["failingSince"] and not watch["synced"]]
-    first = min(failing, key=lambda watch: str(watch["failingSince"]), default=None)
-    since = instant(first["failingSince"]) if first else None
-    if first is None or since is None or now - since < FAILING:
+    failing = [
+        (health.failing_since, _name(watch), health.failure)
+        for watch, health in status.watches.items()
+        if health.failing_since and health.failure and not health.synced
+    ]
+    since, what, failure = min(failing, default=(status.now, "", ""))
+    if status.now - since < FAILING:
         return ""
-    server, why = document["server"] or "the API server", first["failure"].replace("_", " ")
+    server, why = status.server or "the API server", failure.replace("_", " ")
     return (
-        f"The exporter cannot read {_name(first)} from {server}: {why}, for {span(now - since)}; nothing is judged yet"
+        f"The exporter cannot read {what} from {server}: {why}, for {span(status.now - since)}; nothing is judged yet"
     )
 
 
@@ -98,25 +102,24 @@ def _headline(level: Level, blind: tuple[WatchLine, ...]) -> str:
     return "The exporter sees"
 
 
-def _blind_watches(watches: list[Mapping[str, Any]], now: datetime) -> Iterator[WatchLine]:
-    for watch in watches:
-        contact = instant(watch["lastContactAt"])
-        silent = now - contact if contact is not None else timedelta.max
-        why = f": {watch['failure'].replace('_', ' ')}" if watch["failure"] else ""
-        if not watch["synced"]:
+def _blind_watches(watches: Mapping[Watch, WatchHealth], now: datetime) -> Iterator[WatchLine]:
+    for watch, health in watches.items():
+        silent = now - health.last_contact_at if health.last_contact_at is not None else timedelta.max
+        why = f": {health.failure.replace('_', ' ')}" if health.failure else ""
+        if not health.synced:
             yield WatchLine(_name(watch), f"not read completely{why}")
-        elif silent > (FAILING if watch["failure"] else SILENT):
+        elif silent > (FAILING if health.failure else SILENT):
             yield WatchLine(_name(watch), f"silent for {span(silent)}{why}")
 
 
-def _name(watch: Mapping[str, Any]) -> str:
-    where = "all namespaces" if watch["namespace"] == "*" else f"namespace {watch['namespace']}"
-    return f"{watch['resource']} {watch['name'] or ''}".strip() + f" in {where}"
+def _name(watch: Watch) -> str:
+    where = "all namespaces" if watch.namespace == "*" else f"namespace {watch.namespace}"
+    return f"{watch.resource.name} {watch.name or ''}".strip() + f" in {where}"
 
 
-def _watches(watches: list[Mapping[str, Any]], now: datetime, *, blind: int) -> str:
+def _watches(watches: Mapping[Watch, WatchHealth], now: datetime, *, blind: int) -> str:
     """Say how many watches see; the quietest counts, to the minute, as bookmarks come."""
-    contacts = [at for watch in watches if (at := instant(watch["lastContactAt"])) is not None]
+    contacts = [health.last_contact_at for health in watches.values() if health.last_contact_at is not None]
     quiet = now - min(contacts, default=now)
     heard = "moments" if quiet < timedelta(minutes=2) and not blind else span(quiet)
     last = f"the quietest was heard {heard} ago" if contacts else "nothing heard yet"
@@ -125,12 +128,13 @@ def _watches(watches: list[Mapping[str, Any]], now: datetime, *, blind: int) -> 
     )
 
 
-def _handshakes(document: Mapping[str, Any]) -> tuple[int, int]:
-    """Return how many containers answered their last handshake, and how many were asked."""
-    uses = (use for certificate in document["certificates"] for use in certificate["uses"])
-    ends = [endpoint for use in uses for pod in use["pods"] for endpoint in pod["endpoints"]]
-    asked = [end for end in ends if end["port"] is not None and (end["failure"] or end["lastSuccessAt"])]
-    return sum(end["failure"] is None for end in asked), len(asked)
+def _handshakes(certificates: Iterable[Assessment]) -> tuple[int, int]:
+    """Return how many containers answered their last handshake, and how many were probed."""
+    uses = (use for assessment in certificates for use in assessment.uses)
+    endpoints = [each.observed for use in uses for pod in use.pods for each in pod.endpoints]
+    last = [each.observation for each in endpoints if each.endpoint.port and each.observation]
+    probed = [each for each in last if each.failure or each.last_success_at]
+    return sum(each.failure is None for each in probed), len(probed)
 
 
 def _said(answering: int, asked: int) -> str:

@@ -3,11 +3,12 @@
 A card's HTML is remembered by the card's value: of a thousand workloads, those are rendered anew that changed.
 """
 
-from typing import Any, Protocol, cast
+from typing import Protocol, cast
 
 import jinja2
 from markupsafe import Markup
 
+from exporter.status import Status
 from exporter.status_page import assets
 from exporter.status_page.cards import Card
 from exporter.status_page.view import View, view
@@ -39,9 +40,9 @@ class Renderer:
     def __init__(self) -> None:
         self._cards: dict[tuple[Card, bool], Markup] = {}
 
-    def page(self, document: dict[str, Any]) -> str:
-        """Return the page of a status document, as of the instant at which that was made."""
-        return self.html(view(document))
+    def page(self, status: Status) -> str:
+        """Return the page of a status."""
+        return self.html(view(status))
 
     def html(self, shown: View) -> str:
         """Return the HTML of a view."""

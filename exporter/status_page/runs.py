@@ -4,10 +4,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
-from typing import Any
 
-from certlag.run_record import RunState, Step
-from exporter.status_page.words import RUN_STATES, Moment, instant, moment, span
+from certlag.run_record import OpenRun, RunState, Step
+from certlag.target_status import TargetAssessment, WorkerReplicas
+from exporter.status_page.words import RUN_STATES, Moment, moment, span
 
 NO_LIFE = timedelta(minutes=1)
 """A run whose Lease has not changed for so long may have lost its process: Leases are renewed every few seconds."""
@@ -64,48 +64,41 @@ class RunView:
     workers: tuple[WorkerLine, ...]
 
 
-def open_run(target: Mapping[str, Any], now: datetime) -> RunView | None:
+def open_run(target: TargetAssessment, now: datetime) -> RunView | None:
     """Show the open run of a target, None if there is none."""
-    run = target["run"]
+    run, state = target.run, target.state
     if run is None:
         return None
-    state, begun, deadline = RunState(target["state"]), instant(run["begunAt"]), instant(run["deadlineAt"])
-    heartbeat = instant(run["heartbeatAt"])
-    waiting_since = heartbeat or instant(run["heartbeatAwaitedAt"])
-    if begun is None or deadline is None:
-        return None
+    waiting_since = target.heartbeat_at or target.heartbeat_awaited_at
     left = state is RunState.LEFT_DRAINED
     alive = not left and waiting_since is not None and now - waiting_since < NO_LIFE
     return RunView(
-        id=run["id"],
+        id=run.id,
         state=state,
         heading="Run left unfinished" if left else "Run in progress" if alive else "Run open",
         title=RUN_STATES.get(state, "Run open"),
-        step=run["step"].replace("_", " "),
-        parts=_parts(state, _lengths(run, begun)),
-        begun=moment(begun, now),
-        lasts=span(max(now - begun, timedelta(0))),
-        deadline=moment(deadline, now),
-        overdue=deadline <= now,
-        heartbeat=f"ended: {_outcome(run['outcome'])}" if left else _heartbeat(heartbeat, now),
+        step=run.step.replace("_", " "),
+        parts=_parts(state, _lengths(run)),
+        begun=moment(run.begun_at, now),
+        lasts=span(max(now - run.begun_at, timedelta(0))),
+        deadline=moment(run.deadline_at, now),
+        overdue=run.deadline_at <= now,
+        heartbeat=f"ended: {_outcome(run.outcome)}" if left else _heartbeat(target.heartbeat_at, now),
         alive=alive,
-        workers=tuple(_worker(worker) for worker in run["workers"]),
+        workers=tuple(_worker(worker) for worker in target.workers),
     )
 
 
-def last_run(target: Mapping[str, Any], now: datetime) -> str:
+def last_run(target: TargetAssessment, now: datetime) -> str:
     """Say how the last finished run ended; empty if there was none."""
-    last = target["lastRun"]
+    last = target.last
     if last is None:
         return ""
-    begun, finished = instant(last["begunAt"]), instant(last["finishedAt"])
-    if begun is None or finished is None:
-        return ""
-    at = moment(finished, now)
-    lengths = _by_part((each["step"], each["seconds"]) for each in last["steps"])
+    at = moment(last.finished_at, now)
+    lengths = _by_part(last.seconds)
     parts = ", ".join(f"{name.lower()} {_short(lengths[name])}" for name in _PART_NAMES if name in lengths)
-    took = f"took {span(finished - begun)}" + (f" ({parts})" if parts else "")
-    return f"Last run: {_outcome(last['outcome'])}, {at.date}, {took}"
+    took = f"took {span(last.finished_at - last.begun_at)}" + (f" ({parts})" if parts else "")
+    return f"Last run: {_outcome(last.outcome)}, {at.date}, {took}"
 
 
 def _parts(state: RunState, lengths: Mapping[str, float]) -> tuple[Part, ...]:
@@ -119,9 +112,9 @@ def _parts(state: RunState, lengths: Mapping[str, float]) -> tuple[Part, ...]:
     )
 
 
-def _lengths(run: Mapping[str, Any], begun: datetime) -> dict[str, float]:
-    """Return how long each part of an open run took so far, by the steps that were reached."""
-    reached = [("begun", begun), *((each["step"], datetime.fromisoformat(each["at"])) for each in run["steps"])]
+def _lengths(run: OpenRun) -> dict[str, float]:
+    """Return how long each part of an open run took so far, in seconds, by the steps that were reached."""
+    reached = [("begun", run.begun_at), *run.steps]
     return _by_part((step, (at - before).total_seconds()) for (_, before), (step, at) in pairwise(reached))
 
 
@@ -150,11 +143,11 @@ def _heartbeat(at: datetime | None, now: datetime) -> str:
     return "alive" if silent < NO_LIFE else f"no sign of life for {span(silent)}"
 
 
-def _worker(worker: Mapping[str, Any]) -> WorkerLine:
-    current = worker["current"]
+def _worker(replicas: WorkerReplicas) -> WorkerLine:
+    current = replicas.current
     return WorkerLine(
-        workload=f"{worker['type']}/{worker['name']}",
-        expected=worker["expected"],
+        workload=f"{replicas.worker.type}/{replicas.worker.name}",
+        expected=replicas.expected,
         current="gone" if current is None else f"{current:,}",
-        short=current is None or current < worker["expected"],
+        short=current is None or current < replicas.expected,
     )

@@ -9,8 +9,8 @@ import hashlib
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
+from exporter.status import Status
 from exporter.status_page.render import Renderer
 
 SECONDS = 0.5
@@ -29,14 +29,14 @@ class Served:
 
 
 class ServedPage:
-    """The page, from a function that gives the status document."""
+    """The page, from a function that returns the status."""
 
-    def __init__(self, document: Callable[[], dict[str, Any]], monotonic: Callable[[], float]) -> None:
-        self._document = document
+    def __init__(self, status: Callable[[], Status], monotonic: Callable[[], float]) -> None:
+        self._status = status
         self._monotonic = monotonic
         self._making = threading.Lock()
         self._until = float("-inf")
-        self._render: Callable[[dict[str, Any]], str] | None = None
+        self._render: Callable[[Status], str] | None = None
         self._served = Served("", b"", b"")
 
     def get(self) -> Served:
@@ -44,16 +44,16 @@ class ServedPage:
         with self._making:  # who comes meanwhile gets what the first has made
             began = self._monotonic()
             if began >= self._until:
-                self._take(self._html(self._document()))
+                self._take(self._html(self._status()))
                 ended = self._monotonic()
                 self._until = ended + max(SECONDS, REST * (ended - began))
             return self._served
 
-    def _html(self, document: dict[str, Any]) -> bytes:
+    def _html(self, status: Status) -> bytes:
         """Render; Jinja is loaded when the first visitor comes: 5 MiB that an exporter without any need not have."""
         if self._render is None:
             self._render = Renderer().page
-        return self._render(document).encode()
+        return self._render(status).encode()
 
     def _take(self, plain: bytes) -> None:
         etag = f'W/"{hashlib.sha256(plain).hexdigest()[:32]}"'

@@ -5,12 +5,11 @@ restart window; else it is that of the issued one, and its second part the time 
 Positions are percent of the line, to a tenth: they move every two hours in 90 days.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
-from exporter.status_page.words import Moment, instant, moment
+from certlag.assessment import Assessment, UseAssessment, Verdict
+from exporter.status_page.words import Moment, moment
 
 _LABEL_ROOM = 8.0
 """Percent from either end within which a centred label would stand out."""
@@ -43,32 +42,26 @@ class Timeline:
         return "end" if self.today > 100 - _LABEL_ROOM else "middle"
 
 
-def timeline(use: Mapping[str, Any], certificate: Mapping[str, Any], now: datetime) -> Timeline | None:
+def timeline(use: UseAssessment, assessment: Assessment, now: datetime) -> Timeline | None:
     """Draw the line of one use of a certificate; None if nothing is known to be issued."""
-    issued = certificate["issued"]
+    issued = assessment.issued
     if issued is None:
         return None
-    deadline, begins = instant(use["deadline"]), _stale_since(use)
-    if deadline is not None and begins is not None:
-        renewed = instant(issued["at"]) or instant(issued["notBefore"])
-        return _line(("Issued", begins), ("Renewed", renewed), ("Deadline", deadline), now, stale=True)
-    begins, ends, renewal = (
-        instant(issued["notBefore"]),
-        instant(issued["notAfter"]),
-        instant(certificate["renewalAt"]),
-    )
-    if begins is None or ends is None:
-        return None
+    begins = _stale_since(use)
+    if use.deadline is not None and begins is not None:
+        renewed = issued.at or issued.not_before
+        return _line(("Issued", begins), ("Renewed", renewed), ("Deadline", use.deadline), now, stale=True)
+    begins, ends, renewal = issued.not_before, issued.not_after, assessment.renewal_at
     due = "Renewal was due" if renewal is not None and renewal <= now else "Renewal"
     return _line(("Issued", begins), (due, renewal), ("Expires", ends), now, stale=False)
 
 
-def _stale_since(use: Mapping[str, Any]) -> datetime | None:
+def _stale_since(use: UseAssessment) -> datetime | None:
     """Return when the certificate was issued that is presented still."""
-    endpoints = [endpoint for pod in use["pods"] for endpoint in pod["endpoints"]]
-    stale = [endpoint["loaded"] for endpoint in endpoints if endpoint["verdict"] == "stale" and endpoint["loaded"]]
-    first = min(stale, key=lambda loaded: str(loaded["notAfter"]), default=None)
-    return instant(first["notBefore"]) if first else None
+    stale = (each for pod in use.pods for each in pod.endpoints if each.verdict is Verdict.STALE)
+    leaves = (each.observed.loaded.leaf for each in stale if each.observed.loaded)
+    first = min(leaves, key=lambda leaf: leaf.not_after, default=None)
+    return first.not_before if first else None
 
 
 def _line(

@@ -1,14 +1,15 @@
 """The page as a whole: what is said in big, the counts below it, and the cards. Pure."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
+from certlag.assessment import Assessment
+from exporter.status import Status
 from exporter.status_page.cards import Card, cards
 from exporter.status_page.headline import Count, Headline, counts, headline
 from exporter.status_page.health import ExporterHealth, health
-from exporter.status_page.words import Moment, instant, moment
+from exporter.status_page.words import Moment, moment
 
 MAX_CARDS = 2000
 """More than that nobody reads on a page; the JSON has them all."""
@@ -39,11 +40,10 @@ class View:
     unused_overdue: tuple[UnusedCertificate, ...]
 
 
-def view(document: Mapping[str, Any]) -> View:
-    """Make the page of a status document, as of the instant at which that was made."""
-    now = datetime.fromisoformat(document["at"])
-    all_cards, seen = cards(document, now), health(document, now)
-    unused = [certificate for certificate in document["certificates"] if not certificate["uses"]]
+def view(status: Status) -> View:
+    """Make the page of a status."""
+    now, all_cards, seen = status.now, cards(status), health(status)
+    unused = [assessment for assessment in status.certificates if not assessment.uses]
     said = headline(all_cards, seen)
     return View(
         as_of=moment(now.replace(second=0, microsecond=0), now),  # to the minute: else it alone would change the page
@@ -58,9 +58,8 @@ def view(document: Mapping[str, Any]) -> View:
     )
 
 
-def _overdue(unused: Sequence[Mapping[str, Any]], now: datetime) -> Iterator[UnusedCertificate]:
-    for certificate in unused:
-        renewal, issued = instant(certificate["renewalAt"]), certificate["issued"]
-        ends = instant(issued["notAfter"]) if issued else None
+def _overdue(unused: Sequence[Assessment], now: datetime) -> Iterator[UnusedCertificate]:
+    for assessment in unused:
+        renewal, ends = assessment.renewal_at, assessment.issued.not_after if assessment.issued else None
         if ends is not None and (ends <= now or (renewal is not None and renewal <= now)):
-            yield UnusedCertificate(certificate["name"], certificate["namespace"], moment(ends, now))
+            yield UnusedCertificate(assessment.key.name, assessment.key.namespace, moment(ends, now))

@@ -91,11 +91,6 @@ class Moment:
     words: str
 
 
-def instant(text: str | None) -> datetime | None:
-    """Read an instant of the status document."""
-    return datetime.fromisoformat(text) if text is not None else None
-
-
 def moment(at: datetime, now: datetime) -> Moment:
     """Say an instant in all its forms; always in UTC, as logs and clusters do."""
     return Moment(*_forms(at), relative(at, now))

@@ -33,6 +33,7 @@ from certlag.model import Endpoint, ObjectKey, Presented, Probe, ProbeError, Pro
 from certlag.x509.certificates import read_chain
 from exporter.reconciler import Reconciler
 from exporter.snapshot import Snapshot
+from exporter.status_page.render import Renderer
 from tests.fake_clock import FakeClock
 from tests.metrics import Metrics
 from tests.pki import Issued
@@ -144,8 +145,12 @@ class Exporter:
 
     def status(self) -> dict[str, Any]:
         """The status document (`/api/v1/status`)."""
-        document: dict[str, Any] = json.loads(self._publication.status())
+        document: dict[str, Any] = json.loads(self._publication.status_json())
         return document
+
+    def page(self) -> str:
+        """The status page as HTML."""
+        return Renderer().page(self._publication.status())
 
     # --- between --------------------------------------------------------------------------------------
 

@@ -18,7 +18,6 @@ import pytest
 from certlag.clock import SystemClock
 from certlag.model import Endpoint, Presented, ProbeError
 from certlag.tls.handshake import probe
-from exporter.status_page.render import Renderer
 from tests.field import documents
 from tests.field.exporter import DISCOVER, Exporter
 from tests.field.record import case
@@ -302,7 +301,7 @@ def test_a_failed_handshake_is_reported_with_its_reason(
     assert failed(exporter) == {reason: 1}
     (endpoint,) = exporter.status()["certificates"][0]["uses"][0]["pods"][0]["endpoints"]
     assert endpoint["failure"] == reason
-    assert f"last handshake: {words}" in unescape(Renderer().page(exporter.status()))
+    assert f"last handshake: {words}" in unescape(exporter.page())
     (record,) = (record for record in caplog.records if record.message == "handshake failed")
     assert logged in vars(record)["error"]
 

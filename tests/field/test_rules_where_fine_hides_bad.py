@@ -445,9 +445,7 @@ def test_the_panel_on_the_exporter_shows_a_watch_that_has_no_list(tmp_path: Path
     prometheus.minute()
     prometheus.exporters["b"].health[pods].last_contact_at = prometheus.now
     prometheus.minute()
-    prometheus.holds(
-        tmp_path, Answer(2, shown(queries.BLIND), {"{}": 0}), Answer(4, shown(queries.BLIND), {"{}": 1})
-    )
+    prometheus.holds(tmp_path, Answer(2, shown(queries.BLIND), {"{}": 0}), Answer(4, shown(queries.BLIND), {"{}": 1}))
 
 
 @case(

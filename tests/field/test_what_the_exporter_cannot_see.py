@@ -13,6 +13,7 @@ from certlag.kube.reflector import Reflector
 from certlag.kube.resources import CERTIFICATES, PODS, WORKLOADS, Watch
 from certlag.kube.watch_log import WatchLog
 from exporter import status_json
+from exporter.status import Status
 from exporter.status_page.render import Renderer
 from tests.fake_clock import FakeClock
 from tests.field.record import case
@@ -67,14 +68,14 @@ def test_an_exporter_that_never_reached_the_api_server_says_so(
             )
             reflector.run()
             health[watch] = reflector.health
-    document = status_json.document([], [], health, ready=False, now=clock.now(), server=client.server)
-    page = Renderer().page(document)
+    status = Status(clock.now(), ready=False, watches=health, server=client.server)
+    page = Renderer().page(status)
     assert "The exporter cannot reach the API server" in page
     assert client.server in page
     assert "unreachable, for " in page
     assert 'data-sees="no"' in page
     assert "for the first time" not in page
-    assert document["watches"][0]["failingSince"] == begun.isoformat().replace("+00:00", "Z")
+    assert status_json.document(status)["watches"][0]["failingSince"] == begun.isoformat().replace("+00:00", "Z")
 
     lines = [record.__dict__ for record in caplog.records if record.message == "watch failed"]
     hours = (clock.now() - begun) / timedelta(hours=1)
@@ -94,5 +95,5 @@ def test_an_exporter_that_never_reached_the_api_server_says_so(
 )
 def test_a_first_failure_is_no_outage() -> None:
     clock = FakeClock()
-    document = status_json.document([], [], {}, ready=False, now=clock.now())
-    assert "Looking for the first time" in Renderer().page(document)
+    status = Status(clock.now(), ready=False, watches={})
+    assert "Looking for the first time" in Renderer().page(status)

@@ -1,37 +1,39 @@
 """axe-core finds nothing in any state of the page, in either colour scheme, wide or narrow; and nothing stands out."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from certlag.run_record import FinishedRun, Step
+from exporter.status import Status
 from tests.browser import NARROW, WIDE, Browser
-from tests.page_scenes import NOW, Document, Scene, document, many, running, seeing, staged
+from tests.page_scenes import NOW, Scene, many, running, seeing, staged, status
 
 pytestmark = pytest.mark.browser
 
 FINISHED = FinishedRun("run-0", NOW - timedelta(hours=2), NOW - timedelta(hours=1), "done")
 STATES = {
-    "settled": document(Scene(presents=("second",), finished=(FINISHED,))),
-    "restart needed": document(Scene(presents=("first", "second"))),
-    "close to the deadline": document(Scene(), now=NOW + timedelta(days=18)),
-    "expired": document(Scene(), now=NOW + timedelta(days=40)),
-    "renewal overdue": document(Scene(revision=1)),
-    "unknown": document(Scene(presents=(None,)), Scene("none", presents=())),
-    "running": document(Scene(run=running())),
-    "run without life": document(Scene(run=running(step=Step.RESTARTED), heartbeat=timedelta(minutes=9))),
-    "left drained": document(Scene(run=running(outcome="restart_failed"))),
-    "not found": document(Scene(found=False)),
-    "blind": document(Scene(), watches=seeing(silent=timedelta(minutes=20), failure=True)),
-    "starting": document(Scene()) | {"ready": False, "certificates": []},
-    "nothing": document(),
-    "many": document(*many(30)),
+    "settled": status(Scene(presents=("second",), finished=(FINISHED,))),
+    "restart needed": status(Scene(presents=("first", "second"))),
+    "close to the deadline": status(Scene(), now=NOW + timedelta(days=18)),
+    "expired": status(Scene(), now=NOW + timedelta(days=40)),
+    "renewal overdue": status(Scene(revision=1)),
+    "unknown": status(Scene(presents=(None,)), Scene("none", presents=())),
+    "running": status(Scene(run=running())),
+    "run without life": status(Scene(run=running(step=Step.RESTARTED), heartbeat=timedelta(minutes=9))),
+    "left drained": status(Scene(run=running(outcome="restart_failed"))),
+    "not found": status(Scene(found=False)),
+    "blind": status(Scene(), watches=seeing(silent=timedelta(minutes=20), failure=True)),
+    "starting": replace(status(Scene()), ready=False, certificates=()),
+    "nothing": status(),
+    "many": status(*many(30)),
 }
 
 
 @pytest.mark.parametrize("state", STATES)
 def test_axe_finds_nothing_and_nothing_stands_out_at_the_side(browser: Browser, state: str) -> None:
-    shown: Document = STATES[state]
+    shown: Status = STATES[state]
     with staged(shown) as stage:
         browser.open(stage.url)
         found = []
@@ -44,7 +46,7 @@ def test_axe_finds_nothing_and_nothing_stands_out_at_the_side(browser: Browser, 
 
 
 def test_the_page_has_landmarks_headings_and_captions(browser: Browser) -> None:
-    with staged(document(Scene(), Scene("registry", ("second",)))) as stage:
+    with staged(status(Scene(), Scene("registry", ("second",)))) as stage:
         browser.open(stage.url)
         for landmark in ("header", "main", "footer", "nav"):
             assert len(browser.all(f"body > {landmark}, footer > {landmark}")) == 1, landmark
@@ -54,7 +56,7 @@ def test_the_page_has_landmarks_headings_and_captions(browser: Browser) -> None:
 
 
 def test_lost_contact_is_accessible_too(browser: Browser) -> None:
-    with staged(document(Scene())) as stage:
+    with staged(status(Scene())) as stage:
         browser.open(stage.url)
         browser.run(
             "document.body.dataset.contact = 'lost'; document.getElementById('live-state').textContent = 'Lost'"

@@ -1,36 +1,35 @@
 """What a cluster says is text, whatever it holds; and the page's policy stands behind that."""
 
+from dataclasses import replace
+
 import pytest
 
+from certlag.kube.reflector import WatchHealth
+from certlag.kube.resources import PODS, Watch
+from exporter.status import Status
 from tests.bench import waiting
 from tests.browser import Browser
-from tests.page_scenes import Scene, document, staged
+from tests.builders import NAMESPACE
+from tests.page_scenes import Scene, renamed, staged, status
 
 pytestmark = pytest.mark.browser
 
 MARKUP = '<img src=x onerror="window.pwned=1"></script><script>window.pwned=2</script>\'"&amp;{{ 7*7 }}'
 
 
-def hostile() -> dict[str, object]:
-    shown = document(Scene())
-    shown["targets"][0]["name"] = MARKUP
-    certificate = shown["certificates"][0]
-    certificate |= {
-        "name": MARKUP,
-        "namespace": MARKUP,
-        "secret": MARKUP,
-        "issuer": dict.fromkeys(("kind", "name", "group"), MARKUP),
-    }
-    certificate["uses"][0]["target"] = MARKUP
-    certificate["uses"][0]["pods"][0]["name"] = MARKUP
-    certificate["uses"][0]["pods"][0]["endpoints"][0]["container"] = MARKUP
-    shown["watches"][0] |= {"synced": False, "name": MARKUP, "failure": MARKUP}
-    return shown
+FIELDS = ("name", "namespace", "secret", "kind", "group", "target", "container")
+
+
+def hostile() -> Status:
+    """A target of whose objects every name is markup, and a watch that has not read its list."""
+    shown = replace(status(Scene()), watches={Watch(PODS, NAMESPACE, NAMESPACE): WatchHealth()})
+    changed: Status = renamed(shown, FIELDS, MARKUP)
+    return changed
 
 
 @pytest.mark.fault("H2")
 def test_a_name_full_of_markup_is_shown_as_text_at_once_and_after_a_change(browser: Browser) -> None:
-    with staged(document(Scene("registry", ("second",)))) as stage:
+    with staged(status(Scene("registry", ("second",)))) as stage:
         browser.open(stage.url)
         stage.shown = hostile()
         waiting.until("the change", lambda: browser.text(".card h3") != "registry", 15)
@@ -46,7 +45,7 @@ def test_a_name_full_of_markup_is_shown_as_text_at_once_and_after_a_change(brows
 
 @pytest.mark.fault("H2")
 def test_what_is_put_into_the_page_from_elsewhere_is_not_run(browser: Browser) -> None:
-    with staged(document(Scene())) as stage:
+    with staged(status(Scene())) as stage:
         browser.open(stage.url)
         browser.run(
             "document.body.insertAdjacentHTML('beforeend', '<i style=\"color: red\">x</i><img src=https://example.invalid/x>')"

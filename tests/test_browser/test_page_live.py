@@ -10,7 +10,7 @@ from selenium.webdriver.common.keys import Keys
 from tests.bench import waiting
 from tests.browser import Browser, tells_of_no_contact
 from tests.figures import Figures
-from tests.page_scenes import Scene, Stage, document, many, running, staged
+from tests.page_scenes import Scene, Stage, many, running, staged, status
 
 pytestmark = pytest.mark.browser
 
@@ -21,7 +21,7 @@ VAULT = Scene("vault", revision=1)
 @pytest.fixture
 def stage(browser: Browser) -> Iterator[Stage]:
     """A page with two problems, open in the browser."""
-    with staged(document(STALE, VAULT)) as opened:
+    with staged(status(STALE, VAULT)) as opened:
         browser.open(opened.url)
         browser.run("window.sameDocument = true")
         yield opened
@@ -38,7 +38,7 @@ def comes(browser: Browser, text: str) -> None:
 
 def test_a_change_shows_by_itself(browser: Browser, stage: Stage) -> None:
     assert headline(browser) == "Restart build-service by Sat 30 May 2026"
-    stage.shown = document(SETTLED, VAULT)
+    stage.shown = status(SETTLED, VAULT)
     comes(browser, "No restart needed")
     assert browser.texts(".card h3") == ["vault", "build-service"]
     assert "No restart needed" in browser.driver.title
@@ -53,7 +53,7 @@ def test_focus_selection_search_and_what_was_opened_stay_on_a_card_that_changes_
     summary.send_keys(Keys.ENTER)  # closes what was open
     browser.run("getSelection().selectAllChildren(arguments[0])", browser.one("#target\\.build-service .place"))
     browser.run("arguments[0].focus()", summary)
-    stage.shown = document(SETTLED, VAULT)
+    stage.shown = status(SETTLED, VAULT)
     comes(browser, "No restart needed")
     waiting.until("the new order", lambda: browser.texts(".card h3") == ["vault", "build-service"], 15)
     assert browser.run("return document.activeElement === arguments[0]", summary), "focus was lost"
@@ -63,19 +63,19 @@ def test_focus_selection_search_and_what_was_opened_stay_on_a_card_that_changes_
 
 
 def test_what_appears_and_what_goes_is_put_in_its_place(browser: Browser, stage: Stage) -> None:
-    stage.shown = document(STALE, VAULT, Scene("api", (None,)), Scene("alpha"))
+    stage.shown = status(STALE, VAULT, Scene("api", (None,)), Scene("alpha"))
     waiting.until("four cards", lambda: len(browser.all(".card")) == 4, 15)
     assert browser.texts(".card h3") == ["alpha", "build-service", "vault", "api"]
-    stage.shown = document(VAULT)
+    stage.shown = status(VAULT)
     waiting.until("one card", lambda: len(browser.all(".card")) == 1, 15)
 
 
 def test_a_run_is_followed_and_goes(browser: Browser, stage: Stage) -> None:
-    stage.shown = document(Scene(run=running()), VAULT)
+    stage.shown = status(Scene(run=running()), VAULT)
     waiting.until("the run", lambda: browser.all(".run"), 15)
     assert browser.text(".parts [aria-current=step]").startswith("Drain")
     assert "0 of 3 replicas" in browser.text(".run")
-    stage.shown = document(SETTLED, VAULT)
+    stage.shown = status(SETTLED, VAULT)
     waiting.until("no run", lambda: not browser.all(".run"), 15)
 
 
@@ -90,7 +90,7 @@ def test_lost_contact_is_said_and_found_again(browser: Browser, stage: Stage) ->
 
 
 def test_search_order_and_filter_work_by_keyboard_and_are_kept_in_the_address(browser: Browser, stage: Stage) -> None:
-    stage.shown = document(SETTLED, VAULT)
+    stage.shown = status(SETTLED, VAULT)
     comes(browser, "No restart needed")
     browser.one("body").send_keys("/")
     browser.driver.switch_to.active_element.send_keys("build")
@@ -106,10 +106,10 @@ def test_search_order_and_filter_work_by_keyboard_and_are_kept_in_the_address(br
 
 
 def test_another_version_of_the_exporter_is_loaded_whole(browser: Browser) -> None:
-    with staged(document(STALE)) as stage:
+    with staged(status(STALE)) as stage:
         browser.open(stage.url)
         browser.run("window.older = true; document.querySelector('script').setAttribute('src', 'assets/older.js')")
-        stage.shown = document(SETTLED)
+        stage.shown = status(SETTLED)
 
         def loaded_again() -> bool:
             try:
@@ -137,7 +137,7 @@ def test_the_command_is_copied(browser: Browser, stage: Stage) -> None:
 
 
 def test_a_thousand_targets_are_usable(browser: Browser, figures: Figures) -> None:
-    with staged(document(*many(1000))) as stage:
+    with staged(status(*many(1000))) as stage:
         browser.open(stage.url)
         navigation = "const [seen] = performance.getEntriesByType('navigation'); return "
         first, interactive = browser.run(navigation + "[seen.responseStart, seen.domContentLoadedEventEnd]")
@@ -150,7 +150,7 @@ def test_a_thousand_targets_are_usable(browser: Browser, figures: Figures) -> No
         assert browser.text("#found") == "1 of 1000 shown"
         figures(f"1,000 targets: twelve letters searched in {time.monotonic() - began:.2f} s")
         browser.run("window.sameDocument = true")
-        stage.shown = document(*many(1000), Scene("another"))
+        stage.shown = status(*many(1000), Scene("another"))
         waiting.until("the change", lambda: "21 restarts" in headline(browser), 30)
         assert browser.one("#query").get_property("value") == "service-0913"
         assert browser.run("return window.sameDocument") is True

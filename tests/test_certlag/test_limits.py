@@ -96,7 +96,7 @@ def shown(objects: Sequence[tuple[str, Any]], port: int | None = None) -> Shown:
     assert bool(due) == bool(port)
     rounds.round([replace(probe(each, SystemClock()), started_at=clock.now()) for each in due])
     exposition = b"".join(publication.scrape(gzip=False))
-    return Shown(exposition, publication.status(), Renderer().page(publication.document()))
+    return Shown(exposition, publication.status_json(), Renderer().page(publication.status()))
 
 
 def objects(leaf: pki.Issued, port: int, text: str = "svc") -> Iterator[tuple[str, Any]]:

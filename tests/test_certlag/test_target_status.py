@@ -25,6 +25,7 @@ from certlag.target_status import TargetAssessment, WorkerReplicas, assess_targe
 from exporter import status_json
 from exporter.metrics.samples import FAMILIES, of_target
 from exporter.metrics.text import render
+from exporter.status import Status
 from exporter.status_page.render import Renderer
 from tests.builders import DEPLOYMENT, ISSUED_AT, NAMESPACE, RENEWED_AT, a_target, a_workload, an_open_run
 from tests.field.record import case
@@ -139,8 +140,9 @@ def test_no_number_in_a_record_breaks_what_is_shown(replicas: float, seconds: li
         assessment = judged(record.run, finished=record.finished)
         samples = [line for line in render(FAMILIES, of_target(assessment)).splitlines() if not line.startswith(b"#")]
         assert max(len(line.rpartition(b" ")[2]) for line in samples) < 32
-        told = status_json.document([], [assessment], {}, ready=True, now=RENEWED_AT)
-        assert "Last run" in RENDERER.page(json.loads(json.dumps(told, allow_nan=False))) or not record.finished
+        status = Status(RENEWED_AT, ready=True, watches={}, targets=(assessment,))
+        json.dumps(status_json.document(status), allow_nan=False)
+        assert "Last run" in RENDERER.page(status) or not record.finished
 
 
 def test_of_a_run_with_very_many_steps_the_last_ones_are_told() -> None:

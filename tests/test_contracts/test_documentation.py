@@ -13,8 +13,9 @@ from certlag.config.schema import json_schema
 from certlag.model import ProbeFailure
 from certlag.run_record import FinishedRun, Step
 from docs import generate
+from exporter import status_json
 from exporter.metrics.samples import FAMILIES
-from tests.page_scenes import NOW, Scene, document, running
+from tests.page_scenes import NOW, Scene, running, status
 
 ROOT = generate.DOCS.parent
 LINK = re.compile(r"\]\((?!\w+:)([^)\s#]*)#?([^)\s]*)\)")
@@ -81,7 +82,7 @@ def test_every_key_of_the_status_is_documented() -> None:
     text = (generate.DOCS / "status.md").read_text(encoding="utf-8")
     run = running(steps=((Step.RECORDED, NOW),))
     finished = FinishedRun("run-0", NOW, NOW, "done", (("recorded", 0.1),))
-    shown = document(Scene(run=run, finished=(finished,)))
+    shown = status_json.document(status(Scene(run=run, finished=(finished,))))
     assert [key for key in sorted(set(keys(shown))) if f"`{key}" not in text] == []
 
 

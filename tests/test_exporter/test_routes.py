@@ -7,23 +7,24 @@ from typing import Any
 from exporter.http.routes import POLICY, for_people, pages
 from exporter.http.server import PageFunction, Request, Response
 from exporter.snapshot import Snapshot
+from exporter.status import Status
 from exporter.status_page.assets import ASSETS
 from exporter.status_page.served import SECONDS, ServedPage
 from tests import alert_pages
 from tests.fake_clock import FakeClock
-from tests.page_scenes import Document, Scene, document
+from tests.page_scenes import Scene, status
 
 
 class Made:
-    """Counts how often the page's document is made; making one takes as long as a test says."""
+    """Counts how often the page's status is made; making one takes as long as a test says."""
 
     def __init__(self, clock: FakeClock, *, takes: float = 0.0) -> None:
         self.times = 0
-        self.shown = document(Scene())
+        self.shown = status(Scene())
         self._clock = clock
         self._takes = takes
 
-    def __call__(self) -> Document:
+    def __call__(self) -> Status:
         self.times += 1
         self._clock.advance(self._takes)
         return self.shown
@@ -61,7 +62,7 @@ def test_who_has_the_page_already_gets_304_and_no_body_until_it_changes() -> Non
     etag = dict(get(page).headers)["ETag"]
     again = get(page, if_none_match=etag)
     assert (again.status, body(again)) == (HTTPStatus.NOT_MODIFIED, b"")
-    made.shown = document(Scene(presents=("second",)))
+    made.shown = status(Scene(presents=("second",)))
     clock.advance(SECONDS)
     assert get(page, if_none_match=etag).status == HTTPStatus.OK
 

@@ -1,7 +1,6 @@
-"""What the status page says of a status document: pure, without a browser."""
+"""What the status page says of a status: pure, without a browser."""
 
 import re
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from html.parser import HTMLParser
@@ -12,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from certlag.assessment import Reason, Verdict, WindowState
-from certlag.model import ProbeFailure
+from certlag.model import Evidence, ObjectKey, ProbeFailure
 from certlag.run_record import RunState, Step
+from exporter.status import Status
 from exporter.status_page.cards import cards
 from exporter.status_page.health import Level, health
 from exporter.status_page.render import Renderer
@@ -23,7 +23,7 @@ from runbook.check.advice import CheckReport, Commands, advise
 from runbook.check.status import target_status
 from tests.builders import KEY, a_target
 from tests.field.record import case
-from tests.page_scenes import NOW, Document, Scene, document, many, running, seeing
+from tests.page_scenes import NOW, Scene, many, renamed, running, seeing, status
 
 BLIND = seeing(silent=timedelta(minutes=20), failure=True)
 SETTLED = Scene(presents=("second",))
@@ -46,8 +46,8 @@ class Text(HTMLParser):
         self.tags.append((tag, dict(attrs)))
 
 
-def page(shown: Document) -> str:
-    """The page of a document, by a renderer that has rendered none before."""
+def page(shown: Status) -> str:
+    """The page of a status, by a renderer that has rendered none before."""
     return Renderer().page(shown)
 
 
@@ -57,35 +57,35 @@ def page(shown: Document) -> str:
 @pytest.mark.parametrize(
     ("shown", "level", "says"),
     [
-        (document(SETTLED), "good", "Nothing to do"),
-        (document(Scene()), "warning", "Restart build-service by Sat 30 May 2026"),
-        (document(Scene(), now=NOW + timedelta(days=18)), "critical", "Restart build-service by Sat 30 May 2026"),
-        (document(Scene(), Scene("api")), "warning", "2 restarts needed"),
-        (document(Scene(revision=1), now=LATE), "critical", "build-service presents an expired certificate"),
-        (document(Scene(), now=LATE), "critical", "Restart build-service now: it presents an expired certificate"),
-        (document(Scene(), Scene("api"), now=LATE), "critical", "2 expired certificates are presented"),
+        (status(SETTLED), "good", "Nothing to do"),
+        (status(Scene()), "warning", "Restart build-service by Sat 30 May 2026"),
+        (status(Scene(), now=NOW + timedelta(days=18)), "critical", "Restart build-service by Sat 30 May 2026"),
+        (status(Scene(), Scene("api")), "warning", "2 restarts needed"),
+        (status(Scene(revision=1), now=LATE), "critical", "build-service presents an expired certificate"),
+        (status(Scene(), now=LATE), "critical", "Restart build-service now: it presents an expired certificate"),
+        (status(Scene(), Scene("api"), now=LATE), "critical", "2 expired certificates are presented"),
         (
-            document(Scene(revision=1), Scene("api", run=running(LATE)), now=LATE),
+            status(Scene(revision=1), Scene("api", run=running(LATE)), now=LATE),
             "critical",
             "build-service presents an expired certificate",
         ),
-        (document(Scene(revision=1)), "unknown", "No restart needed"),
-        (document(Scene(run=running())), "busy", "build-service: draining the workers"),
-        (document(Scene(run=running(step=Step.VERIFIED))), "busy", "build-service: putting the workers back"),
-        (document(Scene(run=running(outcome="x"))), "critical", "build-service: a run was left unfinished"),
-        (document(SETTLED, watches=BLIND), "critical", "The exporter cannot see"),
-        (document(SETTLED) | {"ready": False}, "waiting", "Looking for the first time"),
-        (document(), "waiting", "Nothing is watched yet"),
+        (status(Scene(revision=1)), "unknown", "No restart needed"),
+        (status(Scene(run=running())), "busy", "build-service: draining the workers"),
+        (status(Scene(run=running(step=Step.VERIFIED))), "busy", "build-service: putting the workers back"),
+        (status(Scene(run=running(outcome="x"))), "critical", "build-service: a run was left unfinished"),
+        (status(SETTLED, watches=BLIND), "critical", "The exporter cannot see"),
+        (replace(status(SETTLED), ready=False), "waiting", "Looking for the first time"),
+        (status(), "waiting", "Nothing is watched yet"),
     ],
 )
-def test_the_most_important_is_said_in_big(shown: Document, level: str, says: str) -> None:
+def test_the_most_important_is_said_in_big(shown: Status, level: str, says: str) -> None:
     headline = view(shown).headline
     assert (headline.level, headline.text) == (level, says)
 
 
 def test_what_else_there_is_is_counted_below_it() -> None:
     shown = view(
-        document(Scene(), Scene("vault", revision=1), Scene("cache", (None,)), replace(SETTLED, name="registry"))
+        status(Scene(), Scene("vault", revision=1), Scene("cache", (None,)), replace(SETTLED, name="registry"))
     )
     assert shown.headline.detail == "In 20 days: Sat 30 May 2026, 00:00 UTC. Also: 1 renewal overdue, 1 unclear."
     assert [(count.count, count.words) for count in shown.counts] == [
@@ -97,7 +97,7 @@ def test_what_else_there_is_is_counted_below_it() -> None:
 
 
 def test_nothing_to_do_says_what_comes_next() -> None:
-    detail = view(document(SETTLED)).headline.detail
+    detail = view(status(SETTLED)).headline.detail
     assert "The only workload presents the certificate that was issued." in detail
     assert "Next renewal: build-service, Mon 29 Jun 2026, in 50 days." in detail
 
@@ -106,44 +106,44 @@ def test_nothing_to_do_says_what_comes_next() -> None:
 
 
 def test_problems_come_first_the_most_urgent_before_all() -> None:
-    shown = document(
+    shown = status(
         replace(SETTLED, name="a"),
         Scene("b", (None,)),
         Scene("c"),
         Scene("d", run=running()),
         Scene("e", run=running(outcome="restart_failed")),
     )
-    assert [card.name for card in cards(shown, NOW)] == ["e", "d", "c", "b", "a"]
-    assert [card.is_problem for card in cards(shown, NOW)] == [True, True, True, True, False]
+    assert [card.name for card in cards(shown)] == ["e", "d", "c", "b", "a"]
+    assert [card.is_problem for card in cards(shown)] == [True, True, True, True, False]
 
 
 @pytest.mark.thorough
 def test_more_workloads_than_anybody_reads_are_left_out_and_counted() -> None:
-    shown = view(document(*many(MAX_CARDS + 5)))
+    shown = view(status(*many(MAX_CARDS + 5)))
     assert (len(shown.cards), shown.left_out) == (MAX_CARDS, 5)
     assert shown.cards[0].needs_restart
 
 
 def test_a_target_that_does_not_exist_has_a_card() -> None:
-    (card,) = cards(document(Scene(found=False)), NOW)
+    (card,) = cards(status(Scene(found=False)))
     assert (card.state, card.uses) == ("Not found", ())
     assert "does not exist" in card.advice.text
 
 
 def test_a_run_without_a_sign_of_life_is_a_problem_with_a_command() -> None:
-    (card,) = cards(document(Scene(run=running(), heartbeat=timedelta(minutes=9))), NOW)
+    (card,) = cards(status(Scene(run=running(), heartbeat=timedelta(minutes=9))))
     assert card.state == "Draining the workers: no sign of life for 9 minutes"
     assert card.advice.commands == ("runbook resume-build-service -n opschain",)
 
 
 def test_a_run_of_which_no_heartbeat_was_seen_is_given_time_to_show_one() -> None:
     for awaited, state in ((20, "Draining the workers"), (120, "Draining the workers: no sign of life seen yet")):
-        (card,) = cards(document(Scene(run=running(), heartbeat=None, awaited=timedelta(seconds=awaited))), NOW)
+        (card,) = cards(status(Scene(run=running(), heartbeat=None, awaited=timedelta(seconds=awaited))))
         assert card.state == state
 
 
 def test_a_run_that_was_left_says_how_it_ended_and_both_ways_on() -> None:
-    (card,) = cards(document(Scene(run=running(outcome="restart_failed"))), NOW)
+    (card,) = cards(status(Scene(run=running(outcome="restart_failed"))))
     assert card.run is not None
     assert (card.run.heading, card.run.heartbeat) == ("Run left unfinished", "ended: restart failed")
     assert card.advice.commands == tuple(f"runbook {verb}-build-service -n opschain" for verb in ("resume", "abort"))
@@ -153,7 +153,7 @@ def test_a_run_shows_its_parts_and_how_long_each_took() -> None:
     begun = NOW - timedelta(minutes=31)
     steps = ((Step.DRAINED, begun + timedelta(minutes=30)), (Step.RESTARTED, begun + timedelta(minutes=30, seconds=7)))
     run = running(step=Step.RESTARTED, begun_at=begun, steps=steps)
-    (card,) = cards(document(Scene(run=run)), NOW)
+    (card,) = cards(status(Scene(run=run)))
     assert card.run is not None
     assert [(part.name, part.progress, part.lasted) for part in card.run.parts] == [
         ("Drain", "done", "30 minutes"),
@@ -167,12 +167,19 @@ def test_a_run_shows_its_parts_and_how_long_each_took() -> None:
 
 
 def test_a_worker_that_started_before_the_renewal_is_no_problem() -> None:
-    shown = document(Scene())
-    worker = shown["targets"][0]["workers"][0]
-    use = {"workload": worker, "target": "", "evidence": "start_time", "state": "needs_restart", "needsRestart": None}
-    use |= {"deadline": None, "windowSeconds": 1.0, "issuerChanged": None, "pods": []}
-    shown["certificates"].append(shown["certificates"][0] | {"name": "worker", "uses": [use]})
-    (card,) = (card for card in cards(shown, NOW) if card.name == "worker")
+    shown = status(Scene())
+    (worker,), (assessment,) = shown.targets[0].target.workers, shown.certificates
+    use = replace(
+        assessment.uses[0],
+        workload=worker,
+        target="",
+        evidence=Evidence.START_TIME,
+        needs_restart=None,
+        deadline=None,
+        pods=(),
+    )
+    both = (assessment, replace(assessment, key=ObjectKey(KEY.namespace, "worker"), uses=(use,)))
+    (card,) = (card for card in cards(replace(shown, certificates=both)) if card.name == "worker")
     assert not card.is_problem
     assert (
         card.advice.text
@@ -185,7 +192,7 @@ def test_a_worker_that_started_before_the_renewal_is_no_problem() -> None:
 @pytest.mark.parametrize("now", [NOW, LATE])
 def test_the_page_and_the_runbook_advise_the_same(presents: tuple[str | None, ...], revision: int, now: Any) -> None:
     scene = Scene(KEY.name, presents, revision)
-    (card,) = cards(document(scene, now=now), now)
+    (card,) = cards(status(scene, now=now))
     judged = scene.assessment(now)
     commands = Commands(*(f"runbook {verb}-build-service -n opschain" for verb in ("restart", "resume", "abort")))
     sighted = target_status(a_target(workload=scene.workload), {judged.key: judged}, now)
@@ -196,9 +203,8 @@ def test_the_page_and_the_runbook_advise_the_same(presents: tuple[str | None, ..
 
 
 def test_a_certificate_that_nobody_uses_and_that_is_overdue_is_named() -> None:
-    shown = document(Scene(revision=1))
-    shown["certificates"][0]["uses"] = []
-    found = view(shown)
+    shown = status(Scene(revision=1))
+    found = view(replace(shown, certificates=tuple(replace(each, uses=()) for each in shown.certificates)))
     assert [(each.name, each.ends.day) for each in found.unused_overdue] == [("build-service", "Sat 30 May 2026")]
 
 
@@ -215,7 +221,7 @@ def test_a_certificate_that_nobody_uses_and_that_is_overdue_is_named() -> None:
     ],
 )
 def test_a_watch_is_blind_that_was_silent_for_long(silent: timedelta, failure: bool, level: Level) -> None:  # noqa: FBT001
-    assert health(document(SETTLED, watches=seeing(silent=silent, failure=failure)), NOW).level is level
+    assert health(status(SETTLED, watches=seeing(silent=silent, failure=failure))).level is level
 
 
 @case(
@@ -227,7 +233,7 @@ def test_a_watch_is_blind_that_was_silent_for_long(silent: timedelta, failure: b
     since="2026-11-24",
 )
 def test_what_a_blind_exporter_does_not_see_is_named_with_its_reason() -> None:
-    seen = health(document(SETTLED, watches=BLIND), NOW)
+    seen = health(status(SETTLED, watches=BLIND))
     assert seen.watches == "0 of 2 watches in step with the API server; the quietest was heard 20 minutes ago"
     assert [(watch.what, watch.why) for watch in seen.lost_watches] == [
         ("certificates in namespace opschain", "silent for 20 minutes: unreachable"),
@@ -236,8 +242,8 @@ def test_what_a_blind_exporter_does_not_see_is_named_with_its_reason() -> None:
 
 
 def test_an_exporter_none_of_whose_handshakes_succeeds_is_blind() -> None:
-    assert health(document(Scene("a", (None,)), Scene("b", (None,))), NOW).level is Level.BLIND
-    assert health(document(Scene("a", (None,)), SETTLED), NOW).level is Level.PARTLY
+    assert health(status(Scene("a", (None,)), Scene("b", (None,)))).level is Level.BLIND
+    assert health(status(Scene("a", (None,)), SETTLED)).level is Level.PARTLY
 
 
 # --- words ----------------------------------------------------------------------------------------
@@ -280,7 +286,7 @@ def test_an_instant_is_said_in_utc_and_from_here() -> None:
 @given(days=st.integers(-60, 200), revision=st.sampled_from([1, 2]), presents=st.sampled_from(["first", "second"]))
 def test_today_and_the_parts_stay_on_the_line(days: int, revision: int, presents: str) -> None:
     now = NOW + timedelta(days=days)
-    (card,) = cards(document(Scene(presents=(presents,), revision=revision), now=now), now)
+    (card,) = cards(status(Scene(presents=(presents,), revision=revision), now=now))
     line = card.uses[0].timeline
     assert line is not None
     assert 0 <= line.turn <= line.end <= 100
@@ -288,7 +294,7 @@ def test_today_and_the_parts_stay_on_the_line(days: int, revision: int, presents
 
 
 def test_a_stale_pods_line_goes_from_its_issue_over_the_renewal_to_the_deadline() -> None:
-    (card,) = cards(document(Scene(presents=("second", "first"))), NOW)
+    (card,) = cards(status(Scene(presents=("second", "first"))))
     line = card.uses[0].timeline
     assert line is not None
     assert [(mark.label, mark.at.day) for mark in line.marks] == [
@@ -304,7 +310,7 @@ def test_a_stale_pods_line_goes_from_its_issue_over_the_renewal_to_the_deadline(
 
 def test_the_page_stays_the_same_until_a_word_changes() -> None:
     first, soon, next_minute = (
-        page(document(Scene(), Scene("api", ("second",)), now=NOW + timedelta(seconds=seconds)))
+        page(status(Scene(), Scene("api", ("second",)), now=NOW + timedelta(seconds=seconds)))
         for seconds in (5, 50, 65)
     )
     assert first == soon
@@ -313,14 +319,14 @@ def test_the_page_stays_the_same_until_a_word_changes() -> None:
 
 @pytest.mark.parametrize(("problems", "opened"), [(12, 12), (13, 0)])
 def test_pods_are_shown_at_once_unless_there_are_many_problems(problems: int, opened: int) -> None:
-    shown = page(document(*(Scene(f"stale-{number}") for number in range(problems)), SETTLED))
+    shown = page(status(*(Scene(f"stale-{number}") for number in range(problems)), SETTLED))
     assert [tag for tag in Text(shown).tags if tag == ("details", {"open": None})] == [
         ("details", {"open": None})
     ] * opened
 
 
 def test_nothing_on_the_page_needs_an_exception_from_its_policy() -> None:
-    html = page(document(Scene(run=running()), *many(200), watches=BLIND))
+    html = page(status(Scene(run=running()), *many(200), watches=BLIND))
     for tag, attributes in Text(html).tags:
         assert tag != "style"
         assert "style" not in attributes
@@ -332,28 +338,11 @@ def test_nothing_on_the_page_needs_an_exception_from_its_policy() -> None:
             assert address is None or re.fullmatch(r"#?[a-z][a-z0-9/.-]*", address), "relative, and nobody else's"
 
 
-def names(shown: Any, name: str) -> Iterator[Any]:
-    """Yield every object of a document that has such a name."""
-    match shown:
-        case dict():
-            if isinstance(shown.get(name), str):
-                yield shown
-            for part in shown.values():
-                yield from names(part, name)
-        case list():
-            for part in shown:
-                yield from names(part, name)
-
-
 @pytest.mark.fault("H2")
 @given(st.text(min_size=1, max_size=40).filter(lambda text: not set(text) & {"\r", "\x00"}))
 @pytest.mark.thorough
 def test_any_name_is_text(name: str) -> None:
-    shown, plain = document(Scene()), document(Scene())
-    for named in ("name", "namespace", "container"):
-        for each in names(shown, named):
-            each[named] = name
-    shown["certificates"][0]["uses"][0]["target"] = name
-    parsed = Text(page(shown))
+    plain = status(Scene())
+    parsed = Text(page(renamed(plain, ("name", "namespace", "container", "target"), name)))
     assert name in "".join(parsed.found)
     assert [tag for tag, _ in parsed.tags] == [tag for tag, _ in Text(page(plain)).tags]

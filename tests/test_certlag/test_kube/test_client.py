@@ -157,9 +157,7 @@ def test_what_is_not_json_is_garbled(tmp_path: Path, body: bytes) -> None:
 
 
 @pytest.mark.parametrize("script", [scripted_api.hang_up, scripted_api.rst], ids=["EOF", "RST"])
-def test_a_connection_that_ends_without_an_answer_is_unreachable(
-    tmp_path: Path, script: scripted_api.Answer
-) -> None:
+def test_a_connection_that_ends_without_an_answer_is_unreachable(tmp_path: Path, script: scripted_api.Answer) -> None:
     with scripted_api.scripted_api(script) as api:
         error = failing(connect(api, tmp_path))
     assert error.reason is ClusterErrorReason.UNREACHABLE
