@@ -26,7 +26,7 @@ from exporter.http.server import Server
 from exporter.http.web_config import WebConfigError, WebConfigFile
 from exporter.probe_schedule import INTERVAL
 from exporter.snapshot import Snapshot
-from exporter.supervisor import Service
+from exporter.supervisor import Supervisor
 
 log = logging.getLogger("certlag")
 
@@ -139,10 +139,10 @@ def main(
     except (ClusterConfigError, schema.ConfigurationError, WebConfigError) as error:
         _refuse(str(error))
     clock = SystemClock()
-    publication = Snapshot(clock, version=VERSION, revision=REVISION, server=client.server, release=release)
+    snapshot = Snapshot(clock, version=VERSION, revision=REVISION, server=client.server, release=release)
     jitter = random.Random()  # noqa: S311 - spreads load, and is asked for each probe
-    service = Service(configuration, client, publication, clock, interval=probe_interval, jitter=jitter, shard=shard)
-    server = Server(pages(publication), web)
+    service = Supervisor(configuration, client, snapshot, clock, interval=probe_interval, jitter=jitter, shard=shard)
+    server = Server(pages(snapshot), web)
     try:
         host, port = server.start(*listen)
     except OSError as error:

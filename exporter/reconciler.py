@@ -46,7 +46,7 @@ class Reconciler:
     def __init__(
         self,
         configuration: Configuration,
-        publication: Snapshot,
+        snapshot: Snapshot,
         clock: Clock,
         health: Mapping[Watch, WatchHealth],
         *,
@@ -57,14 +57,14 @@ class Reconciler:
 
         Args:
             configuration: targets and discovery.
-            publication: where what was judged is published.
+            snapshot: where what was assessed is published.
             clock: what time it is.
             health: of every watch whose changes will come.
             interval: seconds between two probes of an endpoint that answers.
             jitter: spreads probes.
         """
         self._configuration = configuration
-        self._publication = publication
+        self._snapshot = snapshot
         self._clock = clock
         self._in_flight = 0
         self._probe_failures: Counter[ProbeFailure] = Counter()
@@ -79,7 +79,7 @@ class Reconciler:
         self._judging = False
         self._for_target = {target.name: frozenset(of_target(target)) for target in configuration.targets}
         self._for_certificates = {watch for watch in health if watch.resource in FOR_CERTIFICATES}
-        publication.watch(health, self._probe_failures)
+        snapshot.watch(health, self._probe_failures)
 
     @property
     def due_in(self) -> float:
@@ -99,7 +99,7 @@ class Reconciler:
     def round(self, messages: Iterable[Change | Probe]) -> list[Endpoint]:
         """Take what came, judge what it concerns, publish, and return who is to be probed now."""
         dirty = self._fold(messages)
-        self._publication.looped()
+        self._snapshot.heartbeat()
         if not self._can_judge():
             return []
         if not self._judging or self._clock_was_set():
@@ -117,9 +117,9 @@ class Reconciler:
         due = self._schedule.take(self._clock.monotonic(), PROBERS - self._in_flight)
         self._in_flight += len(due)
         if changed:
-            self._publication.publish(self._judged())
-        if not self._publication.ready and self._schedule.first_round_ended:
-            self._publication.ready = True
+            self._snapshot.publish(self._judged())
+        if not self._snapshot.ready and self._schedule.first_round_ended:
+            self._snapshot.ready = True
             log.info("ready")
         return due
 

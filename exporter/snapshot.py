@@ -78,7 +78,7 @@ class Snapshot:
         """Replace what was judged."""
         self._judged = published
 
-    def looped(self) -> None:
+    def heartbeat(self) -> None:
         """Say that the main loop has come round."""
         self._looped_at = self.clock.monotonic()
 

@@ -53,14 +53,14 @@ class Stop:
 Message = Change | Probe | ThreadFailed | Stop
 
 
-class Service:
+class Supervisor:
     """One exporter process. `run` returns when `stop` was called."""
 
     def __init__(
         self,
         configuration: Configuration,
         client: ClusterClient,
-        publication: Snapshot,
+        snapshot: Snapshot,
         clock: Clock,
         *,
         interval: float,
@@ -70,7 +70,7 @@ class Service:
         configuration = shard.part_of(configuration)
         self._client = client
         self._clock = clock
-        self._publication = publication
+        self._snapshot = snapshot
         self._messages: queue.SimpleQueue[Message] = queue.SimpleQueue()
         self._stopping = threading.Event()
         self._to_probe: queue.SimpleQueue[tuple[Endpoint, Chain | None] | None] = queue.SimpleQueue()
@@ -90,7 +90,7 @@ class Service:
             for watch in watches(configuration)
         ]
         health = {reflector.watch: reflector.health for reflector in self._reflectors}
-        self._rounds = Reconciler(configuration, publication, clock, health, interval=interval, jitter=jitter)
+        self._reconciler = Reconciler(configuration, snapshot, clock, health, interval=interval, jitter=jitter)
 
     def stop(self) -> None:
         """Ask the loop to end; may be called from any thread and from a signal handler."""
@@ -109,9 +109,9 @@ class Service:
             self._spawn(f"probe {number}", self._probe_until_stopped)
         was_ready = False
         while not self._stopping.is_set():
-            for endpoint in self._rounds.round(_sound(self._take())):
-                self._to_probe.put((endpoint, self._rounds.loaded(endpoint)))
-            if self._publication.ready and not was_ready:
+            for endpoint in self._reconciler.round(_sound(self._take())):
+                self._to_probe.put((endpoint, self._reconciler.loaded(endpoint)))
+            if self._snapshot.ready and not was_ready:
                 was_ready = True
                 memory.freeze_heap()
         self._join()
@@ -120,7 +120,7 @@ class Service:
         """Wait for a message or until something is due; return all that is there."""
         messages: list[Message] = []
         try:
-            messages.append(self._messages.get(timeout=self._rounds.poll_timeout))
+            messages.append(self._messages.get(timeout=self._reconciler.poll_timeout))
             while True:
                 messages.append(self._messages.get_nowait())
         except queue.Empty:

@@ -12,6 +12,7 @@ from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
+from yaml.composer import ComposerError
 from yaml.constructor import ConstructorError
 from yaml.scanner import ScannerError
 
@@ -22,13 +23,10 @@ MAX_MESSAGE = 500
 """Characters: a message repeats what it complains of."""
 MAX_DEPTH = 50
 """Levels within each other: what PyYAML takes for more grows with their square, until its recursion ends it."""
-MAX_KEYS = 250_000
-"""Of all mappings with what is merged into them: more than a ConfigMap's MiB has room for, and 0.05 s of work."""
 MAX_DIGITS = 100
 """Of a number: in base 60, which YAML 1.1 has (`1:30`), PyYAML's work grows with their square."""
 NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
 
-# Aliases make of a few lines what would fill the memory, written out.
 _SHORT = reprlib.Repr()
 _SHORT.maxlevel = 3
 _SHORT.maxstring = _SHORT.maxother = MAX_MESSAGE
@@ -63,7 +61,7 @@ def read(
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise YamlFileError(f"{source}:{line}: not YAML{_quoting(error.problem, secret)}") from error
     except (yaml.YAMLError, ValueError, OverflowError, RecursionError) as error:
-        # An escape may name no character, and merge keys may lead from alias to alias without end.
+        # An escape may name no character.
         raise YamlFileError(f"{source}: not YAML{_quoting(error, secret)}") from error
     try:
         return model.model_validate({} if data is None else data)
@@ -73,11 +71,19 @@ def read(
 
 
 class _Loader(yaml.SafeLoader):
-    """Reads plain values only, and nothing that is nested or merged without end."""
+    """Reads plain values only, without aliases and merge keys, and nothing that is nested without end.
 
-    def __init__(self, text: str) -> None:
-        super().__init__(text)
-        self._keys = 0
+    Aliases and merge keys make of a few lines what would fill the memory, written out.
+    """
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        """Compose the next node."""
+        if self.check_event(yaml.AliasEvent):
+            event = self.peek_event()
+            raise ComposerError(
+                None, None, f"alias *{event.anchor} is not supported: repeat the value", event.start_mark
+            )
+        return super().compose_node(parent, index)
 
     def fetch_flow_collection_start(self, TokenClass: Any) -> None:  # noqa: N803 - PyYAML's name
         self._refuse_too_deep()
@@ -88,13 +94,10 @@ class _Loader(yaml.SafeLoader):
         return bool(super().add_indent(column))
 
     def flatten_mapping(self, node: yaml.MappingNode) -> None:
-        """Put in front of a mapping's own keys those that it merges, each time that it is merged itself."""
-        super().flatten_mapping(node)
-        self._keys += len(node.value)
-        if self._keys > MAX_KEYS:
-            raise ConstructorError(
-                None, None, f"more than {MAX_KEYS} keys, with those that are merged", node.start_mark
-            )
+        """Refuse what PyYAML would merge into a mapping."""
+        for key, _ in node.value:
+            if key.tag == "tag:yaml.org,2002:merge":
+                raise ConstructorError(None, None, "merge key << is not supported: repeat the keys", key.start_mark)
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:  # noqa: FBT001, FBT002 - PyYAML's
         """Make what a node says. PyYAML fails in many ways over a scalar that is not what its tag says."""
@@ -182,8 +185,7 @@ def _find(node: yaml.Node | None, location: list[int | str]) -> tuple[yaml.Node 
     for step in location:
         match node, step:
             case yaml.MappingNode(), str():
-                # The last one counts: before a mapping's own keys stand those that it merges.
-                pair = next((pair for pair in reversed(node.value) if pair[0].value == step), None)
+                pair = next((pair for pair in node.value if pair[0].value == step), None)
                 if pair is None:
                     return node, False
                 key, value = pair
@@ -196,20 +198,13 @@ def _find(node: yaml.Node | None, location: list[int | str]) -> tuple[yaml.Node 
     return node, True
 
 
-def _mappings(document: yaml.Node | None) -> Iterator[yaml.MappingNode]:
-    """Yield every mapping of a document once: aliases repeat nodes, and may make one a part of itself."""
-    seen: set[int] = set()
-    ahead = [document]
-    while ahead:
-        node = ahead.pop()
-        if id(node) in seen:
-            continue
-        seen.add(id(node))
-        if isinstance(node, yaml.MappingNode):
-            yield node
-            ahead.extend(value for _, value in reversed(node.value))
-        elif isinstance(node, yaml.SequenceNode):
-            ahead.extend(reversed(node.value))
+def _mappings(node: yaml.Node | None) -> Iterator[yaml.MappingNode]:
+    """Yield every mapping of a document, in its order."""
+    if isinstance(node, yaml.MappingNode):
+        yield node
+    parts = node.value if isinstance(node, yaml.CollectionNode) else ()
+    for part in parts:
+        yield from _mappings(part[1] if isinstance(part, tuple) else part)
 
 
 def _refuse_repeated_keys(document: yaml.Node | None, source: str) -> None:

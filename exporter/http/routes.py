@@ -19,29 +19,29 @@ FOR_EVER = "public, max-age=31536000, immutable"
 """Of what stands under a path that changes with its content."""
 
 
-def pages(publication: Snapshot) -> Mapping[str, PageFunction]:
+def pages(snapshot: Snapshot) -> Mapping[str, PageFunction]:
     """Return the pages by path."""
 
     def metrics(request: Request) -> Response:
         headers = [("Vary", "Accept-Encoding")]
         if request.accepts_gzip:
             headers.append(("Content-Encoding", "gzip"))
-        parts = publication.scrape(gzip=request.accepts_gzip)
+        parts = snapshot.scrape(gzip=request.accepts_gzip)
         return Response(HTTPStatus.OK, b"", CONTENT_TYPE, tuple(headers), parts)
 
     def livez(_: Request) -> Response:
-        return _plain("ok") if publication.alive else _plain("the main loop hangs", HTTPStatus.SERVICE_UNAVAILABLE)
+        return _plain("ok") if snapshot.alive else _plain("the main loop hangs", HTTPStatus.SERVICE_UNAVAILABLE)
 
     def readyz(_: Request) -> Response:
-        if publication.ready:
+        if snapshot.ready:
             return _plain("ok")
         return _plain("waiting for the first complete lists and probes", HTTPStatus.SERVICE_UNAVAILABLE)
 
     def status(_: Request) -> Response:
-        return Response(HTTPStatus.OK, publication.status_json(), "application/json")
+        return Response(HTTPStatus.OK, snapshot.status_json(), "application/json")
 
     own = {"/metrics": metrics, "/api/v1/status": status, "/livez": livez, "/readyz": readyz}
-    return own | for_people(ServedPage(publication.status, publication.clock.monotonic)) | of_alerts()
+    return own | for_people(ServedPage(snapshot.status, snapshot.clock.monotonic)) | of_alerts()
 
 
 def for_people(page: ServedPage) -> dict[str, PageFunction]:

@@ -56,7 +56,7 @@ class Exporter:
     """The exporter's own chain from lists to published bytes, in this thread."""
 
     shard: Shard = WHOLE
-    publication: Snapshot = field(default_factory=lambda: Snapshot(SystemClock(), version="", revision=""))
+    snapshot: Snapshot = field(default_factory=lambda: Snapshot(SystemClock(), version="", revision=""))
     changes: list[Change] = field(default_factory=list)
     reflectors: list[Reflector] = field(default_factory=list)
 
@@ -76,7 +76,7 @@ class Exporter:
             for watch in watches(CONFIGURATION)
         ]
         health = {reflector.watch: reflector.health for reflector in self.reflectors}
-        self.rounds = Reconciler(CONFIGURATION, self.publication, clock, health, interval=300, jitter=jitter)
+        self.reconciler = Reconciler(CONFIGURATION, self.snapshot, clock, health, interval=300, jitter=jitter)
 
     def list(self) -> None:
         """Read every list."""
@@ -85,4 +85,4 @@ class Exporter:
 
     def judge(self) -> None:
         """Judge everything that was read."""
-        self.rounds.round(self.changes)
+        self.reconciler.round(self.changes)

@@ -70,10 +70,10 @@ class Exporter:
         self._configuration = parse(configuration, source="test", default_namespace=NAMESPACE)
         self._watches = watches(self._configuration)
         self.health = {watch: WatchHealth() for watch in self._watches}
-        self._publication = Snapshot(self.clock, version="0", revision="test")
-        self._rounds = Reconciler(
+        self._snapshot = Snapshot(self.clock, version="0", revision="test")
+        self._reconciler = Reconciler(
             self._configuration,
-            self._publication,
+            self._snapshot,
             self.clock,
             self.health,
             interval=interval,
@@ -130,14 +130,14 @@ class Exporter:
         """Let time pass, with each probe that falls due in it."""
         end = self.clock.now() + timedelta(seconds=seconds)
         while (left := (end - self.clock.now()).total_seconds()) > 0:
-            self.clock.advance(min(left, max(self._rounds.due_in, 0.001)))
+            self.clock.advance(min(left, max(self._reconciler.due_in, 0.001)))
             self._run(())
 
     # --- out ------------------------------------------------------------------------------------------
 
     def text(self) -> str:
         """The exposition as a scrape gets it."""
-        return b"".join(self._publication.scrape(gzip=False)).decode()
+        return b"".join(self._snapshot.scrape(gzip=False)).decode()
 
     def scrape(self) -> Metrics:
         """The exposition, parsed."""
@@ -145,22 +145,22 @@ class Exporter:
 
     def status(self) -> dict[str, Any]:
         """The status document (`/api/v1/status`)."""
-        document: dict[str, Any] = json.loads(self._publication.status_json())
+        document: dict[str, Any] = json.loads(self._snapshot.status_json())
         return document
 
     def page(self) -> str:
         """The status page as HTML."""
-        return Renderer().page(self._publication.status())
+        return Renderer().page(self._snapshot.status())
 
     # --- between --------------------------------------------------------------------------------------
 
     def _run(self, messages: Iterable[Change | Probe]) -> None:
         """Take rounds until nothing is due at this instant."""
-        due = self._rounds.round(messages)
+        due = self._reconciler.round(messages)
         for _ in range(_MOST_ROUNDS):
             if not due:
                 return
-            due = self._rounds.round([self._shake_hands(endpoint) for endpoint in due])
+            due = self._reconciler.round([self._shake_hands(endpoint) for endpoint in due])
         raise AssertionError("the exporter does not come to rest")
 
     def _shake_hands(self, endpoint: Endpoint) -> Probe:

@@ -85,7 +85,7 @@ class SteppedExporter:
         health = {each.reflector.watch: each.reflector.health for each in self._watched}
         self.published = ReadableSnapshot(place.clock, version="0", revision="simulation")
         interval = INTERVAL.total_seconds()
-        self._rounds = Reconciler(
+        self._reconciler = Reconciler(
             place.configuration, self.published, place.clock, health, interval=interval, jitter=Steady()
         )
         self._version = -1
@@ -94,7 +94,7 @@ class SteppedExporter:
     @property
     def due_in(self) -> float:
         """Seconds until it would do something by itself."""
-        return self._rounds.due_in if self.sees else min(RETRY.total_seconds(), self._rounds.due_in)
+        return self._reconciler.due_in if self.sees else min(RETRY.total_seconds(), self._reconciler.due_in)
 
     @property
     def lists(self) -> int:
@@ -104,7 +104,7 @@ class SteppedExporter:
     def step(self, *, woken: bool = False) -> None:
         """Do all that is to be done now; `woken`: come round though nothing is, as the real one does once a minute."""
         version = self._place.cluster.api.storage.version
-        if self.sees and version == self._version and self._rounds.due_in > 0 and not woken:
+        if self.sees and version == self._version and self._reconciler.due_in > 0 and not woken:
             return
         if version != self._version or not self.sees:
             seen = [self._reflect(each) for each in self._watched if not self.sees or self._has_news(each)]
@@ -112,7 +112,7 @@ class SteppedExporter:
             self._version = version
         for _ in range(MOST_ROUNDS):
             taken, self._messages = self._messages, []
-            due = self._rounds.round(taken)
+            due = self._reconciler.round(taken)
             if not due:
                 return
             self._messages += [self._place.network.shake_hands(endpoint, self._place.clock) for endpoint in due]

@@ -76,15 +76,15 @@ class Place:
         )
 
 
-def fill_memory(place: Place, rounds: int) -> None:
-    """Have the exporter need the most that it ever will, or in fewer `rounds` than `FULL` somewhat less.
+def fill_memory(place: Place, reconciler: int) -> None:
+    """Have the exporter need the most that it ever will, or in fewer `reconciler` than `FULL` somewhat less.
 
     Most certificates are renewed, and the pods that serve them restarted, until it remembers as many former ones of
     each and as many chains as it may; and each time everything is listed anew beside what is known of it, while
     hundreds are connected. Python gives back little of that, so else the memory would rise whenever more came together
     than ever before, for hours. In the end most need a restart.
     """
-    for _ in range(rounds):
+    for _ in range(reconciler):
         restart(place, place.truth.stale)
         with silent_clients(place):
             renew_most(place)

@@ -33,7 +33,7 @@ def test_reading_and_judging_everything_costs_little_more_than_decoding_its_json
     bare = median(seconds(lambda: [json.loads(body) for body in lists().values()]) for _ in range(3))
     exporter = Exporter()
     listing, judging = seconds(exporter.list), seconds(exporter.judge)
-    metrics = Metrics.parse(b"".join(exporter.publication.scrape(gzip=False)).decode())
+    metrics = Metrics.parse(b"".join(exporter.snapshot.scrape(gzip=False)).decode())
     assert len(list(metrics.all("certlag_certificate_not_after_timestamp_seconds"))) == POPULATION.certificates
     figures(f"reading {listing / bare:.1f}, judging {judging / bare:.1f} x json.loads")
     assert listing < 12 * bare
@@ -45,15 +45,15 @@ def test_one_change_costs_a_small_part_of_everything(figures: Figures) -> None:
     exporter.list()
     everything = seconds(exporter.judge)
     for gzipped in (False, True):
-        exporter.publication.scrape(gzip=gzipped)
+        exporter.snapshot.scrape(gzip=gzipped)
     population = POPULATION
     watch = Watch(CERTIFICATES, "*")
     renewed = [CERTIFICATES.decode(population.certificate(member, 2)) for member in list(population.members())[:50]]
 
     def change_and_scrape() -> None:
         for certificate in renewed:
-            exporter.rounds.round([Changed(watch, certificate)])
-            exporter.publication.scrape(gzip=True)
+            exporter.reconciler.round([Changed(watch, certificate)])
+            exporter.snapshot.scrape(gzip=True)
 
     one = seconds(change_and_scrape) / len(renewed)
     figures(f"one change and its scrape: 1/{everything / one:.0f} of judging everything")
@@ -70,7 +70,7 @@ def test_renewals_leave_nothing_behind(figures: Figures) -> None:
         for revision in revisions:
             for member in members:
                 certificate = CERTIFICATES.decode(POPULATION.certificate(member, revision))
-                exporter.rounds.round([Changed(watch, certificate)])
+                exporter.reconciler.round([Changed(watch, certificate)])
         gc.collect()
         return tracemalloc.get_traced_memory()[0]
 
@@ -92,7 +92,7 @@ def test_a_certificate_takes_a_few_kilobytes(figures: Figures) -> None:
         exporter.list()
         exporter.judge()
         exporter.changes.clear()
-        exporter.publication.scrape(gzip=True)
+        exporter.snapshot.scrape(gzip=True)
         gc.collect()
         kept, _ = tracemalloc.get_traced_memory()
     finally:

@@ -87,16 +87,16 @@ def shown(objects: Sequence[tuple[str, Any]], port: int | None = None) -> Shown:
     configuration = Configuration((), Discovery(frozenset({"*"}), DiscoveryProbe.DECLARED_PORTS))
     health = {watch: WatchHealth() for watch in watches(configuration)}
     clock = FakeClock(pki.NOW)
-    publication = Snapshot(clock, version="1", revision="r")
-    rounds = Reconciler(configuration, publication, clock, health, interval=300, jitter=random.Random(1))  # noqa: S311
+    snapshot = Snapshot(clock, version="1", revision="r")
+    reconciler = Reconciler(configuration, snapshot, clock, health, interval=300, jitter=random.Random(1))  # noqa: S311
     messages: list[Change] = [Listed(watch, (), frozenset()) for watch in health]
     told = [KINDS[kind][0](document) for kind, document in objects]
     messages += [Changed(Watch(resource_of(item), "*"), item) for item in told]
-    due = rounds.round(messages)
+    due = reconciler.round(messages)
     assert bool(due) == bool(port)
-    rounds.round([replace(probe(each, SystemClock()), started_at=clock.now()) for each in due])
-    exposition = b"".join(publication.scrape(gzip=False))
-    return Shown(exposition, publication.status_json(), Renderer().page(publication.status()))
+    reconciler.round([replace(probe(each, SystemClock()), started_at=clock.now()) for each in due])
+    exposition = b"".join(snapshot.scrape(gzip=False))
+    return Shown(exposition, snapshot.status_json(), Renderer().page(snapshot.status()))
 
 
 def objects(leaf: pki.Issued, port: int, text: str = "svc") -> Iterator[tuple[str, Any]]:

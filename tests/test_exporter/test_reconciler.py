@@ -24,11 +24,11 @@ class Exporter:
         configuration = Configuration((), Discovery(frozenset({"*"}), DiscoveryProbe.DECLARED_PORTS))
         self._watches = watches(configuration)
         clock = FakeClock(RENEWED_AT)
-        self._publication = Snapshot(clock, version="1", revision="r")
+        self._snapshot = Snapshot(clock, version="1", revision="r")
         health = {watch: WatchHealth() for watch in self._watches}
-        self._rounds = Reconciler(
+        self._reconciler = Reconciler(
             configuration,
-            self._publication,
+            self._snapshot,
             clock,
             health,
             interval=300,
@@ -43,11 +43,11 @@ class Exporter:
 
     def hear(self, *changes: Change) -> None:
         """Come round."""
-        self._rounds.round(changes)
+        self._reconciler.round(changes)
 
     def samples(self, certificate: str) -> list[Sample]:
         """What is served of a Certificate."""
-        metrics = Metrics.parse(b"".join(self._publication.scrape(gzip=False)).decode())
+        metrics = Metrics.parse(b"".join(self._snapshot.scrape(gzip=False)).decode())
         return [sample for sample in metrics.samples if sample.labels.get("certificate") == certificate]
 
 

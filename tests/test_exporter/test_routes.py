@@ -101,11 +101,11 @@ def test_assets_are_kept_for_ever_and_named_by_the_page() -> None:
 
 
 def test_every_path_answers_before_anything_was_judged() -> None:
-    publication = Snapshot(FakeClock(), version="1", revision="x")
-    answers = {path: get(page).status for path, page in pages(publication).items()}
+    snapshot = Snapshot(FakeClock(), version="1", revision="x")
+    answers = {path: get(page).status for path, page in pages(snapshot).items()}
     assert answers.pop("/readyz") == HTTPStatus.SERVICE_UNAVAILABLE
     assert set(answers.values()) == {HTTPStatus.OK}
-    assert b"Looking for the first time" in body(get(pages(publication)["/"]))
+    assert b"Looking for the first time" in body(get(pages(snapshot)["/"]))
 
 
 def test_the_page_of_each_alert_is_served_as_text() -> None:

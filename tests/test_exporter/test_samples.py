@@ -443,14 +443,14 @@ def test_after_a_probe_that_found_the_same_the_text_is_that_of_the_new_judgement
 # --- the scrape -----------------------------------------------------------------------------------
 
 
-def publication(clock: FakeClock) -> Snapshot:
+def snapshot(clock: FakeClock) -> Snapshot:
     made = Snapshot(clock, version="1.0", revision="abc")
     made.watch({Watch(PODS, "ns"): WatchHealth()}, {})
     return made
 
 
 def test_a_scrape_is_what_was_judged_and_the_exporter_itself() -> None:
-    served = publication(FakeClock())
+    served = snapshot(FakeClock())
     page = Page(JUDGED)
     page.put("k", of_certificate(ASSESSMENT))
     served.publish(Published(page.rows()))
@@ -464,7 +464,7 @@ def test_a_scrape_is_what_was_judged_and_the_exporter_itself() -> None:
 
 def test_compressed_scrapes_can_be_had_again_and_again_and_after_a_change() -> None:
     clock = FakeClock()
-    served = publication(clock)
+    served = snapshot(clock)
     for text in ("", "certlag_a 1\n", "certlag_a 2\n" * 1000):
         served.publish(Published((Row([text.encode()]),)))
         for _ in range(3):
@@ -475,8 +475,8 @@ def test_compressed_scrapes_can_be_had_again_and_again_and_after_a_change() -> N
 @pytest.mark.parametrize(("seconds", "alive"), [(0, True), (179, True), (180, False)])
 def test_a_loop_that_has_not_come_round_for_three_minutes_hangs(seconds: float, *, alive: bool) -> None:
     clock = FakeClock()
-    served = publication(clock)
+    served = snapshot(clock)
     clock.advance(1000)
-    served.looped()
+    served.heartbeat()
     clock.advance(seconds)
     assert served.alive is alive

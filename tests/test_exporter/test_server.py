@@ -32,7 +32,7 @@ FAMILY = Family("certlag_certificate_info", ("namespace", "certificate"), "1 for
 
 
 @cache
-def publication() -> Snapshot:
+def snapshot() -> Snapshot:
     """What an exporter serves that has judged 50,000 samples; its clock stands still, and so does all that it says."""
     page = Page([FAMILY])
     for thing in range(1000):
@@ -53,7 +53,7 @@ def pages(release: threading.Event, asked: threading.Semaphore) -> dict[str, ser
         "/": lambda _: Response(HTTPStatus.OK, b"hello", headers=(("X-Own", "yes"),)),
         "/gzip": lambda request: Response(HTTPStatus.OK, str(request.accepts_gzip).encode()),
         "/parts": lambda _: Response(HTTPStatus.OK, b"first", more=PARTS),
-        "/metrics": routes.pages(publication())["/metrics"],
+        "/metrics": routes.pages(snapshot())["/metrics"],
         "/big": lambda _: Response(HTTPStatus.OK, BIG),
         "/slow": slow,
         "/unchanged": lambda _: Response(HTTPStatus.NOT_MODIFIED, b"", headers=(("ETag", '"x"'),)),
@@ -483,7 +483,7 @@ def test_fifty_scrapes_at_once_of_fifty_thousand_samples_are_whole(running: Runn
     for one, other in zip(plain, packed, strict=True):
         one.ask("/metrics")
         other.ask("/metrics", "GET", "Accept-Encoding: gzip")
-    whole = b"".join(publication().scrape(gzip=False))
+    whole = b"".join(snapshot().scrape(gzip=False))
     assert whole.count(FAMILY.name.encode() + b"{") == 50_000
     assert all(client.answer()[2] == whole for client in plain)
     for client in packed:

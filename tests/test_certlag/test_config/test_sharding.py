@@ -61,5 +61,5 @@ def judged_samples(shard: Shard) -> list[str]:
     exporter = Exporter(shard)
     exporter.list()
     exporter.judge()
-    metrics = Metrics.parse(b"".join(exporter.publication.scrape(gzip=False)).decode())
+    metrics = Metrics.parse(b"".join(exporter.snapshot.scrape(gzip=False)).decode())
     return [str(sample) for sample in metrics.samples if sample.labels.get("namespace", "").startswith("team-")]
