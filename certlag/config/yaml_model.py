@@ -79,10 +79,9 @@ class _Loader(yaml.SafeLoader):
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         """Compose the next node."""
         if self.check_event(yaml.AliasEvent):
-            event = self.peek_event()
-            raise ComposerError(
-                None, None, f"alias *{event.anchor} is not supported: repeat the value", event.start_mark
-            )
+            event: Any = self.peek_event()  # type: ignore[no-untyped-call]
+            problem = f"alias *{event.anchor} is not supported: repeat the value"
+            raise ComposerError(None, None, problem, event.start_mark)
         return super().compose_node(parent, index)
 
     def fetch_flow_collection_start(self, TokenClass: Any) -> None:  # noqa: N803 - PyYAML's name
