@@ -139,16 +139,16 @@ def of_target(command: str) -> str:
 
 # --- a restart is needed --------------------------------------------------------------------------
 
-_FRACTION = Setting("restartRequired.windowFraction", 0.1, "The same, as a part of the restart window.")
-_SHORT = Setting("restartRequired.shortWindowHours", 10, "Windows shorter than this wait that part instead of `for`.")
+_FRACTION = Setting("needsRestart.windowFraction", 0.1, "The same, as a part of the restart window.")
+_SHORT = Setting("needsRestart.shortWindowHours", 10, "Windows shorter than this wait that part instead of `for`.")
 _STALE = f"""({REMINDER.value} < Inf) - time()
 and {RESTART_WINDOW.value} {{comparison}} {_SHORT} * 3600"""
 
 
-def _restart_required(comparison: str, *, waiting: str = "") -> Alert:
+def _needs_restart(comparison: str, *, waiting: str = "") -> Alert:
     return Alert(
-        name="CertlagRestartRequired",
-        key="restartRequired",
+        name="CertlagNeedsRestart",
+        key="needsRestart",
         severity=WARNING,
         wait="1h",
         immediate=bool(waiting),
@@ -162,11 +162,11 @@ def _restart_required(comparison: str, *, waiting: str = "") -> Alert:
     )
 
 
-RESTART_REQUIRED = _restart_required(">=")
-RESTART_REQUIRED_SHORT = _restart_required(
+NEEDS_RESTART = _needs_restart(">=")
+NEEDS_RESTART_SHORT = _needs_restart(
     "<",
     waiting=f"""
-unless max_over_time(timestamp({DEADLINE.record} == Inf)[{RESTART_REQUIRED.for_setting}:1m])
+unless max_over_time(timestamp({DEADLINE.record} == Inf)[{NEEDS_RESTART.for_setting}:1m])
   > time() - {held(RESTART_WINDOW.record)} * {_FRACTION}""",
 )
 """`for` is a constant, a part of the window is not: what counts here is when the workload was last seen as current."""
@@ -347,7 +347,7 @@ RUNBOOK_STALLED = Alert(
 
 # --- the exporter itself --------------------------------------------------------------------------
 
-_SILENCE = Setting("exporterBlind.silent.seconds", 900, "A watch that heard nothing for so long is blind.")
+_SILENCE = Setting("monitoringDegraded.silent.seconds", 900, "A watch that heard nothing for so long is blind.")
 
 
 def _exporter(
@@ -389,9 +389,9 @@ _PODS = "-l app.kubernetes.io/part-of=certlag,app.kubernetes.io/component=export
 _LOG = f"`kubectl -n {NAMESPACE} logs {_PODS}`"
 """A rule's own labels are not among the `$labels` of its texts."""
 
-EXPORTER_BLIND_SILENT = _exporter(
-    "CertlagExporterBlind",
-    key="exporterBlind.silent",
+MONITORING_DEGRADED_SILENT = _exporter(
+    "CertlagMonitoringDegraded",
+    key="monitoringDegraded.silent",
     reason="silent",
     wait="1m",
     expr=f"{held(WATCH_SILENCE.record)} > {_SILENCE}",
@@ -401,9 +401,9 @@ EXPORTER_BLIND_SILENT = _exporter(
     comment=_BLIND_COMMENT,
     settings=(_SILENCE,),
 )
-EXPORTER_BLIND_UNSYNCED = _exporter(
-    "CertlagExporterBlind",
-    key="exporterBlind.unsynced",
+MONITORING_DEGRADED_UNSYNCED = _exporter(
+    "CertlagMonitoringDegraded",
+    key="monitoringDegraded.unsynced",
     reason="unsynced",
     wait="15m",
     expr=f"{held(WATCH_SYNCED.record)} == 0",
@@ -412,9 +412,9 @@ EXPORTER_BLIND_UNSYNCED = _exporter(
     f" it has. Run {_LOG}: it names the error, most often a permission that is missing.",
     comment=_BLIND_COMMENT,
 )
-EXPORTER_BLIND_UNANSWERED = _exporter(
-    "CertlagExporterBlind",
-    key="exporterBlind.unanswered",
+MONITORING_DEGRADED_UNANSWERED = _exporter(
+    "CertlagMonitoringDegraded",
+    key="monitoringDegraded.unanswered",
     reason="unanswered",
     wait="15m",
     expr=f"{held(PROBE_SUCCESS.record)} == 0",
@@ -423,9 +423,9 @@ EXPORTER_BLIND_UNANSWERED = _exporter(
     f" Look for a NetworkPolicy between it and the pods, then run {_LOG}: it names the failures.",
     comment=_BLIND_COMMENT,
 )
-EXPORTER_BLIND_MISLABELLED = _exporter(
-    "CertlagExporterBlind",
-    key="exporterBlind.mislabelled",
+MONITORING_DEGRADED_MISLABELLED = _exporter(
+    "CertlagMonitoringDegraded",
+    key="monitoringDegraded.mislabelled",
     reason="mislabelled",
     wait="15m",
     expr=f"{held(MISLABELLED.record)} > 0",
@@ -470,8 +470,8 @@ EXPORTER_DOWN = _exporter_down(
 )
 
 ALERTS = (
-    RESTART_REQUIRED,
-    RESTART_REQUIRED_SHORT,
+    NEEDS_RESTART,
+    NEEDS_RESTART_SHORT,
     DEADLINE_NEAR_CRITICAL,
     DEADLINE_NEAR,
     ISSUER_CHANGED_ALERT,
@@ -483,10 +483,10 @@ ALERTS = (
     TARGET_MISSING,
     WORKERS_LEFT_DRAINED,
     RUNBOOK_STALLED,
-    EXPORTER_BLIND_SILENT,
-    EXPORTER_BLIND_UNSYNCED,
-    EXPORTER_BLIND_UNANSWERED,
-    EXPORTER_BLIND_MISLABELLED,
+    MONITORING_DEGRADED_SILENT,
+    MONITORING_DEGRADED_UNSYNCED,
+    MONITORING_DEGRADED_UNANSWERED,
+    MONITORING_DEGRADED_MISLABELLED,
     EXPORTER_DOWN_CRITICAL,
     EXPORTER_DOWN,
 )

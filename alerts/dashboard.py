@@ -28,7 +28,7 @@ GUIDE = """\
 **issued** is what cert-manager last issued; **loaded** is what a pod presents in a TLS handshake. A daemon that reads
 its certificate once keeps the old one after a renewal, until it is restarted. The **deadline** is when that one is no
 longer accepted. **unknown** is never counted as fine: look at the last row, whether the exporter sees what it should.
-Each alert has a page: `runbook page CertlagRestartRequired` says what to do.
+Each alert has a page: `runbook page CertlagNeedsRestart` says what to do.
 """
 
 _Panel = TypeVar("_Panel", bound="_Described")

@@ -5,13 +5,13 @@ from collections.abc import Mapping
 from alerts.scenarios import (
     deadline_near,
     everything,
-    exporter_blind,
     exporter_down,
     issuer_changed,
     loaded_unknown,
+    monitoring_degraded,
+    needs_restart,
     renewal_disabled,
     renewal_overdue,
-    restart_required,
     runbook_stalled,
     target_missing,
     workers_left_drained,
@@ -21,7 +21,7 @@ from alerts.scenarios.model import Scenario
 OF_ALERT: Mapping[str, tuple[Scenario, ...]] = {
     module.ALERT: module.SCENARIOS
     for module in (
-        restart_required,
+        needs_restart,
         deadline_near,
         issuer_changed,
         renewal_overdue,
@@ -30,7 +30,7 @@ OF_ALERT: Mapping[str, tuple[Scenario, ...]] = {
         target_missing,
         workers_left_drained,
         runbook_stalled,
-        exporter_blind,
+        monitoring_degraded,
         exporter_down,
     )
 }

@@ -43,7 +43,7 @@ from runbook.session.options import Options, UsageError
 from runbook.session.session import Session
 from runbook.session.usage import check_usage
 
-SILENCED = ("CertlagRestartRequired", "CertlagRestartDeadlineNear", "CertlagLoadedCertificateUnknown")
+SILENCED = ("CertlagNeedsRestart", "CertlagRestartDeadlineNear", "CertlagLoadedCertificateUnknown")
 """What a drain makes noisy; the critical ones among them are never silenced."""
 
 

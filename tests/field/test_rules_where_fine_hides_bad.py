@@ -27,8 +27,8 @@ pytestmark = pytest.mark.tools
 
 ROOT = authority("ca")
 ADDRESS = "10.88.0.7"
-LEFT_DRAINED, REQUIRED, NEAR = "CertlagWorkersLeftDrained", "CertlagRestartRequired", "CertlagRestartDeadlineNear"
-DOWN, BLIND = "CertlagExporterDown", "CertlagExporterBlind"
+LEFT_DRAINED, REQUIRED, NEAR = "CertlagWorkersLeftDrained", "CertlagNeedsRestart", "CertlagRestartDeadlineNear"
+DOWN, BLIND = "CertlagExporterDown", "CertlagMonitoringDegraded"
 SVC = 'workload="svc"'
 HEARTBEAT, AWAITED = (f"certlag_runbook_{name}_timestamp_seconds" for name in ("heartbeat", "heartbeat_awaited"))
 
@@ -377,7 +377,9 @@ def test_a_watch_of_one_object_that_is_forbidden_is_told_of_by_the_objects_name(
     prometheus = Prometheus(a=one)
     prometheus.minutes(20)
     worker_watch = 'name="worker", reason="unsynced", resource="deployments"'
-    prometheus.holds(tmp_path, firing(14, "CertlagExporterBlind"), firing(19, "CertlagExporterBlind", worker_watch))
+    prometheus.holds(
+        tmp_path, firing(14, "CertlagMonitoringDegraded"), firing(19, "CertlagMonitoringDegraded", worker_watch)
+    )
 
 
 @case(

@@ -48,10 +48,10 @@ def test_alertmanager_accepts_its_example(tmp_path: Path) -> None:
         ("on-call", ("alertname=CertlagIssuerChanged", "severity=critical", "namespace=opschain")),
         ("on-call", ("alertname=CertlagWorkersLeftDrained", "severity=critical", "namespace=opschain")),
         ("on-call", ("alertname=CertlagRenewalDisabled", "severity=critical", "namespace=opschain")),
-        ("builds", ("alertname=CertlagRestartRequired", "severity=warning", "namespace=opschain")),
+        ("builds", ("alertname=CertlagNeedsRestart", "severity=warning", "namespace=opschain")),
         ("builds", ("alertname=CertlagRestartDeadlineNear", "severity=warning", "namespace=opschain")),
         ("monitoring", ("alertname=CertlagExporterDown", "severity=warning", "namespace=certlag")),
-        ("monitoring", ("alertname=CertlagExporterBlind", "severity=warning", "namespace=certlag")),
+        ("monitoring", ("alertname=CertlagMonitoringDegraded", "severity=warning", "namespace=certlag")),
         ("tickets", ("alertname=SomethingElse", "severity=critical", "namespace=opschain")),
     ],
 )

@@ -21,7 +21,7 @@ def silences(api: ScriptedApi | None, warnings: list[str]) -> Silences:
         None if api is None else Alertmanager(f"{api.url}/", FakeClock()),
         FakeClock(),
         namespace="opschain",
-        alerts=("CertlagRestartRequired", "Certlag.X"),
+        alerts=("CertlagNeedsRestart", "Certlag.X"),
         by="ann",
         warn=warnings.append,
     )
@@ -35,7 +35,7 @@ def test_a_silence_names_its_alerts_and_its_namespace_ends_by_itself_and_never_c
     body = json.loads(request.body)
     assert (request.method, request.path) == ("POST", "/api/v2/silences")
     assert [(each["name"], each["value"], each["isRegex"], each["isEqual"]) for each in body["matchers"]] == [
-        ("alertname", r"CertlagRestartRequired|Certlag\.X", True, True),
+        ("alertname", r"CertlagNeedsRestart|Certlag\.X", True, True),
         ("namespace", "opschain", False, True),
         ("severity", "critical", False, False),
     ]

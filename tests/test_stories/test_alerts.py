@@ -11,7 +11,7 @@ from tests.on_call import on_call
 from tests.test_stories.drained_ground import Fault, drained_ground
 from tests.test_stories.ground import Ground, a_target
 
-REQUIRED, NEAR, DOWN = "CertlagRestartRequired", "CertlagRestartDeadlineNear", "CertlagExporterDown"
+REQUIRED, NEAR, DOWN = "CertlagNeedsRestart", "CertlagRestartDeadlineNear", "CertlagExporterDown"
 WITHIN = SCRAPE + 2 * EVALUATION + HOLD + GROUP_WAIT + 2.0
 """Seconds from `status.revision` to the page."""
 

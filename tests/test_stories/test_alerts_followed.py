@@ -179,7 +179,7 @@ def test_a_target_is_restarted_with_its_workers_and_another_workload_by_its_name
     ground.apply(servers.certificate(NO_TARGET), servers.deployment(NO_TARGET, [servers.go(NO_TARGET)]))
     with drained_ground(ground, loaded_once(), renewed=False, name=NAME) as drained:
         ground.wait_available(NO_TARGET)
-        with page_duty("CertlagRestartRequired", drained.target) as here:
+        with page_duty("CertlagNeedsRestart", drained.target) as here:
             ground.renew(TARGET, NO_TARGET)
             follow_both(here, drained)
             ground.renew(TARGET)
@@ -383,7 +383,7 @@ def restart(here: Duty) -> str:
 
 def test_an_exporter_that_lacks_a_right_sees_again_when_it_has_it(ground: Ground, page_duty: BeginDuty) -> None:
     deploy_target(ground)
-    with page_duty("CertlagExporterBlind", A_TARGET) as here:
+    with page_duty("CertlagMonitoringDegraded", A_TARGET) as here:
         binding = ground.cluster.kubectl_json("get", "rolebinding", here.release.exporter, namespace=ground.namespace)
         ground.cluster.kubectl("delete", "rolebinding", here.release.exporter, namespace=ground.namespace)
         ground.cluster.kubectl("delete", "pod", f"--selector={PODS}", namespace=ground.namespace)
@@ -439,7 +439,7 @@ def test_beside_another_cluster_with_the_same_names_the_stale_one_is_named(groun
     with ExitStack() as stack:
         watched = stack.enter_context(
             duty(
-                "CertlagRestartRequired",
+                "CertlagNeedsRestart",
                 [A_TARGET],
                 rules={"extraLabels": ["cluster"]},
                 labels={"cluster": "prod"},
@@ -462,9 +462,7 @@ def test_where_the_server_overwrites_the_namespace_the_command_names_the_workloa
 ) -> None:
     deploy_target(ground)
     rules = {"namespaceLabel": "exported_namespace", "exporterNamespace": "monitoring"}
-    with duty(
-        "CertlagRestartRequired", [], rules=rules, honor_labels=False, labels={"namespace": "monitoring"}
-    ) as here:
+    with duty("CertlagNeedsRestart", [], rules=rules, honor_labels=False, labels={"namespace": "monitoring"}) as here:
         ground.renew(TARGET)
         page = here.paged(workload=TARGET, namespace=ground.namespace)
         command = f"runbook restart --workload deployment/{TARGET} -n {ground.namespace}"

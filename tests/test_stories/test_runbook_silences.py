@@ -14,7 +14,7 @@ from tests.test_stories.ground import Ground
 
 pytestmark = [pytest.mark.cluster, pytest.mark.matrix(4)]
 
-REQUIRED, NEAR, UNKNOWN = "CertlagRestartRequired", "CertlagRestartDeadlineNear", "CertlagLoadedCertificateUnknown"
+REQUIRED, NEAR, UNKNOWN = "CertlagNeedsRestart", "CertlagRestartDeadlineNear", "CertlagLoadedCertificateUnknown"
 BUILDS = "BuildsFail"
 
 

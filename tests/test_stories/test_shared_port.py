@@ -9,7 +9,7 @@ from tests.figures import Figures
 from tests.monitoring import monitoring
 from tests.test_stories.ground import Ground, a_target
 
-REQUIRED = "CertlagRestartRequired"
+REQUIRED = "CertlagNeedsRestart"
 FOR = 20
 """Seconds that the need must hold before the alert fires: probed once a second, a flicker never lasts that long."""
 SUCCESSOR = """
@@ -53,7 +53,7 @@ def test_an_old_process_behind_a_shared_port_pages_somebody(ground: Ground, figu
             return True
 
         with monitoring(
-            ground.cluster, ground.folder, f"{exporter.host}:{exporter.port}", {"restartRequired.for": f"{FOR}s"}
+            ground.cluster, ground.folder, f"{exporter.host}:{exporter.port}", {"needsRestart.for": f"{FOR}s"}
         ) as watch:
             watch.wait("both certificates to be seen", is_mixed)
             watch.pager.wait(REQUIRED, "firing", seconds=FOR + 30)

@@ -17,7 +17,7 @@ from tests.monitoring import monitoring
 from tests.test_stories.drained_ground import TARGET, WORKER, drained_ground, killed_at
 from tests.test_stories.ground import Ground, a_target
 
-LEFT_DRAINED, BLIND = "CertlagWorkersLeftDrained", "CertlagExporterBlind"
+LEFT_DRAINED, BLIND = "CertlagWorkersLeftDrained", "CertlagMonitoringDegraded"
 SECONDS = {"contactSeconds": 75, "workersLeftDrained.heartbeatSeconds": 20}
 """A bookmark comes once a minute; a run that lives renews its Lease every 15 seconds."""
 

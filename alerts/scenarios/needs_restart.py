@@ -1,4 +1,4 @@
-"""CertlagRestartRequired: an hour after a renewal that nobody followed by a restart."""
+"""CertlagNeedsRestart: an hour after a renewal that nobody followed by a restart."""
 
 from alerts.scenarios.contact import of_contact
 from alerts.scenarios.model import DAY, HOUR, MINUTE, Firing, Scenario, World, fires, quiet
@@ -20,7 +20,7 @@ from alerts.scenarios.worlds import (
     steps,
 )
 
-ALERT = "CertlagRestartRequired"
+ALERT = "CertlagNeedsRestart"
 SUMMARY = "A workload presents an older certificate than the one issued."
 
 

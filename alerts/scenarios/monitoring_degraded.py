@@ -1,9 +1,9 @@
-"""CertlagExporterBlind: the exporter runs, and sees nothing new."""
+"""CertlagMonitoringDegraded: the exporter runs, and sees nothing new."""
 
 from alerts.scenarios.model import Firing, Labels, Scenario, World, fires, quiet
 from alerts.scenarios.worlds import EXPORTER, USE, always, clock, exporter_restarted, healthy, renewed, steps
 
-ALERT = "CertlagExporterBlind"
+ALERT = "CertlagMonitoringDegraded"
 CONTACT, SYNCED, SUCCESS = (
     "certlag_watch_last_contact_timestamp_seconds",
     "certlag_watch_synced",
