@@ -25,7 +25,6 @@ from certlag.assessment import (
     WindowState,
 )
 from certlag.compare import compare
-from certlag.issued import issued
 from certlag.model import Certificate, Chain, Endpoint, Evidence, Issued, ObjectKey, ProbeFailure
 from certlag.x509.certificates import verified_until
 
@@ -56,11 +55,10 @@ def assess(snapshot: Mapping[ObjectKey, AssessmentInput], now: datetime) -> dict
 
 def assess_certificate(subject: AssessmentInput, now: datetime) -> Assessment:
     """Judge one Certificate and every use of it."""
-    certificate = subject.certificate
-    known = issued(certificate, subject.requests, subject.remembered) if certificate else None
+    known = subject.issued
     uses = tuple(_use(use, subject, known, now) for use in subject.uses)
     changes = [at for at in _boundaries(subject, known, uses) if at > now]
-    return Assessment(subject.key, certificate, known, uses, min(changes, default=None))
+    return Assessment(subject.key, subject.certificate, known, uses, min(changes, default=None))
 
 
 def window(certificate: Certificate, known: Issued) -> timedelta:

@@ -81,15 +81,15 @@ class CertificateUse:
 class AssessmentInput:
     """All that is known about one Certificate: the whole input of its judgement.
 
-    `certificate` is None if a target names one that does not exist. `requests` are those that it owns. `remembered` is
-    what was last seen issued, with its revision; `former` are fingerprints seen issued, each with its revision, or 0 if
-    that was for an earlier Certificate of the same name.
+    `certificate` is None if a target names one that does not exist. `requests` are those that it owns; `issued` is what
+    was last issued, None if nothing was or nothing is known of it. `former` are fingerprints seen issued, each with its
+    revision, or 0 if that was for an earlier Certificate of the same name.
     """
 
     key: ObjectKey
     certificate: Certificate | None
     requests: tuple[CertificateRequest, ...] = ()
-    remembered: tuple[int, Issued] | None = None
+    issued: Issued | None = None
     former: Mapping[str, int] = field(default_factory=dict)
     uses: tuple[CertificateUse, ...] = ()
 

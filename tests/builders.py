@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from certlag.assessment import CONFIRMATIONS, AssessmentInput, CertificateUse, ObservedEndpoint, PodView
+from certlag.issued import Remembered, issued
 from certlag.kube.resources import (
     CERTIFICATE_REQUESTS,
     CERTIFICATES,
@@ -216,7 +217,16 @@ def a_use(*views: PodView, **changes: Any) -> CertificateUse:
     return replace(CertificateUse(DEPLOYMENT, a_target(), Evidence.HANDSHAKE, views), **changes)
 
 
-def a_subject(*uses: CertificateUse, revision: int | None = 1, **changes: Any) -> AssessmentInput:
-    """A Certificate of this revision with its request, and these uses."""
+def a_subject(
+    *uses: CertificateUse, revision: int | None = 1, remembered: Remembered | None = None, **changes: Any
+) -> AssessmentInput:
+    """A Certificate of this revision with its request, and these uses; `remembered` was seen issued for a revision."""
     requests = (a_request(revision),) if revision else ()
-    return replace(AssessmentInput(KEY, a_certificate(revision), requests, uses=uses), **changes)
+    subject = replace(AssessmentInput(KEY, a_certificate(revision), requests, uses=uses), **changes)
+    return with_issued(subject, remembered)
+
+
+def with_issued(subject: AssessmentInput, remembered: Remembered | None = None) -> AssessmentInput:
+    """Find out what was issued, as the store does for each change of a Certificate or its requests."""
+    certificate = subject.certificate
+    return replace(subject, issued=issued(certificate, subject.requests, remembered) if certificate else None)

@@ -37,6 +37,7 @@ from tests.builders import (
     a_workload,
     an_observation,
     an_open_run,
+    with_issued,
 )
 from tests.tls_servers import HOST
 
@@ -75,7 +76,7 @@ class Scene:
         request = a_request(self.revision)
         views = (self._view(number, leaf) for number, leaf in enumerate(self.presents))
         use = replace(a_use(*views), workload=self.workload, target=target)
-        return assess_certificate(AssessmentInput(key, certificate, (request,), uses=(use,)), now)
+        return assess_certificate(with_issued(AssessmentInput(key, certificate, (request,), uses=(use,))), now)
 
     def _view(self, number: int, leaf: str | None) -> Any:
         pod = replace(a_pod(), key=ObjectKey(NAMESPACE, f"{self.name}-{number}"))

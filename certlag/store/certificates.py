@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from certlag.issued import Remembered, issued
+from certlag.issued import issued
 from certlag.model import Certificate, CertificateRequest, Issued, IssuedEvidence, ObjectKey
 from certlag.store.groups import MultiMap
 
@@ -25,15 +25,17 @@ class _Uid(NamedTuple):
 
 @dataclass(slots=True)
 class _Entry:
-    """One Certificate with its requests; `revision` is that for which `issued` was seen.
+    """One Certificate with its requests, and what was issued.
 
-    `former` are the fingerprints of what was seen issued before that, each with its revision.
+    `seen` is what a request said was issued for `revision`; `former` are the fingerprints of what was seen before that,
+    each with its revision.
     """
 
     certificate: Certificate | None = None
     requests: tuple[CertificateRequest, ...] = ()
-    revision: int = 0
     issued: Issued | None = None
+    revision: int = 0
+    seen: Issued | None = None
     former: tuple[tuple[str, int], ...] = ()
 
 
@@ -65,7 +67,7 @@ class CertificateIndex:
             self._unlink(entry.certificate)
             self._by_secret.add(_secret(certificate), certificate.key)
         entry.certificate = certificate
-        _remember(entry)
+        _take_in(entry)
 
     def drop(self, key: ObjectKey) -> None:
         """Forget a Certificate and its past."""
@@ -88,7 +90,7 @@ class CertificateIndex:
             request = replace(request, certificate_uid=uid.uid)
         entry.requests = tuple(sorted((*entry.requests, request), key=lambda each: each.key))
         self._owner[request.key] = uid
-        _remember(entry)
+        _take_in(entry)
         return entry.certificate.key if entry.certificate else None
 
     def drop_request(self, key: ObjectKey) -> ObjectKey | None:
@@ -98,6 +100,7 @@ class CertificateIndex:
             return None
         entry = self._entries[uid]
         entry.requests = tuple(request for request in entry.requests if request.key != key)
+        entry.issued = _issued(entry)
         self._keep(uid, entry)
         return entry.certificate.key if entry.certificate else None
 
@@ -121,9 +124,9 @@ class CertificateIndex:
         """Return the requests that a Certificate owns, by name."""
         return self._of(key).requests
 
-    def remembered(self, key: ObjectKey) -> Remembered | None:
-        """Return a revision and what was seen issued for it."""
-        return _remembered(self._of(key))
+    def issued(self, key: ObjectKey) -> Issued | None:
+        """Return what was last issued for a Certificate, None if nothing was or nothing is known of it."""
+        return self._of(key).issued
 
     def former(self, key: ObjectKey) -> Mapping[str, int]:
         """Return the fingerprints of what was seen issued, the present one among them, each with its revision."""
@@ -145,36 +148,38 @@ class CertificateIndex:
             self._by_secret.discard(_secret(certificate), certificate.key)
 
 
-def _remembered(entry: _Entry) -> Remembered | None:
-    return (entry.revision, entry.issued) if entry.issued else None
+def _issued(entry: _Entry) -> Issued | None:
+    if entry.certificate is None:
+        return None
+    return issued(entry.certificate, entry.requests, (entry.revision, entry.seen) if entry.seen else None)
 
 
-def _remember(entry: _Entry) -> None:
-    """Note what is issued now, if one request alone says so and the dates in the status agree.
+def _take_in(entry: _Entry) -> None:
+    """Find out what is issued now; remember it if one request alone says so and the dates in the status agree.
 
     A revision has one leaf, so what was noted for it stays: while cert-manager writes the next one, a request may pass
     itself off as of the present revision.
     """
-    certificate = entry.certificate
+    certificate, known = entry.certificate, _issued(entry)
+    entry.issued = known
     if certificate is None or certificate.revision is None:
         return
-    known = issued(certificate, entry.requests, _remembered(entry))
     if known is None or known.evidence is not IssuedEvidence.CERTIFICATE_REQUEST or known.alternatives:
         return
     if (certificate.not_before, certificate.not_after) != (known.not_before, known.not_after):
         return
-    if entry.issued and entry.revision == certificate.revision and entry.issued.chain != known.chain:
+    if entry.seen and entry.revision == certificate.revision and entry.seen.chain != known.chain:
         return
     # One object for equal values.
     entry.certificate = replace(certificate, not_before=known.not_before, not_after=known.not_after)
-    if (entry.revision, entry.issued) != (certificate.revision, known):
+    if (entry.revision, entry.seen) != (certificate.revision, known):
         before, now = dict(_known(entry)), _fingerprint(known)
         entry.former = tuple((print_, revision) for print_, revision in before.items() if print_ != now)[1 - FORMER :]
-        entry.revision, entry.issued = certificate.revision, known
+        entry.revision, entry.seen = certificate.revision, known
 
 
 def _known(entry: _Entry) -> tuple[tuple[str, int], ...]:
-    return (*entry.former, *(((_fingerprint(entry.issued), entry.revision),) if entry.issued else ()))
+    return (*entry.former, *(((_fingerprint(entry.seen), entry.revision),) if entry.seen else ()))
 
 
 def _fingerprint(known: Issued) -> str:

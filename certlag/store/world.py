@@ -146,7 +146,7 @@ class World:
             key=key,
             certificate=certificate,
             requests=self._certificates.requests(key),
-            remembered=self._certificates.remembered(key),
+            issued=self._certificates.issued(key),
             former=self._certificates.former(key),
             uses=tuple(self._uses(key, certificate)),
         )

@@ -199,7 +199,7 @@ def _of_use(use: UseAssessment, now: datetime) -> tuple[Level, str]:
     verdicts = {pod.verdict for pod in use.pods}
     match use.state:
         case None:
-            return Level.WAITING, "First look" if Verdict.PENDING in verdicts else "Not probed"
+            return Level.WAITING, "Not probed yet" if Verdict.PENDING in verdicts else "Not probed"
         case WindowState.EXPIRED:
             return Level.CRITICAL, STATES[WindowState.EXPIRED]
         case WindowState.NEEDS_RESTART if use.needs_restart is None:

@@ -57,9 +57,9 @@ def headline(cards: Sequence[Card], health: ExporterHealth) -> Headline:
         return Headline("critical", "The exporter cannot reach the API server", f"{health.headline}.")
     if health.level is Seeing.STARTING:
         return Headline("waiting", "Looking for the first time", "Nothing is judged before everything was seen once.")
-    if health.level is Seeing.BLIND:
-        detail = f"What stands below is what it saw last. {_others(problems)}".strip()
-        return Headline("critical", "The exporter cannot see", detail)
+    if health.level is Seeing.DOWN:
+        detail = f"The data below is old. {_others(problems)}".strip()
+        return Headline("critical", "Monitoring is down", detail)
     for saying in (say(problems) for say in _SAYINGS):
         if saying.about:
             said = {card.id for card in saying.about}

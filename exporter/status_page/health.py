@@ -15,7 +15,7 @@ from exporter.status import Status
 from exporter.status_page.words import counted, span
 
 SILENT = timedelta(minutes=5)
-"""A watch that heard nothing for so long is blind: a bookmark comes each minute."""
+"""A watch that received nothing for this long has lost contact: a bookmark comes each minute."""
 FAILING = timedelta(seconds=30)
 """As long as this, failed requests are tried again without alarm."""
 
@@ -25,7 +25,7 @@ class Level(StrEnum):
 
     CLEAR = "clear"
     PARTLY = "partly"
-    BLIND = "blind"
+    DOWN = "down"
     STARTING = "starting"
     UNREACHED = "unreached"
 
@@ -51,24 +51,24 @@ class ExporterHealth:
 
 def health(status: Status) -> ExporterHealth:
     """Judge what the exporter says of itself."""
-    blind = tuple(_blind_watches(status.watches, status.now))
+    lost = tuple(_lost_watches(status.watches, status.now))
     answering, asked = _handshakes(status.certificates)
     mute = asked > 0 and answering == 0
-    level = _level(status, blind, mute=mute, all_answer=answering == asked)
+    level = _level(status, lost, mute=mute, all_answer=answering == asked)
     return ExporterHealth(
         level,
-        _unreached(status) if level is Level.UNREACHED else _headline(level, blind),
-        _watches(status.watches, status.now, blind=len(blind)),
+        _unreached(status) if level is Level.UNREACHED else _headline(level, lost),
+        _watches(status.watches, status.now, lost=len(lost)),
         _said(answering, asked),
-        blind,
+        lost,
     )
 
 
-def _level(status: Status, blind: tuple[WatchLine, ...], *, mute: bool, all_answer: bool) -> Level:
+def _level(status: Status, lost: tuple[WatchLine, ...], *, mute: bool, all_answer: bool) -> Level:
     if not status.ready:
         return Level.UNREACHED if _unreached(status) else Level.STARTING
-    if blind or mute:
-        return Level.BLIND
+    if lost or mute:
+        return Level.DOWN
     failing = any(health.failure is not None for health in status.watches.values())
     return Level.PARTLY if failing or not all_answer else Level.CLEAR
 
@@ -89,20 +89,20 @@ def _unreached(status: Status) -> str:
     )
 
 
-def _headline(level: Level, blind: tuple[WatchLine, ...]) -> str:
+def _headline(level: Level, lost: tuple[WatchLine, ...]) -> str:
     match level:
         case Level.STARTING:
             return "The exporter looks for the first time: nothing is judged before it has seen everything"
-        case Level.BLIND if blind:
-            return "The exporter is blind: what stands here is old, and what becomes due now is not noticed"
-        case Level.BLIND:
-            return "The exporter is blind: no handshake succeeds, so a restart would not be noticed"
+        case Level.DOWN if lost:
+            return "Monitoring is down: the data is old, and new deadlines are not noticed"
+        case Level.DOWN:
+            return "Monitoring is down: no handshake succeeds, so a restart would not be noticed"
         case Level.PARTLY:
             return "The exporter sees, but not everything"
     return "The exporter sees"
 
 
-def _blind_watches(watches: Mapping[Watch, WatchHealth], now: datetime) -> Iterator[WatchLine]:
+def _lost_watches(watches: Mapping[Watch, WatchHealth], now: datetime) -> Iterator[WatchLine]:
     for watch, health in watches.items():
         silent = now - health.last_contact_at if health.last_contact_at is not None else timedelta.max
         why = f": {health.failure.replace('_', ' ')}" if health.failure else ""
@@ -117,15 +117,13 @@ def _name(watch: Watch) -> str:
     return f"{watch.resource.name} {watch.name or ''}".strip() + f" in {where}"
 
 
-def _watches(watches: Mapping[Watch, WatchHealth], now: datetime, *, blind: int) -> str:
+def _watches(watches: Mapping[Watch, WatchHealth], now: datetime, *, lost: int) -> str:
     """Say how many watches see; the quietest counts, to the minute, as bookmarks come."""
     contacts = [health.last_contact_at for health in watches.values() if health.last_contact_at is not None]
     quiet = now - min(contacts, default=now)
-    heard = "moments" if quiet < timedelta(minutes=2) and not blind else span(quiet)
+    heard = "moments" if quiet < timedelta(minutes=2) and not lost else span(quiet)
     last = f"the quietest was heard {heard} ago" if contacts else "nothing heard yet"
-    return (
-        f"{len(watches) - blind:,} of {counted(len(watches), 'watch', 'watches')} in step with the API server; {last}"
-    )
+    return f"{len(watches) - lost:,} of {counted(len(watches), 'watch', 'watches')} in step with the API server; {last}"
 
 
 def _handshakes(certificates: Iterable[Assessment]) -> tuple[int, int]:

@@ -25,7 +25,7 @@ STATES = {
     WindowState.NEEDS_RESTART: "Needs restart",
     WindowState.RENEWAL_DISABLED: "Renewal disabled",
     WindowState.RENEWAL_DUE: "Renewal overdue",
-    WindowState.UNKNOWN: "Unclear",
+    WindowState.UNKNOWN: "Unknown",
     WindowState.SETTLED: "Nothing to do",
 }
 RUN_STATES = {
@@ -40,7 +40,7 @@ VERDICTS = {
     Verdict.STALE: "stale",
     Verdict.UNKNOWN: "unknown",
     Verdict.UNPROBED: "not probed",
-    Verdict.PENDING: "first look",
+    Verdict.PENDING: "not probed yet",
 }
 REASONS = {
     Reason.IS_ISSUED: "presents the issued certificate",

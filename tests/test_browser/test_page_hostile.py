@@ -36,7 +36,7 @@ def test_a_name_full_of_markup_is_shown_as_text_at_once_and_after_a_change(brows
         for _ in ("after a change", "at once"):
             assert browser.text(".card h3") == MARKUP
             assert browser.text("td b") == MARKUP
-            assert MARKUP in browser.text("#blind-watches")
+            assert MARKUP in browser.text("#lost-watches")
             assert browser.run("return window.pwned ?? null") is None
             assert browser.all("img, main script, body script") == []
             assert browser.findings() == []

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -38,6 +39,7 @@ from tests.builders import (
     a_use,
     a_view,
     an_observation,
+    with_issued,
 )
 from tests.field.record import case
 
@@ -57,7 +59,7 @@ def verdict(subject: AssessmentInput, now: datetime = LATER) -> tuple[Verdict, R
     return pod.verdict, pod.reason
 
 
-def presenting(*labels: str, revision: int | None = 2, **changes: object) -> AssessmentInput:
+def presenting(*labels: str, revision: int | None = 2, **changes: Any) -> AssessmentInput:
     """A Certificate of a revision, with one pod for each leaf that is presented."""
     views = (a_view(a_pod(f"pod-{n}"), an_observation(a_leaf(label))) for n, label in enumerate(labels))
     return a_subject(a_use(*views), revision=revision, **changes)
@@ -155,7 +157,7 @@ def test_where_no_revision_tells_dates_order_a_leaf_against_all_that_may_be_issu
     known = Issued(evidence, begins, begins + LIFETIME, chains[0] if chains else None, None, chains[1:])
     status = lasting("status", status_on) if status_on else None
     dates = {"not_before": status.not_before, "not_after": status.not_after} if status else {}
-    subject = AssessmentInput(KEY, a_certificate(2, **({"not_before": None, "not_after": None} | dates)))
+    subject = with_issued(AssessmentInput(KEY, a_certificate(2, **({"not_before": None, "not_after": None} | dates))))
     assert compare(lasting("presented", presented_on), a_view(), subject, known) == told
 
 
@@ -191,7 +193,7 @@ def test_what_is_of_an_earlier_revision_is_stale_also_while_the_issued_one_is_no
     not_known = (Verdict.UNKNOWN, Reason.ISSUED_NOT_KNOWN)
     assert verdict(replace(subject, former={})) == not_known
     assert verdict(replace(subject, former={a_leaf("first").fingerprint_sha256: 2})) == not_known
-    assert verdict(replace(subject, former={}, requests=(a_request(1),))) == not_known
+    assert verdict(with_issued(replace(subject, former={}, requests=(a_request(1),)))) == not_known
     restored = replace(unready, not_before=a_leaf("first").not_before, not_after=a_leaf("first").not_after)
     assert verdict(replace(subject, certificate=restored)) == not_known
     without_dates = replace(unready, not_before=None, not_after=None)
@@ -260,9 +262,9 @@ def test_the_secret_written_before_the_revision_makes_nothing_stale() -> None:
     view = a_view(None, an_observation(a_leaf("first")))
     with_memory = a_subject(a_use(view), certificate=halfway, requests=(a_request(2),), remembered=remembered(1))
     assert verdict(with_memory) == (Verdict.CURRENT, Reason.IS_ISSUED)
-    after_a_restart = replace(with_memory, remembered=None)
+    after_a_restart = with_issued(with_memory)
     assert verdict(after_a_restart) == (Verdict.UNKNOWN, Reason.ISSUED_NOT_KNOWN)
-    announced = replace(with_memory, certificate=a_certificate(2))
+    announced = with_issued(replace(with_memory, certificate=a_certificate(2)), remembered(1))
     assert verdict(announced) == (Verdict.STALE, Reason.OLDER_THAN_ISSUED)
 
 
@@ -275,7 +277,7 @@ def discovered(*views: PodView, revision: int = 2) -> AssessmentInput:
 
 def test_the_worst_of_a_pods_ports_is_the_pods_verdict() -> None:
     view = a_view(None, an_observation(a_leaf("second")), an_observation(a_leaf("first")))
-    both = replace(discovered(view), requests=(a_request(1), a_request(2)))
+    both = with_issued(replace(discovered(view), requests=(a_request(1), a_request(2))))
     assert verdict(both) == (Verdict.STALE, Reason.EARLIER_REVISION)
     assert verdict(discovered(view)) == (Verdict.CURRENT, Reason.IS_ISSUED), "what was never issued outranks nothing"
 
@@ -576,7 +578,7 @@ def test_start_time_is_a_guess_with_two_minutes_of_doubt(started: timedelta, tol
     assert judged(subject).needs_restart is None
 
 
-def guessed(pod: Pod, revision: int | None = 2, **changes: object) -> AssessmentInput:
+def guessed(pod: Pod, revision: int | None = 2, **changes: Any) -> AssessmentInput:
     """A Certificate of a revision, and a pod that is judged by its start."""
     return a_subject(a_use(a_view(pod), evidence=Evidence.START_TIME), revision=revision, **changes)
 

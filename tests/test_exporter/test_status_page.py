@@ -73,7 +73,7 @@ def page(shown: Status) -> str:
         (status(Scene(run=running())), "busy", "build-service: draining the workers"),
         (status(Scene(run=running(step=Step.VERIFIED))), "busy", "build-service: putting the workers back"),
         (status(Scene(run=running(outcome="x"))), "critical", "build-service: a run was left unfinished"),
-        (status(SETTLED, watches=BLIND), "critical", "The exporter cannot see"),
+        (status(SETTLED, watches=BLIND), "critical", "Monitoring is down"),
         (replace(status(SETTLED), ready=False), "waiting", "Looking for the first time"),
         (status(), "waiting", "Nothing is watched yet"),
     ],
@@ -87,11 +87,11 @@ def test_what_else_there_is_is_counted_below_it() -> None:
     shown = view(
         status(Scene(), Scene("vault", revision=1), Scene("cache", (None,)), replace(SETTLED, name="registry"))
     )
-    assert shown.headline.detail == "In 20 days: Sat 30 May 2026, 00:00 UTC. Also: 1 renewal overdue, 1 unclear."
+    assert shown.headline.detail == "In 20 days: Sat 30 May 2026, 00:00 UTC. Also: 1 renewal overdue, 1 unknown."
     assert [(count.count, count.words) for count in shown.counts] == [
         (1, "needs restart"),
         (1, "renewal overdue"),
-        (1, "unclear"),
+        (1, "unknown"),
         (1, "nothing to do"),
     ]
 
@@ -216,11 +216,11 @@ def test_a_certificate_that_nobody_uses_and_that_is_overdue_is_named() -> None:
     [
         (timedelta(seconds=90), False, Level.CLEAR),
         (timedelta(seconds=10), True, Level.PARTLY),
-        (timedelta(seconds=40), True, Level.BLIND),
-        (timedelta(minutes=6), False, Level.BLIND),
+        (timedelta(seconds=40), True, Level.DOWN),
+        (timedelta(minutes=6), False, Level.DOWN),
     ],
 )
-def test_a_watch_is_blind_that_was_silent_for_long(silent: timedelta, failure: bool, level: Level) -> None:  # noqa: FBT001
+def test_a_watch_that_was_silent_for_long_has_lost_contact(silent: timedelta, failure: bool, level: Level) -> None:  # noqa: FBT001
     assert health(status(SETTLED, watches=seeing(silent=silent, failure=failure))).level is level
 
 
@@ -232,7 +232,7 @@ def test_a_watch_is_blind_that_was_silent_for_long(silent: timedelta, failure: b
     found_by="test",
     since="2026-11-24",
 )
-def test_what_a_blind_exporter_does_not_see_is_named_with_its_reason() -> None:
+def test_what_an_exporter_without_contact_does_not_see_is_named_with_its_reason() -> None:
     seen = health(status(SETTLED, watches=BLIND))
     assert seen.watches == "0 of 2 watches in step with the API server; the quietest was heard 20 minutes ago"
     assert [(watch.what, watch.why) for watch in seen.lost_watches] == [
@@ -241,8 +241,8 @@ def test_what_a_blind_exporter_does_not_see_is_named_with_its_reason() -> None:
     ]
 
 
-def test_an_exporter_none_of_whose_handshakes_succeeds_is_blind() -> None:
-    assert health(status(Scene("a", (None,)), Scene("b", (None,)))).level is Level.BLIND
+def test_an_exporter_none_of_whose_handshakes_succeeds_is_down() -> None:
+    assert health(status(Scene("a", (None,)), Scene("b", (None,)))).level is Level.DOWN
     assert health(status(Scene("a", (None,)), SETTLED)).level is Level.PARTLY
 
 

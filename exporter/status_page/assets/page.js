@@ -201,7 +201,7 @@ function script(page) {
 
 // A page that is up to date is not live while the exporter itself cannot see.
 function sayLive() {
-  if (one("live").dataset.sees === "no") say("blind", "Updating, but the exporter cannot see");
+  if (one("live").dataset.sees === "no") say("blind", "Updating, but the data is old");
   else say("live", "Live");
 }
 

@@ -25,6 +25,7 @@ from certlag.model import (
     DiscoveryProbe,
     Endpoint,
     Evidence,
+    IssuedEvidence,
     Lease,
     ObjectKey,
     Presented,
@@ -263,8 +264,8 @@ def test_what_a_request_said_is_remembered_after_it_is_gone() -> None:
     assert world.apply(Removed(a_watch(CERTIFICATE_REQUESTS), a_request().key), ISSUED_AT) == {KEY}
     subject = the_subject(world)
     assert subject.requests == ()
-    assert subject.remembered is not None
-    assert subject.remembered[0] == 1
+    assert subject.issued is not None
+    assert subject.issued.evidence is IssuedEvidence.MEMORY
     assert subject.former == {a_leaf("first").fingerprint_sha256: 1}
 
 
@@ -272,7 +273,9 @@ def test_a_certificate_made_anew_under_the_same_name_remembers_nothing() -> None
     world = a_world(objects=EVERYTHING)
     world.apply(Removed(a_watch(CERTIFICATE_REQUESTS), a_request().key), ISSUED_AT)
     tell(world, a_certificate(uid="another"))
-    assert the_subject(world).remembered is None
+    found = the_subject(world).issued
+    assert found is not None
+    assert found.evidence is IssuedEvidence.STATUS_DATES
 
 
 def test_a_deleted_certificate_is_no_subject_and_leaves_nothing() -> None:
