@@ -58,13 +58,13 @@ mutants: env ## Damage the pure core and the alerts' rules one piece at a time: 
 	$(BIN)/python -m tests.mutants $(MODULES)
 	$(BIN)/python -m alerts.mutants
 
-docs: env ## Write anew what is generated: parts of docs/, the alerts' rules, dashboard and chart values
+docs: env ## Write again what is generated: parts of docs/, the alerts' rules, dashboard and chart values
 	$(BIN)/python -m docs.generate
 
 figures: env ## Take what tests measured in their last runs (make test, make proof) into docs/; then make docs
 	$(BIN)/python -m docs.figures
 
-pictures: env ## Make the documentation's pictures anew: page and terminal (needs Chromium and its driver)
+pictures: env ## Make the documentation's pictures again: page and terminal (needs Chromium and its driver)
 	$(BIN)/python -m docs.pictures
 
 release: env ## Build all that is released into build/release (with the BuildKit of $$BUILDKIT_HOST, else the bench's)

@@ -1,6 +1,6 @@
 """What an installation may change of the rules: one table, from which come the chart's values and all defaults.
 
-A `Setting` stands in an expression or a text as a mark; whoever writes the text replaces the marks, by the defaults
+A `Setting` stands in an expression or a text as a mark; anyone who writes the text replaces the marks, by the defaults
 or by references to the chart's values. Pure.
 """
 

@@ -12,11 +12,11 @@ from certlag.assessment import AssessmentInput
 from certlag.model import Certificate, Container, DiscoveryProbe, Endpoint, Pod, Target
 
 MAX_PORT_DIGITS = 5
-"""Of 65535. Whoever may make a pod writes its annotation, and Python refuses to read thousands of digits."""
+"""Of 65535. Anyone who may make a pod writes its annotation, and Python refuses to read thousands of digits."""
 
 MAX_ENDPOINTS = 64
 """Of one pod that speak for one certificate. A pod may declare thousands of ports, a name may stand at each container:
-whoever may make one would else decide how many handshakes it costs us. The first ones count."""
+anyone who may make one would else decide how many handshakes it costs us. The first ones count."""
 
 
 def endpoints(

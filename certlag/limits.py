@@ -1,8 +1,8 @@
 """How much is kept of what others wrote: the bounds that several modules share. Pure.
 
-Whoever may write an object, serve a certificate or forge a record decides what we read; what we keep of it, and so what
-stands in the exposition, on the page, in `/api/v1/status` and in the logs, is bounded. Texts that are compared or only
-shown are cut. An object with a longer one where the API server lets none pass is not read (`kube.schema`), nor is
+Anyone who may write an object, serve a certificate or forge a record decides what we read; what we keep of it, and so
+what stands in the exposition, on the page, in `/api/v1/status` and in the logs, is bounded. Texts that are compared or
+only shown are cut. An object with a longer one where the API server lets none pass is not read (`kube.schema`), nor is
 a record with one (`run_record`).
 
 What one module alone bounds stands there: a pod's ports and Secrets in `kube.decode`, its endpoints in `endpoints`,

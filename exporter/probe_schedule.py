@@ -1,6 +1,6 @@
 """When is which endpoint to be probed? Pure: told the time, it answers who is due.
 
-An endpoint is due at once when its container becomes ready and when its certificate is issued anew; a container
+An endpoint is due at once when its container becomes ready and when its certificate is issued again; a container
 that is not ready gets ten seconds first. After a success it is due an interval later, give or take a tenth, so
 that a thousand pods do not come due together; after a failure after 0.2 s, doubled each time up to the interval.
 Where several processes answer at one port, one attempt says little: once an endpoint has presented two certificates,

@@ -1,4 +1,4 @@
-"""One round of the main loop: what came in, what is judged anew, what is published, who is to be probed.
+"""One round of the main loop: what came in, what is judged again, what is published, who is to be probed.
 
 Touches nothing but the publication that it is given, and has no thread and no queue: `supervisor` feeds it from its
 threads, and a simulation from whatever clock and network it has. No certificate is judged before every watch that
@@ -32,7 +32,7 @@ PROBERS = 16
 STEP = 60.0
 """Seconds that the loop waits at most, so that a clock that was set is noticed."""
 CLOCK_TOLERANCE = 1.0
-"""Seconds by which wall time may drift between two rounds before everything is judged anew."""
+"""Seconds by which wall time may drift between two rounds before everything is judged again."""
 
 OUTDATED = 100
 """Changes that are kept although their judgement is another one since: as many more as there are judgements."""
@@ -107,7 +107,7 @@ class Reconciler:
             self._changes.clear()
             self._assessments = {}
             dirty = self._world.keys()
-            log.info("judging anew", extra={"certificates": len(dirty)})
+            log.info("judging again", extra={"certificates": len(dirty)})
             self._judge(dirty)
             self._judge_targets()
             changed = True

@@ -50,7 +50,7 @@ class EmbeddedCluster:
     """A Kubernetes cluster without Kubernetes.
 
     Attributes:
-        api: the API server; `api.handle` answers requests, `api.objects` are its verbs for whoever is inside.
+        api: the API server; `api.handle` answers requests, `api.objects` are its verbs for anyone who is inside.
         faults: what is wrong at the moment.
         gitops: who puts workloads back to what was declared for them.
         network: where pods are reached.

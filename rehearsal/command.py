@@ -254,8 +254,8 @@ def _asked_for(words: str) -> str:
 class _Commands:
     """Runs commands, and sees to it that Ctrl-C reaches them once.
 
-    `left` says that whoever rehearses wanted to stop. On a terminal Ctrl-C comes to a command by itself; signals that
-    were sent only to us are passed on. The second one kills.
+    `left` says that anyone who rehearses wanted to stop. On a terminal Ctrl-C comes to a command by itself; signals
+    that were sent only to us are passed on. The second one kills.
     """
 
     def __init__(self, *, no_color: bool, interactive: bool) -> None:

@@ -88,7 +88,7 @@ class ExporterProcess:
 
 
 async def _spawn(argv: tuple[str, ...], log: Path) -> asyncio.subprocess.Process:
-    """Start a process in a session of its own: Ctrl-C in the terminal is for whoever started it, who then ends it."""
+    """Start a process in a session of its own: Ctrl-C in the terminal reaches only its parent, which then ends it."""
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
     try:
         return await asyncio.create_subprocess_exec(*argv, stderr=descriptor, start_new_session=True)

@@ -1,6 +1,6 @@
 """What all Kubernetes objects have in common, as JSON documents: names, owners, labels, conditions, instants. Pure.
 
-Stored documents are never changed in place: whoever changes one works on a `clone`.
+Stored documents are never changed in place: anyone who changes one works on a `clone`.
 """
 
 from collections.abc import Iterable, Mapping

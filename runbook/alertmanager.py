@@ -1,9 +1,9 @@
 """Alertmanager: a silence for what a drain causes, and a gate on what fires. Touches its API v2 over HTTP.
 
 A silence is narrow (the matchers name the alerts and the namespace), short (it ends by itself with the run's own
-deadline) and never covers a critical alert. It is kept in the run's record by its address, id and all, so that whoever
-resumes the run can end it, wherever they are; only a run that is killed between making it and noting it leaves it to
-its own end. Failing to silence is only a warning; failing to ask the gate closes it.
+deadline) and never covers a critical alert. It is kept in the run's record by its address, id and all, so that anyone
+who resumes the run can end it, wherever they are; only a run that is killed between making it and noting it leaves it
+to its own end. Failing to silence is only a warning; failing to ask the gate closes it.
 """
 
 import json

@@ -74,7 +74,7 @@ class Wait:
 
 @dataclass(frozen=True, slots=True)
 class Inspect:
-    """Judge the target anew: the answer is a `TargetStatus`. Without `probe`, only what is issued."""
+    """Judge the target again: the answer is a `TargetStatus`. Without `probe`, only what is issued."""
 
     probe: bool = True
 

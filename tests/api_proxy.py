@@ -463,7 +463,7 @@ def _fields(head: bytes) -> dict[str, str]:
 
 
 def _in_chunks(head: bytes) -> bytes:
-    """Write an answer's head anew, for a body in chunks."""
+    """Write an answer's head again, for a body in chunks."""
     kept = {name: value for name, value in _fields(head).items() if name not in ("content-length", "transfer-encoding")}
     fields = kept | {"transfer-encoding": "chunked", "connection": "close"}
     lines = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
@@ -480,7 +480,7 @@ def _parse(head: bytes) -> Request:
 
 
 def _for_upstream(request: Request, head: bytes, cluster: Cluster) -> bytes:
-    """Write the head anew: for the API server's name, and for one request only unless it asks to upgrade."""
+    """Write the head again: for the API server's name, and for one request only unless it asks to upgrade."""
     first = head.partition(b"\r\n")[0]
     headers = request.headers | {"host": f"{cluster.client.host}:{cluster.client.port}"}
     if "upgrade" not in request.headers:

@@ -45,10 +45,10 @@ CHAPTERS = (
             Fault(
                 "F3",
                 "429, with and without Retry-After",
-                f"waits as asked, at most {RETRY_AFTER_MOST:g} s; lists nothing anew",
+                f"waits as asked, at most {RETRY_AFTER_MOST:g} s; lists nothing again",
             ),
             Fault("F4", "a storm of 5xx, 429, 410 or 401", "less than one request a second from each watch"),
-            Fault("F5", "410, as an answer and within a stream", "lists anew after a wait; out of step until it has"),
+            Fault("F5", "410, as an answer and within a stream", "lists again after a wait; out of step until it has"),
             Fault("F6", "410 between two pages of a list", "the list is begun again"),
             Fault(
                 "F7",
@@ -65,7 +65,7 @@ CHAPTERS = (
                 "resource versions that go backwards: etcd was restored",
                 f"taken as they come; a list within {RELIST_AFTER[1] / 60:g} min shows the rest",
             ),
-            Fault("F14", "a token that is rotated, gone or empty", "read anew at once; else unauthorized, and waits"),
+            Fault("F14", "a token that is rotated, gone or empty", "read again at once; else unauthorized, and waits"),
             Fault("F15", "rights withdrawn and given back", "verdicts stay and the watch tells; goes on by itself"),
             Fault("F16", "cert-manager's resources are not installed yet", "waits for them; goes on by itself"),
             Fault("F17", "the API server's own authority is replaced", "unreachable until the new one is in the file"),
@@ -83,7 +83,7 @@ CHAPTERS = (
             Fault(
                 "N11",
                 "idle connections are cut before the first bookmark, or no bookmarks come",
-                "contact all the same: an earlier end is asked for, before which a bookmark comes",
+                "contact anyway: an earlier end is asked for, before which a bookmark comes",
             ),
         ),
     ),
@@ -97,9 +97,7 @@ CHAPTERS = (
             Fault("N5", "the disk is full", "in a pod nothing is written to it: its root is read-only"),
             Fault("N6", "a reader of the output that has gone away", "the run goes on, the exit code stands"),
             Fault("N7", "no memory is left", "ends at once and says why, rather than live on half blind"),
-            Fault(
-                "N8", "the container runtime or the kubelet is killed", "verdicts stay, renewals are seen all the same"
-            ),
+            Fault("N8", "the container runtime or the kubelet is killed", "verdicts stay, renewals are seen anyway"),
         ),
     ),
     Chapter(
@@ -194,7 +192,7 @@ CHAPTERS = (
             Fault("R5", "a pod of a dead node", "never counted as gone, never deleted; 5 at the timeout"),
             Fault("R6", "a grace too long or the default; a worker that was killed", "refused; lost work is told"),
             Fault("R7", "403, 5xx and timeouts in the drain", "waits on; never no pods"),
-            Fault("R8", "a token that runs out", "fetched anew, or refused beforehand"),
+            Fault("R8", "a token that runs out", "fetched again, or refused beforehand"),
             Fault("R9", "a watch that ends early", "made up for by consistent lists"),
             Fault("R10", "a second run over an unfinished one", "never records 0, never overwrites; offers to resume"),
             Fault("R11", "SIGKILL, suspend and Ctrl-C around each write", "resume ends the same"),
@@ -209,7 +207,7 @@ CHAPTERS = (
             Fault("R20", "two restarts in one second; a paused Deployment", "told apart; refused"),
             Fault("R21", "a volume that one node may use", "warned of beforehand"),
             Fault("R22", "the new pod read the old Secret", "one more restart while drained; then 8, workers put back"),
-            Fault("R23", "TLS 1.2 with client certificates", "verified all the same"),
+            Fault("R23", "TLS 1.2 with client certificates", "verified anyway"),
             Fault("R24", "PodDisruptionBudgets protect nothing here", "the plan says so"),
             Fault("R25", "timeouts of drain and restart", "5, put back; 6, left drained under the record"),
             Fault("R26", "long silence; no terminal", "each pod is told; asks for --yes, 2"),

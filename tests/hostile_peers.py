@@ -13,7 +13,7 @@ from tests.tls_servers import Handler, reset, server_context
 
 TLS_1_2 = (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_2)
 HELLO_REQUEST = b"\x16\x03\x03\x00\x04\x00\x00\x00\x00"
-"""A server's call to negotiate anew (RFC 5246 §7.4.1.1), which a client ignores while it negotiates."""
+"""A server's call to negotiate again (RFC 5246 §7.4.1.1), which a client ignores while it negotiates."""
 CHANGE_CIPHER_SPEC = b"\x14\x03\x03\x00\x01\x01"
 ENDLESS = b"\x16\x03\x03\x40\x00\x02\x00\xff\xff" + bytes(1000)
 """The beginning of a message that is longer than anybody waits for."""

@@ -77,7 +77,7 @@ class MemoryApi:
         yield from [(path, held) for path, held in self.documents.items() if path.startswith(prefix)]
 
     def put(self, path: str, document: Mapping[str, Any]) -> Document:
-        """Create a document, or one anew: with a uid of its own."""
+        """Create a document, or one again: with a uid of its own."""
         self._version += 1
         metadata = {**document.get("metadata", {}), "uid": f"uid-{self._version}", "generation": 1}
         metadata.setdefault("name", path.rpartition("/")[2])
@@ -133,7 +133,7 @@ class MemoryApi:
 
 
 def _managed(held: Document, manager: str, patch: Mapping[str, Any]) -> list[Document]:
-    """Say who owns which fields after a patch: whoever wrote a field last."""
+    """Say who owns which fields after a patch: anyone who wrote a field last."""
     fields = _fields(patch)
     before = {each["manager"]: each["fieldsV1"] for each in held["metadata"].get("managedFields", ())}
     owned = {each: _without(of_each, fields) for each, of_each in before.items()}

@@ -172,7 +172,7 @@ class MemoryCluster:
         assert run is not None, "scaled without a record"
         recorded = run.workers[f"{worker.type}/{worker.name}"].replicas
         if after == 0:
-            # Whoever resumes knows what was contested; what was recorded is then what counts.
+            # Anyone who resumes knows what was contested; what was recorded is then what counts.
             assert recorded == before or run.epoch > 1, "scaled down before its replicas were recorded"
         else:
             assert (before, after) == (0, recorded), "scaled over somebody else's count"
@@ -341,7 +341,7 @@ def orders(cluster: MemoryCluster, run_id: str = "run-1", **changes: Any) -> App
 def engine(
     cluster: MemoryCluster, run_id: str = "run-1", *, dead: bool = True, may_take_over: bool = True, **changes: Any
 ) -> Engine:
-    """An engine on the cluster. `dead`: whoever holds the lock is known to be gone; else he is watched for 60 s."""
+    """An engine on the cluster. `dead`: the holder of the lock is known to be gone; else he is watched for 60 s."""
     return Engine(
         orders(cluster, run_id, **changes),
         cluster.clock,

@@ -16,7 +16,7 @@ PROMISES: Mapping[str, str] = {
         "an unfinished record; 0 is recorded only where it was 0."
     ),
     "P2": (
-        "The restart is never requested while a worker pod still runs, whoever owns it: Terminating and "
+        "The restart is never requested while a worker pod still runs, no matter who owns it: Terminating and "
         "Unknown count as running, and an error of the API server is never “no pods”."
     ),
     "P3": (

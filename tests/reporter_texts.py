@@ -1,6 +1,6 @@
 """What the runbook shows to people, in each form, as it was looked at: `tests/test_runbook/test_report/texts/`.
 
-`python -m tests.reporter_texts` writes the texts anew; then look at them, and at the difference.
+`python -m tests.reporter_texts` writes the texts again; then look at them, and at the difference.
 """
 
 import io

@@ -145,7 +145,7 @@ class Runbook:
 
     @property
     def surroundings(self) -> dict[str, str]:
-        """Its environment: no cluster and no configuration of whoever runs the tests."""
+        """Its environment: no cluster and no configuration of anyone who runs the tests."""
         kept = {name: value for name, value in os.environ.items() if name not in ("KUBECONFIG", "CERTLAG_CONFIG")}
         return kept | self.environment
 

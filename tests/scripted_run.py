@@ -1,4 +1,4 @@
-"""A drained restart as its events, for whoever shows or tests how it looks: no cluster, and no engine."""
+"""A drained restart as its events, for anyone who shows or tests how it looks: no cluster, and no engine."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta

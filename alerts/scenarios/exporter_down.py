@@ -43,7 +43,7 @@ SCENARIOS = (
         of_defaults=True,
     ),
     Scenario(
-        "does not start anew when a failed scrape becomes none",
+        "does not start again when a failed scrape becomes none",
         World({}).with_series("up", steps((1, 0), (0, 20), ("stale", 25), (None, 26)), **EXPORTER),
         fires(ALERT, 30, FIRING),
     ),

@@ -98,7 +98,7 @@ SCENARIOS = (
     ),
     *(
         Scenario(
-            f"is muted by a run that is {state}, and waits anew after it",
+            f"is muted by a run that is {state}, and waits again after it",
             running(renewed(), state, 60, 90),
             quiet(ALERT, 70, 89, 90, 149) + fires(ALERT, 150, said("is accepted for 29d 21h 40m 0s more")),
         )

@@ -137,7 +137,7 @@ def _problem(
     unknown = detail["type"] == "extra_forbidden"
     steps = detail["loc"]
     named = steps[:-1] if unknown else steps  # an unknown key hides nothing, however it is called
-    # What is named by whoever wrote the file leads to its line, but may itself be what is secret.
+    # What is named by the author of the file leads to its line, but may itself be what is secret.
     hidden = next((number for number, step in enumerate(named, 1) if step in secret), None)
     # Besides keys and indexes, pydantic's location names the branch of a union that was tried.
     location = [step for step in steps[:hidden] if unknown or isinstance(step, int) or step in right_forms]

@@ -83,7 +83,7 @@ class ClusterClient:
             yield _lines(answer)
 
     def close(self) -> None:
-        """End every answer that is being read: whoever waits for it gets a `ClusterError` now."""
+        """End every answer that is being read: anyone who waits for it gets a `ClusterError` now."""
         self._connection.close()
 
     def _request(

@@ -31,7 +31,7 @@ class TooLongError(HTTPError):
 
 
 class Deadline:
-    """When one answer is given up. Whoever reads it may put that off."""
+    """When one answer is given up. Anyone who reads it may put that off."""
 
     def __init__(self, clock: Clock, seconds: float) -> None:
         """Begin to count how many seconds pass until the answer is whole."""
@@ -39,7 +39,7 @@ class Deadline:
         self.put_off(seconds, f"not whole after {seconds:g} s")
 
     def put_off(self, seconds: float, late: str) -> None:
-        """Count anew; `late` is what is wrong once so many seconds have passed."""
+        """Count again; `late` is what is wrong once so many seconds have passed."""
         self._ends, self.on_timeout = self._clock.monotonic() + seconds, late
 
     def check(self) -> None:

@@ -50,7 +50,7 @@ MAX_SUBJECT = 4096
 MAX_DIGITS = 18
 """A revision is an int64 to cert-manager; Python refuses to read thousands of digits."""
 MAX_PROBE_PORTS = 64
-"""Ports that are taken of a pod's annotation: whoever may make a pod decides how many handshakes that costs us."""
+"""Ports that are taken of a pod's annotation: anyone who may make a pod decides how many handshakes that costs us."""
 MAX_PORT_NAME = 15
 """Characters of a port's name (RFC 6335 §5.1)."""
 MAX_PORTS = 1000

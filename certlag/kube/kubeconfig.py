@@ -30,7 +30,7 @@ from certlag.kube.credential import Credential, describe
 from certlag.kube.deadline import PlainConnection
 
 POOL = 32
-"""Connections that are kept; more watches than that are served all the same."""
+"""Connections that are kept; more watches than that are served anyway."""
 
 _NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
@@ -158,7 +158,7 @@ class Access:
 
 
 def finder(kubeconfig: str | None, context: str | None) -> Callable[[], Access]:
-    """Return what loads the way to the cluster, each time anew: in a pod its own, else the kubeconfig's.
+    """Return what loads the way to the cluster, each time again: in a pod its own, else the kubeconfig's.
 
     It raises ClusterConfigError if there is none.
     """
@@ -223,7 +223,7 @@ def _ours(configuration: Configuration) -> Configuration:
     """
     configuration.host = _server(str(configuration.host))
     configuration.connection_pool_maxsize = POOL
-    # The package re-sends a request as often as Retry-After asks, inside the call. Whoever calls is the one place
+    # The package re-sends a request as often as Retry-After asks, inside the call. The caller is the one place
     # that waits.
     configuration.retries = False
     configuration.keep_alive = True

@@ -1,7 +1,8 @@
 """How many objects of a list are asked for at once. Pure.
 
 500, as kubectl does; but nothing bounds what they hold: 500 of the fattest that etcd takes are 750 MB. So a page has a
-bound, and where it is too large half as many are asked for: whoever may create a few hundred objects would else end us.
+bound, and where it is too large half as many are asked for: anyone who may create a few hundred objects would else end
+us.
 """
 
 from collections.abc import Callable

@@ -4,11 +4,11 @@ Theory of operation. `Reflector.run` lists in pages, hands over the complete lis
 resourceVersion and hands over each change. It goes back to listing only when the server says that the resourceVersion
 has expired (410, as an answer or within the stream), or once in about 45 minutes to be safe: such a list may fail,
 and the watch goes on. Any other failure watches again from where it was. Every failure waits first: full jitter
-between 0.8 and 30 s, doubled each time and started anew only by an event or a watch that lived for two minutes, since
+between 0.8 and 30 s, doubled each time and started again only by an event or a watch that lived for two minutes, since
 a server that accepts and drops at once would otherwise be asked without end. A watch without an event for 75 s is
 cut: bookmarks come once a minute, so silence means a dead connection. These are client-go's figures
 (tools/cache/reflector.go) where it has them, and what it lacks (a read timeout, a bound on one event and on one page)
-is added. A page that is too large is asked for again with half as many objects: whoever may fill a few hundred of
+is added. A page that is too large is asked for again with half as many objects: anyone who may fill a few hundred of
 them would else blind us.
 
 Only what is told is contact: a page of a list, or an event. A proxy's login page and blank lines are not. So a quiet

@@ -4,8 +4,8 @@ Whatever else a document holds is passed over without being decoded, which is mo
 CertificateRequests take 0.05 s this way, against 0.9 s as dictionaries of everything (docs/performance.md).
 
 Any field may be missing or null: it is None then. One of the wrong type, or a text that is longer than any that the
-API has there, makes the document unreadable. `str` is a text of any length, which whoever reads it bounds: so is all
-that the API takes at any length, or whoever may make an object could hide it.
+API has there, makes the document unreadable. `str` is a text of any length, which anyone who reads it bounds: so is all
+that the API takes at any length, or anyone who may make an object could hide it.
 """
 
 from collections.abc import Iterator, Mapping

@@ -127,7 +127,7 @@ class Connection:
     ) -> Iterator[Answer]:
         """Ask once and yield the answer, whose body was not read yet; any 2xx is one.
 
-        It has `ANSWER_TIMEOUT`, refusals too, which whoever reads a watch puts off.
+        It has `ANSWER_TIMEOUT`, refusals too, which anyone who reads a watch puts off.
 
         Args:
             method: of HTTP.
@@ -140,7 +140,7 @@ class Connection:
 
         Raises:
             ClusterError: there is no answer, it is a refusal, or it broke off while it was read. Refused credentials
-                are loaded anew for the next request.
+                are loaded again for the next request.
         """
         headers = {"Accept": accept, **self.headers}
         if content_type is not None:
@@ -201,13 +201,13 @@ class Connection:
             return self._access.connect(seconds)
 
     def close(self) -> None:
-        """End every answer that is being read: whoever waits for it gets a `ClusterError` now."""
+        """End every answer that is being read: anyone who waits for it gets a `ClusterError` now."""
         for response in tuple(self._open):
             with suppress(ValueError, RuntimeError, OSError):  # it has just ended by itself
                 response.shutdown()
 
     def refresh_credentials(self) -> None:
-        """Read tokens and run exec plugins anew: the package does so only when its copy is a minute old, or never.
+        """Read tokens and run exec plugins again: the package does so only when its copy is a minute old, or never.
 
         New connections too: a client certificate belongs to the old ones.
         """

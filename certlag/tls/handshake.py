@@ -168,7 +168,7 @@ def probe(
         clock: when.
         timeout: seconds for all of it.
         connect: the way there.
-        known: what it presented before; if it still does, that is the outcome, and nothing is read anew.
+        known: what it presented before; if it still does, that is the outcome, and nothing is read again.
     """
     started_at, started = clock.now(), clock.monotonic()
     outcome = _outcome(endpoint, clock, started + timeout, connect, known)

@@ -24,10 +24,10 @@ MAX_PEM = 64 * 1024
 MAX_CHAIN = 16
 """Certificates in one chain that are looked at. OpenSSL's own default depth is 100; real chains have at most five."""
 REMEMBERED = 1024
-"""Former chains, of which each is kept with the authority that signed it: 1 KiB each, and 0.15 ms to look anew."""
+"""Former chains, of which each is kept with the authority that signed it: 1 KiB each, and 0.15 ms to look again."""
 MAX_REMEMBERED = 16 * 1024
 """Bytes of a chain that is remembered, with its authorities. Real ones have up to 10 KiB; a forged one of 100 KiB would
-stay when its pod is long gone, and so is looked at anew each time."""
+stay when its pod is long gone, and so is looked at again each time."""
 MAX_SHARED = 4 * 1024
 """Bytes of a single certificate that is remembered: twice what one of RSA 4096 has."""
 

@@ -1,4 +1,4 @@
-"""`make pictures`: makes every picture anew, to be looked at before it is committed.
+"""`make pictures`: makes every picture again, to be looked at before it is committed.
 
 Those of the page need Chromium with its driver, and look as they should with the fonts Inter and DejaVu Sans Mono.
 """

@@ -83,7 +83,7 @@ class BasicAuth:
         return await attempt.admission
 
     def close(self) -> None:
-        """Answer whoever waits, and have the thread end with the check that it is at."""
+        """Answer anyone who waits, and have the thread end with the check that it is at."""
         waiting = [attempt for attempts in self._waiting.values() for attempt in attempts]
         self._waiting.clear()
         for attempt in (*waiting, *([self._current] if self._current else [])):

@@ -105,7 +105,7 @@ class Server:
         self._thread.start()
         sslproto.SSLProtocol.max_size = TLS_BUFFER
         # asyncio tries to accept as often as its queue is long. Where no descriptor is left, each try fails, is logged
-        # and begins anew after a second: a hundred at once become thousands. So it gets a queue of one.
+        # and begins again after a second: a hundred at once become thousands. So it gets a queue of one.
         listening = asyncio.start_server(self._serve, host, port, limit=MAX_HEADERS, backlog=1)
         self._listening = asyncio.run_coroutine_threadsafe(listening, self._loop).result()
         for accepting in self._listening.sockets:

@@ -115,12 +115,12 @@ class WebConfigFile:
             self._config = _load(self._file, self._path, self._seen)
 
     def current(self) -> WebConfig:
-        """Return the configuration, read anew if a file has changed."""
+        """Return the configuration, read again if a file has changed."""
         if self._path and any(_stamp(file) != stamp for file, stamp in self._seen.items()):
             seen: dict[Path, object] = {}
             try:
                 self._take(_parse(self._path, seen), self._path, seen)
-                log.info("web configuration read anew", extra={"file": str(self._path)})
+                log.info("web configuration read again", extra={"file": str(self._path)})
             except WebConfigError as error:
                 log.warning("web configuration not taken, the last good one stays", extra={"error": str(error)})
                 self._keep(self._path, seen)

@@ -3,5 +3,6 @@
     status ──▶ cards, health ──▶ headline ──▶ view ──▶ render ──▶ HTML
                (per workload)   (in big)     (page)   (Jinja)
 
-Whoever opens it at three in the morning is to know whether anything must be done, by when, and which command does it.
+Anyone who opens it at three in the morning is to know whether anything must be done, by when, and which command does
+it.
 """

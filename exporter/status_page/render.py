@@ -1,6 +1,6 @@
 """The page's view to HTML, with Jinja; everything that is put in is escaped. Touches nothing but its own templates.
 
-A card's HTML is remembered by the card's value: of a thousand workloads, those are rendered anew that changed.
+A card's HTML is remembered by the card's value: of a thousand workloads, those are rendered again that changed.
 """
 
 from typing import Protocol, cast

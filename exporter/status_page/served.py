@@ -1,7 +1,7 @@
 """The page's bytes: made when somebody asks, at most twice a second, however many do. Holds the last of them.
 
 The more there is to show, the less often: a page that takes long to make is kept for as long as makes it a tenth of a
-core, whoever looks.
+core, however many look.
 """
 
 import gzip

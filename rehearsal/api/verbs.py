@@ -1,6 +1,6 @@
 """The verbs of the API on stored objects: create, get, update, patch, delete. Pure but for the clock it asks.
 
-Whoever writes, a client or a controller of our own, goes through here: defaults, validation, optimistic concurrency
+Anyone who writes, a client or a controller of our own, goes through here: defaults, validation, optimistic concurrency
 (resourceVersion and UID), generation, managedFields, graceful deletion, finalizers, dry run.
 """
 

@@ -1,4 +1,4 @@
-"""A watch: from a version on, each change of what was asked for. Pure: whoever drives it says when to look.
+"""A watch: from a version on, each change of what was asked for. Pure: the caller says when to look.
 
 Each `poll` returns the events since the last; nothing waits. What the API server does to watches is here too:
 bookmarks, the error 410 for a version from before the history, and ending.
@@ -63,7 +63,7 @@ class Watching:
         return _event("BOOKMARK", {**resource, "metadata": metadata})
 
     def end(self) -> None:
-        """Have it end: the client has to watch anew."""
+        """Have it end: the client has to watch again."""
         self.ended = True
 
     def _shown(self, event: Event) -> Document | None:

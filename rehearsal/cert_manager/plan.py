@@ -65,7 +65,7 @@ def readiness(situation: Situation, now: datetime) -> Document:
 
 
 def status_dates(situation: Situation) -> dict[str, str | None]:
-    """Return the dates for the status: those of the leaf in the Secret, whoever put it there."""
+    """Return the dates for the status: those of the leaf in the Secret, no matter who put it there."""
     leaf = situation.leaf
     if leaf is None:
         return dict.fromkeys(("notBefore", "notAfter", "renewalTime"))

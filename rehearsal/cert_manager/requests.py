@@ -1,4 +1,4 @@
-"""CertificateRequests, whoever made them: each is approved, and signed by the issuer that it names.
+"""CertificateRequests, no matter who made them: each is approved, and signed by the issuer that it names.
 
 cert-manager's own approver approves all, unless an approver-policy takes its place (release 1.21.2,
 pkg/controller/certificaterequests/approver), and its CA and self-signed issuers sign whatever is approved.

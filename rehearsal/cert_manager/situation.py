@@ -27,7 +27,7 @@ class Situation:
     Attributes:
         certificate: the Certificate.
         requests: the CertificateRequests that it controls by their owner reference, by name.
-        names_taken: the names of all CertificateRequests of its namespace, whoever owns them.
+        names_taken: the names of all CertificateRequests of its namespace, no matter who owns them.
         secret: the Secret that it is stored in.
         next_key: the Secret of the private key for the next issuance.
     """

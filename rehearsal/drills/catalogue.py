@@ -65,7 +65,7 @@ DRILLS = (
             Typed(f"{RESTART} --pause-controllers", 0, "KEDA is paused for the run, and unpaused at its end."),
         ),
         (
-            "The plan names whoever else writes to the workers: autoscalers, Argo CD, Flux, owners.",
+            "The plan names anyone else who writes to the workers: autoscalers, Argo CD, Flux, owners.",
             "A HorizontalPodAutoscaler with minReplicas 1 or more rests while its workload is at 0: that one passes.",
         ),
         before=actions.add_autoscaler,
@@ -191,7 +191,11 @@ DRILLS = (
         "token-expired",
         "what to do when your token runs out in the middle of a run",
         "A minute into the drain the token in the kubeconfig expires; two minutes later somebody logs in again.",
-        (Typed(RESTART, 0, "It warns, reads the kubeconfig anew after each refusal, and goes on with the new token."),),
+        (
+            Typed(
+                RESTART, 0, "It warns, reads the kubeconfig again after each refusal, and continues with the new token."
+            ),
+        ),
         (
             "Log in again in a second terminal, into the same kubeconfig. The run need not be stopped.",
             "A token that says when it ends is checked before: a run that could outlast it is refused.",
@@ -233,7 +237,7 @@ DRILLS = (
             Elsewhere(
                 "argocd app set opschain --sync-policy none", "Suspend it while the run lasts.", actions.leave_restarts
             ),
-            Typed(RESUME, 0, "The restart is asked for anew, seen to be rolled out, and the workers come back."),
+            Typed(RESUME, 0, "The restart is asked for again, seen to be rolled out, and the workers come back."),
         ),
         (
             "The field manager in the message: argocd-controller.",
@@ -292,7 +296,7 @@ DRILLS = (
             ),
             Elsewhere(
                 "systemctl restart kubelet  # on the node",
-                "Its cache of Secrets is made anew.",
+                "Its cache of Secrets is made again.",
                 actions.mount_new_secrets,
             ),
             _again("The new pod finds the new certificate."),

@@ -96,7 +96,7 @@ def staged(drill: Drill, folder: Path, *, seed: int, speed: float) -> Iterator[S
 
     Args:
         drill: what goes wrong.
-        folder: an empty one, for kubeconfig, configuration and socket; whoever made it removes it.
+        folder: an empty one, for kubeconfig, configuration and socket; anyone who made it removes it.
         seed: of the pods' names, of what they work on, and of how long that takes.
         speed: how many of its seconds pass in one while a command waits.
 

@@ -26,7 +26,7 @@ CHUNK = 65536
 
 
 class HttpServer:
-    """Serves one API until it is closed. While `reachable` is False, whoever connects is cut off."""
+    """Serves one API until it is closed. While `reachable` is False, anyone who connects is cut off."""
 
     def __init__(self, api: Api, clock: Clock) -> None:
         self._api = api

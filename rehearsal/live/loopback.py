@@ -50,7 +50,7 @@ class LoopbackNetwork:
         self._servers[address, port] = _TlsServer(self._loop, address, port, _context(pair, old))
 
     def close(self, address: str, port: int) -> None:
-        """Serve there no longer, and drop whoever is connected."""
+        """Serve there no longer, and drop anyone who is connected."""
         if server := self._servers.pop((address, port), None):
             server.close()
 
@@ -109,7 +109,7 @@ class _TlsServer:
             while await reader.read(4096):
                 pass
         except OSError:
-            pass  # whoever was connected is gone
+            pass  # the client is gone
         finally:
             self._writers.discard(writer)
             writer.transport.abort()

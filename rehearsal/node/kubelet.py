@@ -208,7 +208,7 @@ class Kubelet:
     # --- nodes ------------------------------------------------------------------------------------
 
     def _see_nodes(self, pods: tuple[Document, ...], now: datetime) -> None:
-        """Let everything on a node that died vanish, and start anew on one that came back."""
+        """Let everything on a node that died vanish, and start again on one that came back."""
         died, returned = self._faults.dead_nodes - self._dead, self._dead - self._faults.dead_nodes
         self._dead = set(self._faults.dead_nodes)
         for pod in pods:

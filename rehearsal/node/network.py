@@ -48,7 +48,7 @@ class Network(Protocol):
         ...
 
     def close(self, address: str, port: int) -> None:
-        """Serve there no longer, and drop whoever is connected."""
+        """Serve there no longer, and drop anyone who is connected."""
         ...
 
 

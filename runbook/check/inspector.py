@@ -1,7 +1,7 @@
 """One look at a target: what was issued, what each pod presents, what that amounts to. Reads, and probes pods.
 
 The facts go into the exporter's own `World` and through its own `assess`, so that the runbook and the gauges cannot
-disagree. Each look lists anew, and once more after the probes: a pod that was replaced meanwhile is not judged by what
+disagree. Each look lists again, and once more after the probes: a pod that was replaced meanwhile is not judged by what
 its predecessor presented. The target itself is read too: its pod template names its Secrets where no pod runs. The
 `World` is kept from look to look: it remembers what was issued, as the exporter does.
 

@@ -1,6 +1,6 @@
 """Who else may write to a workload: autoscalers, GitOps controllers, operators, automatic restarters. Pure.
 
-Detection is not trusted: whoever is not seen here and writes all the same is found out during the run, as contested.
+Detection is not trusted: anyone who is not seen here and writes anyway is found out during the run, as contested.
 """
 
 import re

@@ -179,7 +179,7 @@ class GuardedRun:
         """Put a later epoch of the open run on each workload and into the record, so that older holders' writes die.
 
         Args:
-            lenient: for an abort: what is gone or was created anew is left alone, or taken as it is.
+            lenient: for an abort: what is gone or was created again is left alone, or taken as it is.
 
         Returns:
             The workloads that exist.
@@ -201,7 +201,7 @@ class GuardedRun:
         target = views.get(self.orders.target.workload)
         uid = target.uid if target else run.workload_uid
         if uid != run.workload_uid and not lenient:
-            raise RefusedError(f"the record is of another {run.workload}: it was created anew since. Abort the run")
+            raise RefusedError(f"the record is of another {run.workload}: it was created again since. Abort the run")
         epoch = 1 + max((run.epoch, *(_epoch(view.fence, run.id) for view in views.values())))
         mark = f"{run.id}/{epoch}"
         for workload, view in views.items():
@@ -418,7 +418,7 @@ def _still_recorded(
         view = seen.get(name)
         if view is None or view.uid != worker.uid:
             if not lenient:
-                raise RefusedError(f"the record is of another {name}: it was created anew since. Abort the run")
+                raise RefusedError(f"the record is of another {name}: it was created again since. Abort the run")
             continue
         if view.recorded_replicas not in (None, str(worker.replicas)):
             raise RefusedError(

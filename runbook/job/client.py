@@ -1,6 +1,6 @@
 """Runs that another process makes: starting one as a Job, and following one to its end. Touches the API server.
 
-Whoever follows may leave at any time and come back (`--attach`): all that is shown is read from the cluster, and a
+Anyone who follows may leave at any time and come back (`--attach`): all that is shown is read from the cluster, and a
 follower writes nothing but the Job.
 """
 
@@ -33,7 +33,7 @@ NOTED_AFTER = 5.0
 IDLE_TIMEOUT = 300.0
 """Seconds without one after which the follower ends: the Job is left as it is, and may still begin."""
 POLL = 2.0
-"""Seconds between two looks: a drain takes minutes, and whoever follows may be many."""
+"""Seconds between two looks: a drain takes minutes, and anyone who follows may be many."""
 DETACHED = Ending(Outcome.INTERRUPTED, "only following it has ended: the run goes on in the cluster")
 
 Emit = Callable[[Event], None]
@@ -137,7 +137,7 @@ class _Follower:
                     if (ended := self._look(followed)) is not None:
                         return ended
                 except ClusterError as error:
-                    self._remark(f"the cluster cannot be asked, the run goes on all the same: {error}")
+                    self._remark(f"the cluster cannot be asked, the run goes on anyway: {error}")
                 with suppress(queue.Empty):
                     self._session.waiter.take(self._wakes, POLL, early=True)
         return DETACHED

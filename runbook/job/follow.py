@@ -1,7 +1,7 @@
 """Following a run that another process makes: what its record tells, and how it ends. Pure.
 
 The record is the one thing that is there for every run, from a laptop or in a Job, after any pod has died, and for
-whoever may only read. So a run is followed by what changes in it, not by anybody's log.
+anyone who may only read. So a run is followed by what changes in it, not by anybody's log.
 """
 
 from collections.abc import Collection, Iterable, Iterator

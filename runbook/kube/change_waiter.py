@@ -137,4 +137,4 @@ _WORKLOADS = {
 
 
 def _no_log(_watch: Watch, _error: ClusterError, _delay: float) -> None:
-    """Say nothing: whoever waits looks for himself, and tells what fails."""
+    """Say nothing: anyone who waits looks for himself, and tells what fails."""

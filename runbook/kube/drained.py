@@ -2,7 +2,7 @@
 
 A worker is drained when nothing of it runs any more: not when its count says 0 (terminating pods are not counted:
 kubectl#1628, kubernetes#32567), not when a label selector finds nothing (a mistyped one finds nothing too), not when
-the pods of the first list are gone (later ones may have come). Whoever asks must list consistently (no
+the pods of the first list are gone (later ones may have come). Anyone who asks must list consistently (no
 resourceVersion) and must have seen it drained twice in a row; an answer that could not be had is no answer.
 """
 

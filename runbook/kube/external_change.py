@@ -34,7 +34,7 @@ def external_change(view: WorkloadView, what: str, *path: str) -> ExternalChange
 
 def replaced(view: WorkloadView) -> ExternalChange:
     """Say that the object is another one than it was."""
-    return ExternalChange(view.workload, "was deleted and created anew")
+    return ExternalChange(view.workload, "was deleted and created again")
 
 
 def _by(view: WorkloadView, what: str, manager: FieldManager | None) -> ExternalChange:

@@ -123,7 +123,7 @@ def credential(facts: Facts, asked: RunRequest) -> Iterator[Check]:
     ends = facts.at + asked.limits.budget
     text = f"{held.kind}: valid until {held.expires_at:%Y-%m-%d %H:%M:%S}Z"
     if held.expires_at < ends:
-        remedy = f"log in anew, for longer than until {ends:%H:%M}Z"
+        remedy = f"log in again, for longer than until {ends:%H:%M}Z"
         yield _refused("credential", f"{text}, before the run may have ended", remedy)
     else:
         yield _passed("credential", text)
@@ -671,7 +671,7 @@ FOR_RESTART: tuple[Precondition, ...] = (
     alerts,
 )
 FOR_START = tuple(each for each in FOR_RESTART if each is not credential)
-"""For a run in the cluster, whose credentials are not those of whoever starts it."""
+"""For a run in the cluster, whose credentials are not those of the person who starts it."""
 FOR_RESUME: tuple[Precondition, ...] = (rights, credential_left, clock, open_run, workloads, data_left)
 FOR_ABORT: tuple[Precondition, ...] = (rights, credential_left, clock, open_run)
 RESUME_OVERRIDES = ("data",)

@@ -35,7 +35,7 @@ def reporter_for(
 
     Plan and result go to stdout, what happens in between to stderr.
 
-    `quiet` leaves most of the plan out, so whoever is to say yes to it should not be given a quiet reporter.
+    `quiet` leaves most of the plan out, so anyone who is to say yes to it should not be given a quiet reporter.
     `following`: another process makes the run, so Ctrl-C does not stop it.
     """
     if output is Output.JSON:

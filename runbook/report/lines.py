@@ -148,7 +148,7 @@ class _Pulse:
             self._thread.start()
 
     def stop(self) -> None:
-        """End, once what is being called has returned; not waited for long, as it may wait for whoever called this."""
+        """End, once what is being called has returned; not waited for long, as it may wait for the caller."""
         thread, self._thread = self._thread, None
         if thread is not None:
             self._stopped.set()

@@ -1,4 +1,4 @@
-"""The live view on a terminal: drawn anew a few times a second, and taken away when something else is to be shown.
+"""The live view on a terminal: drawn again a few times a second, and taken away when something else is to be shown.
 
 Touches the terminal, and starts a thread (rich's) that redraws. What is worth keeping (writes, warnings) is printed
 above the view and stays.
@@ -91,7 +91,7 @@ class LiveReporter:
 class _View(Live):
     """rich's live display, made to survive a terminal that changes its size.
 
-    To draw anew it goes up by as many lines as it drew; a terminal that became narrower has broken these lines, and
+    To draw again it goes up by as many lines as it drew; a terminal that became narrower has broken these lines, and
     there are more of them than it knows. So after a change of size it begins on a clear screen.
     """
 

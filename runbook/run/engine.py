@@ -234,7 +234,7 @@ class Engine:
         return ending
 
     def _release(self) -> Steps[None]:
-        """Give the lock back; whoever wants to stop meanwhile need not wait long."""
+        """Give the lock back; anyone who wants to stop meanwhile need not wait long."""
         while True:
             try:
                 yield from self._guarded.leases.release()
@@ -350,7 +350,7 @@ class Engine:
         yield from self._guarded.note(put_back=outcome, detail=detail)
 
     def _halted(self, halt: _Halt) -> Steps[Ending]:
-        """End where it is: with nothing changed the run is closed, else it is left open for whoever goes on."""
+        """End where it is: with nothing changed the run is closed, else it is left open for the next person."""
         guarded = self._guarded
         try:
             run = guarded.record_store.record.run
@@ -366,7 +366,7 @@ class Engine:
             yield from guarded.note(ended=halt.outcome, ended_at=self._clock.now(), detail=halt.message)
             yield from guarded.announce("RunStopped", f"run {run.id}: {halt.outcome}: {halt.message}", warning=True)
         except LockLostError as lost:
-            # What looked like a contest was the work of whoever has taken over.
+            # What looked like a contest was the work of the run that has taken over.
             return Ending(Outcome.LOCKED, f"{lost}; nothing more was changed", guarded.record_store.record.run)
         except (ClusterError, RetriesExhaustedError, Interrupted, RecordError, fence.ContestedError) as error:
             yield Emit(Notice(Level.WARNING, f"that could not be noted in the record: {error}"))
@@ -410,7 +410,7 @@ class Engine:
 
     def _drain(self) -> Steps[None]:
         if self._after_contest:
-            # Whoever resumes after a contest has been told of it, and wants the workers down all the same.
+            # Anyone who resumes after a contest has been told of it, and wants the workers down anyway.
             yield from self._scale_down()
             self._after_contest = False
         yield from phases.drain(self._guarded)

@@ -13,7 +13,7 @@ _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 class Interrupts:
     """Ctrl-C, SIGTERM, a closed terminal: the first during a run is told to the driver, the second leaves at once.
 
-    What whoever started us ignores (nohup) stays ignored.
+    What our parent process ignores (nohup) stays ignored.
     """
 
     def __init__(self, first: Callable[[], None], leaving: str) -> None:

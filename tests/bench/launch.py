@@ -18,7 +18,7 @@ def start(directory: Path, *, owner: int, kind: Kind) -> None:
 
 
 def ready(directory: Path) -> Cluster:
-    """Wait for the cluster of a supervisor, whoever started it.
+    """Wait for the cluster of a supervisor, no matter who started it.
 
     Raises:
         RuntimeError: it did not start; the message has the ends of its logs.

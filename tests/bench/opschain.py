@@ -101,7 +101,7 @@ def deploy(
     """Put OpsChain into a namespace and wait until all of it is ready.
 
     Workers come after the build service answers through its Service, so that no build fails for having come too
-    early: kube-proxy learns of a ready pod a moment later than whoever watches the Deployment.
+    early: kube-proxy learns of a ready pod a moment later than anyone who watches the Deployment.
     """
     placed = Opschain(cluster, namespace)
     substituted = string.Template(MANIFEST.read_text()).substitute(

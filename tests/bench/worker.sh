@@ -11,7 +11,7 @@ while [ ! -e /tmp/stopping ]; do
 	number=$((number + 1))
 	start=$(date +%s)
 	echo "begin $POD_NAME $number $start" >>"$OUTCOMES/begun"
-	# buildctl reads the certificate anew for each build. No DNS here: the address is the Service's.
+	# buildctl reads the certificate again for each build. No DNS here: the address is the Service's.
 	buildctl --addr "tcp://$OPSCHAIN_BUILD_SERVICE_SERVICE_HOST:$OPSCHAIN_BUILD_SERVICE_SERVICE_PORT" \
 		--tlsservername opschain-build-service \
 		--tlscacert /certificate/ca.crt --tlscert /certificate/tls.crt --tlskey /certificate/tls.key \

@@ -212,7 +212,7 @@ def test_a_worker_that_finishes_what_it_does_ends_with_0(ground: Ground) -> None
     assert ended(last) == {"exitCode": 0, "reason": "Completed"}
     assert last["status"]["phase"] == "Succeeded"
     assert condition(last, "Ready")["status"] == "False"
-    # Its end is written before it goes: whoever watches learns of the exit code.
+    # Its end is written before it goes: anyone who watches learns of the exit code.
     assert "MODIFIED" in [
         kind for kind, each in zip(recording.types(name), recording.of(name), strict=True) if has_ended(each)
     ]

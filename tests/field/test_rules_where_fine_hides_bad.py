@@ -317,7 +317,7 @@ def test_a_run_that_was_dead_before_the_exporter_began_is_told_of(tmp_path: Path
 @case(
     "H3",
     situation="As before, and the exporter is replaced every six minutes.",
-    says="The alert fires and goes on firing, whoever tells of the run.",
+    says="The alert fires and goes on firing, no matter who reports the run.",
     found_by="reader",
 )
 def test_a_dead_run_is_told_of_although_the_exporter_is_replaced_every_six_minutes(tmp_path: Path) -> None:

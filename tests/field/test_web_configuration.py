@@ -1,6 +1,7 @@
 """A web configuration that changed.
 
-`--web.config.file` as its file stands at the moment of a request, whoever was let in before: on real connections.
+`--web.config.file` as its file stands at the moment of a request, for connections that were let in before too: on real
+connections.
 """
 
 import http.client
@@ -39,7 +40,7 @@ CREDENTIALS = f"prometheus:{PASSWORD}"
 
 
 def require_certificates(folder: Path, authority: Authority, **section: Any) -> Path:
-    """Write a web configuration that lets in whoever has a certificate of this authority."""
+    """Write a web configuration that lets in anyone who has a certificate of this authority."""
     (folder / "clients.pem").write_bytes(authority.pem)
     demands = {"client_auth_type": "RequireAndVerifyClientCert", "client_ca_file": "clients.pem"}
     pair = {"cert_file": "tls.crt", "key_file": "tls.key"}

@@ -2,7 +2,7 @@
 
 Each carries the annotations of a target's Certificate. What differs is whom it names as its owner, the revision, whose
 CSR it copies, its name, and what stands in its status: nothing, so that cert-manager signs it, or a certificate that
-the forger writes there, as whoever may change the status or stands behind an issuer of their own can.
+the forger writes there, as anyone who may change the status or stands behind an issuer of their own can.
 """
 
 import base64

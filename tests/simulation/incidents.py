@@ -58,7 +58,7 @@ class World(Protocol):
         ...
 
     def restart_exporter(self) -> None:
-        """Have the exporter begin anew, with no memory."""
+        """Have the exporter begin again, with no memory."""
         ...
 
 
@@ -207,7 +207,7 @@ def deploy(world: World) -> None:
 
 
 def recreate(world: World) -> None:
-    """Delete a workload and create it anew."""
+    """Delete a workload and create it again."""
     kind, name = world.place.chance.choice(tuple(WORKLOADS))
     resource = RESOURCES[kind]
     if world.place.get(resource, name) is None:
@@ -392,7 +392,7 @@ def cut_off_exporter(world: World) -> None:
 
 
 def restart_exporter(world: World) -> None:
-    """Have the exporter begin anew."""
+    """Have the exporter begin again."""
     world.restart_exporter()
 
 

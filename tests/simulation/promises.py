@@ -1,7 +1,7 @@
 """The runbook's promises (design, section 7), held against every write at the moment when it lands.
 
-Whoever writes is known: a command of ours, or somebody else. What nobody can be blamed for is left out: a change that
-a command cannot have seen, because the answer to its own write was lost.
+Anyone who writes is known: a command of ours, or somebody else. What nobody can be blamed for is left out: a change
+that a command cannot have seen, because the answer to its own write was lost.
 """
 
 import json

@@ -37,7 +37,7 @@ LONGEST = 160
 WHIM = 0.2
 """How often somebody who looks restarts although the gauges do not ask for it."""
 UNCHANGED = 60.0
-"""Seconds after which it is looked anew though nothing was written and no text published: time changes things too."""
+"""Seconds after which it is looked again though nothing was written and no text published: time changes things too."""
 MOST_WRITES = 12
 """Writes to workloads within which they do: a run with two workers has eleven."""
 REST = timedelta(hours=34)
@@ -48,7 +48,7 @@ COMMANDS_TO_REST = 8
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How much happens: time from rest to rest, between two deeds, between two looks of whoever is on call."""
+    """How much happens: time from rest to rest, between two deeds, between two looks of anyone who is on call."""
 
     season: timedelta
     between_deeds: timedelta
@@ -93,7 +93,7 @@ class Walk:
         self._exporter_line.down = is_cut_off
 
     def restart_exporter(self) -> None:
-        """Have the exporter begin anew, with no memory."""
+        """Have the exporter begin again, with no memory."""
         self.exporter = SteppedExporter(self.place, ClusterClient(self._exporter_line))
         self.known = truth.Acquaintance(self.place)
 

@@ -80,7 +80,7 @@ def fill_memory(place: Place, reconciler: int) -> None:
     """Have the exporter need the most that it ever will, or in fewer `reconciler` than `FULL` somewhat less.
 
     Most certificates are renewed, and the pods that serve them restarted, until it remembers as many former ones of
-    each and as many chains as it may; and each time everything is listed anew beside what is known of it, while
+    each and as many chains as it may; and each time everything is listed again beside what is known of it, while
     hundreds are connected. Python gives back little of that, so else the memory would rise whenever more came together
     than ever before, for hours. In the end most need a restart.
     """
@@ -98,7 +98,7 @@ def expire_watches(place: Place) -> None:
     place.proxy.before = every_watch_expired_once()
     place.proxy.cut()
     waiting.until(
-        "all lists anew",
+        "all lists again",
         lambda: all(count > before.get(what, 0) for what, count in _expired(place).items()),
         MOST_TO_RECOVER,
     )
@@ -106,7 +106,7 @@ def expire_watches(place: Place) -> None:
 
 
 def _expired(place: Place) -> Mapping[str, float]:
-    """How often each resource was listed anew because what its watch went on from was too old."""
+    """How often each resource was listed again because what its watch went on from was too old."""
     relists = place.exporter.metrics().all("certlag_watch_relists_total", reason="expired")
     return {each.labels["resource"]: each.value for each in relists}
 
@@ -124,7 +124,7 @@ def renew_some(place: Place) -> None:
 
 
 def change_pods(place: Place) -> None:
-    """Delete pods, and make those that are gone anew."""
+    """Delete pods, and make those that are gone again."""
     served = [member for member in place.truth.members if member.port]
     some = place.chance.sample(served, place.chance.choice((1, 5, 20)))
     place.ground.store.send([prepared(place.truth.change_pod(member)) for member in some])

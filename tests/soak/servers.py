@@ -21,7 +21,7 @@ class Servers:
     _serving: list[tuple[subprocess.Popen[bytes], set[int]]] = field(default_factory=list)
 
     def restart(self, loaded: Mapping[int, Issued]) -> Mapping[int, int]:
-        """Start servers anew with what they load now; return the port of each."""
+        """Start servers again with what they load now; return the port of each."""
         process, ports = waiting.until("servers at free ports", partial(self._start, loaded), 60)
         for _, numbers in self._serving:
             numbers.difference_update(loaded)

@@ -25,7 +25,7 @@ class Truth:
     issued: dict[int, Issued] = field(default_factory=dict)
     """What was issued last, of each that was renewed."""
     pods: dict[int, int] = field(default_factory=dict)
-    """How often each pod was made anew; those that are gone have none."""
+    """How often each pod was made again; those that are gone have none."""
     loaded: dict[int, int] = field(default_factory=dict)
     """The revision that each pod presents, or will when it is there again."""
     ports: dict[int, int] = field(default_factory=dict)
@@ -62,7 +62,7 @@ class Truth:
         )
 
     def change_pod(self, member: Member) -> Step:
-        """Delete a pod, or make one that is gone anew under another uid and in another container."""
+        """Delete a pod, or make one that is gone again under another uid and in another container."""
         if member.number in self.pods:
             del self.pods[member.number]
             return (_without_pod(member),)

@@ -1,4 +1,4 @@
-"""How many endpoints a pod may have, whoever made it."""
+"""How many endpoints a pod may have, no matter who made it."""
 
 from collections.abc import Iterator
 

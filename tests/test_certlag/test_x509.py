@@ -299,7 +299,7 @@ def test_an_expired_authority_still_tells_who_signed() -> None:
 
 
 def test_another_authority_of_the_same_name_did_not_sign() -> None:
-    """A CA that was made anew keeps its name and changes its key: the very case of `issuer_changed`."""
+    """A CA that was made again keeps its name and changes its key: the very case of `issuer_changed`."""
     assert verified_until(ROOT.leaf("a").chain, (pki.authority("root").der,)) is None
 
 

@@ -146,7 +146,7 @@ def test_without_a_bug_the_walk_in_a_copy_passes(tmp_path: Path) -> None:
 def test_a_planted_bug_is_found_and_its_promise_is_named(bug: Bug, tmp_path: Path, figures: Figures) -> None:
     module = copy(tmp_path) / bug.module
     text = module.read_text()
-    assert text.count(bug.right) == 1, "what was to be replaced is not there any more: plant it anew"
+    assert text.count(bug.right) == 1, "what was to be replaced is not there any more: plant it again"
     module.write_text(text.replace(bug.right, bug.wrong))
     walked = walk(tmp_path, MOST_WALKS, bug.seed)
     assert walked.failed, f"not found in {walked.walks} walks"

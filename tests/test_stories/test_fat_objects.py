@@ -1,4 +1,4 @@
-"""Whoever may create a few hundred Certificates makes them as fat as etcd takes: it neither ends nor blinds us.
+"""Anyone who may create a few hundred Certificates makes them as fat as etcd takes: it neither ends nor blinds us.
 
 A real API server and real certificates, as many as a page of a list has room for; held against what is true.
 """

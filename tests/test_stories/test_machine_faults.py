@@ -97,7 +97,7 @@ def test_suspended_until_all_its_watches_have_expired_it_catches_up(
             population.remove(going)
         caught_up = population.wait_true(exporter, CAUGHT_UP_WITHIN)
         exporter.wait("the lists to be counted", lambda seen: expired(seen) == {1.0}, 5)
-    figures(f"resumed → all watches listed anew, all true: {caught_up:.1f} s; {course.scrapes} scrapes, wrong: 0")
+    figures(f"resumed → all watches listed again, all true: {caught_up:.1f} s; {course.scrapes} scrapes, wrong: 0")
 
 
 @pytest.mark.fault("F22", "F7", "F2")
@@ -114,13 +114,13 @@ def test_suspended_for_longer_than_a_watch_may_last_it_catches_up(
             assert watches(proxy) == before, "it was not suspended"
         caught_up = population.wait_true(exporter, CAUGHT_UP_WITHIN)
         waiting.until("more scrapes", lambda: course.scrapes > MORE_SCRAPES, 30)
-        anew = watches(proxy) - before
+        again = watches(proxy) - before
         lists = sum(each.value for each in exporter.metrics().all("certlag_watch_relists_total"))
     if seconds > max(WATCH_SECONDS):
-        assert set(anew) == set(before), "a watch that had ended was not begun anew"
+        assert set(again) == set(before), "a watch that had ended was not begun again"
     figures(
-        f"suspended for {seconds:g} s → all true: {caught_up:.1f} s; watches begun anew: {len(anew)} of {len(before)}, "
-        f"lists anew: {lists - len(before):g}; {course.scrapes} scrapes, wrong: 0"
+        f"suspended for {seconds:g} s → all true: {caught_up:.1f} s; watches begun again: {len(again)} of "
+        f"{len(before)}, lists again: {lists - len(before):g}; {course.scrapes} scrapes, wrong: 0"
     )
 
 
@@ -143,7 +143,7 @@ def stopped(exporter: ExporterProcess) -> Iterator[None]:
 
 
 def expired(metrics: Metrics) -> set[float]:
-    """How often each resource was listed anew because its watch had expired."""
+    """How often each resource was listed again because its watch had expired."""
     return {each.value for each in metrics.all("certlag_watch_relists_total", reason="expired")}
 
 

@@ -31,7 +31,7 @@ def test_r8_a_token_that_runs_out_before_the_run_may_end_is_refused_beforehand(g
         drained.runbook.kubeconfig = drained.proxy.kubeconfig(ground.folder, token, ground.namespace)
         ran = drained.run("restart")
         assert_refused(drained, ran, "before the run may have ended")
-        assert "log in anew" in check(ran, "credential")["remedy"]
+        assert "log in again" in check(ran, "credential")["remedy"]
 
 
 def test_r8_a_token_of_an_exec_plugin_that_is_refused_in_the_drain_is_fetched_anew(ground: Ground) -> None:

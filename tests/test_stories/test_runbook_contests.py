@@ -65,9 +65,9 @@ TOLD = {
     Deed.SCALE: rf"deployment/worker: was scaled .*to {SCALED}.*, {BY_KUBECTL}",
     Deed.UNDO: rf"deployment/one: the restart was reverted or superseded, {BY_KUBECTL}",
     Deed.DELETE_WORKER: rf"deployment/worker: was deleted, {SEEN}",
-    Deed.RECREATE_WORKER: rf"deployment/worker: was deleted and created anew, {SEEN}",
+    Deed.RECREATE_WORKER: rf"deployment/worker: was deleted and created again, {SEEN}",
     Deed.DELETE_TARGET: rf"deployment/one: was deleted, {SEEN}",
-    Deed.RECREATE_TARGET: rf"deployment/one: was deleted and created anew, {SEEN}",
+    Deed.RECREATE_TARGET: rf"deployment/one: was deleted and created again, {SEEN}",
 }
 DRAINED = (Step.SCALED_DOWN, Step.DRAINED, Step.RESTARTING, Step.RESTARTED)
 """From the drain to the verification."""
@@ -133,7 +133,7 @@ def test_somebody_elses_deed_during_a_run_is_contested_and_then_resumed_or_abort
         then = drained.run(cell.then)
         if cell.then is Next.RESUME and cell.deed not in (Deed.SCALE, Deed.UNDO):
             assert then.code == REFUSED, str(then)
-            assert re.search("created anew|does not exist", then.ended["message"]), "what it was is gone"
+            assert re.search("created again|does not exist", then.ended["message"]), "what it was is gone"
             assert any("abort-one" in command for command in then.ended["next_commands"])
             then = drained.run(Next.ABORT)
         assert then.code == 0, str(then)
@@ -171,7 +171,7 @@ def assert_nothing_made_worse(cell: Cell, drained: DrainedGround) -> None:
 
 
 def assert_as_somebody_or_the_record_wants(cell: Cell, drained: DrainedGround) -> None:
-    """Workers are back, unless somebody wanted them otherwise and the operator has not said to go on all the same."""
+    """Workers are back, unless somebody wanted them otherwise and the operator has not said to go on anyway."""
     if cell.deed is Deed.DELETE_WORKER:
         assert not exists(drained, WORKER)
         return

@@ -39,7 +39,7 @@ POINTS: dict[str, Callable[[Request], bool]] = {
     "restart": lambda request: "template" in changed(request, "spec"),
     "scale up": lambda request: bool(changed(request, "spec").get("replicas")),
 }
-"""The first write of each kind; before the scaling down nothing is recorded, and the other begins anew."""
+"""The first write of each kind; before the scaling down nothing is recorded, and the other begins again."""
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """Answers of a real API server that a proxy cut, slowed down, re-chunked, filled with garbage or let fall silent.
 
 One exporter each, with real certificates. While it lasts every scrape is held against what is true, and certificates
-are renewed: either they are seen all the same, or the watches tell of the trouble. Once it is over all is true again.
+are renewed: either they are seen anyway, or the watches tell of the trouble. Once it is over all is true again.
 """
 
 import time
@@ -83,7 +83,7 @@ class Treatment:
 
     watches: Body = AS_IT_CAME
     lists: Body | None = None
-    """Not None: everything is listed anew, so."""
+    """Not None: everything is listed again, so."""
     sees: bool = True
     """Whether renewals are seen while it lasts."""
     told: Callable[[Metrics], bool] | None = None
@@ -196,7 +196,7 @@ def test_rights_that_are_withdrawn_change_no_verdict_and_are_told_and_once_given
         population.renew(1)
         metrics = exporter.wait("all to tell", lambda seen: errors(seen, "forbidden") >= 2 * number, 30)
         assert verdicts(metrics) == shown
-        assert {each.value for each in metrics.all("certlag_watch_synced")} == {1.0}, "it lists nothing anew"
+        assert {each.value for each in metrics.all("certlag_watch_synced")} == {1.0}, "it lists nothing again"
         proxy.before = let_pass
         recovered = population.wait_true(exporter, RECOVERS_WITHIN)
         exporter.wait("the watches to be in step", in_step, RECOVERS_WITHIN)

@@ -164,7 +164,7 @@ class WatchedPopulation:
                 body = connection.getresponse().read()
             except (OSError, http.client.HTTPException):
                 course.unanswered += 1
-                connection.close()  # the next request connects anew
+                connection.close()  # the next request connects again
             else:
                 course.scrapes += 1
                 course.last = Metrics.parse(body.decode())

@@ -77,7 +77,7 @@ class WorkingGround:
         return (f"{verb}-{TARGET}", "--yes", *(("--no-settle",) * (verb != "abort")), *options)
 
     def go_on(self, *options: str, seconds: float = 120) -> Ran:
-        """Do as is told after a run that broke off: resume it, or begin anew if nothing was recorded yet."""
+        """Do as is told after a run that broke off: resume it, or begin again if nothing was recorded yet."""
         ran = self.run("resume", *options, seconds=seconds)
         if ran.code == 3 and ran.ended["message"].endswith("no run is open"):
             return self.run("restart", *options, seconds=seconds)
@@ -124,7 +124,7 @@ class WorkingGround:
     def promised(self, then: Rule) -> Rule:
         """Look at each write before the API server gets it, then go on with another rule.
 
-        Whoever breaks a promise is stopped.
+        Anyone who breaks a promise is stopped.
         """
 
         def rule(request: Request) -> Reaction:

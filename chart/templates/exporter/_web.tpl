@@ -1,4 +1,4 @@
-{{/* What the web configuration means for whoever asks; each but the scheme returns "true" or nothing. */}}
+{{/* What the web configuration means for anyone who asks; each but the scheme returns "true" or nothing. */}}
 
 {{- define "certlag.web.enabled" -}}
 {{- if or .Values.web.config .Values.web.existingSecret -}}true{{- end -}}

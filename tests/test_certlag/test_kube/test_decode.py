@@ -426,7 +426,7 @@ LONGER_THAN_ANY_NAME = "x" * 1025
     ids=lambda path: ".".join(map(str, path)),
 )
 def test_a_pod_is_read_whatever_stands_where_the_api_takes_any_text(path: Path) -> None:
-    """Else whoever may make a pod could hide it: one that presents an old certificate, say."""
+    """Else anyone who may make a pod could hide it: one that presents an old certificate, say."""
     pod = decode.pod(changed(POD, path, LONGER_THAN_ANY_NAME))
     assert [one.name for one in pod.running] == ["main", "sidecar"]
     assert "from-env-from" in pod.secrets

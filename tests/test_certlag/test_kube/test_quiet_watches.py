@@ -1,4 +1,4 @@
-"""Watches in which nothing happens, on a way that cuts what is idle: contact all the same, and none by mistake.
+"""Watches in which nothing happens, on a way that cuts what is idle: contact anyway, and none by mistake.
 
 The clock moves only while a watch is read, so that each lives exactly as long as its script says.
 """

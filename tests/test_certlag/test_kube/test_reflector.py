@@ -260,7 +260,7 @@ def test_poison_objects_are_counted_and_kept_apart_and_the_rest_is_handed_over(t
 @pytest.mark.fault("F18", "H8")
 @pytest.mark.parametrize("kind", ["Certificate", "CertificateRequest", "Pod"])
 def test_what_stands_in_annotations_and_owners_hides_no_object_nor_its_end(tmp_path: Path, kind: str) -> None:
-    """The API takes 256 KiB of them from whoever may make the object. Of the wrong type it lets none pass."""
+    """The API takes 256 KiB of them from anyone who may make the object. Of the wrong type it lets none pass."""
     resource = {"Certificate": CERTIFICATES, "CertificateRequest": CERTIFICATE_REQUESTS, "Pod": PODS}[kind]
     known = changed(KINDS[kind][1], ("metadata", "resourceVersion"), "8")
     long = changed(known, ("metadata", "annotations"), {"cert-manager.io/certificate-revision": "x" * 1025})
@@ -316,7 +316,7 @@ def test_a_page_that_is_too_large_is_asked_for_again_with_half_as_many_until_it_
         looked.set()
         assert run.next_names() == ["a"]
         run.next_watch()
-        assert run.next_list()["limit"] == str(PAGE), "the next list begins anew"
+        assert run.next_list()["limit"] == str(PAGE), "the next list begins again"
     assert [query["limit"] for query in asked] == ["500", "500", "250", "125", "125"]
     assert [query.get("continue") for query in asked] == [None, "second", "second", "second", "third"]
 

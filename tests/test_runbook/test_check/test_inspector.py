@@ -98,7 +98,7 @@ class Onlooker:
 )
 @pytest.mark.fault("F18", "H8")
 def test_a_run_ends_well_beside_objects_with_texts_that_are_too_long() -> None:
-    """Whoever may make a pod in the namespace could else end a run while the workers are at 0."""
+    """Anyone who may make a pod in the namespace could else end a run while the workers are at 0."""
     place, name = found(seed=1), "x" * 1025
     place.cluster.advance(place.clock, timedelta(days=61))
     annotations = {"certlag.dev/port": name, "cert-manager.io/certificate-revision": name}

@@ -29,7 +29,7 @@ LIMITS = Limits(timedelta(minutes=10), timedelta(minutes=5))
 SLACK = 10.0
 """Seconds: two waits."""
 WATCHED = 2
-"""The first effect of whoever reaches for a lock after he has begun to watch its holder: a wait."""
+"""The first effect of anyone who reaches for a lock after he has begun to watch its holder: a wait."""
 LEASE = f"{LEASES}/certlag-deployment-{WORKERS[0].name}"
 
 

@@ -142,7 +142,7 @@ def test_a_fence_that_somebody_took_off_is_contested() -> None:
 
 def test_an_object_that_is_gone_or_another_is_contested() -> None:
     cluster = fenced()
-    with pytest.raises(fence.ContestedError, match="deleted and created anew"):
+    with pytest.raises(fence.ContestedError, match="deleted and created again"):
         change(cluster, uid="another")
     uid = cluster.workload(WORKER)["metadata"]["uid"]
     cluster.api.delete(PATH)

@@ -120,7 +120,7 @@ def test_all_that_one_holder_has_are_watched_at_once() -> None:
 
 @pytest.mark.fault("H7")
 def test_its_own_timestamps_decide_nothing() -> None:
-    """Renewed in the far future or long ago, by another machine's clock: it is watched all the same."""
+    """Renewed in the far future or long ago, by another machine's clock: it is watched anyway."""
     for renewed in ("2036-01-01T00:00:00.000000Z", "2016-01-01T00:00:00.000000Z"):
         cluster = MemoryCluster()
         hold_as(cluster, PATH_A, renewTime=renewed)

@@ -152,7 +152,7 @@ def test_a_worker_that_was_scaled_up_is_contested() -> None:
 
 def test_a_worker_that_was_created_anew_is_contested() -> None:
     progress = judged(worker=a_deployment(WORKER, 0, metadata={"uid": "another"}))
-    assert str(progress) == "deployment/worker: was deleted and created anew"
+    assert str(progress) == "deployment/worker: was deleted and created again"
 
 
 PHASES = st.sampled_from(["Pending", "Running", "Unknown", "Succeeded", "Failed"])

@@ -35,7 +35,7 @@ def test_what_only_we_have_written_is_never_laid_at_our_own_door() -> None:
 
 def test_a_workload_that_was_created_anew_has_no_writer_to_name() -> None:
     view = workload_view(DEPLOYMENT, managed(time="2026-06-01T12:00:05Z"))
-    assert str(replaced(view)) == "deployment/build-service: was deleted and created anew"
+    assert str(replaced(view)) == "deployment/build-service: was deleted and created again"
 
 
 def test_what_has_no_time_of_its_own_is_said_with_when_it_was_seen() -> None:

@@ -1,4 +1,4 @@
-"""Whoever may make pods beside a target makes them as fat as etcd takes: a run lists them and stays small."""
+"""Anyone who may make pods beside a target makes them as fat as etcd takes: a run lists them and stays small."""
 
 import json
 import time

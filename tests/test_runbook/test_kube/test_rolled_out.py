@@ -194,7 +194,7 @@ def test_an_ending_pod_whose_replica_set_is_gone_is_waited_for() -> None:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"metadata": {"uid": "another"}}, "was deleted and created anew"),
+        ({"metadata": {"uid": "another"}}, "was deleted and created again"),
         ({"spec": {"template": OLD_TEMPLATE}}, "the restart was reverted or superseded"),
         ({"spec": {"paused": True}}, "its rollout was paused"),
         ({"spec": {"replicas": 0}}, "was scaled to 0"),

@@ -100,7 +100,7 @@ NO_CERTIFICATE = a_status(a_leaf("first"), certificate=None)
 
 REFUSED = [
     Case("rights", {"denied": (RIGHT,)}, "not patch deployments.apps worker in opschain (the replicas)", "ask"),
-    Case("credential", expiring(NOW + HOUR), "before the run may have ended", "log in anew"),
+    Case("credential", expiring(NOW + HOUR), "before the run may have ended", "log in again"),
     Case("record", {"record": Record(RUN)}, "run run-1 of bob", "runbook resume-build-service, or runbook abort-"),
     Case("record", {"record": RecordError("schema 9")}, "cannot be read: schema 9", "the version that wrote it"),
     Case("workloads", {"views": {}}, "deployment/build-service does not exist", "kubectl get"),

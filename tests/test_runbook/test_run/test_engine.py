@@ -449,7 +449,7 @@ def second_run(cluster: MemoryCluster, endings: list[Ending]) -> None:
 @EVERYWHERE
 @pytest.mark.promise("P4")
 def test_r12_a_second_run_is_refused_while_the_first_one_holds_the_lock(share: Share, figures: Figures) -> None:
-    """Whoever renews is seen to be alive: the second watches for up to 60 s, the first goes on."""
+    """Anyone who renews is seen to be alive: the second watches for up to 60 s, the first goes on."""
     refused, chosen = 0, share.of(POINTS)
     for (number,) in chosen:
         with named(number):

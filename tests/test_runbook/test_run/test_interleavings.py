@@ -77,7 +77,7 @@ def a_run(cluster: MemoryCluster) -> Command:
 
 
 def a_take_over(cluster: MemoryCluster) -> Command:
-    """Somebody who believes whoever holds the lock to be dead: resumes what is open, else begins a run of his own."""
+    """Somebody who believes the holder of the lock to be dead: resumes what is open, else begins a run of his own."""
     second = engine(cluster, "second", dead=True)
     return Command(cluster, second.restart() if cluster.record.run is None else second.resume())
 
@@ -120,7 +120,7 @@ def check(second: Begin, i: int, j: int) -> str:
     other.run(MOST)
     assert first.ending is not None
     assert other.ending is not None
-    # Whoever came last may have been refused or locked out; then an operator does what he is told to.
+    # Anyone who came last may have been refused or locked out; then an operator does what he is told to.
     ending = other.ending if other.ending.outcome in FINISHED else finish(cluster, "third")
     assert ending.outcome in FINISHED
     assert cluster.replicas() == REPLICAS
