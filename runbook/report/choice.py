@@ -7,7 +7,7 @@ from typing import TextIO
 from certlag.clock import Clock
 from runbook.report.consoles import console, is_terminal
 from runbook.report.json.lines import JsonReporter
-from runbook.report.lines import LineReporter, QuietReporter
+from runbook.report.lines import LineReporter
 from runbook.report.live import LiveReporter
 from runbook.report.reporter import Reporter
 from runbook.report.run_view import FOLLOWING_HINT, HINT
@@ -41,8 +41,6 @@ def reporter_for(
     if output is Output.JSON:
         return JsonReporter(stdout, clock)
     results, progress = (console(each, environment, no_color=no_color) for each in (stdout, stderr))
-    if quiet:
-        return QuietReporter(results, progress, clock)
-    if not is_terminal(stderr, environment):
-        return LineReporter(results, progress, clock)
+    if quiet or not is_terminal(stderr, environment):
+        return LineReporter(results, progress, clock, quiet=quiet)
     return LiveReporter(results, progress, clock, FOLLOWING_HINT if following else HINT)

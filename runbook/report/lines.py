@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from certlag.clock import Clock
-from runbook.events import Ended, Event, Level, LostWork, Notice, Progress
+from runbook.events import Ended, Event, Level
 from runbook.plan.plan import Plan
 from runbook.report import run_progress
 from runbook.report.consoles import form, show
@@ -28,9 +28,10 @@ BEAT: Final = 1.0
 
 
 class LineReporter:
-    """Writes what changes, with the time of each change."""
+    """Writes what changes, with the time of each change; if `quiet`, only warnings and the end."""
 
-    def __init__(self, results: Console, progress: Console, clock: Clock) -> None:
+    def __init__(self, results: Console, progress: Console, clock: Clock, *, quiet: bool = False) -> None:
+        self._quiet = quiet
         self._results = results
         self._progress = progress
         self._clock = clock
@@ -41,21 +42,26 @@ class LineReporter:
         self._pulse = _Pulse(self.beat)
 
     def plan(self, plan: Plan) -> None:
-        """Write the plan."""
+        """Write the plan, or what of it is not as it should be."""
+        shown, now = form(self._results), self._clock.now()
         with self._lock:
-            show(self._results, plan_parts(plan, form(self._results), self._clock.now()))
+            show(self._results, warning_parts(plan, shown) if self._quiet else plan_parts(plan, shown, now))
 
     def tell(self, event: Event) -> None:
         """Write what an event has changed."""
-        self._pulse.start()
+        if not self._quiet:
+            self._pulse.start()
         with self._lock:
             now = self._clock.now()
-            lines = list(changed_lines(self._picture, event, now))
+            lines = [
+                line for line in changed_lines(self._picture, event, now) if line[0] is Level.WARNING or not self._quiet
+            ]
             self._picture = run_progress.after(self._picture, event, now)
             for line in lines:
                 self._say(line)
             if isinstance(event, Ended):
-                show(self._results, [Text(), *summary_parts(event, form(self._results))])
+                air = () if self._quiet else (Text(),)
+                show(self._results, [*air, *summary_parts(event, form(self._results))])
 
     def beat(self) -> None:
         """Write what is being waited for, if nothing was written for a minute."""
@@ -80,47 +86,6 @@ class LineReporter:
     def _say(self, line: Line) -> None:
         write_line(self._progress, self._clock, line)
         self._spoke_at = self._clock.monotonic()
-
-
-class QuietReporter:
-    """Writes warnings and the end."""
-
-    def __init__(self, results: Console, progress: Console, clock: Clock) -> None:
-        self._results = results
-        self._progress = progress
-        self._clock = clock
-        self._stalled: set[tuple[str, str]] = set()
-
-    def plan(self, plan: Plan) -> None:
-        """Write what of the plan is not as it should be."""
-        show(self._results, warning_parts(plan, form(self._results)))
-
-    def tell(self, event: Event) -> None:
-        """Write it if it is a warning or the end."""
-        match event:
-            case Notice(Level.WARNING, _) | LostWork():
-                self._warn(event)
-            case Progress(workload=workload, stalled=str() as stalled) if (workload, stalled) not in self._stalled:
-                self._stalled.add((workload, stalled))
-                self._warn(Progress(event.phase, workload, event.why, (), stalled))
-            case Ended():
-                show(self._results, summary_parts(event, form(self._results)))
-            case _:
-                pass
-
-    def pause(self) -> None:
-        """Nothing is written of itself."""
-
-    def resume(self) -> None:
-        """Nothing is written of itself."""
-
-    def close(self) -> None:
-        """Nothing is held."""
-
-    def _warn(self, event: Event) -> None:
-        for line in changed_lines(RunProgress(), event, self._clock.now()):
-            if line[0] is Level.WARNING:
-                write_line(self._progress, self._clock, line)
 
 
 def write_line(console: Console, clock: Clock, line: Line) -> None:

@@ -13,7 +13,7 @@ from runbook.outcomes import EXIT_CODES, Outcome
 from runbook.report.choice import Output, reporter_for
 from runbook.report.json.documents import LINES
 from runbook.report.json.lines import JsonReporter
-from runbook.report.lines import LineReporter, QuietReporter
+from runbook.report.lines import LineReporter
 from runbook.report.live import LiveReporter
 from runbook.report.reporter import Reporter
 from tests import output_lines
@@ -145,17 +145,16 @@ def test_no_heartbeat_comes_into_a_question() -> None:
 def test_quiet_writes_warnings_once_and_the_end() -> None:
     console, file = a_file()
     clock = FakeClock(BEGUN)
-    reporter = QuietReporter(console, console, clock)
+    reporter = LineReporter(console, console, clock, quiet=True)
     reporter.plan(a_plan())
-    play(reporter, clock)
     play(reporter, clock)
     written = file.getvalue()
     assert "rights" not in written
     assert "gitops" in written
     assert "scale" not in written.partition("Restarted, verified, workers back")[0]
     assert written.count("stalled") == 1
-    assert written.count("503 Service Unavailable") == 2
-    assert written.count("Restarted, verified, workers back") == 2
+    assert written.count("503 Service Unavailable") == 1
+    assert written.count("Restarted, verified, workers back") == 1
 
 
 # --- JSON --------------------------------------------------------------------------------------------
@@ -236,7 +235,7 @@ def test_a_pipe_that_is_closed_in_the_middle_leaves_the_exit_code_as_it_is() -> 
     program = (
         "import sys, time; from runbook.report.json.lines import JsonReporter; from runbook.events import *;"
         "from tests.fake_clock import FakeClock; reporter = JsonReporter(sys.stdout, FakeClock());"
-        "[reporter.tell(Remark(Level.INFO, 'x' * 1000)) for _ in range(1000)]; sys.exit(9)"
+        "[reporter.tell(Notice(Level.INFO, 'x' * 1000)) for _ in range(1000)]; sys.exit(9)"
     )
     command = [sys.executable, "-c", program]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT)
@@ -271,7 +270,7 @@ def test_what_an_encoding_lacks_is_replaced() -> None:
         (Terminal, {"TERM": "dumb"}, Output.TEXT, False, LineReporter),
         (Terminal, {}, Output.TEXT, False, LineReporter),
         (io.StringIO, {"TERM": "xterm"}, Output.TEXT, False, LineReporter),
-        (Terminal, {"TERM": "xterm"}, Output.TEXT, True, QuietReporter),
+        (Terminal, {"TERM": "xterm"}, Output.TEXT, True, LineReporter),
         (Terminal, {"TERM": "xterm"}, Output.JSON, False, JsonReporter),
     ],
 )
