@@ -1,4 +1,4 @@
-"""What is served under which path, and with which headers. Touches nothing but the publication."""
+"""What is served under which path, and with which headers. Touches nothing but the snapshot."""
 
 from collections.abc import Mapping
 from http import HTTPStatus
