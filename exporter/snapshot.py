@@ -21,7 +21,7 @@ from certlag.model import ObjectKey, ProbeFailure
 from certlag.target_status import TargetAssessment
 from exporter import status_json
 from exporter.metrics import samples as exposition
-from exporter.metrics.pieces import Row, gzip_stream
+from exporter.metrics.compression import CompressedText, gzip_stream
 from exporter.metrics.text import render
 from exporter.status import Status
 
@@ -38,14 +38,14 @@ class Published:
     ends would cost more than its judgement (docs/performance.md).
     """
 
-    rows: tuple[Row, ...] = ()
+    rows: tuple[CompressedText, ...] = ()
     assessments: Mapping[ObjectKey, Assessment] = field(default_factory=dict)
     targets: tuple[TargetAssessment, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class _Live:
-    row: Row
+    row: CompressedText
     until: float
 
 
@@ -62,7 +62,7 @@ class Snapshot:
         self._server = server
         self._release = release
         self._judged = Published()
-        self._live = _Live(Row(()), float("-inf"))
+        self._live = _Live(CompressedText(()), float("-inf"))
         self._watches: Mapping[Watch, WatchHealth] = {}
         self._probe_failures: Mapping[ProbeFailure, int] = {}
         self._looped_at = clock.monotonic()
@@ -105,11 +105,11 @@ class Snapshot:
         """Return the status as JSON."""
         return json.dumps(status_json.document(self.status()), separators=(",", ":")).encode()
 
-    def _own(self) -> Row:
+    def _own(self) -> CompressedText:
         now = self.clock.monotonic()
         if now >= self._live.until:
             samples = exposition.of_exporter(self._watches, self._probe_failures, *self._version)
             own = render(exposition.LIVE, samples)
             text = own + prometheus_client.generate_latest(self._process)
-            self._live = _Live(Row([text]), now + LIVE_SECONDS)
+            self._live = _Live(CompressedText([text]), now + LIVE_SECONDS)
         return self._live.row

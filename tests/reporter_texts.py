@@ -20,7 +20,7 @@ from runbook.check.advice import CheckReport, Commands
 from runbook.check.status import target_status
 from runbook.guard.record import FinishedRun, Operator, Record, Run, WorkerRecord
 from runbook.outcomes import Outcome
-from runbook.plan.plan import Check, CheckResult
+from runbook.plan.model import Check, CheckResult
 from runbook.report import run_progress
 from runbook.report.consoles import console, form, show
 from runbook.report.layout import Form, Part

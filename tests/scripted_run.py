@@ -7,7 +7,7 @@ from certlag.run_record import Step
 from runbook.events import Ended, Event, Level, LostWork, Notice, Phase, PhaseBegun, PodLine, Progress, StepReached
 from runbook.events import Written as Wrote
 from runbook.outcomes import Outcome
-from runbook.plan.plan import Busy, Check, CheckResult, Plan, PlannedChange
+from runbook.plan.model import Busy, Check, CheckResult, Plan, PlannedChange
 
 BEGUN = datetime(2026, 6, 1, 2, 14, tzinfo=UTC)
 HOSTILE = "node\x1b[2J\u202e[bold]x[/bold]\nnext"

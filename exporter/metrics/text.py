@@ -10,7 +10,7 @@ from array import array
 from collections.abc import Hashable, Iterable
 from typing import NamedTuple
 
-from exporter.metrics.pieces import Row
+from exporter.metrics.compression import CompressedText
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -63,7 +63,7 @@ class Page:
     def __init__(self, families: Iterable[Family]) -> None:
         self._blocks: dict[Family, dict[int, _Block]] = {family: {} for family in families}
         self._heads = {family: _head(family) for family in self._blocks}
-        self._rows: dict[Family, Row] = {}
+        self._rows: dict[Family, CompressedText] = {}
         self._places: dict[Hashable, int] = {}
         self._vacant: list[int] = []
 
@@ -94,15 +94,15 @@ class Page:
         self._rows.pop(family, None)
         return True
 
-    def rows(self) -> tuple[Row, ...]:
+    def rows(self) -> tuple[CompressedText, ...]:
         """Return the exposition: one row for each family, the same one as long as nothing in it changes."""
         return tuple(row for family in self._blocks if (row := self._row(family)).pieces)
 
-    def _row(self, family: Family) -> Row:
+    def _row(self, family: Family) -> CompressedText:
         row = self._rows.get(family)
         if row is None:
             filled = [block.text for block in self._blocks[family].values() if block.text]
-            row = self._rows[family] = Row((self._heads[family], *filled) if filled else ())
+            row = self._rows[family] = CompressedText((self._heads[family], *filled) if filled else ())
         return row
 
     def _place(self, key: Hashable) -> int:

@@ -33,7 +33,7 @@ from runbook.outcomes import EXIT_CODES, Outcome
 from runbook.plan import dry_run, planning, preconditions
 from runbook.plan.dry_run import Tried
 from runbook.plan.facts import Facts, Gatherer
-from runbook.plan.plan import Check, CheckResult, Plan, of_result
+from runbook.plan.model import Check, CheckResult, Plan, of_result
 from runbook.plan.preconditions import Precondition, RunRequest
 from runbook.report.reporter import Reporter
 from runbook.run.driver import Asker, Driver

@@ -18,9 +18,9 @@ from runbook.effects import Change, Document, Emit, Get, Steps, T
 from runbook.events import Level, Notice, StepReached, Written
 from runbook.guard import changes, controllers, fence
 from runbook.guard.lock import NOT_FOUND, Leases, LockLostError
+from runbook.guard.observation import Observation, observe
 from runbook.guard.record import Operator, Paused, Run, WorkerRecord
 from runbook.guard.record_store import RecordStore
-from runbook.guard.snapshot import Observation, observe
 from runbook.kube.views import REPLICAS_ANNOTATION, WorkloadView, reference
 from runbook.outcomes import Outcome
 from runbook.retry_policy import MINUTE, is_final, with_retries

@@ -16,7 +16,7 @@ from runbook.kube.obstacles import Obstacle, WarningEvent, obstacle, pod_obstacl
 from runbook.kube.views import PodState
 from runbook.kubectl import Show
 from runbook.outcomes import EXIT_CODES, Outcome
-from runbook.plan.plan import Check, CheckResult
+from runbook.plan.model import Check, CheckResult
 from runbook.session.options import Options
 
 JOB_LABEL = "batch.kubernetes.io/job-name"

@@ -13,8 +13,8 @@ from runbook.guard.guarded_run import Limits
 from runbook.guard.record import Paused, Run
 from runbook.kube.views import counted, reference
 from runbook.plan.facts import Facts
+from runbook.plan.model import Busy, Check, CheckResult, Plan, PlannedChange
 from runbook.plan.pace import drain_span, in_words, turns_of
-from runbook.plan.plan import Busy, Check, CheckResult, Plan, PlannedChange
 from runbook.run.engine import BEFORE_RESTART, PUTTING_BACK
 
 END_MARGIN = timedelta(seconds=30)

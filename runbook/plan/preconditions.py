@@ -25,8 +25,8 @@ from runbook.kube.views import PodState, WorkloadView, reference
 from runbook.plan.dry_run import Tried
 from runbook.plan.facts import Facts
 from runbook.plan.health import Trouble, symptoms
+from runbook.plan.model import Check, CheckResult
 from runbook.plan.pace import Span, drain_span, exact, restart_span, return_span, turns_of
-from runbook.plan.plan import Check, CheckResult
 from runbook.run.engine import PUTTING_BACK
 
 DESTRUCTIVE = frozenset({"data", "unowned-pods"})

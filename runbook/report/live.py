@@ -13,7 +13,7 @@ from rich.text import Text
 
 from certlag.clock import Clock
 from runbook.events import Ended, Event, Level
-from runbook.plan.plan import Plan
+from runbook.plan.model import Plan
 from runbook.report import run_progress
 from runbook.report.consoles import form, show
 from runbook.report.layout import Part, cell, item

@@ -3,7 +3,7 @@
 from typing import Protocol
 
 from runbook.events import Event
-from runbook.plan.plan import Plan
+from runbook.plan.model import Plan
 
 
 class Reporter(Protocol):

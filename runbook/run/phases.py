@@ -17,8 +17,8 @@ from runbook.events import Level, LostWork, Notice, Phase, PhaseBegun, PodLine, 
 from runbook.guard import controllers, fence
 from runbook.guard.fence import ContestedError
 from runbook.guard.guarded_run import GuardedRun
+from runbook.guard.observation import Observation, observe
 from runbook.guard.record import Paused, WorkerRecord
-from runbook.guard.snapshot import Observation, observe
 from runbook.kube.drained import Drained, Draining, drain_progress
 from runbook.kube.external_change import ExternalChange, external_change, replaced
 from runbook.kube.obstacles import WarningEvent, obstacle, warning_event

@@ -30,7 +30,7 @@ from runbook.outcomes import Outcome
 from runbook.plan import dry_run, planning, preconditions
 from runbook.plan.dry_run import Tried
 from runbook.plan.facts import Facts, Gatherer
-from runbook.plan.plan import CheckResult
+from runbook.plan.model import CheckResult
 from runbook.plan.preconditions import OVERRIDES, Precondition, RunRequest
 from runbook.run.driver import Driver
 from runbook.run.engine import Ending, Engine

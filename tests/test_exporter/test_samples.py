@@ -40,7 +40,7 @@ from certlag.model import (
 from certlag.target_status import Missing, assess_target
 from certlag.x509.certificates import read_chain, read_issued
 from exporter.metrics import samples as exposition
-from exporter.metrics.pieces import Row
+from exporter.metrics.compression import CompressedText
 from exporter.metrics.samples import FAMILIES, JUDGED, LIVE, of_certificate, of_exporter, of_probes, of_target
 from exporter.metrics.text import Family, Page, Sample, render
 from exporter.snapshot import Published, Snapshot
@@ -466,7 +466,7 @@ def test_compressed_scrapes_can_be_had_again_and_again_and_after_a_change() -> N
     clock = FakeClock()
     served = snapshot(clock)
     for text in ("", "certlag_a 1\n", "certlag_a 2\n" * 1000):
-        served.publish(Published((Row([text.encode()]),)))
+        served.publish(Published((CompressedText([text.encode()]),)))
         for _ in range(3):
             clock.advance(2)
             assert gzip.decompress(b"".join(served.scrape(gzip=True))).startswith(text.encode())

@@ -15,7 +15,7 @@ from runbook.check.advice import Used
 from runbook.check.status import PodStatus
 from runbook.events import Ended, LostWork, Notice, PhaseBegun, Progress, StepReached, Written
 from runbook.guard.record import FinishedRun
-from runbook.plan.plan import Plan
+from runbook.plan.model import Plan
 from runbook.report.json.answers import AlertPage, Checked, CommandError, History, RehearsalFaults
 
 LINES: Mapping[type, str] = {

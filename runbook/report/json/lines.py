@@ -5,7 +5,7 @@ from typing import TextIO
 
 from certlag.clock import Clock
 from runbook.events import Event
-from runbook.plan.plan import Plan
+from runbook.plan.model import Plan
 from runbook.report.consoles import BrokenPipeSafe
 from runbook.report.json.documents import line
 

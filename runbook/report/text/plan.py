@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from rich.text import Text
 
 from runbook.kube.views import counted
-from runbook.plan.plan import Busy, Check, CheckResult, Plan
+from runbook.plan.model import Busy, Check, CheckResult, Plan
 from runbook.report.layout import Cell, Form, Part, Signs, cell, grid, item, pairs, section, table, title
 from runbook.report.text.pods import pod_table
 from runbook.report.wording import length

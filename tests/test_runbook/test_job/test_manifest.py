@@ -27,7 +27,7 @@ from runbook.kube.containers import ContainerEnd
 from runbook.kube.obstacles import WarningEvent
 from runbook.kube.views import pod_state
 from runbook.outcomes import Outcome
-from runbook.plan.plan import CheckResult
+from runbook.plan.model import CheckResult
 from runbook.session.options import Options, UsageError
 from tests.builders import NAMESPACE, a_target
 from tests.workload_documents import a_pod as a_workers_pod

@@ -11,7 +11,7 @@ from runbook.guard.record import Operator, Paused, Run, WorkerRecord
 from runbook.kube.views import pod_state
 from runbook.outcomes import Outcome
 from runbook.plan import planning
-from runbook.plan.plan import Check, CheckResult, Plan, PlannedChange
+from runbook.plan.model import Check, CheckResult, Plan, PlannedChange
 from tests.builders import a_leaf, a_target
 from tests.run_facts import LIMITS, NOW, TARGET, a_status, facts
 from tests.workload_documents import WORKER, a_deployment, a_pod

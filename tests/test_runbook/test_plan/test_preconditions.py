@@ -21,7 +21,7 @@ from runbook.kube.views import pod_state, workload_view
 from runbook.kube.volumes import Claim
 from runbook.outcomes import Outcome
 from runbook.plan.facts import Facts
-from runbook.plan.plan import Check, CheckResult
+from runbook.plan.model import Check, CheckResult
 from runbook.plan.preconditions import DESTRUCTIVE, FOR_ABORT, FOR_RESTART, FOR_RESUME, OVERRIDES, Precondition, check
 from tests.builders import DEPLOYMENT, NAMESPACE, a_certificate, a_leaf, a_target
 from tests.run_facts import LIMITS, NOW, TARGET, a_status, asked, facts

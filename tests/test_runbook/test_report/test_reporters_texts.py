@@ -12,7 +12,7 @@ from certlag.run_record import Step
 from runbook.check.advice import CheckReport, advise, exit_code
 from runbook.events import Phase
 from runbook.outcomes import MEANINGS, Outcome
-from runbook.plan.plan import PlannedChange
+from runbook.plan.model import PlannedChange
 from runbook.report import wording
 from runbook.report.json.answers import Checked, History
 from runbook.report.json.documents import line

@@ -1,7 +1,7 @@
-"""Text in pieces, and rows of pieces that are compressed once: any rows are one gzip stream. Pure.
+"""Text that is compressed once: any such texts, one after another, are one gzip stream. Pure.
 
-A row is deflated by a compressor of its own and ends at a byte (a sync flush), so rows can be put one after another;
-gzip's check value over all of them comes from theirs. A change of one piece costs the compression of its row.
+Each text is deflated by a compressor of its own and ends at a byte (a sync flush), so that texts can be joined;
+gzip's check value over all of them comes from theirs. A change of one piece costs the compression of its text.
 """
 
 import struct
@@ -18,8 +18,8 @@ _LAST = b"\x03\x00"
 """An empty last block (RFC 1951 §3.2.6)."""
 
 
-class Row:
-    """Pieces in a row, and all of them deflated, which is done when it is first asked for.
+class CompressedText:
+    """Pieces of text, and all of them deflated, which is done when it is first asked for.
 
     Two threads that ask at once both do it, with the same bytes.
     """
@@ -45,8 +45,8 @@ class Row:
         return made
 
 
-def gzip_stream(rows: Iterable[Row]) -> tuple[bytes, ...]:
-    """Return one gzip member that holds all rows, in parts."""
+def gzip_stream(rows: Iterable[CompressedText]) -> tuple[bytes, ...]:
+    """Return one gzip member that holds all texts, in parts."""
     parts, total, check = [_HEAD], 0, 0
     for row in rows:
         compressed, own_check, size = row.deflated

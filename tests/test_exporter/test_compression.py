@@ -7,7 +7,7 @@ from collections import defaultdict
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.metrics.pieces import Row, gzip_stream
+from exporter.metrics.compression import CompressedText, gzip_stream
 from exporter.metrics.text import BLOCK, Family, Page, Sample, render
 
 FIRST = Family("certlag_first", ("thing",), "First.")
@@ -16,7 +16,7 @@ SECOND = Family("certlag_second", ("thing",), "Second.")
 
 @given(st.lists(st.lists(st.binary(max_size=2000), max_size=5), max_size=5))
 def test_rows_of_pieces_are_one_member_of_gzip(contents: list[list[bytes]]) -> None:
-    stream = b"".join(gzip_stream(Row(row) for row in contents))
+    stream = b"".join(gzip_stream(CompressedText(row) for row in contents))
     plain = b"".join(piece for row in contents for piece in row)
     assert gzip.decompress(stream) == plain
     reader = zlib.decompressobj(wbits=31)
@@ -26,7 +26,7 @@ def test_rows_of_pieces_are_one_member_of_gzip(contents: list[list[bytes]]) -> N
 
 
 def test_a_row_is_compressed_once() -> None:
-    row = Row([b"some text" * 100])
+    row = CompressedText([b"some text" * 100])
     assert row.deflated is row.deflated
 
 
