@@ -408,7 +408,7 @@ MONITORING_DEGRADED_UNSYNCED = _exporter(
     wait="15m",
     expr=f"{held(WATCH_SYNCED.record)} == 0",
     summary=_BLIND,
-    description=f"The exporter has not been able to list {_WATCHED}{WHERE}: what depends on it is not judged before"
+    description=f"The exporter has not been able to list {_WATCHED}{WHERE}: what depends on it is not assessed before"
     f" it has. Run {_LOG}: it names the error, most often a permission that is missing.",
     comment=_BLIND_COMMENT,
 )

@@ -1,8 +1,8 @@
 """The recording rules, as data: what each exporter says, then what is so. Pure.
 
-What is judged of several metrics is judged of one exporter's first (`exporter:…`), then joined over all of them: the
-worst counts of those that have contact (`promql.joined`). What is fine is recorded as well (as 0, or an instant that
-never comes), so that it ends what is remembered, and is never taken from a series that is absent. Joining drops
+What is assessed of several metrics is assessed of one exporter's first (`exporter:…`), then joined over all of them:
+the worst counts of those that have contact (`promql.joined`). What is fine is recorded as well (as 0, or an instant
+that never comes), so that it ends what is remembered, and is never taken from a series that is absent. Joining drops
 `instance` and `pod`: neither a restart of an exporter nor a second replica makes another alert. `alerts.alerting` reads
 what is recorded here with `held`. All rules stand in one group, in this order, so that an alert sees what was recorded
 in its own evaluation. Names follow Prometheus' practice: level, metric, operation.
@@ -172,7 +172,7 @@ _HEARD_AT = Recording(
 ) * time()
 and on ({EXTRA_ONLY}) {SCRAPED.record} >= {EXPORTERS}""",
 )
-"""When an exporter could last judge what is in a namespace (`*` is everywhere), and none was missing: a shard knows
+"""When an exporter could last assess what is in a namespace (`*` is everywhere), and none was missing: a shard knows
 nothing of what another one sees."""
 
 

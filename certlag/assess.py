@@ -1,4 +1,4 @@
-"""The one judgement: what is issued against what is loaded, for one Certificate at one instant. Pure.
+"""The one assessment: what is issued against what is loaded, for one Certificate at one instant. Pure.
 
 `assess` is a function of everything known about a Certificate (`AssessmentInput`) and the time. The gauges, the status
 page and the runbook all ask it. It never guesses: what cannot be told is unknown, with its reason, and a failed
@@ -49,12 +49,12 @@ def is_close(deadline: datetime | None, window: timedelta | None, now: datetime)
 
 
 def assess(snapshot: Mapping[ObjectKey, AssessmentInput], now: datetime) -> dict[ObjectKey, Assessment]:
-    """Judge every Certificate of a snapshot."""
+    """Assess every Certificate of a snapshot."""
     return {key: assess_certificate(subject, now) for key, subject in snapshot.items()}
 
 
 def assess_certificate(subject: AssessmentInput, now: datetime) -> Assessment:
-    """Judge one Certificate and every use of it."""
+    """Assess one Certificate and every use of it."""
     known = subject.issued
     uses = tuple(_use(use, subject, known, now) for use in subject.uses)
     changes = [at for at in _boundaries(subject, known, uses) if at > now]
@@ -82,7 +82,7 @@ def window(certificate: Certificate, known: Issued) -> timedelta:
 def _assess_endpoint(
     observed: ObservedEndpoint, view: PodView, subject: AssessmentInput, known: Issued | None
 ) -> EndpointAssessment:
-    """Judge one endpoint by the worst of what it may still present: several processes may answer there."""
+    """Assess one endpoint by the worst of what it may still present: several processes may answer there."""
     if observed.observation is None:
         return EndpointAssessment(observed, Verdict.PENDING, Reason.FIRST_PROBE_PENDING)
     judged = [(chain, *compare(chain.leaf, view, subject, known)) for chain in observed.shown]
@@ -159,7 +159,7 @@ def _without_strangers(
 
 
 def _tried(view: PodView, use: CertificateUse, endpoints: tuple[EndpointAssessment, ...]) -> PodAssessment:
-    """Judge a pod whose ports were only tried: nobody said that each of them serves this certificate.
+    """Assess a pod whose ports were only tried: nobody said that each of them serves this certificate.
 
     If some port has a verdict, the others are other services. Else, where nothing says that one should serve it, and
     every port answered with something else, the pod does not serve it: it is a client's certificate, or a trust bundle.
@@ -311,7 +311,7 @@ def _reload_by(known: Issued) -> datetime:
 
 
 def _boundaries(subject: AssessmentInput, known: Issued | None, uses: tuple[UseAssessment, ...]) -> Iterator[datetime]:
-    """Yield every instant at which time alone may change the judgement."""
+    """Yield every instant at which time alone may change the assessment."""
     if subject.certificate and subject.certificate.renewal_at:
         yield subject.certificate.renewal_at
     if known is not None:

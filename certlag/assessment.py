@@ -49,7 +49,7 @@ class ObservedEndpoint:
 
 @dataclass(frozen=True, slots=True)
 class PodView:
-    """A running pod as one certificate's judgement sees it.
+    """A running pod as one certificate's assessment sees it.
 
     `endpoints` is None if the target names a port that the pod does not have. `siblings` are the fingerprints of
     what other Certificates of the same pod issued, now or before, and `sibling_names` are those Certificates' names: a
@@ -66,8 +66,8 @@ class PodView:
 class CertificateUse:
     """A workload that uses a certificate. `target` is None if it was discovered.
 
-    `evidence` is how its containers are judged. `worker` says that it is a target's worker: what no port tells of it is
-    guessed from start times then.
+    `evidence` is how its containers are assessed. `worker` says that it is a target's worker: what no port tells of it
+    is guessed from start times then.
     """
 
     workload: Workload
@@ -79,7 +79,7 @@ class CertificateUse:
 
 @dataclass(frozen=True, slots=True)
 class AssessmentInput:
-    """All that is known about one Certificate: the whole input of its judgement.
+    """All that is known about one Certificate: the whole input of its assessment.
 
     `certificate` is None if a target names one that does not exist. `requests` are those that it owns; `issued` is what
     was last issued, None if nothing was or nothing is known of it. `former` are fingerprints seen issued, each with its
@@ -181,7 +181,7 @@ class UseAssessment:
 
 @dataclass(frozen=True, slots=True)
 class Assessment:
-    """The judgement of one Certificate at one instant.
+    """The assessment of one Certificate at one instant.
 
     `changes_at` is when time alone will change it (a renewal falls due, something expires), None if never.
     """

@@ -77,7 +77,7 @@ def assess_target(
     heartbeat_at: datetime | None,
     run_seen_at: datetime | None = None,
 ) -> TargetAssessment:
-    """Judge one target.
+    """Assess one target.
 
     Args:
         target: the target.

@@ -1,8 +1,8 @@
-"""One round of the main loop: what came in, what is judged again, what is published, who is to be probed.
+"""One round of the main loop: what came in, what is assessed again, what is published, who is to be probed.
 
-Touches nothing but the publication that it is given, and has no thread and no queue: `supervisor` feeds it from its
-threads, and a simulation from whatever clock and network it has. No certificate is judged before every watch that
-certificates are judged by has handed over its complete first list, and no target before those of its own objects have.
+Touches nothing but the snapshot that it is given, and has no thread and no queue: `supervisor` feeds it from its
+threads, and a simulation from whatever clock and network it has. No certificate is assessed before every watch that
+certificates are assessed by has handed over its complete first list, and no target before its own objects are listed.
 """
 
 import heapq
@@ -32,10 +32,10 @@ PROBERS = 16
 STEP = 60.0
 """Seconds that the loop waits at most, so that a clock that was set is noticed."""
 CLOCK_TOLERANCE = 1.0
-"""Seconds by which wall time may drift between two rounds before everything is judged again."""
+"""Seconds by which wall time may drift between two rounds before everything is assessed again."""
 
 OUTDATED = 100
-"""Changes that are kept although their judgement is another one since: as many more as there are judgements."""
+"""Changes that are kept although their assessment is another one since: as many more as there are assessments."""
 
 log = logging.getLogger("certlag")
 
@@ -83,7 +83,7 @@ class Reconciler:
 
     @property
     def due_in(self) -> float:
-        """Seconds until something falls due by itself: a judgement that time changes, or a probe; infinite if never."""
+        """Seconds until something falls due: an assessment that time changes, or a probe; infinite if never."""
         waits = [float("inf")]
         if self._changes:
             waits.append((self._changes[0][0] - self._clock.now()) / timedelta(seconds=1))
@@ -97,23 +97,23 @@ class Reconciler:
         return min(STEP, self.due_in)
 
     def round(self, messages: Iterable[Change | Probe]) -> list[Endpoint]:
-        """Take what came, judge what it concerns, publish, and return who is to be probed now."""
+        """Take what came, assess what it concerns, publish, and return who is to be probed now."""
         dirty = self._fold(messages)
         self._snapshot.heartbeat()
-        if not self._can_judge():
+        if not self._can_assess():
             return []
         if not self._judging or self._clock_was_set():
             self._judging = True
             self._changes.clear()
             self._assessments = {}
             dirty = self._world.keys()
-            log.info("judging again", extra={"certificates": len(dirty)})
-            self._judge(dirty)
-            self._judge_targets()
+            log.info("assessing again", extra={"certificates": len(dirty)})
+            self._assess(dirty)
+            self._assess_targets()
             changed = True
         else:
-            changed = self._judge(dirty | self._fallen_due())
-            changed |= self._judge_targets()
+            changed = self._assess(dirty | self._fallen_due())
+            changed |= self._assess_targets()
         due = self._schedule.take(self._clock.monotonic(), PROBERS - self._in_flight)
         self._in_flight += len(due)
         if changed:
@@ -158,7 +158,7 @@ class Reconciler:
         )
         return dirty
 
-    # --- judging ----------------------------------------------------------------------------------
+    # --- assessing ----------------------------------------------------------------------------------
 
     def _fallen_due(self) -> set[ObjectKey]:
         """Return what time alone has changed."""
@@ -167,8 +167,8 @@ class Reconciler:
             due.add(heapq.heappop(self._changes)[1])
         return due
 
-    def _can_judge(self) -> bool:
-        """Tell whether every watch that certificates are judged by has handed over its first complete list."""
+    def _can_assess(self) -> bool:
+        """Tell whether every watch that certificates are assessed by has handed over its first complete list."""
         return self._listed.issuperset(self._for_certificates)
 
     def _clock_was_set(self) -> bool:
@@ -178,7 +178,7 @@ class Reconciler:
         self._clock_offset = offset
         return moved
 
-    def _judge(self, keys: Iterable[ObjectKey]) -> bool:
+    def _assess(self, keys: Iterable[ObjectKey]) -> bool:
         changed = False
         for key in keys:
             subject = self._world.subject(key)
@@ -200,15 +200,15 @@ class Reconciler:
         return changed
 
     def _expect(self, key: ObjectKey, at: datetime) -> None:
-        """Note when time alone will change a judgement; what was noted of former ones is thrown away now and then."""
+        """Note when time alone will change an assessment; what was noted of former ones is thrown away now and then."""
         heapq.heappush(self._changes, (at, key))
         if len(self._changes) > 2 * len(self._assessments) + OUTDATED:
             expected = ((each.changes_at, each.key) for each in self._assessments.values())
             self._changes = [(at, key) for at, key in expected if at is not None]
             heapq.heapify(self._changes)
 
-    def _judge_targets(self) -> bool:
-        """Judge each target once its own objects were listed: those of another may come later, or be forbidden."""
+    def _assess_targets(self) -> bool:
+        """Assess each target once its own objects were listed: those of another may come later, or be forbidden."""
         changed = False
         for target in self._configuration.targets:
             if not self._listed.issuperset(self._for_target[target.name]):

@@ -1,6 +1,6 @@
-"""What is served: the last judgements as text and as JSON, joined with what the exporter says of itself.
+"""What is served: the last assessments as text and as JSON, joined with what the exporter says of itself.
 
-Written by the main loop, read by the threads that answer requests. What was judged is one immutable value, swapped
+Written by the main loop, read by the threads that answer requests. What was assessed is one immutable value, swapped
 whole. The part about the exporter itself (watches, probe failures, process) moves all the time: it is rendered when it
 is asked for, at most once a second.
 """
@@ -32,10 +32,10 @@ LOOP_SECONDS = 180.0
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """All that was judged at one moment.
+    """All that was assessed at one moment.
 
     `assessments` stays the main loop's own, which replaces values in it: a copy of ten thousand for each probe that
-    ends would cost more than its judgement (docs/performance.md).
+    ends would cost more than its assessment (docs/performance.md).
     """
 
     rows: tuple[CompressedText, ...] = ()
@@ -55,7 +55,7 @@ class Snapshot:
     def __init__(
         self, clock: Clock, *, version: str, revision: str, server: str | None = None, release: Release | None = None
     ) -> None:
-        """Begin with nothing judged; `server`, the API server's URL, and `release` are shown."""
+        """Begin with nothing assessed; `server`, the API server's URL, and `release` are shown."""
         self.ready = False
         self.clock = clock
         self._version = (version, revision)
@@ -75,7 +75,7 @@ class Snapshot:
         self._watches, self._probe_failures = watches, probe_failures
 
     def publish(self, published: Published) -> None:
-        """Replace what was judged."""
+        """Replace what was assessed."""
         self._judged = published
 
     def heartbeat(self) -> None:

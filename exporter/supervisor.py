@@ -1,10 +1,10 @@
 """The exporter at work: its threads, and the queue between them.
 
 Threads: one reflector for each watch, a fixed pool of probers, one for HTTP, and the main loop, which alone owns what
-is known and judged (`reconciler`). The others hand it messages over one queue; what it publishes is immutable and
+is known and assessed (`reconciler`). The others hand it messages over one queue; what it publishes is immutable and
 is swapped in one assignment. A thread that dies of a bug hands that over too, and the process ends.
 
-The loop: take what came → fold it in → judge what it concerns, and what time has changed → publish → probe who is
+The loop: take what came → fold it in → assess what it concerns, and what time has changed → publish → probe who is
 due.
 """
 
@@ -98,7 +98,7 @@ class Supervisor:
         self._messages.put(Stop())
 
     def run(self) -> None:
-        """Watch, judge and publish until stopped.
+        """Watch, assess and publish until stopped.
 
         Raises:
             BaseException: whatever ended one of the threads.
@@ -160,7 +160,7 @@ class Supervisor:
 
 
 def _sound(messages: list[Message]) -> list[Change | Probe]:
-    """Return what is for the judgement: nothing once the process is to stop, nor if a thread has died."""
+    """Return what is for the assessment: nothing once the process is to stop, nor if a thread has died."""
     sound: list[Change | Probe] = []
     for message in messages:
         match message:

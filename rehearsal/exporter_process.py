@@ -27,7 +27,7 @@ class ExporterProcess:
 
     @classmethod
     async def start(cls, kubeconfig: Path, configuration: Path, log: Path, port: int) -> "ExporterProcess":
-        """Start it on a port of 127.0.0.1 (0: any) and return it once it has judged everything.
+        """Start it on a port of 127.0.0.1 (0: any) and return it once it has assessed everything.
 
         Args:
             kubeconfig: the way to the cluster.

@@ -74,7 +74,7 @@ class Wait:
 
 @dataclass(frozen=True, slots=True)
 class Inspect:
-    """Judge the target again: the answer is a `TargetStatus`. Without `probe`, only what is issued."""
+    """Assess the target again: the answer is a `TargetStatus`. Without `probe`, only what is issued."""
 
     probe: bool = True
 

@@ -70,7 +70,7 @@ CHAPTERS = (
             Fault("F16", "cert-manager's resources are not installed yet", "waits for them; goes on by itself"),
             Fault("F17", "the API server's own authority is replaced", "unreachable until the new one is in the file"),
             Fault("F18", "objects with missing, null or wrongly typed fields", "skipped, counted, last good one kept"),
-            Fault("F19", "thousands of objects change in one burst", "all of them are judged; memory stays bounded"),
+            Fault("F19", "thousands of objects change in one burst", "all of them are assessed; memory stays bounded"),
             Fault("N1", "its name is never resolved", "unreachable, and asked for again"),
             Fault("N2", "etcd is killed", "verdicts stay, goes on by itself"),
             Fault("N3", "faults by chance, one upon the other", "the gauges are true, and at the end all is well"),

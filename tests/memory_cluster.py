@@ -140,7 +140,7 @@ class MemoryCluster:
         return asked and not (pods and all(_is_ready(pod) and _restart_id(pod) == restart_id for pod in pods))
 
     def status(self, leaf: Leaf | None = None, *, failure: ProbeFailure | None = None) -> TargetStatus:
-        """Judge what is presented, by the exporter's own judgement; or this leaf, or that no pod could be seen."""
+        """Assess what is presented, by the exporter's own assessment; or this leaf, or that no pod could be seen."""
         views = (
             a_view(
                 a_pod(pod["metadata"]["name"], uid=pod["metadata"]["uid"]),

@@ -65,7 +65,7 @@ class Scene:
         return Workload(NAMESPACE, "deployment", self.name)
 
     def assessment(self, now: datetime) -> Assessment:
-        """Judge it as the exporter does."""
+        """Assess it as the exporter does."""
         key, target = (
             ObjectKey(NAMESPACE, self.name),
             a_target(name=self.name, workload=self.workload, certificate=self.name),
@@ -84,7 +84,7 @@ class Scene:
         return a_view(pod, seen)
 
     def target(self, now: datetime) -> TargetAssessment:
-        """Judge its run."""
+        """Assess its run."""
         target = a_target(name=self.name, workload=self.workload, certificate=self.name)
         worker = target.workers[0]
         statuses = {self.workload: a_workload(self.workload), worker: a_workload(worker, replicas=self.current_workers)}

@@ -30,7 +30,7 @@ def a_status(
     port: int = 1234,
     **subject: Any,
 ) -> TargetStatus:
-    """Judge a target of revision 2 whose pods present these leaves; without one, a pod that was not seen yet."""
+    """Assess a target of revision 2 whose pods present these leaves; without one, a pod that was not seen yet."""
     pods = (
         (an_exporters_pod(f"build-service-{number}"), an_observation(leaf, failure) if leaf or failure else None)
         for number, leaf in enumerate(presented)

@@ -33,7 +33,7 @@ def unsynced(what: str = "pods", **watch: str) -> Firing:
     return Firing(
         {"namespace": "certlag", "severity": "warning", "reason": "unsynced", **labels},
         SUMMARY,
-        f"The exporter has not been able to list {what} in opschain: what depends on it is not judged before it has."
+        f"The exporter has not been able to list {what} in opschain: what depends on it is not assessed before it has."
         f" Run {LOG}: it names the error, most often a permission that is missing.",
     )
 

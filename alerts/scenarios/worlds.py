@@ -32,7 +32,7 @@ WATCHES = (
     ("deployments", SERVICE),
     ("leases", LEASE),
 )
-"""Of each group of resources that something is judged by, one: its name, and that of the object."""
+"""Of each group of resources that something is assessed by, one: its name, and that of the object."""
 HEARTBEAT = "certlag_runbook_heartbeat_timestamp_seconds"
 AWAITED = "certlag_runbook_heartbeat_awaited_timestamp_seconds"
 DISCOVERED = "opschain-vault"
@@ -99,7 +99,7 @@ def healthy(lifetime: Lifetime = DAYS_90, *, age: int | None = None, minutes: in
 
 
 def with_watches(world: World, minutes: int = MINUTES) -> World:
-    """Return a world whose exporter hears of everything that it judges by."""
+    """Return a world whose exporter hears of everything that it assesses by."""
     for resource, name in WATCHES:
         watch = {"resource": resource, "watch_namespace": "opschain", "name": name, **EXPORTER}
         world = world.with_series(CONTACT, clock(offset=-20, minutes=minutes), **watch)

@@ -2,7 +2,7 @@
 
 Namespaces are dealt to shards by a hash of their names: the same in every process and version, and most stay where they
 are while the number of shards stays. A namespace is the smallest part, since a pod and all certificates that it
-mounts are in one: anyone who judges one of them must know the others, and every object has exactly one shard.
+mounts are in one: anyone who assesses one of them must know the others, and every object has exactly one shard.
 """
 
 import hashlib

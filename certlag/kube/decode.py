@@ -1,7 +1,7 @@
 """API objects to the model's types. Pure.
 
 The objects come from a cluster that anybody may write to: any field may be missing, null or of the wrong type.
-What the judgement cannot do without makes the object undecodable, and it is counted and skipped; what it can
+What the assessment cannot do without makes the object undecodable, and it is counted and skipped; what it can
 do without becomes None. `schema` has their form.
 
 Names that many objects share are interned: namespaces, containers, ports. Those of objects are not: the table of
@@ -54,7 +54,8 @@ MAX_PROBE_PORTS = 64
 MAX_PORT_NAME = 15
 """Characters of a port's name (RFC 6335 §5.1)."""
 MAX_PORTS = 1000
-"""Declared ports that are kept of a pod. The API takes a hundred thousand, which are gone through at each judgement."""
+"""Declared ports that are kept of a pod. The API takes a hundred thousand, which are gone through at each
+assessment."""
 MAX_SECRETS = 1000
 """Uses of Secrets by a pod's containers that are followed: each container may mount a volume of thousands."""
 MAX_GRACE = timedelta(days=36500)
@@ -76,7 +77,7 @@ class SkipReason(StrEnum):
 
 
 class UndecodableError(Exception):
-    """An object lacks what the judgement cannot do without."""
+    """An object lacks what the assessment cannot do without."""
 
     def __init__(self, reason: SkipReason, detail: str) -> None:
         super().__init__(f"{reason}: {detail}")

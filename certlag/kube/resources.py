@@ -49,7 +49,7 @@ RUN_RECORDS = Resource("configmaps", "/api/v1", decode.run_record)
 LEASES = Resource("leases", "/apis/coordination.k8s.io/v1", decode.lease)
 
 FOR_CERTIFICATES = (CERTIFICATES, CERTIFICATE_REQUESTS, PODS, REPLICA_SETS)
-"""What a judgement of certificates needs; the rest is about targets and their runs."""
+"""What an assessment of certificates needs; the rest is about targets and their runs."""
 
 
 class Watch(NamedTuple):

@@ -1,7 +1,7 @@
-"""The world as the watches and probes have told it: events folded in, subjects for the judgement taken out.
+"""The world as the watches and probes have told it: events folded in, subjects for the assessment taken out.
 
 Owned by one thread; needs no lock and does no I/O. `apply` and `observe` return the keys of the Certificates whose
-judgement may have changed, so that one event costs one judgement. `subject` gathers all that is known about a
+assessment may have changed, so that one event costs one assessment. `subject` gathers all that is known about a
 Certificate into one frozen value.
 """
 
@@ -244,7 +244,7 @@ class World:
         return set().union(*(self._certificates.with_secret(secret) for secret in secrets))
 
     def _certificates_of(self, pod: Pod | None) -> Keys:
-        """Return the Certificates whose judgement a pod takes part in."""
+        """Return the Certificates whose assessment a pod takes part in."""
         if pod is None:
             return set()
         workload = self._pods.workload(pod.key)
@@ -252,7 +252,7 @@ class World:
         return self._mounted(pod) | {key for target in targets for key in _named(target)}
 
     def _certificates_of_template(self, status: WorkloadStatus | None) -> Keys:
-        """Return the Certificates whose judgement a target takes part in by its pod template."""
+        """Return the Certificates whose assessment a target takes part in by its pod template."""
         secrets = (ObjectKey(status.key.namespace, secret) for secret in status.secrets) if status else ()
         return set().union(*(self._certificates.with_secret(secret) for secret in secrets))
 

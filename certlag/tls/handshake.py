@@ -1,4 +1,4 @@
-"""One TLS handshake: what chain does a container present? Touches one connection; judges nothing.
+"""One TLS handshake: what chain does a container present? Touches one connection; assesses nothing.
 
 The handshake is driven through memory buffers (`ssl.MemoryBIO`) and stops before the client's second flight is
 sent. The server then sees a connection that ended early, not a client that failed to authenticate; no client key

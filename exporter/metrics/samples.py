@@ -1,6 +1,6 @@
-"""Judgements to Prometheus' text format: the one module that knows the metrics' names. Pure.
+"""Assessments to Prometheus' text format: the one module that knows the metrics' names. Pure.
 
-`FAMILIES` is the public contract (docs/metrics.md is checked against it). Each judgement is rendered once, when it
+`FAMILIES` is the public contract (docs/metrics.md is checked against it). Each assessment is rendered once, when it
 changes; `text` keeps the pieces. An instant that is not known has no sample: none is ever 0.
 
 No two samples have the same labels. What samples are about is told by its labels: a Certificate by namespace and name,
@@ -185,7 +185,7 @@ JUDGED: tuple[Family, ...] = (
     WORKERS_EXPECTED,
     WORKERS_REPLICAS,
 )
-"""Rendered when a judgement changes."""
+"""Rendered when an assessment changes."""
 
 LIVE: tuple[Family, ...] = (
     PROBE_FAILURES,
@@ -208,7 +208,7 @@ POD_STATES = (Verdict.CURRENT, Verdict.STALE, Verdict.UNKNOWN, Verdict.UNPROBED)
 
 
 def of_certificate(assessment: Assessment) -> Iterator[Sample]:
-    """Yield the samples of one judgement."""
+    """Yield the samples of one assessment."""
     yield from _issued(assessment)
     for use in assessment.uses:
         where = _where(assessment, use)
@@ -219,7 +219,7 @@ def of_certificate(assessment: Assessment) -> Iterator[Sample]:
 
 
 def of_probes(assessment: Assessment) -> Iterator[Sample]:
-    """Yield, of the samples of one judgement, those that every probe changes, whatever it found."""
+    """Yield, of the samples of one assessment, those that every probe changes, whatever it found."""
     for use in assessment.uses:
         where = _where(assessment, use)
         for pod in use.pods:

@@ -58,7 +58,7 @@ class _Block:
 
 
 class Page:
-    """The text of everything judged, kept so that one change renders one thing and copies one piece."""
+    """The text of everything assessed, kept so that one change renders one thing and copies one piece."""
 
     def __init__(self, families: Iterable[Family]) -> None:
         self._blocks: dict[Family, dict[int, _Block]] = {family: {} for family in families}

@@ -82,7 +82,7 @@ def _without_restart(uses: Uses) -> Advice:
     if WindowState.NEEDS_RESTART in states:
         return Advice("By when its containers started it is stale. That is a guess: look, then restart it.")
     if WindowState.UNKNOWN in states and not all(use.pods for _, use in uses):
-        return Advice("See why there is no running pod that could be judged.")
+        return Advice("See why there is no running pod that could be assessed.")
     if WindowState.UNKNOWN in states:
         return Advice("See below why it cannot be told what each pod presents.")
     return Advice("")

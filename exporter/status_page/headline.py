@@ -56,7 +56,7 @@ def headline(cards: Sequence[Card], health: ExporterHealth) -> Headline:
     if health.level is Seeing.UNREACHED:
         return Headline("critical", "The exporter cannot reach the API server", f"{health.headline}.")
     if health.level is Seeing.STARTING:
-        return Headline("waiting", "Looking for the first time", "Nothing is judged before everything was seen once.")
+        return Headline("waiting", "Looking for the first time", "Nothing is assessed before everything was seen once.")
     if health.level is Seeing.DOWN:
         detail = f"The data below is old. {_others(problems)}".strip()
         return Headline("critical", "Monitoring is down", detail)

@@ -50,7 +50,7 @@ class ExporterHealth:
 
 
 def health(status: Status) -> ExporterHealth:
-    """Judge what the exporter says of itself."""
+    """Assess what the exporter says of itself."""
     lost = tuple(_lost_watches(status.watches, status.now))
     answering, asked = _handshakes(status.certificates)
     mute = asked > 0 and answering == 0
@@ -85,14 +85,14 @@ def _unreached(status: Status) -> str:
         return ""
     server, why = status.server or "the API server", failure.replace("_", " ")
     return (
-        f"The exporter cannot read {what} from {server}: {why}, for {span(status.now - since)}; nothing is judged yet"
+        f"The exporter cannot read {what} from {server}: {why}, for {span(status.now - since)}; nothing is assessed yet"
     )
 
 
 def _headline(level: Level, lost: tuple[WatchLine, ...]) -> str:
     match level:
         case Level.STARTING:
-            return "The exporter looks for the first time: nothing is judged before it has seen everything"
+            return "The exporter looks for the first time: nothing is assessed before it has seen everything"
         case Level.DOWN if lost:
             return "Monitoring is down: the data is old, and new deadlines are not noticed"
         case Level.DOWN:

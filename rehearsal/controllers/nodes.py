@@ -69,7 +69,7 @@ class NodeLifecycle:
         self._since: dict[str, datetime] = {}
 
     def run(self, now: datetime) -> datetime | None:
-        """Judge each node by how long it has been silent."""
+        """Assess each node by how long it has been silent."""
         return earliest(*(self._sync(node, now) for node in tuple(self._api.storage.all(NODES).values())))
 
     def _sync(self, node: Document, now: datetime) -> datetime | None:

@@ -84,7 +84,7 @@ def advise(answer: CheckReport) -> Advice:
     if status.state is WindowState.SETTLED:
         return Advice("Nothing to do")
     if not status.pods:
-        return Advice("See why there is no running pod that could be judged")
+        return Advice("See why there is no running pod that could be assessed")
     return Advice("See above why it cannot be told what each pod presents")
 
 

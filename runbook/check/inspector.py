@@ -1,8 +1,8 @@
 """One look at a target: what was issued, what each pod presents, what that amounts to. Reads, and probes pods.
 
 The facts go into the exporter's own `World` and through its own `assess`, so that the runbook and the gauges cannot
-disagree. Each look lists again, and once more after the probes: a pod that was replaced meanwhile is not judged by what
-its predecessor presented. The target itself is read too: its pod template names its Secrets where no pod runs. The
+disagree. Each look lists again, and once more after the probes: a pod that was replaced meanwhile is not assessed by
+what its predecessor presented. The target itself is read too: its pod template names its Secrets where no pod runs. The
 `World` is kept from look to look: it remembers what was issued, as the exporter does.
 
 Several processes may answer behind one port. So a container that presents the issued certificate is connected to until
@@ -56,7 +56,7 @@ class CertificateInspector:
         self._of_target = [Watch(WORKLOADS[workload.type], workload.namespace, workload.name)]
 
     def look(self, *, probe: bool = True) -> TargetStatus:
-        """Read, probe and judge.
+        """Read, probe and assess.
 
         Args:
             probe: False to see only what is issued.

@@ -1,4 +1,4 @@
-"""What a target presents against what was issued for it: the exporter's judgement, summed up for a run. Pure."""
+"""What a target presents against what was issued for it: the exporter's assessment, summed up for a run. Pure."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
@@ -32,7 +32,7 @@ class PodStatus:
 
     `port` is where it was asked, `failure` why that failed the last time; both None where there was nothing to ask.
     `streak` is how many connections in a row have shown the issued leaf, the fewest of its containers; None if it is
-    judged by no handshake.
+    assessed by no handshake.
     """
 
     name: str
@@ -56,7 +56,7 @@ class PodStatus:
 
 @dataclass(frozen=True, slots=True)
 class TargetStatus:
-    """The judgement of a target, as far as its certificates go. `uses` pairs each certificate with its use."""
+    """The assessment of a target, as far as its certificates go. `uses` pairs each certificate with its use."""
 
     at: datetime
     uses: tuple[tuple[Assessment, UseAssessment], ...]
@@ -143,7 +143,7 @@ class TargetStatus:
 
     @property
     def state(self) -> WindowState | None:
-        """The worst of the states of the renewal windows; None while there is nothing to judge."""
+        """The worst of the states of the renewal windows; None while there is nothing to assess."""
         states = [use.state for _, use in self.uses]
         return next((state for state in WindowState if state in states), None)
 
@@ -178,7 +178,7 @@ class TargetStatus:
 
 
 def target_status(target: Target, assessments: Mapping[ObjectKey, Assessment], now: datetime) -> TargetStatus:
-    """Pick out of a judgement what is about one target."""
+    """Pick out of an assessment what is about one target."""
     return TargetStatus(now, tuple(_uses(target, assessments.values())))
 
 

@@ -153,7 +153,7 @@ def reports_paused(document: Mapping[str, Any]) -> bool | None:
 
 
 def pause(autoscaler: Autoscaler, replicas: int) -> Pause:
-    """Judge what pauses a ScaledObject of a workload with that many replicas.
+    """Assess what pauses a ScaledObject of a workload with that many replicas.
 
     HELD is one that somebody else holds at just that number (`paused-replicas`). CONTRADICTORY is what KEDA may act on
     at any reconcile, or what it wrongly takes for paused already, so that pausing it would change nothing (keda#6982,

@@ -58,7 +58,7 @@ def job_path(target: Target, name: str = "") -> str:
 
 
 def is_there(path: str, cron_job: Document | None) -> Check:
-    """Judge whether there is a CronJob to make a Job from."""
+    """Assess whether there is a CronJob to make a Job from."""
     named = path.rpartition("/")[2]
     if cron_job is None:
         remedy = "helm upgrade RELEASE CHART --reuse-values --set runbook.inCluster.enabled=true, or --cron-job NAME"

@@ -42,7 +42,7 @@ def drain_progress(
     others: Controllers = (),
     ignored: Collection[str] = (),
 ) -> Drained | Draining | ExternalChange:
-    """Judge the drain of one worker.
+    """Assess the drain of one worker.
 
     Args:
         worker: the Deployment or StatefulSet, as it is now.

@@ -70,7 +70,7 @@ def rollout_progress(
     others: Controllers = (),
     ignored: Collection[str] = (),
 ) -> RolledOut | RollingOut | ExternalChange:
-    """Judge a rollout.
+    """Assess a rollout.
 
     Args:
         view: the workload, as it is now.

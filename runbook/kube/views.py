@@ -1,6 +1,6 @@
 """Workloads, ReplicaSets and pods as the runbook's predicates need them: API JSON to frozen values. Pure.
 
-`certlag.kube.decode` reads what a judgement of certificates needs; a drain and a rollout ask about other
+`certlag.kube.decode` reads what an assessment of certificates needs; a drain and a rollout ask about other
 fields: generations, counts, conditions, who wrote what. Absent counts are 0, as the API means them.
 """
 

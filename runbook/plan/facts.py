@@ -283,4 +283,4 @@ def _unchained_leaf(status: Any) -> str | None:
         verifies = verified_until(chain, split_pem(b64decode(status["ca"]))) is not None
         return None if verifies else read_leaf(chain[0]).fingerprint_sha256
     except (InvalidCertificateError, ValueError):
-        return None  # what cannot be read is told by the judgement
+        return None  # what cannot be read is told by the assessment

@@ -594,7 +594,7 @@ def _horizontal(autoscaler: Autoscaler, *, is_target: bool) -> Check:
 
 
 def _scaled_object(autoscaler: Autoscaler, asked: RunRequest, *, replicas: int, is_target: bool) -> Check:
-    """Judge KEDA, which scales straight back (keda#2453), and to 0 what has nothing to do."""
+    """Assess KEDA, which scales straight back (keda#2453), and to 0 what has nothing to do."""
     found = controllers.pause(autoscaler, replicas)
     if found is Pause.PAUSED:
         return _passed("autoscaler", f"{autoscaler.description}, and is paused")

@@ -84,5 +84,5 @@ class Exporter:
             reflector._list("start")  # noqa: SLF001 - the loop around it would go on to watch
 
     def judge(self) -> None:
-        """Judge everything that was read."""
+        """Assess everything that was read."""
         self.reconciler.round(self.changes)

@@ -1,6 +1,6 @@
 """The exporter without sockets: API documents and handshakes in, exposition and status out.
 
-Everything between is the real thing: documents are decoded from JSON as the API sends it, folded, judged, rendered.
+Everything between is the real thing: documents are decoded from JSON as the API sends it, folded, assessed, rendered.
 Only the transport is left out: no API server is asked, and a handshake's outcome is what the test says the server at
 that address and port presents.
 """

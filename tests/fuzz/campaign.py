@@ -1,4 +1,4 @@
-"""One campaign against one subject: inputs made, run and judged until it is enough. Touches the corpus's folder."""
+"""One campaign against one subject: inputs made, run and assessed until it is enough. Touches the corpus's folder."""
 
 import hashlib
 import random

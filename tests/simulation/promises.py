@@ -90,7 +90,7 @@ class Promises:
             self.writer = None
 
     def looked(self, command: Command, status: TargetStatus) -> None:
-        """Promise 5, first half: what a command sees is so, and it judges as the gauges do."""
+        """Promise 5, first half: what a command sees is so, and it assesses as the gauges do."""
         target = command.order.target
         command.saw_current = truth.all_current(self.place, self.ledger, target)
         assert not status.verified or command.saw_current, f"promise 5: {command.what} sees what is not so"

@@ -1,7 +1,7 @@
 """The exporter without its threads: its own reflectors and rounds, taken one step further whenever it is told to.
 
 What a step does is what the real one would have done by the time that nothing is left to do at this instant: every
-watch has handed over what there is, all of it is judged and published, and every endpoint that is due was probed.
+watch has handed over what there is, all of it is assessed and published, and every endpoint that is due was probed.
 """
 
 import random
@@ -50,7 +50,7 @@ class ReadableSnapshot(Snapshot):
     """A snapshot that can be read."""
 
     text = ""
-    """What was judged."""
+    """What was assessed."""
     metrics = Metrics.parse("")
     """A scrape of when that was published."""
 

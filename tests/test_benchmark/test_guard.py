@@ -35,7 +35,7 @@ def test_reading_and_judging_everything_costs_little_more_than_decoding_its_json
     listing, judging = seconds(exporter.list), seconds(exporter.judge)
     metrics = Metrics.parse(b"".join(exporter.snapshot.scrape(gzip=False)).decode())
     assert len(list(metrics.all("certlag_certificate_not_after_timestamp_seconds"))) == POPULATION.certificates
-    figures(f"reading {listing / bare:.1f}, judging {judging / bare:.1f} x json.loads")
+    figures(f"reading {listing / bare:.1f}, assessing {judging / bare:.1f} x json.loads")
     assert listing < 12 * bare
     assert judging < 16 * bare
 
@@ -56,7 +56,7 @@ def test_one_change_costs_a_small_part_of_everything(figures: Figures) -> None:
             exporter.snapshot.scrape(gzip=True)
 
     one = seconds(change_and_scrape) / len(renewed)
-    figures(f"one change and its scrape: 1/{everything / one:.0f} of judging everything")
+    figures(f"one change and its scrape: 1/{everything / one:.0f} of assessing everything")
     assert one < everything / 20
 
 

@@ -1,4 +1,4 @@
-"""The one judgement, case by case. The sentences are design decisions; each case is the smallest that tells."""
+"""The one assessment, case by case. The sentences are design decisions; each case is the smallest that tells."""
 
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -48,7 +48,7 @@ LATER = RENEWED_AT + timedelta(days=10)
 
 
 def judged(subject: AssessmentInput, now: datetime = LATER) -> UseAssessment:
-    """The judgement of the one use."""
+    """The assessment of the one use."""
     (use,) = assess_certificate(subject, now).uses
     return use
 
@@ -579,7 +579,7 @@ def test_start_time_is_a_guess_with_two_minutes_of_doubt(started: timedelta, tol
 
 
 def guessed(pod: Pod, revision: int | None = 2, **changes: Any) -> AssessmentInput:
-    """A Certificate of a revision, and a pod that is judged by its start."""
+    """A Certificate of a revision, and a pod that is assessed by its start."""
     return a_subject(a_use(a_view(pod), evidence=Evidence.START_TIME), revision=revision, **changes)
 
 
@@ -707,7 +707,7 @@ def test_the_ten_minutes_begin_with_the_issuance_and_not_with_the_certificate() 
 
 
 def test_time_alone_changes_nothing_before_it_was_said() -> None:
-    """Walk from boundary to boundary: between two of them the judgement is one and the same."""
+    """Walk from boundary to boundary: between two of them the assessment is one and the same."""
     view = a_view(None, an_observation(a_leaf("first")))
     subject = a_subject(a_use(view, target=a_target(reloads=True)), revision=2)
     now, states = RENEWED_AT, []

@@ -51,7 +51,7 @@ class Counted(tuple[Port, ...]):  # noqa: SLOT001 - a tuple has no slots for it
 
 @pytest.mark.fault("H8")
 def test_ports_are_looked_through_once_however_many_are_looked_for() -> None:
-    """A second for each judgement it was, of a pod with 100,000 ports and 64 in its annotation."""
+    """A second for each assessment it was, of a pod with 100,000 ports and 64 in its annotation."""
     ports = Counted(Port(f"p{number}", number) for number in range(1, MAX_PORTS + 1))
     wanted = tuple(map(str, range(2000, 2000 + MAX_PROBE_PORTS)))
     found = endpoints(

@@ -378,7 +378,7 @@ def test_of_huge_certificates_that_were_presented_nothing_is_kept_once_nobody_ha
     huge = [ROOT.leaf(f"a{number}", "x" * 40_000, key=key).der for number in range(20)]
 
     def look(*ders: bytes) -> None:
-        """Read a chain and judge it, as bytes that nobody else holds."""
+        """Read a chain and assess it, as bytes that nobody else holds."""
         chain = read_chain([bytes(bytearray(der)) for der in ders])
         assert verified_until(chain.der, (ROOT.der,)) == END
 

@@ -1,4 +1,4 @@
-"""A round of the main loop: what the watches told is folded in, judged, and what is served is that."""
+"""A round of the main loop: what the watches told is folded in, assessed, and what is served is that."""
 
 import random
 

@@ -1,4 +1,4 @@
-"""What is judged becomes text that Prometheus' own parser reads back to the same values."""
+"""What is assessed becomes text that Prometheus' own parser reads back to the same values."""
 
 import gzip
 from collections.abc import Iterable
@@ -122,7 +122,7 @@ def names(samples: Iterable[Sample]) -> set[str]:
     return {sample.family.name for sample in samples}
 
 
-# --- one judgement --------------------------------------------------------------------------------
+# --- one assessment --------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -430,7 +430,7 @@ def test_after_a_probe_that_found_the_same_the_text_is_that_of_the_new_judgement
     later = replace(SEEN, duration=timedelta(milliseconds=7), last_success_at=NOW + timedelta(minutes=5))
     observed = EndpointAssessment(ObservedEndpoint(ENDPOINT, later), Verdict.STALE, Reason.OLDER_THAN_ISSUED)
     again = replace(ASSESSMENT, uses=(replace(USE, pods=(replace(POD, endpoints=(observed,)),)),))
-    assert again == ASSESSMENT, "how long it took, and when, is no judgement"
+    assert again == ASSESSMENT, "how long it took, and when, is no assessment"
     page = Page(JUDGED)
     page.put("k", of_certificate(ASSESSMENT))
     before = page.rows()

@@ -33,7 +33,8 @@ FAMILY = Family("certlag_certificate_info", ("namespace", "certificate"), "1 for
 
 @cache
 def snapshot() -> Snapshot:
-    """What an exporter serves that has judged 50,000 samples; its clock stands still, and so does all that it says."""
+    """What an exporter serves that has assessed 50,000 samples; its clock stands still, and so does all that it
+    says."""
     page = Page([FAMILY])
     for thing in range(1000):
         page.put(thing, [Sample(FAMILY, (f"ns-{thing}", f"{thing}-{number**5}"), 1) for number in range(50)])

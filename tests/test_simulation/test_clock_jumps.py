@@ -1,6 +1,6 @@
 """The exporter's machine has its clock set, far ahead or back, while the cluster's time goes on as it was.
 
-Its own reflectors, judgement and schedule look at an embedded cluster in which one workload is stale and one settled.
+Its own reflectors, assessment and schedule look at an embedded cluster in which one workload is stale and one settled.
 At every look the gauges are those of `truth`, by what that clock says; what is measured in intervals takes no notice.
 """
 

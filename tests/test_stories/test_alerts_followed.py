@@ -475,7 +475,7 @@ def test_where_the_server_overwrites_the_namespace_the_command_names_the_workloa
 
 NOT_RESTARTED = 6
 UNKNOWN = 3
-"""How `check` ends, too, if there is nothing that it could judge."""
+"""How `check` ends, too, if there is nothing that it could assess."""
 A_TARGET = a_target(TARGET) | {"name": NAME}
 
 

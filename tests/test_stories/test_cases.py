@@ -1,4 +1,4 @@
-"""The judgement where it is not obvious, on the real cluster: each story is one thing that goes otherwise."""
+"""The assessment where it is not obvious, on the real cluster: each story is one thing that goes otherwise."""
 
 import base64
 import json

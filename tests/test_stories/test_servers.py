@@ -1,4 +1,4 @@
-"""The judgement on real TLS servers: whatever serves, the same is said of it, and it notices no failed client."""
+"""The assessment on real TLS servers: whatever serves, the same is said of it, and it notices no failed client."""
 
 from collections.abc import Callable
 

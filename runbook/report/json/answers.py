@@ -102,7 +102,7 @@ class CheckedCertificate:
 
     @classmethod
     def of(cls, assessment: Assessment, use: UseAssessment) -> Self:
-        """Take it from the exporter's judgement."""
+        """Take it from the exporter's assessment."""
         certificate = assessment.certificate
         return cls(
             name=assessment.key.name,
@@ -117,7 +117,7 @@ class CheckedCertificate:
 class CheckedTarget:
     """A target with its certificates and pods, and what to do. After `deadline` clients refuse what is loaded.
 
-    `missing` says what of it does not exist, None if all does. `state` is None where there is nothing to judge,
+    `missing` says what of it does not exist, None if all does. `state` is None where there is nothing to assess,
     `needs_restart` where that is not known.
     """
 

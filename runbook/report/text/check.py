@@ -45,7 +45,7 @@ def _state(answer: CheckReport, form: Form) -> Part:
     if (missing := answer.assessment.missing_text) is not None:
         return item(form.signs.warning, cell(sentence(missing), "warning"), "warning", indent=0)
     if state is None:
-        return item(form.signs.warning, Text("Nothing to judge", style="warning"), "warning", indent=0)
+        return item(form.signs.warning, Text("Nothing to assess", style="warning"), "warning", indent=0)
     sign, style = STATE_STYLES[state]
     words = NO_PODS if state is WindowState.SETTLED and not answer.status.pods else STATES[state]
     return item(getattr(form.signs, sign), Text(sentence(words), style=style), style, indent=0)

@@ -435,7 +435,7 @@ def test_a_pod_is_read_whatever_stands_where_the_api_takes_any_text(path: Path) 
 
 @pytest.mark.fault("H8")
 def test_of_very_many_ports_and_secrets_the_first_are_kept_all_containers_taken_together() -> None:
-    """A pod of a megabyte may declare as many; it is judged by those that it has."""
+    """A pod of a megabyte may declare as many; it is assessed by those that it has."""
     sources = [{"secret": {"name": f"s{number}"}} for number in range(3 * MAX_SECRETS // 4)]
     names = ("one", "two", "three")
     spec = {

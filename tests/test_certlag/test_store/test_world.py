@@ -1,4 +1,4 @@
-"""Events folded into the world: what a subject holds afterwards, and which judgements an event concerns."""
+"""Events folded into the world: what a subject holds afterwards, and which assessments an event concerns."""
 
 from dataclasses import replace
 from datetime import datetime, timedelta
