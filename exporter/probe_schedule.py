@@ -22,12 +22,17 @@ from certlag.assessment import CONFIRMATIONS
 from certlag.model import Endpoint
 
 INTERVAL = 300.0
+"""Seconds from one probe of an endpoint to the next."""
 RETRY_FIRST = 0.2
+"""Seconds until a failed probe is repeated the first time; doubled each time, up to the interval."""
 CONFIRM_AFTER = 0.2
 """Seconds between two attempts at an endpoint that has presented several certificates."""
 NOT_READY_DELAY = 10.0
+"""Seconds after which a container that is not ready is probed."""
 SPREAD = 0.1
+"""By which fraction of itself an interval varies."""
 FAILING_AT_ONCE = 8
+"""Endpoints that failed last time and are probed at once."""
 
 _Queue = list[tuple[float, int, Endpoint]]
 """When each is due; the number breaks ties, since endpoints have no order."""

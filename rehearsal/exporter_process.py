@@ -10,7 +10,7 @@ from pathlib import Path
 
 START_SECONDS = 30.0
 STOP_SECONDS = 5.0
-INTERVAL = 0.05
+INTERVAL_SECONDS = 0.05
 
 
 class ExporterFailedError(Exception):
@@ -70,7 +70,7 @@ class ExporterProcess:
         while self._process.returncode is None:
             if await asyncio.to_thread(self._is_ready):
                 return True
-            await asyncio.sleep(INTERVAL)
+            await asyncio.sleep(INTERVAL_SECONDS)
         return False
 
     def _is_ready(self) -> bool:

@@ -20,6 +20,7 @@ from certlag.config.urls import has_credentials, http_url
 from certlag.kube.deadline import Deadline, bounded, cause, whole
 
 TIMEOUT = 5.0
+"""Seconds to connect, and between two bytes."""
 ANSWER_TIMEOUT = 30.0
 """Seconds for an answer, from the request to its end: a run that drips away here holds its workers drained."""
 MAX_ANSWER = 64 * 1024 * 1024

@@ -40,12 +40,15 @@ from certlag.kube.resources import Watch
 from certlag.model import ObjectKey
 
 BACKOFF_FIRST, BACKOFF_MOST = 0.8, 30.0
+"""Seconds between two attempts: the first time, and at most; doubled each time."""
 HEALTHY_AFTER = 120.0
 """Seconds that a watch must have lived to count as a success if no event came."""
 SHORT = 1.0
 """Seconds: a watch that ends cleanly before, without an event, counts as a failure."""
 RETRY_AFTER_MOST = 60.0
+"""Seconds of a Retry-After that are waited at most."""
 RELIST_AFTER = (1800.0, 3600.0)
+"""Seconds from one list to the next that is only to be safe: between these, by chance."""
 RELIST_AGAIN_AFTER = (60.0, 300.0)
 """Seconds until a list that was only to be safe, and failed, is tried again."""
 WATCH_SECONDS = (290, 570)

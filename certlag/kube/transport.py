@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from certlag.kube.kubeconfig import Access
 
 CONNECT_TIMEOUT = 5.0
+"""Seconds."""
 MAX_BODY = 256 * 1024 * 1024
 """Bytes of one answer: far more than any that is asked for, far less than would exhaust a machine."""
 MAX_REFUSAL = 64 * 1024

@@ -21,6 +21,7 @@ from certlag.model import Chain, IssuedChain, Leaf
 from certlag.x509.names import normalized
 
 MAX_PEM = 64 * 1024
+"""Bytes of one PEM text that are read."""
 MAX_CHAIN = 16
 """Certificates in one chain that are looked at. OpenSSL's own default depth is 100; real chains have at most five."""
 REMEMBERED = 1024

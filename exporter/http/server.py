@@ -32,6 +32,7 @@ from exporter.http.web_config import WebConfig, WebConfigFile
 log = logging.getLogger("certlag")
 
 MAX_HEADERS = 8 * 1024
+"""Bytes of a request's line and headers."""
 MAX_CONNECTIONS = 256
 QUEUE = 100
 """Connections that the kernel keeps until they are accepted."""

@@ -25,6 +25,7 @@ SPEED = 60
 FINISHING = timedelta(minutes=6)
 """How long a worker goes on with its change once it was told to end, more or less."""
 VARIED = 0.3
+"""By which fraction of itself that varies."""
 
 SETTLED = timedelta(minutes=30)
 """How long what a drill found out of order has been so already."""

@@ -36,6 +36,7 @@ PROBERS = 8
 ROUNDS = 3
 """Times that connections are made in which the issued certificate was not shown often enough: single ones may fail."""
 TIMEOUT = 10.0
+"""Seconds for one request."""
 PAGE_BYTES = 2 * 1024 * 1024
 """Bytes of a page of a list, unless it is of one object: as JSON is held, they are up to twenty times as many."""
 

@@ -23,6 +23,7 @@ from runbook.retry_policy import CONFLICT, MINUTE, RetriesExhaustedError, with_r
 DURATION = 60
 """Seconds: a Lease that was not seen to change for so long is abandoned."""
 RENEW_AFTER = 15.0
+"""Seconds after which a Lease of ours is renewed."""
 STOP_AFTER = 40.0
 """Seconds without a renewal after which nothing may be written any more."""
 PIECE = 5.0
@@ -30,6 +31,7 @@ PIECE = 5.0
 MOMENT = 0.001
 """Seconds that are not worth a wait: what is left of one by the rounding of clocks."""
 RETRY = 2.0
+"""Seconds between two attempts to renew."""
 ATTEMPTS = 1800
 """Tries to renew, an hour of them, before it makes no sense to go on."""
 LONGEST = 600

@@ -31,6 +31,7 @@ from runbook.run.retry import RetryingClient
 Seen = TypeVar("Seen")
 
 TIMEOUT = 10.0
+"""Seconds for one request."""
 
 
 @dataclass(frozen=True, slots=True)
