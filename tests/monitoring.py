@@ -252,7 +252,7 @@ def running(
         process = subprocess.Popen(cluster.inside(argv), stdout=log, stderr=subprocess.STDOUT)
         try:
             made = Monitoring(cluster, address, pager)
-            made.wait("Prometheus to have scraped each exporter", lambda: made.scraped(len(discover())))
+            made.wait("Prometheus to have scraped each exporter", lambda: made.scraped(len(discover())), 180)
             yield made
         finally:
             process.kill()

@@ -1,5 +1,6 @@
 """A running cluster as a test sees it: kubectl, the API, its network, its certificates and its components."""
 
+import base64
 import datetime as dt
 import json
 import os
@@ -191,9 +192,18 @@ class Cluster:
         return found
 
     def renew(self, namespace: str, certificate: str, seconds: float = 60) -> Object:
-        """Renew a certificate and return its Certificate once the new revision is issued and in its Secret."""
+        """Renew a certificate and return its Certificate once its revision, dates and Secret are of the new issuance.
+
+        cert-manager writes the dates (its readiness controller) and the revision (its issuing controller) in any order.
+        """
         before = self.ask_renewal(namespace, certificate)
         path = f"/apis/cert-manager.io/v1/namespaces/{namespace}/certificates/{certificate}"
+
+        def dates_of_secret(seen: Object) -> bool:
+            secret = self.api("GET", f"/api/v1/namespaces/{namespace}/secrets/{seen['spec']['secretName']}")
+            leaf = x509.load_pem_x509_certificate(base64.b64decode(secret["data"]["tls.crt"]))
+            not_before: str = seen["status"]["notBefore"]
+            return dt.datetime.fromisoformat(not_before) == leaf.not_valid_before_utc
 
         def issued(seen: Object) -> bool:
             conditions = {each["type"]: each["status"] for each in seen["status"].get("conditions", [])}
@@ -202,6 +212,7 @@ class Cluster:
                 revision > before
                 and conditions.get("Ready") == "True"
                 and "Issuing" not in {kind for kind, status in conditions.items() if status == "True"}
+                and dates_of_secret(seen)
             )
 
         return self.wait(path, issued, seconds)

@@ -55,7 +55,7 @@ def test_an_old_process_behind_a_shared_port_pages_somebody(ground: Ground, figu
         with monitoring(
             ground.cluster, ground.folder, f"{exporter.host}:{exporter.port}", {"needsRestart.for": f"{FOR}s"}
         ) as watch:
-            watch.wait("both certificates to be seen", is_mixed)
+            watch.wait("both certificates to be seen", is_mixed, 120)
             watch.pager.wait(REQUIRED, "firing", seconds=FOR + 30)
             (changes,) = watch.values("changes(certlag_loaded_not_before_timestamp_seconds[1m])")
             assert watch.values(f"min_over_time(certlag_needs_restart[{FOR}s])") == [1.0], "it never flickered"
