@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from alerts.promql import held
 from alerts.recording import (
     DEADLINE,
+    DEADLINE_NEAR_TIERS,
     EXPIRY,
     FOUND,
     KNOWN_BUDGET,
@@ -18,7 +19,6 @@ from alerts.recording import (
     LEFT_DRAINED,
     LIFETIME,
     MISLABELLED,
-    NEAR,
     NEAR_DAYS,
     NEAR_FRACTION,
     PROBE_SUCCESS,
@@ -194,7 +194,7 @@ _URGENT_DAYS = Setting("restartDeadlineNear.critical.maximumDays", 3, "… or le
 _BUDGETS = Setting(
     "restartDeadlineNear.critical.budgets", 2, "Less is left than so many times the longest that a restart may take."
 )
-DEADLINE_NEAR = _deadline_near(WARNING, NEAR.record, (NEAR_FRACTION, NEAR_DAYS))
+DEADLINE_NEAR = _deadline_near(WARNING, DEADLINE_NEAR_TIERS.record, (NEAR_FRACTION, NEAR_DAYS))
 DEADLINE_NEAR_CRITICAL = _deadline_near(
     CRITICAL,
     f"""{RESTART_LEFT.record} < clamp_max({KNOWN_WINDOW} * {_URGENT_FRACTION}, {_URGENT_DAYS} * 86400)
@@ -456,7 +456,7 @@ def _exporter_down(severity: str, condition: str, consequence: str, comment: str
 
 EXPORTER_DOWN_CRITICAL = _exporter_down(
     CRITICAL,
-    f"\nand on ({EXTRA_ONLY}) {NEAR.record}",
+    f"\nand on ({EXTRA_ONLY}) {DEADLINE_NEAR_TIERS.record}",
     "A deadline is near: CertlagRestartDeadlineNear names the workload, by what was last known; nobody can tell whether"
     " it was restarted since.",
     "The same, while a deadline is near.",

@@ -198,7 +198,7 @@ NEAR_FRACTION = Setting(
     "restartDeadlineNear.warning.windowFraction", 0.5, "Less than this part of the restart window is left, …"
 )
 NEAR_DAYS = Setting("restartDeadlineNear.warning.maximumDays", 14, "… or less than this, whichever is less.")
-NEAR = Recording(
+DEADLINE_NEAR_TIERS = Recording(
     "workload:certlag_restart_left_seconds:near",
     f"{RESTART_LEFT.record} < clamp_max({KNOWN_WINDOW} * {NEAR_FRACTION}, {NEAR_DAYS} * 86400)",
 )
@@ -367,7 +367,7 @@ RECORDINGS = (
     SCRAPED,
     _HEARD_AT,
     RESTART_LEFT,
-    NEAR,
+    DEADLINE_NEAR_TIERS,
     LEASE_CONTACT,
     RUN_SILENT,
     _RUN_BEATS,

@@ -94,7 +94,7 @@ def _assess_endpoint(
     return EndpointAssessment(observed, verdict, reason, chain)
 
 
-def _judge_start(started_at: datetime | None, known: Issued | None) -> tuple[Verdict, Reason]:
+def _assess_start(started_at: datetime | None, known: Issued | None) -> tuple[Verdict, Reason]:
     """Guess from when a container started, for what cannot be probed."""
     if known is None or started_at is None:
         return Verdict.UNKNOWN, Reason.NEVER_ISSUED
@@ -199,7 +199,7 @@ def _by_start_time(view: PodView, subject: AssessmentInput, known: Issued | None
         else:
             loaded_at = None if None in copied else min(at for at in copied if at is not None)
         place = Endpoint(pod.key, pod.uid, pod.address, container.name, container.id, 0, None)
-        verdict, reason = _judge_start(loaded_at, known)
+        verdict, reason = _assess_start(loaded_at, known)
         yield EndpointAssessment(ObservedEndpoint(place, None), verdict, reason, evidence=Evidence.START_TIME)
 
 

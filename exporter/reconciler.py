@@ -21,7 +21,7 @@ from certlag.kube.reflector import Change, Listed, WatchHealth
 from certlag.kube.resources import FOR_CERTIFICATES, Watch, of_target
 from certlag.model import Chain, Endpoint, Issued, ObjectKey, Presented, Probe, ProbeError, ProbeFailure
 from certlag.store.world import World
-from certlag.target_status import TargetAssessment
+from certlag.target_assessment import TargetAssessment
 from exporter.metrics import samples
 from exporter.metrics.text import Page
 from exporter.probe_schedule import Schedule
@@ -70,13 +70,13 @@ class Reconciler:
         self._probe_failures: Counter[ProbeFailure] = Counter()
         self._world = World(configuration)
         self._schedule: Schedule[ObjectKey] = Schedule(interval=interval, jitter=jitter)
-        self._page = Page(samples.JUDGED)
+        self._page = Page(samples.ASSESSED)
         self._assessments: dict[ObjectKey, Assessment] = {}
         self._target_assessments: dict[str, TargetAssessment] = {}
         self._changes: list[tuple[datetime, ObjectKey]] = []
         self._clock_offset = clock.now().timestamp() - clock.monotonic()
         self._listed: set[Watch] = set()
-        self._judging = False
+        self._assessing = False
         self._for_target = {target.name: frozenset(of_target(target)) for target in configuration.targets}
         self._for_certificates = {watch for watch in health if watch.resource in FOR_CERTIFICATES}
         snapshot.watch(health, self._probe_failures)
@@ -102,8 +102,8 @@ class Reconciler:
         self._snapshot.heartbeat()
         if not self._can_assess():
             return []
-        if not self._judging or self._clock_was_set():
-            self._judging = True
+        if not self._assessing or self._clock_was_set():
+            self._assessing = True
             self._changes.clear()
             self._assessments = {}
             dirty = self._world.keys()
@@ -117,7 +117,7 @@ class Reconciler:
         due = self._schedule.take(self._clock.monotonic(), PROBERS - self._in_flight)
         self._in_flight += len(due)
         if changed:
-            self._snapshot.publish(self._judged())
+            self._snapshot.publish(self._published())
         if not self._snapshot.ready and self._schedule.first_round_ended:
             self._snapshot.ready = True
             log.info("ready")
@@ -127,7 +127,7 @@ class Reconciler:
         """Return what was last seen presented there, None if nothing was."""
         return self._world.loaded(endpoint)
 
-    def _judged(self) -> Published:
+    def _published(self) -> Published:
         return Published(self._page.rows(), self._assessments, tuple(self._target_assessments.values()))
 
     # --- folding ----------------------------------------------------------------------------------

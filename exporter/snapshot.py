@@ -18,7 +18,7 @@ from certlag.config.release import Release
 from certlag.kube.reflector import WatchHealth
 from certlag.kube.resources import Watch
 from certlag.model import ObjectKey, ProbeFailure
-from certlag.target_status import TargetAssessment
+from certlag.target_assessment import TargetAssessment
 from exporter import status_json
 from exporter.metrics import samples as exposition
 from exporter.metrics.compression import CompressedText, gzip_stream
@@ -61,7 +61,7 @@ class Snapshot:
         self._version = (version, revision)
         self._server = server
         self._release = release
-        self._judged = Published()
+        self._published = Published()
         self._live = _Live(CompressedText(()), float("-inf"))
         self._watches: Mapping[Watch, WatchHealth] = {}
         self._probe_failures: Mapping[ProbeFailure, int] = {}
@@ -76,7 +76,7 @@ class Snapshot:
 
     def publish(self, published: Published) -> None:
         """Replace what was assessed."""
-        self._judged = published
+        self._published = published
 
     def heartbeat(self) -> None:
         """Say that the main loop has come round."""
@@ -89,12 +89,12 @@ class Snapshot:
 
     def scrape(self, *, gzip: bool) -> tuple[bytes, ...]:
         """Return the whole exposition, in parts that are to be sent one after another."""
-        rows = (*self._judged.rows, self._own())
+        rows = (*self._published.rows, self._own())
         return gzip_stream(rows) if gzip else tuple(piece for row in rows for piece in row.pieces)
 
     def status(self) -> Status:
         """Return the status as of now."""
-        published = self._judged
+        published = self._published
         assessments = tuple(published.assessments.values())  # in one call, during which the main loop changes none
         certificates = tuple(sorted(assessments, key=attrgetter("key")))
         return Status(

@@ -8,7 +8,7 @@ from certlag.assessment import Assessment
 from certlag.config.release import Release
 from certlag.kube.reflector import WatchHealth
 from certlag.kube.resources import Watch
-from certlag.target_status import TargetAssessment
+from certlag.target_assessment import TargetAssessment
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from certlag.assessment import Assessment, EndpointAssessment, PodAssessment, Us
 from certlag.kube.reflector import WatchHealth
 from certlag.kube.resources import Watch
 from certlag.model import Issued, Leaf, Workload
-from certlag.target_status import TargetAssessment
+from certlag.target_assessment import TargetAssessment
 from exporter.status import Status
 
 VERSION = "v1"

@@ -324,7 +324,7 @@ class MemoryCluster:
 # --- runs --------------------------------------------------------------------------------------------------
 
 
-def orders(cluster: MemoryCluster, run_id: str = "run-1", **changes: Any) -> ApprovedRun:
+def approved(cluster: MemoryCluster, run_id: str = "run-1", **changes: Any) -> ApprovedRun:
     """What a command was told: a drain of an hour, a restart of five minutes."""
     told = ApprovedRun(
         target=cluster.target,
@@ -343,7 +343,7 @@ def engine(
 ) -> Engine:
     """An engine on the cluster. `dead`: the holder of the lock is known to be gone; else he is watched for 60 s."""
     return Engine(
-        orders(cluster, run_id, **changes),
+        approved(cluster, run_id, **changes),
         cluster.clock,
         may_take_over=lambda _: may_take_over,
         is_dead=lambda _: dead,

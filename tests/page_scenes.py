@@ -18,7 +18,7 @@ from certlag.kube.reflector import WatchHealth
 from certlag.kube.resources import CERTIFICATES, PODS, Watch
 from certlag.model import ObjectKey, ProbeFailure, Workload
 from certlag.run_record import FinishedRun, OpenRun, RunRecord, record_key
-from certlag.target_status import TargetAssessment, assess_target
+from certlag.target_assessment import TargetAssessment, assess_target
 from exporter.http.routes import for_people
 from exporter.http.server import Server
 from exporter.http.web_config import WebConfigFile

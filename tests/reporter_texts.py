@@ -15,7 +15,7 @@ from rich.console import Console
 from certlag.assess import assess
 from certlag.assessment import AssessmentInput
 from certlag.run_record import Step
-from certlag.target_status import assess_target
+from certlag.target_assessment import assess_target
 from runbook.check.advice import CheckReport, Commands
 from runbook.check.status import target_status
 from runbook.guard.record import FinishedRun, Operator, Record, Run, WorkerRecord

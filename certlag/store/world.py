@@ -37,7 +37,7 @@ from certlag.model import (
 from certlag.run_record import RunRecord, lease_key, record_key
 from certlag.store.certificates import CertificateIndex
 from certlag.store.pods import PodIndex
-from certlag.target_status import TargetAssessment, assess_target
+from certlag.target_assessment import TargetAssessment, assess_target
 
 MAX_OTHERS = 8
 """Chains that an endpoint has shown before the last one: as many processes behind one port are told apart."""

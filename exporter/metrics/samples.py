@@ -18,7 +18,7 @@ from certlag.kube.reflector import WatchHealth
 from certlag.kube.resources import Watch
 from certlag.model import Evidence, Leaf, Observation, ProbeFailure
 from certlag.run_record import RunState
-from certlag.target_status import TargetAssessment
+from certlag.target_assessment import TargetAssessment
 from exporter.metrics.text import Family, Sample
 
 _CERTIFICATE = ("namespace", "certificate")
@@ -154,7 +154,7 @@ OBJECTS_SKIPPED = Family(
 )
 BUILD_INFO = Family("certlag_build_info", ("version", "revision"), "1; the version of certlag.")
 
-JUDGED: tuple[Family, ...] = (
+ASSESSED: tuple[Family, ...] = (
     CERTIFICATE_NOT_BEFORE,
     CERTIFICATE_NOT_AFTER,
     CERTIFICATE_RENEWAL,
@@ -198,7 +198,7 @@ LIVE: tuple[Family, ...] = (
 )
 """About the exporter itself, which changes all the time."""
 
-FAMILIES = JUDGED + LIVE
+FAMILIES = ASSESSED + LIVE
 
 RELIST_REASONS = ("start", "expired", "safety")
 POD_STATES = (Verdict.CURRENT, Verdict.STALE, Verdict.UNKNOWN, Verdict.UNPROBED)

@@ -10,7 +10,7 @@ from certlag.assessment import Assessment, UseAssessment, WindowState
 from certlag.config.release import Release
 from certlag.model import RESTARTABLE, ObjectKey, Workload
 from certlag.run_record import RunState
-from certlag.target_status import TargetAssessment
+from certlag.target_assessment import TargetAssessment
 from exporter.status_page.runs import RunView
 
 Uses = Sequence[tuple[Assessment, UseAssessment]]

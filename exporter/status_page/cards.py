@@ -22,7 +22,7 @@ from certlag.assessment import (
 from certlag.config.release import Release
 from certlag.model import Evidence, Workload
 from certlag.run_record import RunState
-from certlag.target_status import TargetAssessment
+from certlag.target_assessment import TargetAssessment
 from exporter.status import Status
 from exporter.status_page import advice
 from exporter.status_page.advice import Advice

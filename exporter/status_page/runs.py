@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 
 from certlag.run_record import OpenRun, RunState, Step
-from certlag.target_status import TargetAssessment, WorkerReplicas
+from certlag.target_assessment import TargetAssessment, WorkerReplicas
 from exporter.status_page.words import RUN_STATES, Moment, moment, span
 
 NO_LIFE = timedelta(minutes=1)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from certlag.assess import is_close
 from certlag.assessment import WindowState
 from certlag.config.release import Release
-from certlag.target_status import TargetAssessment
+from certlag.target_assessment import TargetAssessment
 from runbook.check.status import TargetStatus
 from runbook.guard.record import Run
 
@@ -50,7 +50,7 @@ class Advice:
     commands: tuple[str, ...] = ()
 
 
-EXIT_CODES = {
+CHECK_EXIT_CODES = {
     WindowState.SETTLED: 0,
     WindowState.NEEDS_RESTART: 1,
     WindowState.RENEWAL_DUE: 1,
@@ -62,7 +62,7 @@ EXIT_CODES = {
 def exit_code(answer: CheckReport) -> int:
     """Return 0 settled, 1 restart or renewal due, 2 expired, 3 anything else."""
     state = answer.status.state
-    return 3 if state is None or not answer.assessment.found else EXIT_CODES[state]
+    return 3 if state is None or not answer.assessment.found else CHECK_EXIT_CODES[state]
 
 
 def advise(answer: CheckReport) -> Advice:

@@ -28,7 +28,7 @@ from certlag.kube.reflector import Changed, Listed, Removed
 from certlag.kube.resources import WORKLOADS, Watch, watches
 from certlag.model import Discovery, Endpoint, ObjectKey, Probe, Target
 from certlag.store.world import World
-from certlag.target_status import TargetAssessment
+from certlag.target_assessment import TargetAssessment
 from runbook.check.status import TargetStatus, target_status
 from runbook.concurrent_calls import map_concurrently
 

@@ -31,9 +31,9 @@ def check(session: Session, names: Sequence[str]) -> tuple[CheckReport, ...]:
 
 
 def _answer(session: Session, target: Target) -> CheckReport:
-    looker = session.looker(target, session.reader)
-    status = looker.look()
-    return CheckReport(status, looker.run(), _record(session.reader, target).run, session.commands(target))
+    inspector = session.inspector(target, session.reader)
+    status = inspector.look()
+    return CheckReport(status, inspector.run(), _record(session.reader, target).run, session.commands(target))
 
 
 def history(session: Session, name: str | None) -> dict[str, Record]:

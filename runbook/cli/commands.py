@@ -31,7 +31,7 @@ from runbook.kube.change_waiter import ChangeWaiter
 from runbook.kube.permissions import Right
 from runbook.outcomes import EXIT_CODES, Outcome
 from runbook.plan import dry_run, planning, preconditions
-from runbook.plan.dry_run import Tried
+from runbook.plan.dry_run import DryRunResults
 from runbook.plan.facts import Facts, Gatherer
 from runbook.plan.model import Check, CheckResult, Plan, of_result
 from runbook.plan.preconditions import Precondition, RunRequest
@@ -78,14 +78,14 @@ UNDRAINED = Check(
 """About one without workers."""
 
 
-def perform(way: Command, session: Session, name: str, reporter: Reporter) -> int:
+def perform(command: Command, session: Session, name: str, reporter: Reporter) -> int:
     """Do one of the three; return the exit code.
 
     Raises:
         UsageError: it was given what it cannot use.
     """
     options = session.options
-    check_usage(options, opens=way.opens)
+    check_usage(options, opens=command.opens)
     target = session.target(name)
     if not (options.yes or options.dry_run or options.attach or _is_interactive()):
         raise UsageError("there is no terminal to ask on: --yes goes on without the question, --dry-run only plans")
@@ -96,7 +96,9 @@ def perform(way: Command, session: Session, name: str, reporter: Reporter) -> in
             ending = _start(session, target, reporter)
         else:
             ending = (
-                _by_job(way, session, target, reporter) if options.in_job else _here(way, session, target, reporter)
+                _by_job(command, session, target, reporter)
+                if options.in_job
+                else _here(command, session, target, reporter)
             )
     except ClusterError as error:
         if error.denied:
@@ -105,28 +107,34 @@ def perform(way: Command, session: Session, name: str, reporter: Reporter) -> in
             ending = Ending(Outcome.UNEXPECTED, f"the API server could not be asked, nothing was changed: {error}")
     run = ending.run
     left = tuple((each, worker.replicas) for each, worker in run.workers.items()) if run else ()
-    following = _following(way, session, target, ending)
+    following = _following(command, session, target, ending)
     reporter.tell(Ended(ending.outcome, ending.message, run.id if run else None, ending.seconds, following, left))
     return EXIT_CODES[ending.outcome]
 
 
-def _here(way: Command, session: Session, target: Target, reporter: Reporter) -> Ending:
+def _here(command: Command, session: Session, target: Target, reporter: Reporter) -> Ending:
     """Do it in this process."""
     try:
-        gathered = _gather(way, session, target)
-        checks = _checks(way, session, target, gathered)
-        orders = _orders(session, target, gathered)
-        tries = session.options.dry_run or way is not ABORT  # what restores the workers is tried in any case
-        tried = Tried() if not tries or _settled(way, checks) else _try_writes(way, session, orders, gathered)
-        plan = _plan(way, session, target, gathered, (*checks, *preconditions.admission(tried)))
+        gathered = _gather(command, session, target)
+        checks = _checks(command, session, target, gathered)
+        approved = _approved(session, target, gathered)
+        tries = session.options.dry_run or command is not ABORT  # what restores the workers is tried in any case
+        tried = (
+            DryRunResults()
+            if not tries or _settled(command, checks)
+            else _try_writes(command, session, approved, gathered)
+        )
+        plan = _plan(command, session, target, gathered, (*checks, *preconditions.admission(tried)))
         reporter.plan(plan)
-        ending = _ended_by_plan(way, session, gathered, plan, tried) or _ask(plan, gathered, session.options, reporter)
+        ending = _ended_by_plan(command, session, gathered, plan, tried) or _ask(
+            plan, gathered, session.options, reporter
+        )
     except KeyboardInterrupt:
         return Ending(Outcome.INTERRUPTED, "nothing was changed")
-    return ending or _run(way, session, orders, gathered, reporter)
+    return ending or _run(command, session, approved, gathered, reporter)
 
 
-def _by_job(way: Command, session: Session, target: Target, reporter: Reporter) -> Ending:
+def _by_job(command: Command, session: Session, target: Target, reporter: Reporter) -> Ending:
     """Do it as a pod of a Job, where one before it has left it."""
     record = session.gatherer(target).record()
     if not isinstance(record, RecordError):
@@ -134,8 +142,8 @@ def _by_job(way: Command, session: Session, target: Target, reporter: Reporter) 
         if (ended := settled(mine.found(record))) is not None:
             return ended
         if record.run is not None and mine.has(record.run):
-            way = RESUME
-    return _here(way, session, target, reporter)
+            command = RESUME
+    return _here(command, session, target, reporter)
 
 
 def _start(session: Session, target: Target, reporter: Reporter) -> Ending:
@@ -144,7 +152,7 @@ def _start(session: Session, target: Target, reporter: Reporter) -> Ending:
     gathered = _gather(START, planning_with, target)
     checks = _checks(START, planning_with, target, gathered)
     job = client.creation(session, target, gathered.cron_job, gathered.facts.user) if gathered.cron_job else None
-    tried = Tried()
+    tried = DryRunResults()
     if job is not None and not _settled(START, checks):
         tried = session.gatherer(target).try_writes([job])
     plan = _plan(START, planning_with, target, gathered, (*checks, *preconditions.admission(tried)))
@@ -163,19 +171,20 @@ def _start(session: Session, target: Target, reporter: Reporter) -> Ending:
         return Ending(Outcome.NOT_BEGUN, f"whether the Job was created is not known: {error}")
 
 
-def _following(way: Command, session: Session, target: Target, ending: Ending) -> tuple[str, ...]:
+def _following(command: Command, session: Session, target: Target, ending: Ending) -> tuple[str, ...]:
     """Return what to type next: what shows more of why it ended so, then what goes on from there."""
     follow, options = (client.attach_command(session, target),), session.options
     if ending is client.DETACHED or (options.in_cluster and ending.outcome is Outcome.LOCKED):
         return follow
-    same = session.command(way.verb, target, *options.again(ending.options))
+    same = session.command(command.verb, target, *options.again(ending.options))
     check, restart, resume, abort = (
-        same if verb == way.verb else session.command(verb, target) for verb in ("check", "restart", "resume", "abort")
+        same if verb == command.verb else session.command(verb, target)
+        for verb in ("check", "restart", "resume", "abort")
     )
     take_over = (
         session.command("resume", target, "--take-over")
-        if way.opens
-        else session.command(way.verb, target, *options.again(("--take-over",)))
+        if command.opens
+        else session.command(command.verb, target, *options.again(("--take-over",)))
     )
     from_here = {
         Outcome.DONE: (),
@@ -204,14 +213,14 @@ class Gathered:
     cron_job: Document | None = None
 
 
-def _gather(way: Command, session: Session, target: Target) -> Gathered:
+def _gather(command: Command, session: Session, target: Target) -> Gathered:
     """Find out what is so. Without the rights to, only they are told of."""
     options, gatherer = session.options, session.gatherer(target)
     user = gatherer.user()
     forward = options.verify and session.port_forward
     keda = gatherer.has_keda()
     denied = gatherer.denied(_needed(session, target, gatherer, port_forward=forward, keda=keda))
-    facts = _facts_of_rights(session, user, denied) if denied else _facts(way, session, target, user, keda=keda)
+    facts = _base_facts(session, user, denied) if denied else _facts(command, session, target, user, keda=keda)
     limits = planning.limits(target, facts, drain=options.drain_timeout, restart=options.restart_timeout)
     if options.routing_delay is not None:
         limits = replace(limits, routing=options.routing_delay)
@@ -242,7 +251,7 @@ def _needed(
     return tuple(permissions.to_run(target, port_forward=port_forward, keda=keda, made=gatherer.made()))
 
 
-def _facts_of_rights(session: Session, user: str, denied: tuple[Right, ...]) -> Facts:
+def _base_facts(session: Session, user: str, denied: tuple[Right, ...]) -> Facts:
     connection = session.connection
     return Facts(
         at=session.clock.now(),
@@ -266,7 +275,7 @@ def _facts_of_rights(session: Session, user: str, denied: tuple[Right, ...]) -> 
     )
 
 
-def _facts(way: Command, session: Session, target: Target, user: str, *, keda: bool) -> Facts:
+def _facts(command: Command, session: Session, target: Target, user: str, *, keda: bool) -> Facts:
     """Read at the same time what does not depend on each other."""
     gatherer, options = session.gatherer(target), session.options
     with ConcurrentCalls() as calls:
@@ -276,22 +285,22 @@ def _facts(way: Command, session: Session, target: Target, user: str, *, keda: b
         views, autoscalers = reading_views.result(), reading_autoscalers.result()
         pausing = options.pause and not options.in_cluster
         more = [right for each in autoscalers if pausing for right in controllers.rights_to_pause(each)]
-        if way.opens and any(view.volumes.named for view in views.values()):
+        if command.opens and any(view.volumes.named for view in views.values()):
             more.append(permissions.to_read_claims(target))
-        run = None if way.opens or isinstance(record, RecordError) else record.run
+        run = None if command.opens or isinstance(record, RecordError) else record.run
         more += [right for each in run.paused for right in permissions.to_unpause(target, each.path)] if run else []
         if denied := gatherer.denied(more):
-            return _facts_of_rights(session, user, denied)
-        looker = session.looker(target, session.reader)
-        status = calls.submit(lambda: looker.look(probe=options.verify))
+            return _base_facts(session, user, denied)
+        inspector = session.inspector(target, session.reader)
+        status = calls.submit(lambda: inspector.look(probe=options.verify))
         replica_sets, pods = calls.submit(gatherer.replica_sets), calls.submit(gatherer.pods)
         ready, unchained = calls.submit(gatherer.ready_certificates), calls.submit(gatherer.unchained)
-        claims = calls.submit(lambda: gatherer.claims(views if way.opens else {}))
-        budgets = calls.submit(gatherer.disruption_budgets) if way.opens else None
-        quotas = calls.submit(gatherer.quotas) if way.opens else None
+        claims = calls.submit(lambda: gatherer.claims(views if command.opens else {}))
+        budgets = calls.submit(gatherer.disruption_budgets) if command.opens else None
+        quotas = calls.submit(gatherer.quotas) if command.opens else None
         firing, firing_unknown = _firing(options, session.clock)
         return replace(
-            _facts_of_rights(session, user, ()),
+            _base_facts(session, user, ()),
             record=record,
             views=views,
             replica_sets=replica_sets.result(),
@@ -320,12 +329,12 @@ def _firing(options: Options, clock: Clock) -> tuple[tuple[str, ...] | None, str
         return None, str(error)
 
 
-def _checks(way: Command, session: Session, target: Target, gathered: Gathered) -> tuple[Check, ...]:
+def _checks(command: Command, session: Session, target: Target, gathered: Gathered) -> tuple[Check, ...]:
     """Check every precondition that is read from the facts."""
     facts = gathered.facts
-    to_check = (preconditions.rights,) if facts.denied else way.preconditions
+    to_check = (preconditions.rights,) if facts.denied else command.preconditions
     checks: tuple[Check, ...] = planning.that_matter(preconditions.check(to_check, facts, gathered.asked))
-    if session.options.workload is not None and way.opens:
+    if session.options.workload is not None and command.opens:
         checks = (*checks, UNWATCHED if target.workers else UNDRAINED)
     if session.options.in_cluster and not facts.denied:
         path = cron_job_path(target, session.options.cron_job)
@@ -333,33 +342,33 @@ def _checks(way: Command, session: Session, target: Target, gathered: Gathered) 
     return checks
 
 
-def _settled(way: Command, checks: tuple[Check, ...]) -> bool:
+def _settled(command: Command, checks: tuple[Check, ...]) -> bool:
     """Tell whether no write needs to be tried: the command is refused, or has nothing to do."""
     refused = bool(of_result(checks, CheckResult.REFUSED))
-    return refused or (way.opens and bool(planning.nothing_to_do(checks)))
+    return refused or (command.opens and bool(planning.nothing_to_do(checks)))
 
 
-def _try_writes(way: Command, session: Session, orders: ApprovedRun, gathered: Gathered) -> Tried:
+def _try_writes(command: Command, session: Session, approved: ApprovedRun, gathered: Gathered) -> DryRunResults:
     """Have the API server check every write of the run, none of which it keeps."""
-    gatherer, facts = session.gatherer(orders.target), gathered.facts
+    gatherer, facts = session.gatherer(approved.target), gathered.facts
     record = Record() if isinstance(facts.record, RecordError) else facts.record
     changes = dry_run.intended(
-        orders,
+        approved,
         facts.views,
         gatherer.leases(),
         record,
         session.clock.now(),
-        opens=way.opens,
-        abort=way is ABORT,
+        opens=command.opens,
+        abort=command is ABORT,
         revision=facts.status.revision if facts.status else None,
     )
     return gatherer.try_writes(changes)
 
 
-def _plan(way: Command, session: Session, target: Target, gathered: Gathered, checks: tuple[Check, ...]) -> Plan:
+def _plan(command: Command, session: Session, target: Target, gathered: Gathered, checks: tuple[Check, ...]) -> Plan:
     facts = gathered.facts
     run = _open_run(facts)
-    if way.opens:
+    if command.opens:
         reason = planning.why_restart(facts)
         changes = planning.restart_changes(target, facts, gathered.pause, silence=session.options.silence)
     elif run is None:
@@ -367,9 +376,9 @@ def _plan(way: Command, session: Session, target: Target, gathered: Gathered, ch
     else:
         reason = f"run {run.id}, begun {run.begun:%Y-%m-%d %H:%M:%S}Z, is at {run.step}"
         reason += f"; it stopped: {run.ended}, {run.detail}" if run.ended else ""
-        changes = planning.remaining_changes(target, facts, run, abort=way is ABORT)
+        changes = planning.remaining_changes(target, facts, run, abort=command is ABORT)
     return planning.make_plan(
-        f"{way.verb}-{target.name}",
+        f"{command.verb}-{target.name}",
         target,
         facts,
         checks,
@@ -379,16 +388,18 @@ def _plan(way: Command, session: Session, target: Target, gathered: Gathered, ch
         reason=reason,
         changes=changes,
         limits=gathered.limits,
-        phases=planning.phases_left(None if way.opens else run, abort=way is ABORT),
+        phases=planning.phases_left(None if command.opens else run, abort=command is ABORT),
     )
 
 
-def _ended_by_plan(way: Command, session: Session, gathered: Gathered, plan: Plan, tried: Tried) -> Ending | None:
+def _ended_by_plan(
+    command: Command, session: Session, gathered: Gathered, plan: Plan, tried: DryRunResults
+) -> Ending | None:
     """End here if something stands in the way, there is nothing to do, or only the plan was asked for."""
     if plan.refusals:
         reasons = (f"{check.text} ({check.remedy})" if check.remedy else check.text for check in plan.refusals)
         return Ending(Outcome.REFUSED, "; ".join(reasons), _open_run(gathered.facts), options=plan.overrides)
-    if way.opens and plan.nothing_to_do:
+    if command.opens and plan.nothing_to_do:
         return Ending(Outcome.NOTHING_TO_DO, plan.nothing_to_do)
     if session.options.dry_run:
         return Ending(Outcome.DRY_RUN, f"Dry run: nothing was changed. {tried.sentence}")
@@ -412,7 +423,7 @@ def _ask(plan: Plan, gathered: Gathered, options: Options, reporter: Reporter) -
 # --- the run -----------------------------------------------------------------------------------------
 
 
-def _orders(session: Session, target: Target, gathered: Gathered) -> ApprovedRun:
+def _approved(session: Session, target: Target, gathered: Gathered) -> ApprovedRun:
     """Return all that is decided before a run."""
     options, status = session.options, gathered.facts.status
     user = gathered.facts.user
@@ -433,19 +444,19 @@ def _orders(session: Session, target: Target, gathered: Gathered) -> ApprovedRun
     )
 
 
-def _run(way: Command, session: Session, orders: ApprovedRun, gathered: Gathered, reporter: Reporter) -> Ending:
+def _run(command: Command, session: Session, approved: ApprovedRun, gathered: Gathered, reporter: Reporter) -> Ending:
     """Let the engine run, with Ctrl-C once to stop it and twice to leave."""
-    options, user, target = session.options, gathered.facts.user, orders.target
+    options, user, target = session.options, gathered.facts.user, approved.target
     process = this_process(user)
     engine = Engine(
-        orders,
+        approved,
         session.clock,
         # Who begins a run does not wait for another to end: what was planned is then no longer so.
         # A pod of a Job does, for the one before it: that has died, or the Job would not have made another.
         may_take_over=lambda holder: (
             options.take_over
             or is_pod_of(holder, options.in_job)
-            or (not way.opens and process.is_same_operator(holder))
+            or (not command.opens and process.is_same_operator(holder))
         ),
         is_dead=lambda holder: process.is_dead(holder) or has_ended(holder, options.in_job, gathered.facts.pods),
     )
@@ -453,10 +464,10 @@ def _run(way: Command, session: Session, orders: ApprovedRun, gathered: Gathered
     def go_on() -> None:
         interrupts.rearm()
 
-    wakeup = ChangeWaiter(orders.workloads, session.client, session.clock, session.waiter)
+    wakeup = ChangeWaiter(approved.workloads, session.client, session.clock, session.waiter)
     driver = Driver(
         session.connection,
-        session.looker(target, session.run_reader),
+        session.inspector(target, session.run_reader),
         wakeup,
         tell=reporter.tell,
         ask=_asker(reporter, go_on),
@@ -468,7 +479,7 @@ def _run(way: Command, session: Session, orders: ApprovedRun, gathered: Gathered
     interrupts = Interrupts(driver.interrupt, leaving)
     with interrupts:
         try:
-            return driver.drive(way.steps(engine))
+            return driver.drive(command.steps(engine))
         finally:
             wakeup.close()
 

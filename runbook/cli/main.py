@@ -25,7 +25,7 @@ from certlag.config.release import Release
 from certlag.config.schema import ConfigurationError
 from certlag.errors import ClusterConfigError, ClusterError
 from certlag.run_record import RecordError
-from certlag.target_status import Missing
+from certlag.target_assessment import Missing
 from certlag.version import VERSION
 from runbook.check.advice import exit_code
 from runbook.check.pod_access import Reach
@@ -287,7 +287,7 @@ def _print(answer: object) -> None:
     out.flush()
 
 
-def _perform(way: Command, session: Session, name: str) -> int:
+def _perform(command: Command, session: Session, name: str) -> int:
     chosen = session.options
     reporter = reporter_for(
         chosen.output,
@@ -300,7 +300,7 @@ def _perform(way: Command, session: Session, name: str) -> int:
         following=chosen.in_cluster or chosen.attach,
     )
     try:
-        return perform(way, session, name, reporter)
+        return perform(command, session, name, reporter)
     finally:
         reporter.close()
 

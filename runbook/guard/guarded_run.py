@@ -91,11 +91,11 @@ class DeniedError(Exception):
 class GuardedRun:
     """The lock, the fence and the record of one run."""
 
-    def __init__(self, orders: ApprovedRun, clock: Clock) -> None:
-        self.orders = orders
+    def __init__(self, approved: ApprovedRun, clock: Clock) -> None:
+        self.approved = approved
         self.clock = clock
-        self.leases = Leases(orders.workloads, orders.holder, clock)
-        self.record_store = RecordStore(orders.target, lock=self.leases, confirm=self.leases.confirm)
+        self.leases = Leases(approved.workloads, approved.holder, clock)
+        self.record_store = RecordStore(approved.target, lock=self.leases, confirm=self.leases.confirm)
         self.owned = False
         """Whether the record is ours to write: a run was opened, or taken over."""
         self._fenced: dict[Workload, WorkloadView] = {}
@@ -112,13 +112,13 @@ class GuardedRun:
         """The workers that were recorded, each with what it was."""
         return {
             worker: self.run.workers[reference(worker)]
-            for worker in self.orders.workers
+            for worker in self.approved.workers
             if reference(worker) in self.run.workers
         }
 
     def deadline(self, now: datetime) -> datetime:
         """Return when a run that begins now ends at the latest, by its own limits."""
-        return now + self.orders.limits.budget
+        return now + self.approved.limits.budget
 
     # --- reads ----------------------------------------------------------------------------------------
 
@@ -154,11 +154,11 @@ class GuardedRun:
 
     def fence_new(self) -> Steps[dict[Workload, WorkloadView]]:
         """Put a new run's fence on each workload, and on each worker what its replicas are; returns them as fenced."""
-        mark = f"{self.orders.run_id}/1"
+        mark = f"{self.approved.run_id}/1"
         views = {}
-        for workload in self.orders.workloads:
+        for workload in self.approved.workloads:
             view = yield from self.read(workload)
-            is_worker = workload != self.orders.target.workload
+            is_worker = workload != self.approved.target.workload
             self._fenced[workload] = view
 
             def make(view: WorkloadView, *, is_worker: bool = is_worker) -> Change:
@@ -172,7 +172,7 @@ class GuardedRun:
             views[workload] = yield from fence.change(
                 workload, make, uid=view.uid, fence=None, lock=self.leases, confirm=self.leases.confirm
             )
-        yield from self._mark_others(self.orders.pause, mark)
+        yield from self._mark_others(self.approved.pause, mark)
         return views
 
     def take_over(self, *, lenient: bool = False) -> Steps[frozenset[Workload]]:
@@ -191,14 +191,14 @@ class GuardedRun:
         run = self.run
         yield from self._refuse_foreign(run.paused)
         views = {}
-        for workload in self.orders.workloads:
+        for workload in self.approved.workloads:
             try:
                 views[workload] = yield from self.read(workload)
             except fence.ContestedError:
                 if not lenient:
                     raise
         workers = dict(_still_recorded(run, views, lenient=lenient))
-        target = views.get(self.orders.target.workload)
+        target = views.get(self.approved.target.workload)
         uid = target.uid if target else run.workload_uid
         if uid != run.workload_uid and not lenient:
             raise RefusedError(f"the record is of another {run.workload}: it was created again since. Abort the run")
@@ -219,7 +219,7 @@ class GuardedRun:
             lambda found: replace(
                 found,
                 epoch=epoch,
-                operator=self.orders.operator,
+                operator=self.approved.operator,
                 workload_uid=uid,
                 workers=workers,
                 deadline=deadline,
@@ -233,7 +233,7 @@ class GuardedRun:
 
     def unfence(self) -> Steps[None]:
         """Take our marks off each workload that still is what it was."""
-        for workload in self.orders.workloads:
+        for workload in self.approved.workloads:
             worker = self.run.workers.get(reference(workload))
             uid = worker.uid if worker else self.run.workload_uid
 
@@ -251,13 +251,13 @@ class GuardedRun:
     @property
     def half_fenced(self) -> tuple[str, ...]:
         """The objects that may have the fence of a run that was never opened."""
-        paused = (fence.name_of(each.path) for each in self.orders.pause)
+        paused = (fence.name_of(each.path) for each in self.approved.pause)
         marked = tuple(reference(workload) for workload in self._fenced)
         return () if self.owned or not marked else tuple(dict.fromkeys((*marked, *paused)))
 
     def withdraw(self) -> Steps[None]:
         """Take the marks of a run off that was never opened: each annotation is what it was before."""
-        mark = f"{self.orders.run_id}/1"
+        mark = f"{self.approved.run_id}/1"
         for workload, before in self._fenced.items():
 
             def make(view: WorkloadView, before: WorkloadView = before) -> Change | None:
@@ -273,8 +273,8 @@ class GuardedRun:
                     confirm=self.leases.confirm,
                     delays=MINUTE,
                 )
-        if len(self._fenced) == len(self.orders.workloads):
-            yield from self._mark_others(self.orders.pause, None)
+        if len(self._fenced) == len(self.approved.workloads):
+            yield from self._mark_others(self.approved.pause, None)
 
     def _refuse_foreign(self, paused: Iterable[Paused]) -> Steps[None]:
         """Refuse a record in which something is paused that no run of these workloads pauses: somebody forged it.
@@ -283,7 +283,7 @@ class GuardedRun:
             RefusedError: it is so.
         """
         for each in paused:
-            candidates = [workload for workload in self.orders.workloads if controllers.may_pause(each, workload)]
+            candidates = [workload for workload in self.approved.workloads if controllers.may_pause(each, workload)]
             is_own = bool(candidates)
             if is_own and each.path not in map(fence.workload_path, candidates):
                 document = yield from self._get(each.path)
@@ -293,7 +293,7 @@ class GuardedRun:
 
     def _mark_others(self, paused: Iterable[Paused], mark: str | None) -> Steps[None]:
         """Fence the objects that are no workloads but are written to: those that are paused."""
-        workloads = {fence.workload_path(workload) for workload in self.orders.workloads}
+        workloads = {fence.workload_path(workload) for workload in self.approved.workloads}
         for path in sorted({each.path for each in paused} - workloads):
             yield from fence.mark_other(path, mark, lock=self.leases, confirm=self.leases.confirm)
 
@@ -357,7 +357,7 @@ class GuardedRun:
     def open(self, views: Mapping[Workload, WorkloadView], pods: Mapping[Workload, Iterable[str]]) -> Steps[None]:
         """Open the run in the record, with all that is needed to undo it."""
         now = self.clock.now()
-        run = opened(self.orders, views, pods, now)
+        run = opened(self.approved, views, pods, now)
         yield from self.record_store.write(lambda record: replace(record, run=run))
         self.owned = True
         yield Emit(StepReached(Step.RECORDED, now, 0.0))
@@ -365,7 +365,7 @@ class GuardedRun:
     def announce(self, reason: str, message: str, *, warning: bool = False) -> Steps[None]:
         """Write an Event on each workload, so that `kubectl describe` tells the story. Failing to is only a remark."""
         self._announced += 1
-        for workload in self.orders.workloads:
+        for workload in self.approved.workloads:
             now = self.clock.now()
             try:
                 yield changes.event(
@@ -376,7 +376,7 @@ class GuardedRun:
 
 
 def opened(
-    orders: ApprovedRun,
+    approved: ApprovedRun,
     views: Mapping[Workload, WorkloadView],
     pods: Mapping[Workload, Iterable[str]],
     now: datetime,
@@ -384,27 +384,27 @@ def opened(
     """Return a new run, with all that is needed to undo it.
 
     Args:
-        orders: the options of the command.
+        approved: what the command was allowed to do.
         views: the target and its workers, as they are.
         pods: the UIDs of the workers' pods.
         now: when it begins.
     """
     workers = {
         reference(worker): WorkerRecord(views[worker].replicas, views[worker].uid, tuple(sorted(pods[worker])))
-        for worker in orders.workers
+        for worker in approved.workers
     }
     return Run(
-        id=orders.run_id,
+        id=approved.run_id,
         epoch=1,
         step=Step.RECORDED,
         begun=now,
-        deadline=now + orders.limits.budget,
-        operator=orders.operator,
-        workload=reference(orders.target.workload),
-        workload_uid=views[orders.target.workload].uid,
+        deadline=now + approved.limits.budget,
+        operator=approved.operator,
+        workload=reference(approved.target.workload),
+        workload_uid=views[approved.target.workload].uid,
         workers=workers,
-        paused=orders.pause,
-        accepted_until=orders.accepted_until,
+        paused=approved.pause,
+        accepted_until=approved.accepted_until,
         steps=((Step.RECORDED, now),),
     )
 

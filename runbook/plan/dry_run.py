@@ -26,7 +26,7 @@ NO_DRY_RUN = "does not support dry run"
 
 
 @dataclass(frozen=True, slots=True)
-class Tried:
+class DryRunResults:
     """What came of a run's writes as dry runs: how many were accepted, and for the others why not.
 
     `denied` are those that would be refused, `unknown` those of which that is unknown.
@@ -50,7 +50,7 @@ class Tried:
         return f"The API server accepted {count}."
 
 
-def tried(results: Iterable[tuple[Change, ClusterError | None]]) -> Tried:
+def tried(results: Iterable[tuple[Change, ClusterError | None]]) -> DryRunResults:
     """Sum up what each write got.
 
     Raises:
@@ -68,11 +68,11 @@ def tried(results: Iterable[tuple[Change, ClusterError | None]]) -> Tried:
             denied.append((change.what, error.message or error.detail))
         else:
             raise error
-    return Tried(accepted, tuple(denied), tuple(unknown))
+    return DryRunResults(accepted, tuple(denied), tuple(unknown))
 
 
 def intended(
-    orders: ApprovedRun,
+    approved: ApprovedRun,
     views: Mapping[Workload, WorkloadView],
     leases: Mapping[str, LeaseView | None],
     record: Record,
@@ -85,7 +85,7 @@ def intended(
     """Yield what a run would write from here to its end, against the cluster as it is now.
 
     Args:
-        orders: the options of the command.
+        approved: what the command was allowed to do.
         views: those of its workloads that exist; all of them if it opens a run.
         leases: the Leases that it takes by their path, None for one that does not exist.
         record: as it was read.
@@ -95,21 +95,21 @@ def intended(
         revision: of the certificate, as the restart will note it.
     """
     for path, lease in leases.items():
-        yield creation(path, orders.holder, now) if lease is None else seizure(lease, orders.holder, now)
+        yield creation(path, approved.holder, now) if lease is None else seizure(lease, approved.holder, now)
     if opens:
-        run = opened(orders, views, dict.fromkeys(orders.workers, ()), now)
+        run = opened(approved, views, dict.fromkeys(approved.workers, ()), now)
     elif record.run is not None:
         run = replace(record.run, epoch=record.run.epoch + 1)
     else:
         return
-    namespace = orders.target.workload.namespace
-    yield record_change(f"/api/v1/namespaces/{namespace}/configmaps", orders.target.name, replace(record, run=run))
-    for workload in orders.workloads:
+    namespace = approved.target.workload.namespace
+    yield record_change(f"/api/v1/namespaces/{namespace}/configmaps", approved.target.name, replace(record, run=run))
+    for workload in approved.workloads:
         yield changes.event(workload, run, 1, now, reason="DryRun", message="a dry run of certlag")
     run = replace(run, revision=revision)
-    paths = {workload_path(workload) for workload in orders.workloads}
+    paths = {workload_path(workload) for workload in approved.workloads}
     for view in views.values():
-        yield from _of_workload(view, orders, run, now, abort=abort)
+        yield from _of_workload(view, approved, run, now, abort=abort)
     for paused in run.paused:
         if paused.path not in paths:
             mark = {RUN_ANNOTATION: run.fence}
@@ -118,7 +118,9 @@ def intended(
             yield changes.annotated(f"take the mark off {name_of(paused.path)}", paused.path, "0", dict.fromkeys(mark))
 
 
-def _of_workload(view: WorkloadView, orders: ApprovedRun, run: Run, now: datetime, *, abort: bool) -> Iterator[Change]:
+def _of_workload(
+    view: WorkloadView, approved: ApprovedRun, run: Run, now: datetime, *, abort: bool
+) -> Iterator[Change]:
     """Yield what is written to the target or to a worker."""
     name = reference(view.workload)
     worker = run.workers.get(name)
@@ -132,7 +134,7 @@ def _of_workload(view: WorkloadView, orders: ApprovedRun, run: Run, now: datetim
             yield changes.together(changes.scaled(view, worker.down(name), 0), fence, *pauses)
         if run.step is not Step.UNPAUSED:
             yield changes.together(changes.scaled(view, worker.up(name), worker.replicas), fence, *pauses)
-    elif view.workload == orders.target.workload and onward and run.step in BEFORE_RESTART:
+    elif view.workload == approved.target.workload and onward and run.step in BEFORE_RESTART:
         again = replace(run, attempts=run.attempts + 1)
         yield changes.together(changes.restarted(view, again, now), fence, *pauses)
     marked = {**view.annotations, RUN_ANNOTATION: run.fence, REPLICAS_ANNOTATION: ""}

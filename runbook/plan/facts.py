@@ -25,7 +25,7 @@ from runbook.kube.quotas import Quota, quota
 from runbook.kube.selectors import LabelSelector, label_selector
 from runbook.kube.views import PodState, ReplicaSetView, WorkloadView, pod_state, replica_set_view, workload_view
 from runbook.kube.volumes import Claim, claim
-from runbook.plan.dry_run import Tried, tried
+from runbook.plan.dry_run import DryRunResults, tried
 from runbook.run.retry import RetryingClient
 
 Seen = TypeVar("Seen")
@@ -142,7 +142,7 @@ class Gatherer:
         documents = zip(paths, self._objects(paths), strict=True)
         return {path: None if document is None else lease_view(path, document) for path, document in documents}
 
-    def try_writes(self, changes: Iterable[Change]) -> Tried:
+    def try_writes(self, changes: Iterable[Change]) -> DryRunResults:
         """Send writes as dry runs, and return what came of them.
 
         Raises:

@@ -22,7 +22,7 @@ from runbook.guard.record import Record
 from runbook.kube import quotas
 from runbook.kube.permissions import to_see_budgets, to_see_quotas
 from runbook.kube.views import PodState, WorkloadView, reference
-from runbook.plan.dry_run import Tried
+from runbook.plan.dry_run import DryRunResults
 from runbook.plan.facts import Facts
 from runbook.plan.health import Trouble, symptoms
 from runbook.plan.model import Check, CheckResult
@@ -630,7 +630,7 @@ def alerts(facts: Facts, asked: RunRequest) -> Iterator[Check]:
 # --- what the API server says of the writes ----------------------------------------------------------
 
 
-def admission(tried: Tried) -> Iterator[Check]:
+def admission(tried: DryRunResults) -> Iterator[Check]:
     """Every write of the run was tried as a dry run: a policy that denies one is reported before the drain."""
     for what, why in tried.denied[:MAX_DENIALS]:
         yield _refused("admission", f"the API server refuses to {what}: {why}", "ask for an exception from that policy")

@@ -43,7 +43,7 @@ class Driver:
     def __init__(
         self,
         connection: Connection,
-        looker: CertificateInspector,
+        inspector: CertificateInspector,
         wakeup: ChangeWaiter,
         *,
         tell: Callable[[Event], None],
@@ -52,7 +52,7 @@ class Driver:
     ) -> None:
         self._connection = connection
         self._client = ClusterClient(connection)
-        self._looker = looker
+        self._looker = inspector
         self._wakeup = wakeup
         self._tell = tell
         self._ask = ask

@@ -81,15 +81,15 @@ class Engine:
 
     def __init__(
         self,
-        orders: ApprovedRun,
+        approved: ApprovedRun,
         clock: Clock,
         *,
         may_take_over: Callable[[str], bool],
         is_dead: Callable[[str], bool],
     ) -> None:
-        self._orders = orders
+        self._approved = approved
         self._clock = clock
-        self._guarded = GuardedRun(orders, clock)
+        self._guarded = GuardedRun(approved, clock)
         self._may_take_over = may_take_over
         self._is_dead = is_dead
         self._after_contest = False
@@ -122,16 +122,16 @@ class Engine:
         record = yield from guarded.record_store.read()
         if record.run is not None:
             raise RefusedError(f"run {record.run.id} is not finished: resume or abort it")
-        if self._orders.planned_after not in (None, record.last_finished):
+        if self._approved.planned_after not in (None, record.last_finished):
             raise RefusedError(f"run {record.last_finished} has ended since this was planned: look again")
         views = yield from guarded.fence_new()
-        seen = yield from guarded.observe(self._orders.workers)
-        others, ignored = {view.uid for view in views.values()}, self._orders.ignored_pods
-        pods = {worker: seen.pods_of(worker, others=others, ignored=ignored) for worker in self._orders.workers}
+        seen = yield from guarded.observe(self._approved.workers)
+        others, ignored = {view.uid for view in views.values()}, self._approved.ignored_pods
+        pods = {worker: seen.pods_of(worker, others=others, ignored=ignored) for worker in self._approved.workers}
         yield from guarded.open(views, {worker: [pod.uid for pod in its] for worker, its in pods.items()})
-        restart = f"restart of {reference(self._orders.target.workload)} by {self._orders.operator.user}"
+        restart = f"restart of {reference(self._approved.target.workload)} by {self._approved.operator.user}"
         yield from guarded.announce("RunStarted", f"{restart} (run {guarded.run.id}): workers are drained first")
-        if self._orders.silence:
+        if self._approved.silence:
             yield from guarded.note(silence=(yield Silence(guarded.run.deadline)))
 
     def _go_on(self) -> Steps[None]:
@@ -157,7 +157,7 @@ class Engine:
         self._after_contest = self._aborting = True
         found = yield from self._guarded.take_over(lenient=True)
         step = self._guarded.run.step
-        if step is Step.RESTARTING and self._orders.target.workload not in found:
+        if step is Step.RESTARTING and self._approved.target.workload not in found:
             step = Step.RESTARTED  # what is gone has no restart that could be waited for
         if step not in PUTTING_BACK:
             yield from self._guarded.note(put_back=Outcome.ABORTED, step=step)
@@ -168,7 +168,7 @@ class Engine:
         record = yield from self._guarded.record_store.read()
         if record.run is None:
             raise RefusedError("no run is open")
-        named = reference(self._orders.target.workload)
+        named = reference(self._approved.target.workload)
         if record.run.workload != named:
             raise RefusedError(f"the record is of {record.run.workload}, the configuration names {named}")
         return record.run
@@ -395,7 +395,7 @@ class Engine:
                 if view.replicas != replicas and not self._after_contest:
                     found = f"was scaled from {replicas} to {view.replicas}"
                     raise fence.ContestedError(external_change(view, found, "spec", "replicas"))
-                if view.volumes.deleted_when_scaled and not self._orders.may_delete_volumes:
+                if view.volumes.deleted_when_scaled and not self._approved.may_delete_volumes:
                     found = "would lose its volume claims at 0 replicas"
                     raise fence.ContestedError(
                         external_change(view, found, "spec", "persistentVolumeClaimRetentionPolicy")
@@ -439,7 +439,7 @@ class Engine:
             return changes.restarted(view, run, self._clock.now())
 
         noting = {"attempts": run.attempts, "revision": run.revision}
-        yield from guarded.change(self._orders.target.workload, run.workload_uid, what, make, noting)
+        yield from guarded.change(self._approved.target.workload, run.workload_uid, what, make, noting)
         self._wanted, self._seen_old, self._stable_by = Wanted.RESTART, False, None
         yield from guarded.reach(Step.RESTARTING)
         yield from guarded.announce("RestartAsked", f"run {run.id}: {what}")
@@ -448,10 +448,10 @@ class Engine:
         """Tell whether the target needs no other restart: the latest is in its template, or another template serves."""
         if run.attempts == 0 or _restart_pending(run):
             return False
-        target = yield from self._guarded.read(self._orders.target.workload)
+        target = yield from self._guarded.read(self._approved.target.workload)
         if target.restart_id == run.restart_id:
             return True
-        if self._wanted is not Wanted.PRESENT or not self._orders.verify:
+        if self._wanted is not Wanted.PRESENT or not self._approved.verify:
             return False
         if serves := (yield from phases.serves_issued(self._guarded)):
             text = "every pod of the present template serves the issued certificate: it is not restarted again"
@@ -466,7 +466,7 @@ class Engine:
     def _verify(self) -> Steps[None]:
         """Believe it when every pod has presented the issued certificate; else restart once more, while drained."""
         guarded = self._guarded
-        if not self._orders.verify:
+        if not self._approved.verify:
             yield Emit(
                 Notice(Level.WARNING, "not verified, as asked: whether the new certificate is loaded is not known")
             )
@@ -496,7 +496,7 @@ class Engine:
 
     def _expect_to_stay_rolled_out(self) -> None:
         """Give a target that is not rolled out any more as long as a restart and a verification may take, once."""
-        limits, now = self._orders.limits, self._clock.monotonic()
+        limits, now = self._approved.limits, self._clock.monotonic()
         if self._stable_by is None:
             self._stable_by = now + (limits.restart + limits.verify).total_seconds()
         if now > self._stable_by:

@@ -106,7 +106,7 @@ def drain(guarded: GuardedRun) -> Steps[None]:
         initial = {uid for recorded in workers.values() for uid in recorded.pods}
         yield from _tell_lost_work((pod for pod in pods if pod.uid in initial), lost)
 
-    yield from _until(guarded, Phase.DRAINING, guarded.orders.limits.drain, look, twice=True, on_pods=seen_by_watch)
+    yield from _until(guarded, Phase.DRAINING, guarded.approved.limits.drain, look, twice=True, on_pods=seen_by_watch)
 
 
 def still_drained(guarded: GuardedRun) -> Steps[bool]:
@@ -155,19 +155,19 @@ def verify(guarded: GuardedRun, wanted: Wanted) -> Steps[Verification | None]:
     def look() -> Steps[Lack | None]:
         nonlocal found
         status = yield from _look()
-        yield Emit(Progress(Phase.VERIFYING, reference(guarded.orders.target.workload), status.why, status.lines()))
+        yield Emit(Progress(Phase.VERIFYING, reference(guarded.approved.target.workload), status.why, status.lines()))
         nodes = yield from _nodes_if_rolled_out(guarded, wanted)
         if nodes is None:
             found = None
             return None
         why = status.proof if status.verified else status.why_on(nodes)
-        shows = _shows_of_unverified(status, guarded.orders.target.workload.namespace, nodes)
+        shows = _shows_of_unverified(status, guarded.approved.target.workload.namespace, nodes)
         found = Verification(status.finding, why, still_valid=status.valid, shows=shows)
-        sure = status.finding in (Finding.OLD, Finding.OTHER) and not guarded.orders.target.reloads
+        sure = status.finding in (Finding.OLD, Finding.OTHER) and not guarded.approved.target.reloads
         return None if sure or status.finding is Finding.ISSUED else Lack(why)
 
     try:
-        yield from _until(guarded, Phase.VERIFYING, guarded.orders.limits.verify, look, first=0.25)
+        yield from _until(guarded, Phase.VERIFYING, guarded.approved.limits.verify, look, first=0.25)
     except TimedOutError as late:
         return found or Verification(Finding.UNSEEN, str(late))
     return found
@@ -205,7 +205,7 @@ def wait_for_endpoints(guarded: GuardedRun) -> Steps[None]:
     """Wait until Services have had time to lead to the pods of the rollout, if there was one."""
     rolled_out_at = next((at for step, at in reversed(guarded.run.steps) if step is Step.RESTARTED), None)
     if rolled_out_at is not None:
-        routing = guarded.orders.limits.routing
+        routing = guarded.approved.limits.routing
         left = min(routing - (guarded.clock.now() - rolled_out_at), routing)
         yield from guarded.leases.wait(left.total_seconds())
 
@@ -222,7 +222,7 @@ def wait_for_certificate_age(guarded: GuardedRun) -> Steps[int | None]:
             seen, since = status.issued_at, guarded.clock.monotonic()
         known = timedelta(seconds=guarded.clock.monotonic() - since)
         age = None if status.issued_at is None else max(guarded.clock.now() - status.issued_at, known)
-        left = timedelta(0) if age is None else guarded.orders.limits.settle - age
+        left = timedelta(0) if age is None else guarded.approved.limits.settle - age
         if left <= timedelta(0):
             return status.revision
         if not told:
@@ -244,7 +244,7 @@ def _drain_progress(guarded: GuardedRun, seen: Observation) -> list[Drained | Dr
             uid=recorded.uid,
             initial=recorded.pods,
             others=_others(guarded, seen),
-            ignored=guarded.orders.ignored_pods,
+            ignored=guarded.approved.ignored_pods,
         )
         if isinstance(progress, ExternalChange):
             raise ContestedError(progress)
@@ -253,7 +253,7 @@ def _drain_progress(guarded: GuardedRun, seen: Observation) -> list[Drained | Dr
 
 
 def _target(guarded: GuardedRun) -> dict[Workload, str]:
-    return {guarded.orders.target.workload: guarded.run.workload_uid}
+    return {guarded.approved.target.workload: guarded.run.workload_uid}
 
 
 def _rolled_out(
@@ -282,7 +282,7 @@ def _rolled_out(
         why = "; ".join(filter(None, (waiting.why, waiting.stalled)))
         return Lack(f"{reference(waiting.workload)}: {why}", (waiting.shows,) if waiting.shows else ())
 
-    yield from _until(guarded, phase, guarded.orders.limits.restart, look)
+    yield from _until(guarded, phase, guarded.approved.limits.restart, look)
     return tuple(pod for pods in found.values() for pod in pods)
 
 
@@ -340,7 +340,7 @@ def _rollout_progress(
             restart_id=guarded.run.restart_id,
             wanted=wanted,
             others=_others(guarded, seen),
-            ignored=guarded.orders.ignored_pods,
+            ignored=guarded.approved.ignored_pods,
         )
         if isinstance(judged, ExternalChange):
             raise ContestedError(judged)
@@ -367,7 +367,7 @@ def _explained(judged: RollingOut, seen: Observation, warnings: Sequence[Warning
 
 def _warnings(guarded: GuardedRun) -> Steps[Sequence[WarningEvent]]:
     """Read the warnings of the namespace; none if they may not be read, which no run needs."""
-    path = f"/api/v1/namespaces/{guarded.orders.target.workload.namespace}/events"
+    path = f"/api/v1/namespaces/{guarded.approved.target.workload.namespace}/events"
     try:
         found: Sequence[WarningEvent] = yield List(path, warning_event, "type=Warning")
     except ClusterError:
@@ -453,7 +453,7 @@ def _look_at_issued() -> Steps[TargetStatus]:
 
 
 def _mine(guarded: GuardedRun, seen: Observation) -> Iterable[PodState]:
-    others, ignored = _others(guarded, seen), guarded.orders.ignored_pods
+    others, ignored = _others(guarded, seen), guarded.approved.ignored_pods
     return (pod for worker in guarded.workers for pod in seen.pods_of(worker, others=others, ignored=ignored))
 
 

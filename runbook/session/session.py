@@ -129,7 +129,7 @@ class Session:
         """Whether pods are reached through the API server."""
         return chosen(self.options.reach, self.connection) is Reach.PORT_FORWARD
 
-    def looker(self, target: Target, client: ClusterClient) -> CertificateInspector:
+    def inspector(self, target: Target, client: ClusterClient) -> CertificateInspector:
         """Return what looks at a target."""
         ask = partial(probe, clock=self.clock, connect=connect_by(self.options.reach, self.connection))
         return CertificateInspector(target, client, self.clock, ask)

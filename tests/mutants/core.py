@@ -14,7 +14,7 @@ TESTS: Mapping[str, Sequence[str]] = {
     "certlag/issued.py": ("tests/test_certlag/test_issued.py", *_JUDGED),
     "certlag/run_record.py": (
         "tests/test_runbook/test_guard/test_record.py",
-        "tests/test_certlag/test_target_status.py",
+        "tests/test_certlag/test_target_assessment.py",
     ),
     "runbook/kube/drained.py": ("tests/test_runbook/test_kube/test_drained.py",),
     "runbook/kube/rolled_out.py": ("tests/test_runbook/test_kube/test_rolled_out.py",),

@@ -28,7 +28,7 @@ from runbook.kube.change_waiter import ChangeWaiter
 from runbook.kube.views import PodState, pod_state
 from runbook.outcomes import Outcome
 from runbook.plan import dry_run, planning, preconditions
-from runbook.plan.dry_run import Tried
+from runbook.plan.dry_run import DryRunResults
 from runbook.plan.facts import Facts, Gatherer
 from runbook.plan.model import CheckResult
 from runbook.plan.preconditions import OVERRIDES, Precondition, RunRequest
@@ -118,10 +118,10 @@ class Command:
         self.run_id = f"run{self.pid}"
         client, clock = ClusterClient(self.line), self.place.clock
         self.known = Acquaintance(self.place)
-        self.looker = CertificateInspector(self.order.target, client, clock, self._shake_hands)
+        self.inspector = CertificateInspector(self.order.target, client, clock, self._shake_hands)
         self._driver = Driver(
             self.line,
-            self.looker,
+            self.inspector,
             ChangeWaiter((), client, clock),
             tell=self.told.append,
             ask=lambda _question: self._chance.choice(tuple(AfterInterrupt)),
@@ -295,7 +295,7 @@ class Command:
         )
         return (yield from steps(engine))
 
-    def _tried(self, told: ApprovedRun, facts: Facts, *, opens: bool) -> Tried:
+    def _tried(self, told: ApprovedRun, facts: Facts, *, opens: bool) -> DryRunResults:
         """Send the run's writes as dry runs."""
         gatherer = self._gatherer(told.target)
         record = Record() if isinstance(facts.record, RecordError) else facts.record
@@ -308,7 +308,7 @@ class Command:
     def _check(self) -> Ending:
         """Look, as `runbook.cli.answers` does."""
         try:
-            self.witness.looked(self, self.looker.look())
+            self.witness.looked(self, self.inspector.look())
         except ClusterError as error:
             return Ending(Outcome.UNEXPECTED, f"the API server could not be asked: {error}")
         return Ending(Outcome.NOTHING_TO_DO, "looked")
@@ -325,7 +325,7 @@ class Command:
 
     def _facts(self) -> Facts:
         gatherer = self._gatherer(self.order.target)
-        status = self.looker.look()
+        status = self.inspector.look()
         self.witness.looked(self, status)
         return Facts(
             at=self.place.clock.now(),

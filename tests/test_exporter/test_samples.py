@@ -37,11 +37,11 @@ from certlag.model import (
     ProbeFailure,
     Workload,
 )
-from certlag.target_status import Missing, assess_target
+from certlag.target_assessment import Missing, assess_target
 from certlag.x509.certificates import read_chain, read_issued
 from exporter.metrics import samples as exposition
 from exporter.metrics.compression import CompressedText
-from exporter.metrics.samples import FAMILIES, JUDGED, LIVE, of_certificate, of_exporter, of_probes, of_target
+from exporter.metrics.samples import ASSESSED, FAMILIES, LIVE, of_certificate, of_exporter, of_probes, of_target
 from exporter.metrics.text import Family, Page, Sample, render
 from exporter.snapshot import Published, Snapshot
 from tests import pki
@@ -338,7 +338,7 @@ def test_names_and_types_follow_prometheus_conventions() -> None:
         assert "\n" not in family.help
         assert "\\" not in family.help
         assert len(set(family.labels)) == len(family.labels)
-    assert not set(JUDGED) & set(LIVE)
+    assert not set(ASSESSED) & set(LIVE)
 
 
 # --- the text -------------------------------------------------------------------------------------
@@ -414,7 +414,7 @@ def test_put_tells_whether_the_text_changed() -> None:
 
 
 def test_pieces_are_joined_family_by_family() -> None:
-    page = Page(JUDGED)
+    page = Page(ASSESSED)
     second = replace(
         ASSESSMENT, key=ObjectKey("ns", "two"), certificate=replace(CERTIFICATE, key=ObjectKey("ns", "two"))
     )
@@ -431,7 +431,7 @@ def test_after_a_probe_that_found_the_same_the_text_is_that_of_the_new_judgement
     observed = EndpointAssessment(ObservedEndpoint(ENDPOINT, later), Verdict.STALE, Reason.OLDER_THAN_ISSUED)
     again = replace(ASSESSMENT, uses=(replace(USE, pods=(replace(POD, endpoints=(observed,)),)),))
     assert again == ASSESSMENT, "how long it took, and when, is no assessment"
-    page = Page(JUDGED)
+    page = Page(ASSESSED)
     page.put("k", of_certificate(ASSESSMENT))
     before = page.rows()
     assert page.put_some("k", of_probes(again))
@@ -451,7 +451,7 @@ def snapshot(clock: FakeClock) -> Snapshot:
 
 def test_a_scrape_is_what_was_judged_and_the_exporter_itself() -> None:
     served = snapshot(FakeClock())
-    page = Page(JUDGED)
+    page = Page(ASSESSED)
     page.put("k", of_certificate(ASSESSMENT))
     served.publish(Published(page.rows()))
     plain = b"".join(served.scrape(gzip=False))

@@ -9,7 +9,7 @@ import pytest
 from alerts import queries
 from alerts.alerting import ALERTS
 from alerts.promql import LOST_CONTACT
-from alerts.recording import MISLABELLED, NEAR, RECORDINGS, RUN_SILENT
+from alerts.recording import DEADLINE_NEAR_TIERS, MISLABELLED, RECORDINGS, RUN_SILENT
 from alerts.rule_text import Filled
 from tests import dashboard_queries
 from tests.bench import servers
@@ -47,7 +47,7 @@ def anything(seen: Sequence[float]) -> bool:
     return True
 
 
-ONLY_WHEN_BAD = (LOST_CONTACT, NEAR, MISLABELLED, RUN_SILENT)
+ONLY_WHEN_BAD = (LOST_CONTACT, DEADLINE_NEAR_TIERS, MISLABELLED, RUN_SILENT)
 """What nothing is recorded of while all is well."""
 NONE, SOME = just(), below(float("inf"))
 STEPS = ("settled", "renewed", "running", "restarted")

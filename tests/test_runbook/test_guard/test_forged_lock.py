@@ -24,9 +24,9 @@ from tests.memory_cluster import (
     Driver,
     MemoryCluster,
     Perform,
+    approved,
     engine,
     finish,
-    orders,
 )
 from tests.sampling import Dice
 from tests.test_runbook.test_guard.test_forgery import others, with_an_open_run
@@ -34,7 +34,7 @@ from tests.test_runbook.test_run.test_interleavings import FINISHED, MOST, SECON
 
 OWN = {workload_path(each) for each in (TARGET.workload, *TARGET.workers)}
 ME, STRANGER = "run-2", "bob@desk/machine/9/run-9"
-MY_HOLDER = orders(MemoryCluster(), ME).holder
+MY_HOLDER = approved(MemoryCluster(), ME).holder
 POINTS = 200
 """Of a run, at any of which somebody may write."""
 
@@ -167,7 +167,7 @@ class _Fences:
 
         def forge() -> None:
             self.writing = run_id
-            tamper(cluster, {"holderIdentity": orders(cluster, run_id).holder})
+            tamper(cluster, {"holderIdentity": approved(cluster, run_id).holder})
 
         return forge
 

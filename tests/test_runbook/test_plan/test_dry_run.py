@@ -16,9 +16,9 @@ from runbook.guard.fence import workload_path
 from runbook.guard.lock import LeaseView, lease_path, lease_view
 from runbook.kube import write
 from runbook.kube.views import workload_view
-from runbook.plan.dry_run import Tried, intended, tried
+from runbook.plan.dry_run import DryRunResults, intended, tried
 from tests.disturbed_run import EFFECTS, restart, writing
-from tests.memory_cluster import LEASES, SCALED_OBJECT, TARGET, WORKERS, Killed, MemoryCluster, orders
+from tests.memory_cluster import LEASES, SCALED_OBJECT, TARGET, WORKERS, Killed, MemoryCluster, approved
 from tests.scripted_api import answer, scripted_api
 
 VARYING = frozenset({"resourceVersion", "kubectl.kubernetes.io/restartedAt"})
@@ -29,7 +29,7 @@ def writes_of(cluster: MemoryCluster, *, opens: bool = True, abort: bool = False
     views = {workload: workload_view(workload, cluster.workload(workload)) for workload in workloads}
     leases: dict[str, LeaseView | None] = dict.fromkeys(map(lease_path, workloads))
     leases |= {path: lease_view(path, held) for path, held in cluster.api.within(LEASES)}
-    told, now = orders(cluster), cluster.clock.now()
+    told, now = approved(cluster), cluster.clock.now()
     return list(intended(told, views, leases, cluster.record, now, opens=opens, abort=abort, revision=2))
 
 
@@ -107,19 +107,19 @@ def test_accepted_writes_are_counted() -> None:
 @pytest.mark.parametrize("status", [400, 403, 413, 422])
 def test_what_is_refused_is_denied_with_the_servers_own_words(status: int) -> None:
     denied = tried([(CHANGE, None), (CHANGE, refused(status, "not on Fridays"))])
-    assert denied == Tried(1, ((CHANGE.what, "not on Fridays"),))
+    assert denied == DryRunResults(1, ((CHANGE.what, "not on Fridays"),))
 
 
 def test_a_webhook_that_knows_no_dry_run_says_nothing_of_the_real_write() -> None:
     message = 'admission webhook "audit.example.com" does not support dry run'
     unknown = tried([(CHANGE, None), (CHANGE, refused(400, message))])
-    assert unknown == Tried(1, (), ((CHANGE.what, message),))
+    assert unknown == DryRunResults(1, (), ((CHANGE.what, message),))
     assert unknown.sentence == "The API server accepted 1 write; 1 could not be tried."
 
 
 def test_an_event_that_would_be_refused_stands_in_nobodys_way() -> None:
     event = Change("event DryRun", Verb.CREATE, "/api/v1/namespaces/x/events", {})
-    assert tried([(event, refused(403, "exceeded quota"))]) == Tried(0, (), ((event.what, "exceeded quota"),))
+    assert tried([(event, refused(403, "exceeded quota"))]) == DryRunResults(0, (), ((event.what, "exceeded quota"),))
 
 
 @pytest.mark.parametrize("status", [None, 401, 429, 500, 503])

@@ -16,23 +16,23 @@ class Steered(PseudoTerminal):
     """A reporter on a terminal, and the pipe that steers it."""
 
     def __init__(self, columns: int, lines: int) -> None:
-        orders, self._orders = os.pipe()
+        approved, self._approved = os.pipe()
         self._answers, answers = os.pipe()
-        command = [sys.executable, "-m", "tests.steered_reporter", str(orders), str(answers)]
-        super().__init__(command, columns=columns, lines=lines, pass_fds=(orders, answers))
-        os.close(orders)
+        command = [sys.executable, "-m", "tests.steered_reporter", str(approved), str(answers)]
+        super().__init__(command, columns=columns, lines=lines, pass_fds=(approved, answers))
+        os.close(approved)
         os.close(answers)
 
-    def order(self, *orders: str | float) -> None:
+    def order(self, *approved: str | float) -> None:
         """Have it do this, and wait until it is done."""
-        for each in orders:
-            os.write(self._orders, f"{each}\n".encode())
+        for each in approved:
+            os.write(self._approved, f"{each}\n".encode())
             assert os.read(self._answers, 100) == b"done\n"
 
     def close(self) -> None:
         """End it."""
         super().close()
-        os.close(self._orders)
+        os.close(self._approved)
         os.close(self._answers)
 
 

@@ -21,7 +21,7 @@ from certlag.run_record import (
     parse,
     record_key,
 )
-from certlag.target_status import TargetAssessment, WorkerReplicas, assess_target
+from certlag.target_assessment import TargetAssessment, WorkerReplicas, assess_target
 from exporter import status_json
 from exporter.metrics.samples import FAMILIES, of_target
 from exporter.metrics.text import render
