@@ -55,19 +55,19 @@ def assess(snapshot: Mapping[ObjectKey, AssessmentInput], now: datetime) -> dict
 
 def assess_certificate(subject: AssessmentInput, now: datetime) -> Assessment:
     """Assess one Certificate and every use of it."""
-    known = subject.issued
-    uses = tuple(_use(use, subject, known, now) for use in subject.uses)
-    changes = [at for at in _boundaries(subject, known, uses) if at > now]
-    return Assessment(subject.key, subject.certificate, known, uses, min(changes, default=None))
+    issued = subject.issued
+    uses = tuple(_use(use, subject, issued, now) for use in subject.uses)
+    changes = [at for at in _boundaries(subject, issued, uses) if at > now]
+    return Assessment(subject.key, subject.certificate, issued, uses, min(changes, default=None))
 
 
-def window(certificate: Certificate, known: Issued) -> timedelta:
+def window(certificate: Certificate, issued: Issued) -> timedelta:
     """Return the effective renewBefore of a certificate, the nominal length of its restart window.
 
     As cert-manager reckons it (`pkg/api/util`, RenewalTime): `renewBefore`, else a percentage of the lifetime, else a
     third of it; a renewBefore that is not shorter than the lifetime counts as not given.
     """
-    lifetime = known.not_after - known.not_before
+    lifetime = issued.not_after - issued.not_before
     if certificate.renew_before is not None and timedelta(0) < certificate.renew_before < lifetime:
         return certificate.renew_before
     percentage = certificate.renew_before_percentage
@@ -80,12 +80,12 @@ def window(certificate: Certificate, known: Issued) -> timedelta:
 
 
 def _assess_endpoint(
-    observed: ObservedEndpoint, view: PodView, subject: AssessmentInput, known: Issued | None
+    observed: ObservedEndpoint, view: PodView, subject: AssessmentInput, issued: Issued | None
 ) -> EndpointAssessment:
     """Assess one endpoint by the worst of what it may still present: several processes may answer there."""
     if observed.observation is None:
         return EndpointAssessment(observed, Verdict.PENDING, Reason.FIRST_PROBE_PENDING)
-    judged = [(chain, *compare(chain.leaf, view, subject, known)) for chain in observed.shown]
+    judged = [(chain, *compare(chain.leaf, view, subject, issued)) for chain in observed.shown]
     if not judged:
         return EndpointAssessment(observed, Verdict.UNKNOWN, Reason.PROBE_FAILED)
     chain, verdict, reason = min(judged, key=lambda each: (_WORST_FIRST.index(each[1]), each[0].leaf.not_after))
@@ -94,11 +94,11 @@ def _assess_endpoint(
     return EndpointAssessment(observed, verdict, reason, chain)
 
 
-def _assess_start(started_at: datetime | None, known: Issued | None) -> tuple[Verdict, Reason]:
+def _assess_start(started_at: datetime | None, issued: Issued | None) -> tuple[Verdict, Reason]:
     """Guess from when a container started, for what cannot be probed."""
-    if known is None or started_at is None:
+    if issued is None or started_at is None:
         return Verdict.UNKNOWN, Reason.NEVER_ISSUED
-    at = known.at or known.not_before
+    at = issued.at or issued.not_before
     if started_at >= at + START_TIME_DOUBT:
         return Verdict.CURRENT, Reason.STARTED_AFTER_ISSUANCE
     if started_at >= at:
@@ -109,21 +109,21 @@ def _assess_start(started_at: datetime | None, known: Issued | None) -> tuple[Ve
 # --- one pod --------------------------------------------------------------------------------------
 
 
-def _pod(view: PodView, use: CertificateUse, subject: AssessmentInput, known: Issued | None) -> PodAssessment:
+def _pod(view: PodView, use: CertificateUse, subject: AssessmentInput, issued: Issued | None) -> PodAssessment:
     if use.evidence is Evidence.START_TIME:
-        return _worst(view, _by_start_time(view, subject, known))
+        return _worst(view, _by_start_time(view, subject, issued))
     if view.endpoints is None:
         return PodAssessment(view.pod.key, Verdict.UNKNOWN, Reason.PORT_NOT_FOUND, ())
-    endpoints = tuple(_assess_endpoint(observed, view, subject, known) for observed in view.endpoints)
+    endpoints = tuple(_assess_endpoint(observed, view, subject, issued) for observed in view.endpoints)
     if use.target is None or use.target.port is None:
-        assessed = _tried(view, use, _without_strangers(endpoints, subject, known))
+        assessed = _tried(view, use, _without_strangers(endpoints, subject, issued))
     elif use.target.certificate is None and _all_of_siblings(endpoints):
         assessed = PodAssessment(view.pod.key, Verdict.UNPROBED, Reason.PRESENTS_SIBLING, ())
     else:
         assessed = _worst(view, endpoints)
     if use.worker and assessed.verdict in (Verdict.UNPROBED, Verdict.UNKNOWN):
         # Workers are clients first: the drained restart renews them as well.
-        return _worst(view, _by_start_time(view, subject, known))
+        return _worst(view, _by_start_time(view, subject, issued))
     return assessed
 
 
@@ -140,7 +140,7 @@ def _all_of_siblings(endpoints: tuple[EndpointAssessment, ...]) -> bool:
 
 
 def _without_strangers(
-    endpoints: tuple[EndpointAssessment, ...], subject: AssessmentInput, known: Issued | None
+    endpoints: tuple[EndpointAssessment, ...], subject: AssessmentInput, issued: Issued | None
 ) -> tuple[EndpointAssessment, ...]:
     """Leave out what only shares a name with this certificate, where another port presents the issued one.
 
@@ -153,8 +153,8 @@ def _without_strangers(
         for assessed in endpoints
         if assessed.reason is not Reason.OLDER_THAN_ISSUED
         or (chain := assessed.decisive) is None
-        or chain.leaf.fingerprint_sha256 in subject.former
-        or _accepted_until(chain, known) is not None
+        or chain.leaf.fingerprint_sha256 in subject.previous_fingerprints
+        or _accepted_until(chain, issued) is not None
     )
 
 
@@ -188,7 +188,7 @@ def _serves_something_else(assessed: EndpointAssessment, no_tls: Collection[Prob
     return assessed.reason is Reason.PROBE_FAILED and failure in no_tls
 
 
-def _by_start_time(view: PodView, subject: AssessmentInput, known: Issued | None) -> Iterator[EndpointAssessment]:
+def _by_start_time(view: PodView, subject: AssessmentInput, issued: Issued | None) -> Iterator[EndpointAssessment]:
     """Guess from the start of the containers that use the Secret, or the end of the init container that copied it."""
     pod, secret = view.pod, subject.certificate.secret if subject.certificate else None
     users = [container for container in pod.running if secret in container.secrets]
@@ -199,30 +199,30 @@ def _by_start_time(view: PodView, subject: AssessmentInput, known: Issued | None
         else:
             loaded_at = None if None in copied else min(at for at in copied if at is not None)
         place = Endpoint(pod.key, pod.uid, pod.address, container.name, container.id, 0, None)
-        verdict, reason = _assess_start(loaded_at, known)
+        verdict, reason = _assess_start(loaded_at, issued)
         yield EndpointAssessment(ObservedEndpoint(place, None), verdict, reason, evidence=Evidence.START_TIME)
 
 
 # --- one use of the certificate by a workload -----------------------------------------------------
 
 
-def _use(use: CertificateUse, subject: AssessmentInput, known: Issued | None, now: datetime) -> UseAssessment:
+def _use(use: CertificateUse, subject: AssessmentInput, issued: Issued | None, now: datetime) -> UseAssessment:
     certificate = subject.certificate
-    pods = _each_its_own(tuple(_pod(view, use, subject, known) for view in use.pods))
+    pods = _each_its_own(tuple(_pod(view, use, subject, issued) for view in use.pods))
     stale = [chain for chain in _decisive(pods) if chain is not None]
-    ends = {chain: _accepted_until(chain, known) for chain in stale}
-    in_grace = use.target is not None and use.target.reloads and known is not None and now < _reload_by(known)
+    ends = {chain: _accepted_until(chain, issued) for chain in stale}
+    in_grace = use.target is not None and use.target.reloads and issued is not None and now < _reload_by(issued)
     seen = not pods or any(pod.verdict in _JUDGED for pod in pods)
     guessed = use.evidence is Evidence.START_TIME or (bool(pods) and not any(_probed(pod) for pod in pods))
-    authorities = known.chain.authorities if known and known.chain else ()
+    authorities = issued.chain.authorities if issued and issued.chain else ()
     return UseAssessment(
         workload=use.workload,
         target=use.target.name if use.target else "",
         evidence=use.evidence,
-        state=_state(certificate, known, pods, now, in_grace=in_grace) if seen else None,
-        needs_restart=_needs_restart(known, pods, in_grace=in_grace) if seen and not guessed else None,
+        state=_state(certificate, issued, pods, now, in_grace=in_grace) if seen else None,
+        needs_restart=_needs_restart(issued, pods, in_grace=in_grace) if seen and not guessed else None,
         deadline=min((end or chain.leaf.not_after for chain, end in ends.items()), default=None),
-        window=window(certificate, known) if certificate and known else None,
+        window=window(certificate, issued) if certificate and issued else None,
         issuer_changed=None in ends.values() if seen and authorities and not guessed else None,
         pods=pods,
     )
@@ -246,19 +246,19 @@ def _probed(pod: PodAssessment) -> bool:
     return any(assessed.evidence is Evidence.HANDSHAKE for assessed in pod.endpoints) or not pod.endpoints
 
 
-def _needs_restart(known: Issued | None, pods: tuple[PodAssessment, ...], *, in_grace: bool) -> bool | None:
+def _needs_restart(issued: Issued | None, pods: tuple[PodAssessment, ...], *, in_grace: bool) -> bool | None:
     """Say whether some container is stale; None while that is not known. A guess by start time never says so."""
     endpoints = [assessed for pod in pods for assessed in pod.endpoints]
     if any(assessed.verdict is Verdict.STALE and assessed.evidence is Evidence.HANDSHAKE for assessed in endpoints):
         return None if in_grace else True
-    if known is None or any(pod.verdict in (Verdict.UNKNOWN, Verdict.PENDING) for pod in pods):
+    if issued is None or any(pod.verdict in (Verdict.UNKNOWN, Verdict.PENDING) for pod in pods):
         return None
     return None if any(assessed.evidence is Evidence.START_TIME for assessed in endpoints) else False
 
 
 def _state(
     certificate: Certificate | None,
-    known: Issued | None,
+    issued: Issued | None,
     pods: tuple[PodAssessment, ...],
     now: datetime,
     *,
@@ -267,8 +267,8 @@ def _state(
     """Name the state of the renewal window; the order of the tests is that of `WindowState`."""
     verdicts = {pod.verdict for pod in pods}
     ends = [loaded.leaf.not_after for loaded in _loaded(pods)]
-    if not pods and known is not None:
-        ends = [known.not_after]
+    if not pods and issued is not None:
+        ends = [issued.not_after]
     renewal_at = certificate.renewal_at if certificate else None
     if any(end <= now for end in ends):
         return WindowState.EXPIRED
@@ -278,7 +278,7 @@ def _state(
         return WindowState.RENEWAL_DISABLED
     if renewal_at is not None and renewal_at <= now:
         return WindowState.RENEWAL_DUE
-    if known is None or verdicts & {Verdict.UNKNOWN, Verdict.PENDING} or Verdict.STALE in verdicts:
+    if issued is None or verdicts & {Verdict.UNKNOWN, Verdict.PENDING} or Verdict.STALE in verdicts:
         return WindowState.UNKNOWN
     return WindowState.SETTLED
 
@@ -296,27 +296,27 @@ def _decisive(pods: tuple[PodAssessment, ...]) -> Iterator[Chain | None]:
         yield from (assessed.decisive for assessed in pod.endpoints if assessed.verdict is Verdict.STALE)
 
 
-def _accepted_until(stale: Chain, known: Issued | None) -> datetime | None:
+def _accepted_until(stale: Chain, issued: Issued | None) -> datetime | None:
     """Return until when a stale chain verifies to the issued `status.ca`, None if it does not or that is not known."""
-    if known is None or known.chain is None:
+    if issued is None or issued.chain is None:
         return None
-    return verified_until((*stale.der, *known.chain.intermediates), known.chain.authorities)
+    return verified_until((*stale.der, *issued.chain.intermediates), issued.chain.authorities)
 
 
 # --- time -----------------------------------------------------------------------------------------
 
 
-def _reload_by(known: Issued) -> datetime:
-    return (known.at or known.not_before) + RELOAD_GRACE
+def _reload_by(issued: Issued) -> datetime:
+    return (issued.at or issued.not_before) + RELOAD_GRACE
 
 
-def _boundaries(subject: AssessmentInput, known: Issued | None, uses: tuple[UseAssessment, ...]) -> Iterator[datetime]:
+def _boundaries(subject: AssessmentInput, issued: Issued | None, uses: tuple[UseAssessment, ...]) -> Iterator[datetime]:
     """Yield every instant at which time alone may change the assessment."""
     if subject.certificate and subject.certificate.renewal_at:
         yield subject.certificate.renewal_at
-    if known is not None:
-        yield known.not_after
-        yield _reload_by(known)
+    if issued is not None:
+        yield issued.not_after
+        yield _reload_by(issued)
     for use in uses:
         for loaded in _loaded(use.pods):
             yield loaded.leaf.not_after

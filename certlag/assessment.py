@@ -82,15 +82,15 @@ class AssessmentInput:
     """All that is known about one Certificate: the whole input of its assessment.
 
     `certificate` is None if a target names one that does not exist. `requests` are those that it owns; `issued` is what
-    was last issued, None if nothing was or nothing is known of it. `former` are fingerprints seen issued, each with its
-    revision, or 0 if that was for an earlier Certificate of the same name.
+    was last issued, None if nothing was or nothing is known of it. `previous_fingerprints` are those
+    seen issued, each with its revision, or 0 if that was for an earlier Certificate of the same name.
     """
 
     key: ObjectKey
     certificate: Certificate | None
     requests: tuple[CertificateRequest, ...] = ()
     issued: Issued | None = None
-    former: Mapping[str, int] = field(default_factory=dict)
+    previous_fingerprints: Mapping[str, int] = field(default_factory=dict)
     uses: tuple[CertificateUse, ...] = ()
 
 

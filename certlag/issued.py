@@ -56,7 +56,7 @@ def issued(
     return _by_dates(certificate, contradicted=bool(current or memory))
 
 
-def later(certificate: Certificate, requests: Iterable[CertificateRequest]) -> frozenset[str]:
+def next_revision_fingerprints(certificate: Certificate, requests: Iterable[CertificateRequest]) -> frozenset[str]:
     """Return the fingerprints of leaves signed for a later revision than the current one.
 
     A leaf that is older than the one in the Secret is not: a request that says so was tampered with. Nor is any where
@@ -73,15 +73,15 @@ def later(certificate: Certificate, requests: Iterable[CertificateRequest]) -> f
     )
 
 
-def earlier(
-    certificate: Certificate, requests: Iterable[CertificateRequest], former: Iterable[tuple[str, int]]
+def previous_revision_fingerprints(
+    certificate: Certificate, requests: Iterable[CertificateRequest], seen: Iterable[tuple[str, int]]
 ) -> frozenset[str]:
     """Return the fingerprints of leaves that are known to be of a lower revision than the current one.
 
-    `former` are fingerprints that were seen issued, each with its revision.
+    `seen` are fingerprints that were seen issued, each with its revision.
     """
     signed = ((request.issued.leaf.fingerprint_sha256, request.revision) for request in requests if request.issued)
-    return frozenset(print_ for print_, revision in (*signed, *former) if revision < (certificate.revision or 0))
+    return frozenset(print_ for print_, revision in (*signed, *seen) if revision < (certificate.revision or 0))
 
 
 def fits_dates(leaf: Leaf | Issued, certificate: Certificate) -> bool:

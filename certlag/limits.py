@@ -24,7 +24,7 @@ MAX_LOGGED = 8 * 1024
 """Characters of one field of a log line."""
 
 
-def cut(text: str, most: int) -> str:
+def truncate(text: str, most: int) -> str:
     """Return a text of at most so many characters, and a mark if it had more."""
     return text if len(text) <= most else f"{text[:most]}…"
 

@@ -6,7 +6,7 @@ import sys
 from datetime import UTC, datetime
 from typing import Any
 
-from certlag.limits import MAX_LOGGED, cut
+from certlag.limits import MAX_LOGGED, truncate
 
 _STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
 
@@ -43,7 +43,7 @@ def _fields(record: logging.LogRecord) -> dict[str, Any]:
 
 
 def _bounded(value: Any) -> Any:
-    return value if value is None or isinstance(value, int | float) else cut(str(value), MAX_LOGGED)
+    return value if value is None or isinstance(value, int | float) else truncate(str(value), MAX_LOGGED)
 
 
 def _ends(traceback: str) -> str:

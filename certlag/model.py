@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import NamedTuple
 
-from certlag.limits import MAX_SERIAL, cut
+from certlag.limits import MAX_SERIAL, truncate
 
 
 class ObjectKey(NamedTuple):
@@ -65,7 +65,7 @@ class Leaf:
     def serial_number(self) -> str:
         """The serial's own octets, likewise; RFC 5280 forbids a negative one, which has a sign, and a long one: cut."""
         size = max(1, (abs(self.serial).bit_length() + 7) // 8)
-        return ("-" if self.serial < 0 else "") + cut(abs(self.serial).to_bytes(size).hex(), 2 * MAX_SERIAL)
+        return ("-" if self.serial < 0 else "") + truncate(abs(self.serial).to_bytes(size).hex(), 2 * MAX_SERIAL)
 
 
 @dataclass(frozen=True, slots=True)

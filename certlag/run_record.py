@@ -215,7 +215,7 @@ def _seconds(value: object) -> float:
 
 def _shown(value: object) -> str:
     """Return what is said of a wrong value."""
-    return limits.cut(repr(value), 64)
+    return limits.truncate(repr(value), 64)
 
 
 def text_of(value: object) -> str:

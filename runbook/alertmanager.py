@@ -17,7 +17,7 @@ from urllib3.exceptions import HTTPError
 
 from certlag.clock import Clock
 from certlag.config.urls import has_credentials, http_url
-from certlag.kube.deadline import Deadline, bounded, cause, whole
+from certlag.kube.deadline import Deadline, cause, read_all, with_deadlines
 
 TIMEOUT = 5.0
 """Seconds to connect, and between two bytes."""
@@ -44,7 +44,7 @@ class Alertmanager:
     def __init__(self, url: str, clock: Clock) -> None:
         self._url = url.rstrip("/")
         self._clock = clock
-        self._pool = bounded(urllib3.PoolManager(retries=False, timeout=TIMEOUT))
+        self._pool = with_deadlines(urllib3.PoolManager(retries=False, timeout=TIMEOUT))
 
     def firing(self, names: Iterable[str]) -> tuple[str, ...]:
         """Return which of these alerts fire, silenced or not.
@@ -84,12 +84,12 @@ class Alertmanager:
             raise AlertmanagerError("its address is no http:// or https:// URL without a password")
         try:
             encoded = None if body is None else json.dumps(body).encode()
-            with Deadline(self._clock, ANSWER_TIMEOUT).kept():
+            with Deadline(self._clock, ANSWER_TIMEOUT).active():
                 response = self._pool.request(
                     method, self._url + path, body=encoded, headers=headers, preload_content=False
                 )
             with response:
-                data = whole(response, MAX_ANSWER)
+                data = read_all(response, MAX_ANSWER)
             if response.status != 200:
                 raise AlertmanagerError(f"{self._url}{path}: HTTP {response.status}: {data[:200]!r}")
             return json.loads(data) if data else None

@@ -99,7 +99,7 @@ def _lines(answer: Answer) -> Iterator[bytes]:
     Blank lines and a line that does not end are no life: something between may send them for a server that is gone.
     """
     late = f"a watch without an event for {READ_TIMEOUT:g} s"
-    answer.deadline.put_off(READ_TIMEOUT, late)
+    answer.deadline.extend(READ_TIMEOUT, late)
     pending: list[bytes] = []
     size = 0
     while data := answer.response.read1(65536):
@@ -109,7 +109,7 @@ def _lines(answer: Answer) -> Iterator[bytes]:
             pending, size = [], 0
             yield line
             if line.strip():
-                answer.deadline.put_off(READ_TIMEOUT, late)
+                answer.deadline.extend(READ_TIMEOUT, late)
         pending.append(rest)
         size += len(rest)
         if size > MAX_LINE:

@@ -36,9 +36,9 @@ class Deadline:
     def __init__(self, clock: Clock, seconds: float) -> None:
         """Begin to count how many seconds pass until the answer is whole."""
         self._clock = clock
-        self.put_off(seconds, f"not whole after {seconds:g} s")
+        self.extend(seconds, f"not whole after {seconds:g} s")
 
-    def put_off(self, seconds: float, late: str) -> None:
+    def extend(self, seconds: float, late: str) -> None:
         """Count again; `late` is what is wrong once so many seconds have passed."""
         self._ends, self.on_timeout = self._clock.monotonic() + seconds, late
 
@@ -52,7 +52,7 @@ class Deadline:
             raise LateError(self.on_timeout)
 
     @contextmanager
-    def kept(self) -> Iterator[None]:
+    def active(self) -> Iterator[None]:
         """Have the answers that this thread begins to read meanwhile keep it."""
         former = _OF_THIS_THREAD.set(self)
         try:
@@ -67,13 +67,13 @@ _OF_THIS_THREAD: ContextVar[Deadline] = ContextVar("deadline")
 """urllib3 has no way to give a request something for its connection, but asks in the same thread."""
 
 
-def bounded(pool: PoolManager) -> PoolManager:
+def with_deadlines(pool: PoolManager) -> PoolManager:
     """Make every answer of a pool keep the deadline under which it is asked for."""
     pool.pool_classes_by_scheme = {"http": Pool, "https": TlsPool}
     return pool
 
 
-def whole(response: BaseHTTPResponse, most: int) -> bytes:
+def read_all(response: BaseHTTPResponse, most: int) -> bytes:
     """Read an answer, decompressed.
 
     Raises:

@@ -22,7 +22,7 @@ from certlag.clock import Clock, SystemClock
 from certlag.errors import ClusterConfigError, ClusterError, ClusterErrorReason
 from certlag.kube import schema
 from certlag.kube.credential import Credential
-from certlag.kube.deadline import Deadline, TooLongError, bounded, cause, whole
+from certlag.kube.deadline import Deadline, TooLongError, cause, read_all, with_deadlines
 from certlag.kube.kubeconfig import finder
 from certlag.logs import REQUESTS
 from certlag.version import VERSION
@@ -79,7 +79,7 @@ class Connection:
         self._load = load
         self.clock = clock
         self._access = load()
-        self._pool = bounded(self._access.pool())
+        self._pool = with_deadlines(self._access.pool())
         self._open: set[Response] = set()
         self.server = self._access.server
         self.namespace = self._access.namespace
@@ -149,7 +149,7 @@ class Connection:
         deadline = Deadline(self.clock, ANSWER_TIMEOUT)
         began = self.clock.monotonic()
         try:
-            with deadline.kept():
+            with deadline.active():
                 response = self._pool.request(
                     method,
                     self.url(path, parameters),
@@ -198,7 +198,7 @@ class Connection:
         Raises:
             HTTPError, OSError: there is none, or not in time.
         """
-        with Deadline(self.clock, seconds).kept():
+        with Deadline(self.clock, seconds).active():
             return self._access.connect(seconds)
 
     def close(self) -> None:
@@ -214,7 +214,7 @@ class Connection:
         """
         with suppress(ClusterConfigError):  # the request that was refused says all there is to say
             access = self._load()
-            former, self._access, self._pool = self._pool, access, bounded(access.pool())
+            former, self._access, self._pool = self._pool, access, with_deadlines(access.pool())
             former.clear()
 
 
@@ -234,7 +234,7 @@ def body(answer: Answer, most: int) -> bytes:
         HTTPError: it broke off, or is not whole in time; `Connection.request` translates it.
     """
     try:
-        return whole(answer.response, most)
+        return read_all(answer.response, most)
     except TooLongError as error:
         detail = f"{answer.path}: {error}"
         raise ClusterError(ClusterErrorReason.TOO_LARGE, detail, status=answer.response.status) from error

@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 from certlag.issued import issued
 from certlag.model import Certificate, CertificateRequest, Issued, IssuedEvidence, ObjectKey
-from certlag.store.groups import MultiMap
+from certlag.store.multi_map import MultiMap
 
-FORMER = 8
+MAX_PREVIOUS = 8
 """Fingerprints that are remembered of each Certificate's past."""
 
 
@@ -27,8 +27,8 @@ class _Uid(NamedTuple):
 class _Entry:
     """One Certificate with its requests, and what was issued.
 
-    `seen` is what a request said was issued for `revision`; `former` are the fingerprints of what was seen before that,
-    each with its revision.
+    `seen` is what a request said was issued for `revision`; `previous_fingerprints` are
+    those of what was seen before that, each with its revision.
     """
 
     certificate: Certificate | None = None
@@ -36,7 +36,7 @@ class _Entry:
     issued: Issued | None = None
     revision: int = 0
     seen: Issued | None = None
-    former: tuple[tuple[str, int], ...] = ()
+    previous_fingerprints: tuple[tuple[str, int], ...] = ()
 
 
 _NONE = _Entry()
@@ -60,7 +60,7 @@ class CertificateIndex:
         before = self._of(certificate.key)
         entry = self._entries.setdefault(uid, _Entry())
         if before is not entry:
-            entry.former = tuple((fingerprint, 0) for fingerprint, _ in _known(before))
+            entry.previous_fingerprints = tuple((fingerprint, 0) for fingerprint, _ in _known(before))
             self.drop(certificate.key)
             self._uids[certificate.key] = uid
         if entry.certificate is None or entry.certificate.secret != certificate.secret:
@@ -118,7 +118,7 @@ class CertificateIndex:
 
     def with_secret(self, secret: ObjectKey) -> tuple[ObjectKey, ...]:
         """Return the Certificates that are stored in a Secret."""
-        return self._by_secret.of(secret)
+        return self._by_secret.get(secret)
 
     def requests(self, key: ObjectKey) -> tuple[CertificateRequest, ...]:
         """Return the requests that a Certificate owns, by name."""
@@ -128,7 +128,7 @@ class CertificateIndex:
         """Return what was last issued for a Certificate, None if nothing was or nothing is known of it."""
         return self._of(key).issued
 
-    def former(self, key: ObjectKey) -> Mapping[str, int]:
+    def previous_fingerprints(self, key: ObjectKey) -> Mapping[str, int]:
         """Return the fingerprints of what was seen issued, the present one among them, each with its revision."""
         return dict(_known(self._of(key)))
 
@@ -174,12 +174,14 @@ def _take_in(entry: _Entry) -> None:
     entry.certificate = replace(certificate, not_before=known.not_before, not_after=known.not_after)
     if (entry.revision, entry.seen) != (certificate.revision, known):
         before, now = dict(_known(entry)), _fingerprint(known)
-        entry.former = tuple((print_, revision) for print_, revision in before.items() if print_ != now)[1 - FORMER :]
+        entry.previous_fingerprints = tuple((print_, revision) for print_, revision in before.items() if print_ != now)[
+            1 - MAX_PREVIOUS :
+        ]
         entry.revision, entry.seen = certificate.revision, known
 
 
 def _known(entry: _Entry) -> tuple[tuple[str, int], ...]:
-    return (*entry.former, *(((_fingerprint(entry.seen), entry.revision),) if entry.seen else ()))
+    return (*entry.previous_fingerprints, *(((_fingerprint(entry.seen), entry.revision),) if entry.seen else ()))
 
 
 def _fingerprint(known: Issued) -> str:

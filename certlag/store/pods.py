@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 
 from certlag.model import BAREPOD, ObjectKey, Owner, Pod, ReplicaSet, Workload
-from certlag.store.groups import MultiMap
+from certlag.store.multi_map import MultiMap
 
 
 class PodIndex:
@@ -46,7 +46,7 @@ class PodIndex:
         if self._owner_of_replica_set.get(replica_set.uid) == owner:
             return ()
         self._owner_of_replica_set[replica_set.uid] = owner
-        pods = tuple(self._pods[key] for key in self._by_owner.of(replica_set.uid))
+        pods = tuple(self._pods[key] for key in self._by_owner.get(replica_set.uid))
         for pod in pods:
             self._resolve(pod)
         return pods
@@ -70,12 +70,12 @@ class PodIndex:
 
     def using(self, secret: ObjectKey) -> tuple[Pod, ...]:
         """Return the pods that use a Secret, by name."""
-        users = self._by_secret.of(secret)
+        users = self._by_secret.get(secret)
         return tuple(self._pods[key] for key in sorted(users)) if users else ()
 
-    def of(self, workload: Workload) -> Iterator[Pod]:
+    def of_workload(self, workload: Workload) -> Iterator[Pod]:
         """Yield the pods of a workload, by name."""
-        yield from (self._pods[key] for key in sorted(self._by_workload.of(workload)))
+        yield from (self._pods[key] for key in sorted(self._by_workload.get(workload)))
 
     def workload(self, key: ObjectKey) -> Workload | None:
         """Return what a pod belongs to, None if that is not known."""

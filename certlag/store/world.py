@@ -147,7 +147,7 @@ class World:
             certificate=certificate,
             requests=self._certificates.requests(key),
             issued=self._certificates.issued(key),
-            former=self._certificates.former(key),
+            previous_fingerprints=self._certificates.previous_fingerprints(key),
             uses=tuple(self._uses(key, certificate)),
         )
 
@@ -170,7 +170,7 @@ class World:
             return all(self._certificates.get(key) for key in _named(target))
         status = self._workloads.get(target.workload)
         secrets = set(status.secrets) if status else set()
-        secrets.update(*(pod.secrets for pod in self._pods.of(target.workload)))
+        secrets.update(*(pod.secrets for pod in self._pods.of_workload(target.workload)))
         return any(self._certificates.with_secret(ObjectKey(target.workload.namespace, name)) for name in secrets)
 
     # --- uses of a certificate ------------------------------------------------------------------------
@@ -188,7 +188,7 @@ class World:
         for target in self._configuration.targets:
             if key in _named(target):
                 users.pop(target.workload, None)
-                yield self._use(key, target.workload, target, target.evidence, self._pods.of(target.workload))
+                yield self._use(key, target.workload, target, target.evidence, self._pods.of_workload(target.workload))
         for workload, pods in sorted(users.items()):
             yield from self._found(key, workload, pods)
 
@@ -220,7 +220,7 @@ class World:
 
     def _view(self, key: ObjectKey, pod: Pod, target: Target | None, evidence: Evidence) -> PodView:
         others = [other for other in self._mounted(pod) if other != key]
-        siblings = frozenset[str]().union(*(self._certificates.former(other) for other in others))
+        siblings = frozenset[str]().union(*(self._certificates.previous_fingerprints(other) for other in others))
         certificates = filter(None, map(self._certificates.get, others))
         names = frozenset(name for certificate in certificates for name in certificate.names)
         if evidence is Evidence.START_TIME:

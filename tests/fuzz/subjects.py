@@ -144,16 +144,16 @@ class _Pieces:
 def split_lines(data: bytes) -> str:
     """Split a stream into lines, in pieces as long as its first byte says, and read each as an event."""
     size, stream = 1 + (data[0] if data else 0), data[1:]
-    whole, *_, rest = (*stream.rsplit(b"\n", 1), b"")[:2] if b"\n" in stream else (None, stream)
+    read_all, *_, rest = (*stream.rsplit(b"\n", 1), b"")[:2] if b"\n" in stream else (None, stream)
     lines: list[bytes] = []
     try:
         deadline = Deadline(FakeClock(), READ_TIMEOUT)
         lines.extend(_lines(Answer("/", _Pieces(stream, size), deadline)))  # type: ignore[arg-type]
-        outcome = "whole"
+        outcome = "read_all"
     except ClusterError as error:
         outcome = came_out(error)
-    assert lines == (whole.split(b"\n") if whole is not None else []), "the pieces make a difference"
-    assert (outcome == "whole") == (not rest), "a line that broke off counts"
+    assert lines == (read_all.split(b"\n") if read_all is not None else []), "the pieces make a difference"
+    assert (outcome == "read_all") == (not rest), "a line that broke off counts"
     return f"{outcome} {min(len(lines), 5)} {sorted({_event(line) for line in lines})[:2]}"
 
 

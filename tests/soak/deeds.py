@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from random import Random
 from threading import Event
 
-from certlag.store.certificates import FORMER
+from certlag.store.certificates import MAX_PREVIOUS
 from tests.api_proxy import Answer, ApiProxy, Delay, Drop, Pass, Reaction, Request, every_watch_expired_once
 from tests.bench import waiting
 from tests.benchmark.etcd import prepared
@@ -21,7 +21,7 @@ from tests.exporter_process import ExporterProcess
 from tests.soak.servers import Servers
 from tests.soak.truth import Truth
 
-FULL = FORMER + 1
+FULL = MAX_PREVIOUS + 1
 """Rounds after which there is nothing more to remember."""
 MOST_TO_RECOVER = 180.0
 """Seconds within which all must be right once nothing is broken any more: two waits of a minute for Retry-After."""

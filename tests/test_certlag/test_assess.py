@@ -90,9 +90,11 @@ def test_a_leaf_that_was_once_issued_belongs_even_if_the_names_have_changed_sinc
     renamed = a_leaf("first", names=("old-name",))
     use = a_use(a_view(None, an_observation(renamed)))
     assert verdict(a_subject(use, revision=2))[0] is Verdict.UNKNOWN
-    assert verdict(a_subject(use, revision=2, former={renamed.fingerprint_sha256: 2}))[0] is Verdict.STALE
-    former = {renamed.fingerprint_sha256: 1}
-    assert verdict(a_subject(use, revision=2, former=former))[0] is Verdict.STALE
+    assert (
+        verdict(a_subject(use, revision=2, previous_fingerprints={renamed.fingerprint_sha256: 2}))[0] is Verdict.STALE
+    )
+    previous_fingerprints = {renamed.fingerprint_sha256: 1}
+    assert verdict(a_subject(use, revision=2, previous_fingerprints=previous_fingerprints))[0] is Verdict.STALE
 
 
 @pytest.mark.fault("F30")
@@ -186,14 +188,14 @@ def test_before_the_first_probe_ended_a_pod_counts_nowhere() -> None:
 
 def test_what_is_of_an_earlier_revision_is_stale_also_while_the_issued_one_is_not_known() -> None:
     unready = a_certificate(2, ready=False)
-    former = {a_leaf("first").fingerprint_sha256: 1}
-    subject = presenting("first", certificate=unready, requests=(), former=former)
+    previous_fingerprints = {a_leaf("first").fingerprint_sha256: 1}
+    subject = presenting("first", certificate=unready, requests=(), previous_fingerprints=previous_fingerprints)
     assert verdict(subject) == (Verdict.STALE, Reason.EARLIER_REVISION)
     assert judged(subject).deadline == a_leaf("first").not_after
     not_known = (Verdict.UNKNOWN, Reason.ISSUED_NOT_KNOWN)
-    assert verdict(replace(subject, former={})) == not_known
-    assert verdict(replace(subject, former={a_leaf("first").fingerprint_sha256: 2})) == not_known
-    assert verdict(with_issued(replace(subject, former={}, requests=(a_request(1),)))) == not_known
+    assert verdict(replace(subject, previous_fingerprints={})) == not_known
+    assert verdict(replace(subject, previous_fingerprints={a_leaf("first").fingerprint_sha256: 2})) == not_known
+    assert verdict(with_issued(replace(subject, previous_fingerprints={}, requests=(a_request(1),)))) == not_known
     restored = replace(unready, not_before=a_leaf("first").not_before, not_after=a_leaf("first").not_after)
     assert verdict(replace(subject, certificate=restored)) == not_known
     without_dates = replace(unready, not_before=None, not_after=None)

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from certlag.issued import issued, later
+from certlag.issued import issued, next_revision_fingerprints
 from certlag.model import Certificate, CertificateRequest, Issued, IssuedEvidence, ObjectKey
 from certlag.x509.certificates import read_issued
 from tests import pki
@@ -163,7 +163,7 @@ def test_a_signed_first_request_is_not_issued_before_the_status_says_so() -> Non
 def test_later_leaves_are_those_of_later_revisions() -> None:
     assert NEXT.issued is not None
     assert OLD.issued is not None
-    assert later(AT_2, [OLD, CURRENT, NEXT]) == {NEXT.issued.leaf.fingerprint_sha256}
-    assert later(certificate(3, NEXT), [OLD, CURRENT, NEXT]) == frozenset()
-    assert later(certificate(None, None), [OLD]) == {OLD.issued.leaf.fingerprint_sha256}
-    assert later(AT_2, [request(3, NOW, signed=False)]) == frozenset()
+    assert next_revision_fingerprints(AT_2, [OLD, CURRENT, NEXT]) == {NEXT.issued.leaf.fingerprint_sha256}
+    assert next_revision_fingerprints(certificate(3, NEXT), [OLD, CURRENT, NEXT]) == frozenset()
+    assert next_revision_fingerprints(certificate(None, None), [OLD]) == {OLD.issued.leaf.fingerprint_sha256}
+    assert next_revision_fingerprints(AT_2, [request(3, NOW, signed=False)]) == frozenset()

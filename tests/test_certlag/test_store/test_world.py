@@ -266,7 +266,7 @@ def test_what_a_request_said_is_remembered_after_it_is_gone() -> None:
     assert subject.requests == ()
     assert subject.issued is not None
     assert subject.issued.evidence is IssuedEvidence.MEMORY
-    assert subject.former == {a_leaf("first").fingerprint_sha256: 1}
+    assert subject.previous_fingerprints == {a_leaf("first").fingerprint_sha256: 1}
 
 
 def test_a_certificate_made_anew_under_the_same_name_remembers_nothing() -> None:

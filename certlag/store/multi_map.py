@@ -13,18 +13,18 @@ class MultiMap(Generic[Of]):
     def __init__(self) -> None:
         self._members: dict[Of, tuple[ObjectKey, ...]] = {}
 
-    def of(self, what: Of) -> tuple[ObjectKey, ...]:
+    def get(self, what: Of) -> tuple[ObjectKey, ...]:
         """Return the members of a group."""
         return self._members.get(what, ())
 
     def add(self, what: Of, key: ObjectKey) -> None:
         """Take a key into a group, if it is not in it."""
-        if key not in self.of(what):
-            self._members[what] = (*self.of(what), key)
+        if key not in self.get(what):
+            self._members[what] = (*self.get(what), key)
 
     def discard(self, what: Of, key: ObjectKey) -> None:
         """Take a key out of a group; one that is empty then is forgotten."""
-        others = tuple(member for member in self.of(what) if member != key)
+        others = tuple(member for member in self.get(what) if member != key)
         if others:
             self._members[what] = others
         else:
