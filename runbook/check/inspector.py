@@ -56,7 +56,7 @@ class CertificateInspector:
         workload = target.workload
         self._of_target = [Watch(WORKLOADS[workload.type], workload.namespace, workload.name)]
 
-    def look(self, *, probe: bool = True) -> TargetStatus:
+    def inspect(self, *, probe: bool = True) -> TargetStatus:
         """Read, probe and assess.
 
         Args:

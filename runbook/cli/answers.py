@@ -32,7 +32,7 @@ def check(session: Session, names: Sequence[str]) -> tuple[CheckReport, ...]:
 
 def _answer(session: Session, target: Target) -> CheckReport:
     inspector = session.inspector(target, session.reader)
-    status = inspector.look()
+    status = inspector.inspect()
     return CheckReport(status, inspector.run(), _record(session.reader, target).run, session.commands(target))
 
 

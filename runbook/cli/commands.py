@@ -292,7 +292,7 @@ def _facts(command: Command, session: Session, target: Target, user: str, *, ked
         if denied := gatherer.denied(more):
             return _base_facts(session, user, denied)
         inspector = session.inspector(target, session.reader)
-        status = calls.submit(lambda: inspector.look(probe=options.verify))
+        status = calls.submit(lambda: inspector.inspect(probe=options.verify))
         replica_sets, pods = calls.submit(gatherer.replica_sets), calls.submit(gatherer.pods)
         ready, unchained = calls.submit(gatherer.ready_certificates), calls.submit(gatherer.unchained)
         claims = calls.submit(lambda: gatherer.claims(views if command.opens else {}))

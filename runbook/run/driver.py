@@ -52,7 +52,7 @@ class Driver:
     ) -> None:
         self._connection = connection
         self._client = ClusterClient(connection)
-        self._looker = inspector
+        self._inspector = inspector
         self._wakeup = wakeup
         self._tell = tell
         self._ask = ask
@@ -96,7 +96,7 @@ class Driver:
             case Wait(seconds, early):
                 return self._wakeup.wait(seconds, early=early)
             case Inspect(probe):
-                return self._looker.look(probe=probe)
+                return self._inspector.inspect(probe=probe)
             case Confirm():
                 return self._ask(effect)
             case Silence(until):

@@ -308,7 +308,7 @@ class Command:
     def _check(self) -> Ending:
         """Look, as `runbook.cli.answers` does."""
         try:
-            self.witness.looked(self, self.inspector.look())
+            self.witness.looked(self, self.inspector.inspect())
         except ClusterError as error:
             return Ending(Outcome.UNEXPECTED, f"the API server could not be asked: {error}")
         return Ending(Outcome.NOTHING_TO_DO, "looked")
@@ -325,7 +325,7 @@ class Command:
 
     def _facts(self) -> Facts:
         gatherer = self._gatherer(self.order.target)
-        status = self.inspector.look()
+        status = self.inspector.inspect()
         self.witness.looked(self, status)
         return Facts(
             at=self.place.clock.now(),

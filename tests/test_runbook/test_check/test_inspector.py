@@ -71,7 +71,7 @@ def test_objects_without_a_name_are_passed_over(tmp_path: Path) -> None:
     answers = [page([{}, {"metadata": {"name": 5}}], "7")] * (len(collections) + 1)  # the workload has no name either
     with scripted_api(*answers) as api:
         client = ClusterClient.connect(kubeconfig=api.kubeconfig(tmp_path))
-        status = CertificateInspector(a_target(), client, clock, partial(probe, clock=clock)).look(probe=False)
+        status = CertificateInspector(a_target(), client, clock, partial(probe, clock=clock)).inspect(probe=False)
     assert status.pods == ()
 
 
