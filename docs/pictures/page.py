@@ -19,7 +19,7 @@ DESK, PHONE = (1040, 780), (360, 1120)
 SECONDS = (("drained", 2855.0), ("restarted", 61.0), ("verified", 1.2), ("done", 22.8))
 FINISHED = FinishedRun("run-0", NOW - timedelta(minutes=52), NOW - timedelta(minutes=3), "done", SECONDS)
 SCENES: dict[str, Status] = {
-    "page-blind": status(
+    "page-monitoring-down": status(
         Scene(), Scene("registry", ("second",)), watches=seeing(silent=timedelta(minutes=23), failure=True)
     ),
     "page-nothing-to-do": status(
