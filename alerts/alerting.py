@@ -192,7 +192,7 @@ _URGENT_FRACTION = Setting(
 )
 _URGENT_DAYS = Setting("restartDeadlineNear.critical.maximumDays", 3, "… or less than this, whichever is less.")
 _BUDGETS = Setting(
-    "restartDeadlineNear.critical.budgets", 2, "Less is left than so many times the longest that a restart may take."
+    "restartDeadlineNear.critical.budgets", 2, "Less is left than this many times the longest that a restart may take."
 )
 DEADLINE_NEAR = _deadline_near(WARNING, DEADLINE_NEAR_TIERS.record, (NEAR_FRACTION, NEAR_DAYS))
 DEADLINE_NEAR_CRITICAL = _deadline_near(

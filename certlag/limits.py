@@ -25,7 +25,7 @@ MAX_LOGGED = 8 * 1024
 
 
 def truncate(text: str, most: int) -> str:
-    """Return a text of at most so many characters, and a mark if it had more."""
+    """Return a text of at most this many characters, and a mark if it had more."""
     return text if len(text) <= most else f"{text[:most]}…"
 
 

@@ -63,7 +63,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Wait so many seconds, or until something changed: the answer is the pods that a watch has shown meanwhile.
+    """Wait this many seconds, or until something changed: the answer is the pods that a watch has shown meanwhile.
 
     `early` is False where the time itself is wanted.
     """

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def again_and_again(look: Callable[[], None], every: float) -> Iterator[None]:
-    """Look every so many seconds until the block ends, and let the last look end.
+    """Look every this many seconds until the block ends, and let the last look end.
 
     Raises:
         Exception: what the first look raised that failed; there was none after it.

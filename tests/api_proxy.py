@@ -433,7 +433,7 @@ class _Incoming:
         self._receive = receive
 
     def block(self, size: int) -> Iterator[bytes]:
-        """Yield so many bytes, in pieces as they come."""
+        """Yield this many bytes, in pieces as they come."""
         while size > 0:
             while not self._data:
                 self._data += self._receive()

@@ -31,7 +31,7 @@ class FakeClock:
 
 
 class HurriedClock(FakeClock):
-    """A clock on which so many seconds pass with each look at its interval time."""
+    """A clock on which this many seconds pass with each look at its interval time."""
 
     def __init__(self, seconds: float) -> None:
         super().__init__()

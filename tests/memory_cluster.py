@@ -67,7 +67,7 @@ class MemoryCluster:
     target: Target = TARGET
     issued: str = "second"
     old_mounts: int = 0
-    """So many pods to come still mount the Secret of before."""
+    """So many pods to come still mount the old Secret."""
     never_ready: frozenset[str] = frozenset()
     """Workloads whose new pods do not become ready."""
     never_ending: bool = False

@@ -146,7 +146,7 @@ def running(now: datetime = NOW, **changes: Any) -> OpenRun:
 
 
 def many(count: int) -> Iterable[Scene]:
-    """Return so many targets: of a hundred, two are stale, one can't be told, one is overdue; the rest is settled."""
+    """Return this many targets: of a hundred, two are stale, one can't be told, one is overdue; the rest is settled."""
     for number in range(count):
         name = f"service-{number:04}"
         match number % 100:

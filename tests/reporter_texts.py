@@ -60,7 +60,7 @@ class Terminal(io.StringIO):
 
 
 def a_terminal(width: int) -> tuple[Console, Terminal]:
-    """A terminal of so many columns, and what it got."""
+    """A terminal of this many columns, and what it got."""
     screen = Terminal()
     return console(screen, {"TERM": "xterm-256color"}, width=width), screen
 
@@ -72,7 +72,7 @@ def a_file() -> tuple[Console, io.StringIO]:
 
 
 def shown(parts: Callable[[Form], list[Part]], width: int | None) -> str:
-    """What people see of parts: on a terminal of so many columns, or in a file."""
+    """What people see of parts: on a terminal of this many columns, or in a file."""
     to, got = a_terminal(width) if width else a_file()
     show(to, parts(form(to)))
     return "".join(f"{line.rstrip()}\n" for line in COLOURS.sub("", got.getvalue()).splitlines())
@@ -135,7 +135,7 @@ def a_history() -> dict[str, Record]:
 
 
 def a_drawing(seconds: float, form: Form) -> list[Part]:
-    """The live view so many seconds after the scripted run began."""
+    """The live view this many seconds after the scripted run began."""
     seen = run_progress.RunProgress()
     for at, event in a_run():
         if at <= seconds:

@@ -108,7 +108,7 @@ def with_watches(world: World, minutes: int = MINUTES) -> World:
 
 
 def heard_before(world: World, seconds: int) -> World:
-    """Return a world whose exporter always heard something last so many seconds ago."""
+    """Return a world whose exporter always heard something last this many seconds ago."""
     return World(
         {
             (name, labels): clock(offset=-seconds, minutes=len(points)) if name == CONTACT else points

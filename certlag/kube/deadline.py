@@ -39,7 +39,7 @@ class Deadline:
         self.extend(seconds, f"not whole after {seconds:g} s")
 
     def extend(self, seconds: float, late: str) -> None:
-        """Count again; `late` is what is wrong once so many seconds have passed."""
+        """Count again; `late` is what is wrong once this many seconds have passed."""
         self._ends, self.on_timeout = self._clock.monotonic() + seconds, late
 
     def check(self) -> None:
@@ -77,7 +77,7 @@ def read_all(response: BaseHTTPResponse, most: int) -> bytes:
     """Read an answer, decompressed.
 
     Raises:
-        TooLongError: it has more than so many bytes, and no more of it is read.
+        TooLongError: it has more than this many bytes, and no more of it is read.
         HTTPError: it broke off, or is not whole in time.
     """
     text = BytesIO()

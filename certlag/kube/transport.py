@@ -230,7 +230,7 @@ def body(answer: Answer, most: int) -> bytes:
     """Read an answer.
 
     Raises:
-        ClusterError: it has more than so many bytes, and no more of it is read.
+        ClusterError: it has more than this many bytes, and no more of it is read.
         HTTPError: it broke off, or is not whole in time; `Connection.request` translates it.
     """
     try:
@@ -244,7 +244,7 @@ def document(answer: Answer, most: int = MAX_BODY) -> Any:
     """Read an answer as JSON.
 
     Raises:
-        ClusterError: it has more than so many bytes, or is no JSON.
+        ClusterError: it has more than this many bytes, or is no JSON.
         HTTPError: as `body`.
     """
     text = body(answer, most)

@@ -77,7 +77,7 @@ class Stream(Protocol):
 
 
 Connect = Callable[[Endpoint, float], Stream]
-"""Connects to an endpoint within so many seconds; raises `OSError` or `ClusterError`."""
+"""Connects to an endpoint within this many seconds; raises `OSError` or `ClusterError`."""
 
 
 def connect_tcp(endpoint: Endpoint, timeout: float) -> socket.socket:

@@ -120,7 +120,7 @@ DRILLS = (
         ),
         (
             "The holder in the message: user@host. Ask that person first.",
-            "--take-over is for a holder that shows no life: it waits until its lock was unchanged for 60 seconds.",
+            "--take-over takes over the lock if its holder has not renewed it for 60 seconds.",
         ),
         before=actions.hold_lock,
     ),

@@ -37,7 +37,7 @@ class Waiter(Protocol):
         """Return the next change; `early` says that one would end the wait.
 
         Raises:
-            queue.Empty: there was none in so many seconds.
+            queue.Empty: there was none in this many seconds.
         """
         ...
 

@@ -126,7 +126,7 @@ class DeadlineSocket:
         self.allow(seconds)
 
     def allow(self, seconds: float) -> None:
-        """Have all that is read from now on come within so many seconds."""
+        """Have all that is read from now on come within this many seconds."""
         self._ends = time.monotonic() + seconds
 
     def recv(self, bufsize: int) -> bytes:

@@ -170,5 +170,5 @@ def _pods_lack(view: WorkloadView, mine: tuple[PodState, ...], new: tuple[PodSta
     if len(sound) != view.replicas:
         return f"{len(sound)} of {view.replicas} pods are Ready"
     if old := sorted(pod.name for pod in mine if pod.uid not in sound):
-        return f"pods of before still run: {', '.join(old)}"
+        return f"old pods still run: {', '.join(old)}"
     return None

@@ -35,7 +35,7 @@ UNBOUNDED = 1_000_000
 """The width of what is no terminal: a line of a log is never broken."""
 
 NARROW = 90
-"""Below so many columns, what would be columns of a table stands below each other."""
+"""Below this many columns, what would be columns of a table stands below each other."""
 
 
 class BrokenPipeSafe(io.TextIOBase):

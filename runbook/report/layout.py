@@ -58,7 +58,7 @@ Cell: TypeAlias = str | Text
 
 INDENT = 2
 WHOLE = 45
-"""Columns of so many characters are not broken: a pod's name is to be copied."""
+"""Columns of this many characters are not broken: a pod's name is to be copied."""
 
 
 def cell(content: Cell, style: str = "") -> Text:

@@ -33,7 +33,7 @@ BEFORE_DRAIN = frozenset({Step.PLANNED, Step.LOCKED, Step.RECORDED, Step.PAUSED_
 BEFORE_RESTART = BEFORE_DRAIN | {Step.SCALED_DOWN, Step.DRAINED}
 PUTTING_BACK = frozenset({Step.VERIFIED, Step.SCALED_UP, Step.UNPAUSED})
 MAX_RESTARTS = 2
-"""A pod may have mounted the Secret of before from the kubelet's cache: one more restart helps, a third would not."""
+"""A pod may have mounted the old Secret from the kubelet's cache: one more restart helps, a third would not."""
 
 
 _LEAVE = (AfterInterrupt.LEAVE, "leave the run as it is, under its record")

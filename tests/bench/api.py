@@ -76,7 +76,7 @@ class Api:
         return decoded
 
     def watch(self, path: str, seconds: int = 60) -> Iterator[dict[str, Any]]:
-        """The events of a watch, one by one, until the server ends it after so many seconds."""
+        """The events of a watch, one by one, until the server ends it after this many seconds."""
         return (json.loads(line) for line in self.lines(path, seconds))
 
     def lines(self, path: str, seconds: int = 60) -> Iterator[bytes]:

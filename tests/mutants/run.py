@@ -132,7 +132,7 @@ def _fork_each(session: pytest.Session, chosen: Sequence[Mutant], results: "Conn
 
 
 def _forked(session: pytest.Session, mutant: Mutant | None, limit: int) -> int:
-    """Run the tests in a process of their own, with at most so many seconds of a processor; return its id."""
+    """Run the tests in a process of their own, with at most this many seconds of a processor; return its id."""
     if (pid := os.fork()) != 0:
         return pid
     code = 1

@@ -30,7 +30,7 @@ def test_a_short_peak_is_no_growth() -> None:
 
 
 def stepping(*steps: int) -> list[tuple[float, float]]:
-    """Return half an hour of looks, of which each is 2 higher from so many seconds on."""
+    """Return half an hour of looks, of which each is 2 higher from this many seconds on."""
     return [(second, 90.0 + 2 * sum(second >= step for step in steps)) for second in range(1800)]
 
 

@@ -22,7 +22,7 @@ from tests.scripted_api import bookmark
 
 @dataclass
 class IdleCut:
-    """An API server behind something that cuts, or ends, a connection that was idle for so many seconds."""
+    """An API server behind something that cuts, or ends, a connection that was idle for this many seconds."""
 
     clock: FakeClock
     watches: int

@@ -80,7 +80,7 @@ def test_r18_counts_that_are_right_do_not_make_up_for_pods_that_are_not_ready() 
 @pytest.mark.parametrize("ending", [{}, ENDING], ids=["running", "terminating"])
 def test_a_pod_of_before_that_still_runs_is_waited_for(ending: Document) -> None:
     old = a_pod("old-pod", "build-service-old", **(ending or OLD_TEMPLATE))
-    assert why(judged(a_pod(), old)) == "pods of before still run: old-pod"
+    assert why(judged(a_pod(), old)) == "old pods still run: old-pod"
 
 
 def test_r4_a_pod_of_before_that_failed_is_not_waited_for() -> None:
@@ -172,7 +172,7 @@ def test_a_replica_set_that_also_has_our_restart_id_does_not_count_beside_the_on
     failed = a_pod("broken-pod", "build-service-broken", status=UNREADY)
     assert isinstance(judged(a_pod(), replica_sets=(OLD_SET, broken, a_replica_set())), RolledOut)
     assert why(judged(a_pod(), failed, replica_sets=(OLD_SET, broken, a_replica_set()))) == (
-        "pods of before still run: broken-pod"
+        "old pods still run: broken-pod"
     )
 
 
@@ -188,7 +188,7 @@ def test_a_template_of_others_is_rolled_out_if_the_present_one_is_wanted() -> No
 def test_an_ending_pod_whose_replica_set_is_gone_is_waited_for() -> None:
     """With `revisionHistoryLimit: 0` a ReplicaSet is deleted while its pod is still ending."""
     left = a_pod("left", "build-service-gone", **ENDING)
-    assert why(judged(a_pod(), left)) == "pods of before still run: left"
+    assert why(judged(a_pod(), left)) == "old pods still run: left"
 
 
 @pytest.mark.parametrize(
@@ -241,7 +241,7 @@ def test_r27_a_daemon_set_whose_pods_are_of_several_revisions_is_not_rolled_out(
     pods = [a_pod(f"pod-{n}", "build-service", "DaemonSet", metadata=its) for n, its in ((1, {}), (2, newer))]
     assert why(judged(*pods, of=a_daemon_set(2), workload=DAEMON_SET)) == "its pods are of 2 revisions"
     ending = a_pod("pod-2", "build-service", "DaemonSet", metadata={**newer, **ENDING["metadata"]})
-    assert why(judged(pods[0], ending, of=a_daemon_set(1), workload=DAEMON_SET)) == "pods of before still run: pod-2"
+    assert why(judged(pods[0], ending, of=a_daemon_set(1), workload=DAEMON_SET)) == "old pods still run: pod-2"
 
 
 def test_r27_a_pod_of_a_daemon_set_without_the_restart_is_one_of_before() -> None:
