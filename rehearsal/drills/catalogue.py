@@ -253,15 +253,15 @@ DRILLS = (
         (
             Typed(RESTART, 6, "After five minutes it gives up; workers would only fail on it, so they wait."),
             Elsewhere(
-                f"kubectl rollout status deployment/{SERVICE}  # mended: the configuration had a typing error",
-                "Find out why with kubectl logs and describe, and mend it.",
+                f"kubectl rollout status deployment/{SERVICE}  # fixed: the configuration had a typing error",
+                "Find out why with kubectl logs and describe, and fix it.",
                 actions.mend_service,
             ),
-            Typed(RESUME, 0, "It waits for the mended rollout, verifies it, and puts the workers back."),
+            Typed(RESUME, 0, "It waits for the fixed rollout, verifies it, and puts the workers back."),
         ),
         (
             "kubectl logs --previous of the new pod, before anything else.",
-            "Builds are down until this is mended: CertlagWorkersLeftDrained wakes a person, and names the command.",
+            "Builds are down until this is fixed: CertlagWorkersLeftDrained wakes a person, and names the command.",
         ),
         before=actions.crash_service,
     ),

@@ -1,4 +1,4 @@
-"""What is done to the exporter and around it, one deed after the other; each that breaks something mends it too."""
+"""What is done to the exporter and around it, one deed after the other; each that breaks something fixes it too."""
 
 import os
 import resource
