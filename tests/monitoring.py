@@ -172,9 +172,10 @@ def monitoring(
         others: hosts and ports of further exporters.
     """
     exporters = [exporter, *others]
-    scrape = {"job_name": "certlag-exporter", "honor_labels": True}
+    groups = [{"targets": exporters}]
+    scrape = {"job_name": "certlag-exporter", "honor_labels": True, "static_configs": groups}
     rules = rule_text.rules_file({**QUICK, **(values or {})})
-    with running(cluster, folder, rules, scrape, lambda: [{"targets": exporters}]) as made:
+    with running(cluster, folder, rules, scrape, lambda: groups) as made:
         yield made
 
 
@@ -230,7 +231,8 @@ def running(
         cluster: in whose network they run.
         folder: where their files go.
         rule_file: the text of the rules.
-        scrape: how exporters are scraped, as Prometheus' `scrape_config` has it.
+        scrape: how exporters are scraped, as Prometheus' `scrape_config` has it; without `static_configs` it asks
+            `discover` again and again.
         discover: which exporters there are.
     """
     address = alertmanager.loopback()
@@ -261,7 +263,9 @@ def running(
 
 def _prometheus(address: str, rules: Path, scrape: Mapping[str, Any]) -> dict[str, Any]:
     interval = f"{SCRAPE * 1000:g}ms"
-    found = {"http_sd_configs": [{"url": f"http://{address}:9999/", "refresh_interval": interval}]}
+    # Prometheus waits for an answer no longer than this interval (discovery/http): half a second is short here.
+    asked = {"url": f"http://{address}:9999/", "refresh_interval": "2s"}
+    found = {} if "static_configs" in scrape else {"http_sd_configs": [asked]}
     return {
         "global": {"scrape_interval": interval, "evaluation_interval": f"{EVALUATION * 1000:g}ms"},
         "rule_files": [str(rules)],
