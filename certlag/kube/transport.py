@@ -23,7 +23,6 @@ from certlag.errors import ClusterConfigError, ClusterError, ClusterErrorReason
 from certlag.kube import schema
 from certlag.kube.credential import Credential
 from certlag.kube.deadline import Deadline, TooLongError, cause, read_all, with_deadlines
-from certlag.kube.kubeconfig import finder
 from certlag.logs import REQUESTS
 from certlag.version import VERSION
 
@@ -107,6 +106,9 @@ class Connection:
         Raises:
             ClusterConfigError: there is no way to a cluster.
         """
+        # The `kubernetes` package takes a third of a second: `--help` does not need it.
+        from certlag.kube.kubeconfig import finder  # noqa: PLC0415
+
         return cls(finder(kubeconfig, context), clock or SystemClock())
 
     @property

@@ -11,7 +11,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from exporter.status import Status
-from exporter.status_page.render import Renderer
 
 SECONDS = 0.5
 REST = 9
@@ -52,6 +51,8 @@ class ServedPage:
     def _html(self, status: Status) -> bytes:
         """Render; Jinja is loaded when the first visitor comes: 5 MiB that an exporter without any need not have."""
         if self._render is None:
+            from exporter.status_page.render import Renderer  # noqa: PLC0415
+
             self._render = Renderer().page
         return self._render(status).encode()
 

@@ -8,13 +8,14 @@ from click.shell_completion import CompletionItem
 from certlag.alert_pages import alert_pages
 from certlag.config.schema import ConfigurationError
 from certlag.errors import ClusterConfigError, ClusterError
-from certlag.kube.kubeconfig import contexts
 from runbook.session.options import Options
 from runbook.session.session import Time, target_names
 
 
 def complete_contexts(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Offer the contexts of the kubeconfig."""
+    from certlag.kube.kubeconfig import contexts  # noqa: PLC0415 - as in `certlag.kube.transport`
+
     with suppress(ClusterConfigError):
         return [CompletionItem(name) for name in contexts(_ctx.params.get("kubeconfig")) if name.startswith(incomplete)]
     return []
