@@ -1,4 +1,4 @@
-{{/* The runbook's rights, as runbook/plan/permissions.py asks for them, but for the way to the pods; from the target's keys. */}}
+{{/* The runbook's rights, as runbook/kube/permissions.py asks for them, but for the way to the pods; from the target's keys. */}}
 {{- define "certlag.runbook.rules" -}}
 {{- $workloads := concat (list .target.workload) (.target.workers | default list) -}}
 - apiGroups: [cert-manager.io]
