@@ -206,7 +206,7 @@ def test_labels_of_an_installation_stand_on_every_alert_and_on_the_object() -> N
 @pytest.mark.tools
 def test_an_alert_about_the_exporter_has_the_namespace_of_the_release() -> None:
     for rule in alerting(rendered("--namespace", "monitored")["spec"]):
-        if rule["alert"].startswith("CertlagExporter"):
+        if rule["alert"] in ("CertlagExporterDown", "CertlagMonitoringDegraded"):
             assert rule["labels"]["namespace"] == "monitored"
 
 
