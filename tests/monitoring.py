@@ -254,11 +254,15 @@ def running(
         process = subprocess.Popen(cluster.inside(argv), stdout=log, stderr=subprocess.STDOUT)
         try:
             made = Monitoring(cluster, address, pager)
-            made.wait("Prometheus to have scraped each exporter", lambda: made.scraped(len(discover())), 180)
+            made.wait("Prometheus to have scraped each exporter", lambda: made.scraped(_count(discover())), 180)
             yield made
         finally:
             process.kill()
             process.wait()
+
+
+def _count(groups: Sequence[Mapping[str, Any]]) -> int:
+    return sum(len(group["targets"]) for group in groups)
 
 
 def _prometheus(address: str, rules: Path, scrape: Mapping[str, Any]) -> dict[str, Any]:

@@ -170,6 +170,7 @@ def test_the_quotas_message_is_on_the_screen_while_it_is_waited_for(ground: Grou
 
 
 @pytest.mark.field_case("G9")
+@pytest.mark.usefixtures("our_image")
 def test_a_job_that_a_quota_gives_no_pod_says_so_and_runs_once_there_is_room(ground: Ground) -> None:
     with drained_ground(ground) as drained, laptop(drained) as runbook:
         full = admission.quota(ground.cluster, ground.namespace, pods=str(RECORDED + 1))
