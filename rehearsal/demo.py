@@ -41,7 +41,7 @@ What to type next, in a second terminal:
   curl -s http://{address}/metrics | grep -E '^certlag_(needs_restart|restart_deadline)'
   {bin}/runbook check-build-service
   {bin}/runbook restart-build-service
-  {bin}/runbook rehearse --list       (practise the night: a cluster of its own, and something goes wrong)
+  {bin}/runbook rehearse --list       (practise it on a cluster of its own, in which something fails)
   kubectl get deployments,statefulsets,pods,certificates
 """
 
