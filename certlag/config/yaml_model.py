@@ -79,7 +79,7 @@ class _Loader(yaml.SafeLoader):
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         """Compose the next node."""
         if self.check_event(yaml.AliasEvent):
-            event: Any = self.peek_event()  # type: ignore[no-untyped-call]
+            event: Any = self.peek_event()  # type: ignore[no-untyped-call] # PyYAML has no types
             problem = f"alias *{event.anchor} is not supported: repeat the value"
             raise ComposerError(None, None, problem, event.start_mark)
         return super().compose_node(parent, index)

@@ -107,7 +107,7 @@ class Connection:
             ClusterConfigError: there is no way to a cluster.
         """
         # The `kubernetes` package takes a third of a second: `--help` does not need it.
-        from certlag.kube.kubeconfig import finder  # noqa: PLC0415
+        from certlag.kube.kubeconfig import finder  # noqa: PLC0415 - see above
 
         return cls(finder(kubeconfig, context), clock or SystemClock())
 

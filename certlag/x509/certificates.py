@@ -123,7 +123,7 @@ def _leaf(der: bytes, certificate: x509.Certificate, names: Iterable[str]) -> Le
 
 
 def _remember(most: int, size: int) -> Callable[[Callable[P, Result]], Callable[P, Result]]:
-    """Have results of a function of bytes kept: the last so many, for at most this many bytes each."""
+    """Keep the results of a function of bytes: those of the last calls, each for arguments of limited size."""
 
     def remembering(work_out: Callable[P, Result]) -> Callable[P, Result]:
         kept = cast(Callable[P, Result], lru_cache(maxsize=most)(work_out))

@@ -203,11 +203,11 @@ class Server:
         connection = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEADERS)
         # There may be nobody: when many come at once, Linux answers with SYN cookies, and of a client that went before
         # its turn came a connection may remain that no packet will ever end.
-        poll_timeout = REQUEST_SECONDS
+        idle_timeout = REQUEST_SECONDS
         while True:
             self._await(writer)
             try:
-                request = await _read_request(connection, reader, poll_timeout)
+                request = await _read_request(connection, reader, idle_timeout)
             except h11.RemoteProtocolError as error:
                 _let_go(error)
                 await _answer(connection, writer, _refusal(HTTPStatus(error.error_status_hint)), (), head=False)
@@ -229,7 +229,7 @@ class Server:
             if connection.our_state is not h11.DONE or connection.their_state is not h11.DONE:
                 return
             connection.start_next_cycle()
-            poll_timeout = IDLE_SECONDS
+            idle_timeout = IDLE_SECONDS
 
     async def _respond(self, method: str, request: Request, admission: Admission) -> Response:
         """Return the page, or why there is none for this client."""
@@ -286,14 +286,14 @@ def _let_go(error: BaseException | None) -> None:
 
 
 async def _read_request(
-    connection: h11.Connection, reader: asyncio.StreamReader, poll_timeout: float
+    connection: h11.Connection, reader: asyncio.StreamReader, idle_timeout: float
 ) -> tuple[str, Request] | None:
-    """Return method and request, None if the client closed instead; it may take `poll_timeout` seconds to begin.
+    """Return method and request, None if the client closed instead; it may take `idle_timeout` seconds to begin.
 
     A request's body, if it has one, is read and thrown away within the same bounds.
     """
     if connection.trailing_data[0] == b"":
-        async with asyncio.timeout(poll_timeout):
+        async with asyncio.timeout(idle_timeout):
             connection.receive_data(await reader.read(MAX_HEADERS))
     request = None
     async with asyncio.timeout(REQUEST_SECONDS):

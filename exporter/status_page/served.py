@@ -51,7 +51,7 @@ class ServedPage:
     def _html(self, status: Status) -> bytes:
         """Render; Jinja is loaded when the first visitor comes: 5 MiB that an exporter without any need not have."""
         if self._render is None:
-            from exporter.status_page.render import Renderer  # noqa: PLC0415
+            from exporter.status_page.render import Renderer  # noqa: PLC0415 - see above
 
             self._render = Renderer().page
         return self._render(status).encode()
