@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from alerts import promtool
-from alerts.scenarios.catalogue import OF_ALERT, OF_ALL
-from alerts.scenarios.model import Scenario, rules_with_links
+from alerts.scenario import Scenario, rules_with_links
+from alerts.scenario_catalogue import OF_ALERT, OF_ALL
 
 PROCESSES = 2
 MEMORY = "[15m]"

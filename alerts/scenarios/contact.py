@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from alerts.scenarios.model import Check, Firing, Scenario, World, fires, quiet
+from alerts.scenario import Check, Firing, Scenario, World, fires, quiet
 
 Moment = tuple[int, tuple[Firing, ...]]
 """A minute, and what fires then."""

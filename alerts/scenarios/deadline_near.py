@@ -1,7 +1,7 @@
 """CertlagRestartDeadlineNear: what is presented expires, measured by the certificate's own restart window."""
 
+from alerts.scenario import DAY, HOUR, MINUTE, STALE, Check, Firing, Scenario, World, fires, quiet
 from alerts.scenarios.contact import another_without_contact, of_contact
-from alerts.scenarios.model import DAY, HOUR, MINUTE, STALE, Check, Firing, Scenario, World, fires, quiet
 from alerts.scenarios.worlds import (
     DAYS_90,
     EXPORTER,

@@ -2,7 +2,7 @@
 
 from alerts import needs
 from alerts.alerting import ALERTS, CRITICAL
-from alerts.scenarios.model import Check, Scenario, World, quiet
+from alerts.scenario import Check, Scenario, World, quiet
 from alerts.scenarios.worlds import (
     DAYS_90,
     EXPORTER,

@@ -1,6 +1,6 @@
 """CertlagExporterDown: no exporter is scraped."""
 
-from alerts.scenarios.model import DAY, Firing, Scenario, World, fires, quiet
+from alerts.scenario import DAY, Firing, Scenario, World, fires, quiet
 from alerts.scenarios.worlds import EXPORTER, always, healthy, paced, renewed, restarted_at, steps
 
 ALERT = "CertlagExporterDown"

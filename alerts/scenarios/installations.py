@@ -7,8 +7,8 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
+from alerts.scenario import DAY, Check, Firing, Labels, Scenario, World, fires, quiet
 from alerts.scenarios import exporter_down
-from alerts.scenarios.model import DAY, Check, Firing, Labels, Scenario, World, fires, quiet
 from alerts.scenarios.worlds import healthy, paced, renewed
 from alerts.settings import Value
 

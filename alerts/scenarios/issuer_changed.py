@@ -1,7 +1,7 @@
 """CertlagIssuerChanged: a daemon that checks its clients refuses those with new certificates, now."""
 
+from alerts.scenario import Firing, Scenario, fires, quiet
 from alerts.scenarios.contact import of_contact
-from alerts.scenarios.model import Firing, Scenario, fires, quiet
 from alerts.scenarios.worlds import (
     RUN,
     USE,

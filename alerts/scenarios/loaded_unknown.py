@@ -1,7 +1,7 @@
 """CertlagLoadedCertificateUnknown: a pod should be known and is not."""
 
+from alerts.scenario import Firing, Scenario, fires, quiet
 from alerts.scenarios.contact import of_contact
-from alerts.scenarios.model import Firing, Scenario, fires, quiet
 from alerts.scenarios.worlds import (
     HOUR_1,
     USE,

@@ -1,6 +1,6 @@
 """CertlagMonitoringDegraded: the exporter runs, and sees nothing new."""
 
-from alerts.scenarios.model import Firing, Labels, Scenario, World, fires, quiet
+from alerts.scenario import Firing, Labels, Scenario, World, fires, quiet
 from alerts.scenarios.worlds import EXPORTER, USE, always, clock, exporter_restarted, healthy, renewed, steps
 
 ALERT = "CertlagMonitoringDegraded"

@@ -1,7 +1,7 @@
 """CertlagNeedsRestart: an hour after a renewal that nobody followed by a restart."""
 
+from alerts.scenario import DAY, HOUR, MINUTE, Firing, Scenario, World, fires, quiet
 from alerts.scenarios.contact import of_contact
-from alerts.scenarios.model import DAY, HOUR, MINUTE, Firing, Scenario, World, fires, quiet
 from alerts.scenarios.worlds import (
     CERTIFICATE,
     DAYS_90,

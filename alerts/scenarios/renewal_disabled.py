@@ -1,7 +1,7 @@
 """CertlagRenewalDisabled: a certificate expires that cert-manager was told not to renew."""
 
+from alerts.scenario import DAY, HOUR, MINUTE, Firing, Scenario, World, fires, quiet
 from alerts.scenarios.contact import another_without_contact, of_contact
-from alerts.scenarios.model import DAY, HOUR, MINUTE, Firing, Scenario, World, fires, quiet
 from alerts.scenarios.renewal_overdue import NAME, STATE
 from alerts.scenarios.worlds import (
     CERTIFICATE,

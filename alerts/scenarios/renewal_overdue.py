@@ -1,7 +1,7 @@
 """CertlagRenewalOverdue: cert-manager should have renewed, and has not."""
 
+from alerts.scenario import DAY, HOUR, MINUTE, Firing, Scenario, World, fires, quiet
 from alerts.scenarios.contact import of_contact
-from alerts.scenarios.model import DAY, HOUR, MINUTE, Firing, Scenario, World, fires, quiet
 from alerts.scenarios.worlds import (
     CERTIFICATE,
     USE,

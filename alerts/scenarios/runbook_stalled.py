@@ -1,7 +1,7 @@
 """CertlagRunbookStalled: a run is open half an hour after the latest end that its own timeouts allow."""
 
+from alerts.scenario import Firing, Scenario, fires, quiet
 from alerts.scenarios.contact import of_contact
-from alerts.scenarios.model import Firing, Scenario, fires, quiet
 from alerts.scenarios.worlds import RUN, RUN_STATES, always, exporter_restarted, healthy, renewed, running
 
 ALERT = "CertlagRunbookStalled"

@@ -1,7 +1,7 @@
 """CertlagTargetMissing: the configuration names what does not exist."""
 
+from alerts.scenario import Firing, Scenario, fires, quiet
 from alerts.scenarios.contact import of_contact
-from alerts.scenarios.model import Firing, Scenario, fires, quiet
 from alerts.scenarios.worlds import EXPORTER, always, exporter_restarted, healthy, heard_before, renewed, running, steps
 
 ALERT = "CertlagTargetMissing"

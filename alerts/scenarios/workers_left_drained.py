@@ -1,7 +1,7 @@
 """CertlagWorkersLeftDrained: a restart was begun, nobody is finishing it, and workers are missing."""
 
+from alerts.scenario import Firing, Scenario, World, fires, quiet
 from alerts.scenarios.contact import another_without_contact, of_contact
-from alerts.scenarios.model import Firing, Scenario, World, fires, quiet
 from alerts.scenarios.worlds import (
     AWAITED,
     CONTACT,

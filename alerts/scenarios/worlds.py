@@ -7,7 +7,7 @@ Every scenario changes something of it.
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from alerts.scenarios.model import DAY, HOUR, MINUTE, STALE, Point, World
+from alerts.scenario import DAY, HOUR, MINUTE, STALE, Point, World
 
 MINUTES = 160
 RENEWED = 10

@@ -13,7 +13,7 @@ from pathlib import Path
 import yaml
 
 from alerts import promtool, rule_text
-from alerts.scenarios.model import STALE, Point, World
+from alerts.scenario import STALE, Point, World
 from alerts.settings import Value
 from exporter.metrics.samples import FAMILIES
 from tests.field.exporter import NOW, Exporter

@@ -3,7 +3,7 @@
 import pytest
 
 from alerts import mutants
-from alerts.scenarios.model import rules_with_links
+from alerts.scenario import rules_with_links
 from tests.figures import Figures
 
 SAMPLE, SEED = 5, 7

@@ -15,14 +15,14 @@ from alerts import needs as what_is_read
 from alerts.alerting import ALERTS
 from alerts.generate import ALERTS as FOLDER
 from alerts.generate import CHART
-from alerts.scenarios.catalogue import OF_ALERT, OF_ALL, WITHOUT_A_METRIC
+from alerts.scenario import Scenario, fires, quiet, rules_with_links
+from alerts.scenario_catalogue import OF_ALERT, OF_ALL, WITHOUT_A_METRIC
 from alerts.scenarios.deadline_near import ALERT as NEAR
 from alerts.scenarios.deadline_near import AT_100, SIX_DAYS, STEP, forgotten
 from alerts.scenarios.everything import PAGING
 from alerts.scenarios.exporter_down import ALERT as DOWN
 from alerts.scenarios.exporter_down import said
 from alerts.scenarios.installations import INSTALLATIONS, OVERWRITES, TWO_CLUSTERS, VANISHED, Installation
-from alerts.scenarios.model import Scenario, fires, quiet, rules_with_links
 from alerts.scenarios.monitoring_degraded import ALERT as BLIND
 from alerts.scenarios.monitoring_degraded import other_namespace
 from alerts.scenarios.worlds import healthy, paced

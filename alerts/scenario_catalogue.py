@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from alerts.scenario import Scenario
 from alerts.scenarios import (
     deadline_near,
     everything,
@@ -16,7 +17,6 @@ from alerts.scenarios import (
     target_missing,
     workers_left_drained,
 )
-from alerts.scenarios.model import Scenario
 
 OF_ALERT: Mapping[str, tuple[Scenario, ...]] = {
     module.ALERT: module.SCENARIOS
